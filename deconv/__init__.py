@@ -1,0 +1,29 @@
+"""Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks", to build on.
+
+build a network, `record` images through it, `project` units to pixels, mine a data set for
+`top_activations`, ask for a unit's `receptive_field`, `occlude` an image.
+"""
+
+from deconv.errors import DeadUnitWarning, DeconvError
+from deconv.geometry import receptive_field
+from deconv.models import MODELS, build
+from deconv.projection import project
+from deconv.snapshots import Snapshot, load_snapshot, save_snapshot
+from deconv.top_activations import top_activations
+from deconv.types import Peaks, Record
+
+__version__ = "0.1.0"
+__all__ = [
+    "MODELS",
+    "DeadUnitWarning",
+    "DeconvError",
+    "Peaks",
+    "Record",
+    "Snapshot",
+    "build",
+    "load_snapshot",
+    "project",
+    "receptive_field",
+    "save_snapshot",
+    "top_activations",
+]

@@ -1,0 +1,157 @@
+"""From stored uint8 squares to what a network is fed: crop, flip, subtract the mean.
+
+§3: the 256 px square, minus the per-pixel mean of the training set, in ten sub-crops of 224 px
+(four corners and the centre, each with its mirror image). Values stay in about ±128; there is no
+division by a standard deviation. Channels are in RGB order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sized
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+from tqdm import tqdm
+
+from deconv.errors import DeconvError, unknown
+
+CROPS = ("ten", "any")
+
+
+class Squares(Protocol):
+    """A data set of stored squares: item i is (3×S×S uint8 RGB, label)."""
+
+    classes: list[str]
+    targets: list[int]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]: ...
+
+    def fingerprint(self) -> str: ...
+
+
+def mean_image(data: Squares, workers: int = 0, progress: bool = False) -> torch.Tensor:
+    """The per-pixel mean over a data set (§3): 3×S×S float32 in 0…255."""
+    if len(data) == 0:
+        raise DeconvError("the mean of an empty data set is asked for")
+    loader = DataLoader(data, batch_size=64, num_workers=workers)
+    total = torch.zeros(data[0][0].shape, dtype=torch.float64)
+    for images, _ in tqdm(loader, "mean image", disable=None if progress else True):
+        total += images.sum(dim=0, dtype=torch.float64)
+    return (total / len(data)).float()
+
+
+def prepare(
+    image: torch.Tensor, mean: torch.Tensor, crop_px: int, crop: int = 4, mirror: bool = False
+) -> torch.Tensor:
+    """One sub-crop of a square, minus the mean there: 3×crop×crop float32 in about ±128.
+
+    image: 3×S×S uint8; mean: 3×S×S. crop: 0–3 the corners (top left, top right, bottom left,
+    bottom right), 4 the centre.
+    """
+    side = _side(image, mean, crop_px)
+    far, middle = side - crop_px, (side - crop_px) // 2
+    top, left = ((0, 0), (0, far), (far, 0), (far, far), (middle, middle))[crop]
+    return _cut(image, mean, crop_px, top, left, mirror)
+
+
+def ten_crops(image: torch.Tensor, mean: torch.Tensor, crop_px: int) -> torch.Tensor:
+    """All ten sub-crops (§3), the five plain ones first: 10×3×crop×crop."""
+    return torch.stack(
+        [
+            prepare(image, mean, crop_px, crop, mirror)
+            for mirror in (False, True)
+            for crop in range(5)
+        ]
+    )
+
+
+def _cut(
+    image: torch.Tensor, mean: torch.Tensor, crop_px: int, top: int, left: int, mirror: bool
+) -> torch.Tensor:
+    rows, columns = slice(top, top + crop_px), slice(left, left + crop_px)
+    pixels = image[:, rows, columns].float() - mean[:, rows, columns]
+    return pixels.flip(-1) if mirror else pixels
+
+
+def _side(image: torch.Tensor, mean: torch.Tensor, crop_px: int) -> int:
+    if image.shape != mean.shape:
+        raise DeconvError(
+            f"the images are {tuple(image.shape)}, the mean image is {tuple(mean.shape)}: use the "
+            f"side_px that the network was trained with ({mean.shape[-1]})"
+        )
+    if crop_px > image.shape[-1]:
+        raise DeconvError(
+            f"a crop of {crop_px} px does not fit an image of {image.shape[-1]} px: raise "
+            f"side_px to at least {crop_px}"
+        )
+    return image.shape[-1]
+
+
+class CentreCrops(Dataset):
+    """What a network is tested and mined on: the centre crop of every image, in order.
+
+    Item i is (3×crop×crop float32 in about ±128, label).
+    """
+
+    def __init__(self, data: Squares, mean: torch.Tensor, crop_px: int) -> None:
+        self.data, self.mean, self.crop_px = data, mean, crop_px
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        image, label = self.data[index]
+        return prepare(image, self.mean, self.crop_px), label
+
+
+class TrainingCrops(Dataset):
+    """What a network is trained on: a random sub-crop, a pure function of (seed, epoch, index).
+
+    Its keys are pairs (epoch, index), as `EpochOrder` gives them, so that worker processes hold
+    no state. crops: "ten", one of the paper's ten (§3); or "any", any position and mirror image
+    (Krizhevsky et al. 2012, §4.1). Differs from paper: "any".
+    """
+
+    def __init__(
+        self, data: Squares, mean: torch.Tensor, crop_px: int, seed: int, crops: str = "ten"
+    ) -> None:
+        if crops not in CROPS:
+            raise unknown("way to crop", crops, CROPS)
+        self.data, self.mean, self.crop_px = data, mean, crop_px
+        self.seed, self.crops = seed, crops
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, int]:
+        epoch, index = key
+        image, label = self.data[index]
+        random = np.random.default_rng((self.seed, epoch, index))
+        mirror = bool(random.integers(2))
+        if self.crops == "ten":
+            crop = int(random.integers(5))
+            return prepare(image, self.mean, self.crop_px, crop, mirror), label
+        room = _side(image, self.mean, self.crop_px) - self.crop_px + 1
+        top, left = (int(v) for v in random.integers(room, size=2))
+        return _cut(image, self.mean, self.crop_px, top, left, mirror), label
+
+
+class EpochOrder(Sampler):
+    """The keys (epoch, index) of one epoch in random order, a pure function of (seed, epoch).
+
+    Set `epoch` before iterating. Each image comes once per epoch.
+    """
+
+    def __init__(self, data: Sized, seed: int) -> None:
+        self.length, self.seed, self.epoch = len(data), seed, 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
+        return ((self.epoch, int(index)) for index in order)

@@ -1,0 +1,167 @@
+"""Photo-like scenes of objects put together from shared parts, made from (seed, index) alone.
+
+Every scene shows one object of one of `CLASSES` before a background that does not know the class,
+among stray parts, under a random light, partly hidden now and then. Colours come from one palette
+for all classes, and classes share their parts (wheels, windows, eyes, wings, petals …), so that
+neither a colour nor one part names the class. The boxes of the object and of its parts are exact.
+
+Left and right (`left_eye`, `right_eye`) are those of the image, not the animal's own.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from deconv.data.drawing.backgrounds import BACKDROPS, whole_view
+from deconv.data.drawing.canvas import Layer, Pen, View
+from deconv.data.drawing.clutter import foreground, scatter
+from deconv.data.drawing.lighting import Exposure, Light, ground_shadow, wall_shadow
+from deconv.data.drawing.objects import OBJECTS
+
+VERSION = 1  # raise it with every change of the pictures, so that caches are made anew
+MIN_PX = 32
+CLASSES: tuple[str, ...] = tuple(OBJECTS)
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A named part and its box, half-open (top, left, bottom, right) in pixels."""
+
+    name: str
+    box: Box
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One picture with its ground truth.
+
+    image: uint8 (size, size, 3), RGB. box: of the object; part boxes lie inside it. A box bounds
+    the pixels of which the part covers at least two fifths, after all transforms, clipped to the
+    image, as far as other parts of the same object leave them in sight. Whatever stands in front
+    of the object (grass, poles, leaves) does not change a box: it tells where the part is, seen or
+    not. A part without such a pixel (outside the image, behind another part, too small at this
+    size) is left out; a part that there is more than once is listed as often, in painting order.
+    """
+
+    image: np.ndarray
+    label: int
+    box: Box
+    parts: tuple[Part, ...]
+
+
+def class_of(seed: int, index: int) -> int:
+    """The label of a scene. Every block of `len(CLASSES)` scenes holds each class once."""
+    block, place = divmod(index, len(CLASSES))
+    return int(np.random.default_rng((seed, block, 1)).permutation(len(CLASSES))[place])
+
+
+def _place(rng: np.random.Generator, size_px: int) -> tuple[View, tuple[float, float], float]:
+    """The object's view, its centre (x, y) and half its extent, both in shares of the image."""
+    half = rng.uniform(0.24, 0.43)
+    room = max(0.0, 0.53 - half)
+    x, y = 0.5 + rng.uniform(-1, 1, 2) * room
+    mirror = -1.0 if rng.random() < 0.5 else 1.0
+    stretch, turn = rng.uniform(0.88, 1.14), rng.normal(0, 0.1)
+    tip, yaw = rng.uniform(-0.16, 0.16, 2)
+    placed = whole_view(size_px).at(
+        x, y, mirror * half, half * stretch, float(np.clip(turn, -0.3, 0.3))
+    )
+    lens = np.array([[1, 0, 0], [0, 1, 0], [yaw, tip, 1]])
+    return View(placed.matrix @ lens), (float(x), float(y)), float(half)
+
+
+def _backdrop(rng: np.random.Generator, size_px: int, horizon: float, light: Light):
+    """The finished background, float32 (s, s, 3), and whether it has a ground."""
+    shares = [share for _, share, _ in BACKDROPS]
+    draw, _, grounded = BACKDROPS[int(rng.choice(len(BACKDROPS), p=shares))]
+    image = draw(rng, size_px, horizon, light)
+    layer = Layer(size_px, light)
+    scatter(Pen(layer, whole_view(size_px)), rng, rng.random())
+    return layer.over(image), grounded
+
+
+def _defocus(image: np.ndarray, share: float) -> np.ndarray:
+    """`image` blurred by `share` of its size, as behind the plane of focus."""
+    import cv2
+
+    sigma = share * len(image)
+    return cv2.GaussianBlur(image, (0, 0), sigma) if sigma > 0.3 else image
+
+
+def render(
+    seed: int, index: int, size_px: int = 128, *, omit: frozenset[str] = frozenset()
+) -> Scene:
+    """The scene (seed, index): a pure function, the same on every machine and in every process.
+
+    size_px: 32 or more; the same (seed, index) shows the same scene at every size. omit: names of
+    parts not to paint (all else stays as it is, shadows too); their boxes are left out.
+    Raises ValueError for a negative seed or index and for a size below 32.
+    """
+    if seed < 0 or index < 0:
+        raise ValueError(f"seed and index must not be negative, got {seed=}, {index=}")
+    if size_px < MIN_PX:
+        raise ValueError(f"{size_px=} is too small to show the parts; use {MIN_PX} or more")
+    label = class_of(seed, index)
+    rng = np.random.default_rng((seed, index))
+    # One generator for each stage: what one stage draws does not move the others.
+    stage, behind, paint, front = rng.spawn(4)
+    light = Light.draw(stage)
+    view, centre, half = _place(stage, size_px)
+    horizon = float(np.clip(centre[1] + half * stage.uniform(0.1, 0.8), 0.3, 0.85))
+    exposure = Exposure.draw(stage, light)
+    depth, hidden = stage.random(2)
+    image, grounded = _backdrop(behind, size_px, horizon, light)
+    image = _defocus(image, max(0.0, 1.5 * depth - 0.6) * 0.025)
+
+    layer = Layer(size_px, light, frozenset(omit))
+    OBJECTS[CLASSES[label]](Pen(layer, view), paint)
+    box = layer.box()
+    if grounded:
+        shade = ground_shadow(layer.silhouette, (centre[1] + half * 0.9) * size_px, light)
+    else:
+        shade = wall_shadow(layer.silhouette, light)
+    image = layer.over(image * (1 - np.float32(light.shadow) * shade[..., None]))
+    if hidden < 0.5:
+        near = Layer(size_px, light)
+        foreground(Pen(near, whole_view(size_px)), front, centre, half)
+        image = near.over(image)
+    parts = tuple(Part(name, where) for name, where in layer.parts())
+    return Scene(exposure.develop(image), label, box, parts)
+
+
+class Scenes(Dataset):
+    """`length` scenes of one seed; item i is (uint8 tensor (3, size, size), label)."""
+
+    def __init__(self, length: int, seed: int, size_px: int = 128) -> None:
+        """Raises ValueError for length < 1, a negative seed, or a size below 32."""
+        if length < 1:
+            raise ValueError(f"{length=}: a data set needs at least one scene")
+        if seed < 0:
+            raise ValueError(f"{seed=} must not be negative; use 0, 1, 2 … for the splits")
+        if size_px < MIN_PX:
+            raise ValueError(f"{size_px=} is too small to show the parts; use {MIN_PX} or more")
+        self.length, self.seed, self.size_px = length, seed, size_px
+        self.classes = CLASSES
+        self.targets = [class_of(seed, i) for i in range(length)]
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
+        scene = self.scene(i)
+        return torch.from_numpy(scene.image).permute(2, 0, 1).contiguous(), scene.label
+
+    def scene(self, i: int) -> Scene:
+        """Scene i with its boxes; raises IndexError outside 0 … length - 1."""
+        if not 0 <= i < self.length:
+            raise IndexError(f"scene {i} of {self.length}: use 0 to {self.length - 1}")
+        return render(self.seed, i, self.size_px)
+
+    def fingerprint(self) -> str:
+        """A short text that changes whenever the pictures do."""
+        key = f"{VERSION}/{self.seed}/{self.length}/{self.size_px}"
+        return hashlib.sha256(key.encode()).hexdigest()[:12]

@@ -1,0 +1,140 @@
+"""Receptive fields: which pixels a unit can see, exact at borders, for any chain of windows.
+
+All windows used here are rectangles, so rows and columns are independent and everything is
+arithmetic on one axis. Sets of positions are carried rather than intervals: with padding as
+large as the kernel, a stride larger than the kernel, or dilation, the clipped interval of a unit
+can begin or end on a position that no weight touches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from deconv.errors import DeconvError
+from deconv.types import Box
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One sliding window along one axis: kernel, stride, padding and dilation in positions."""
+
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+    dilation: int = 1
+    ceil_mode: bool = False
+
+    def output_size(self, size: int) -> int:
+        """How many positions come out of `size`, by PyTorch's rule; may be 0 or less."""
+        span = size + 2 * self.padding - self.dilation * (self.kernel - 1) - 1
+        if not self.ceil_mode:
+            return span // self.stride + 1
+        out = -(-span // self.stride) + 1
+        # A last window that would begin in the right-hand padding is dropped.
+        return out - 1 if (out - 1) * self.stride >= size + self.padding else out
+
+    def seen(self, units: np.ndarray, size: int) -> np.ndarray:
+        """The sorted positions, of `size` below, that the given output positions touch."""
+        start = units[:, None] * self.stride - self.padding
+        taps = start + np.arange(self.kernel)[None, :] * self.dilation
+        return np.unique(taps[(taps >= 0) & (taps < size)])
+
+
+@dataclass(frozen=True)
+class AdaptiveAxis:
+    """Adaptive average pooling to `out` positions, along one axis."""
+
+    out: int
+
+    def output_size(self, size: int) -> int:
+        """`out`, whatever comes in."""
+        return self.out
+
+    def seen(self, units: np.ndarray, size: int) -> np.ndarray:
+        """The sorted positions, of `size` below, that the given output positions average."""
+        spans = [np.arange(u * size // self.out, -(-(u + 1) * size // self.out)) for u in units]
+        return np.unique(np.concatenate(spans)) if spans else units
+
+
+@dataclass(frozen=True)
+class WholeAxis:
+    """A fully connected layer: one position that sees every position below."""
+
+    def output_size(self, size: int) -> int:
+        """Always 1."""
+        return 1
+
+    def seen(self, units: np.ndarray, size: int) -> np.ndarray:
+        """Every position below, if there is a unit at all."""
+        return np.arange(size if len(units) else 0)
+
+
+AnyAxis = Axis | AdaptiveAxis | WholeAxis
+Window = tuple[AnyAxis, AnyAxis]
+"""The (rows, columns) axes of one layer."""
+
+
+class HasWindows(Protocol):
+    """A network that can list the windows between its input and a point."""
+
+    def windows(self, layer: str) -> list[Window]: ...
+
+
+def sizes(axes: Iterable[AnyAxis], size: int) -> list[int]:
+    """Positions along one axis before the first window and after each: [size, …]."""
+    out = [size]
+    for axis in axes:
+        out.append(axis.output_size(out[-1]))
+    return out
+
+
+def support(axes: Sequence[AnyAxis], unit: int, size: int) -> np.ndarray:
+    """The sorted input positions that unit number `unit` of the last window depends on."""
+    along = sizes(axes, size)
+    if min(along) < 1:
+        raise DeconvError(f"an input of {size} px is too small: the sizes along it are {along}")
+    if not 0 <= unit < along[-1]:
+        raise DeconvError(f"unit {unit} is outside its map, which has {along[-1]} positions")
+    positions = np.array([unit])
+    for axis, below in zip(reversed(axes), reversed(along[:-1]), strict=True):
+        positions = axis.seen(positions, below)
+    return positions
+
+
+def receptive_field(
+    net: HasWindows, layer: str, y: int, x: int, image_size: tuple[int, int]
+) -> Box:
+    """The smallest box that holds every pixel the unit (y, x) of a layer depends on.
+
+    net: from `deconv.build`. layer: a point name such as "conv5"; a fully connected layer has
+    the one unit (0, 0). image_size: (height, width) in pixels.
+    Returns half-open (top, left, bottom, right), clipped to the image; (0, 0, 0, 0) for a unit
+    that sees padding alone.
+    Raises DeconvError if the unit is outside the map or the image too small for the layer.
+    """
+    windows = net.windows(layer)
+    rows, columns = (
+        support([window[axis] for window in windows], (y, x)[axis], image_size[axis])
+        for axis in (0, 1)
+    )
+    if len(rows) == 0 or len(columns) == 0:
+        return (0, 0, 0, 0)
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
+def unclipped(windows: Sequence[Window]) -> tuple[int, int]:
+    """(size, stride) in pixels of an interior unit's field along the rows, borders apart.
+
+    Raises DeconvError for windows whose field depends on the image (fully connected, adaptive).
+    """
+    size, stride = 1, 1
+    for axis, _ in windows:
+        if not isinstance(axis, Axis):
+            raise DeconvError(f"a field through {axis} depends on the size of the image")
+        size += (axis.kernel - 1) * axis.dilation * stride
+        stride *= axis.stride
+    return size, stride

@@ -1,0 +1,135 @@
+"""The operations of a ZFNet that PyTorch lacks or does otherwise; pooling beside unpooling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.overrides import handle_torch_function, has_torch_function_unary
+
+from deconv.errors import unknown
+
+
+def max_pool(pool: nn.MaxPool2d, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pool N×C×H×W and record the switches: for each window the flat position y·W+x that won.
+
+    Among equal values the first in scan order wins. Returns (pooled, switches), both N×C×h×w.
+    """
+    return F.max_pool2d(
+        x,
+        pool.kernel_size,
+        pool.stride,
+        pool.padding,
+        pool.dilation,
+        ceil_mode=pool.ceil_mode,
+        return_indices=True,
+    )
+
+
+def unpool(
+    signal: torch.Tensor,
+    switches: torch.Tensor,
+    size: tuple[int, int],
+    collisions: str = "sum",
+) -> torch.Tensor:
+    """Put each pooled value back where its switch points; every other position is zero (§2.1).
+
+    signal, switches: N×C×h×w. size: (H, W) of the map below. Returns N×C×H×W.
+    Overlapping windows can share a switch; the paper does not say what happens then.
+    `collisions` decides: "sum" (what backpropagation does), "max" (the largest), "mean", or
+    "overwrite" (the last window in scan order, as torch.nn.functional.max_unpool2d is meant to).
+    """
+    if collisions not in COLLISIONS:
+        raise unknown("collision policy", collisions, COLLISIONS)
+    n, c = signal.shape[:2]
+    below = signal.new_zeros(n, c, size[0] * size[1])
+    COLLISIONS[collisions](below, switches.flatten(2), signal.flatten(2))
+    return below.view(n, c, *size)
+
+
+def _sum(below: torch.Tensor, at: torch.Tensor, values: torch.Tensor) -> None:
+    below.scatter_add_(2, at, values)
+
+
+def _max(below: torch.Tensor, at: torch.Tensor, values: torch.Tensor) -> None:
+    below.scatter_reduce_(2, at, values, "amax", include_self=False)
+
+
+def _mean(below: torch.Tensor, at: torch.Tensor, values: torch.Tensor) -> None:
+    below.scatter_reduce_(2, at, values, "mean", include_self=False)
+
+
+def _overwrite(below: torch.Tensor, at: torch.Tensor, values: torch.Tensor) -> None:
+    # scatter_ leaves the winner among repeats open, so the last window is found first.
+    order = torch.arange(at.shape[2], device=at.device).expand_as(at)
+    last = torch.zeros_like(below, dtype=torch.int64)
+    last.scatter_reduce_(2, at, order, "amax", include_self=False)
+    wins = last.gather(2, at) == order
+    below.scatter_add_(2, at, torch.where(wins, values, torch.zeros_like(values)))
+
+
+COLLISIONS: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]] = {
+    "sum": _sum,
+    "max": _max,
+    "mean": _mean,
+    "overwrite": _overwrite,
+}
+
+
+def collision_rate(switches: torch.Tensor) -> float:
+    """The fraction of pooling windows whose switch is the switch of another window too.
+
+    switches: N×C×h×w. Returns a number in [0, 1]; 0 where windows do not overlap.
+    """
+    ordered = switches.flatten(2).sort(dim=2).values
+    same = ordered[..., 1:] == ordered[..., :-1]
+    shared = torch.zeros_like(ordered, dtype=torch.bool)
+    shared[..., 1:] |= same
+    shared[..., :-1] |= same
+    return shared.double().mean().item()
+
+
+class ContrastNorm(nn.Module):
+    """Local contrast normalisation across feature maps: Krizhevsky's response normalisation.
+
+    b_c = a_c · (k + α · Σ a_j²)^(−β), the sum over the `size` maps around c.
+    The paper names the operation and gives no constants; these are AlexNet's (Krizhevsky et al.
+    2012, §3.3), whose α multiplies the plain sum. torch.nn.LocalResponseNorm divides α by `size`,
+    so it computes the same with alpha = size·α = 5e-4.
+
+    Written as a 1×1 convolution with a banded matrix of ones, which is several times faster
+    than torch.nn.functional.local_response_norm on a CPU and runs in bfloat16.
+    """
+
+    def __init__(
+        self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0
+    ) -> None:
+        super().__init__()
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return contrast_norm(x, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        return f"size={self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+def contrast_norm(x: torch.Tensor, size: int, alpha: float, beta: float, k: float) -> torch.Tensor:
+    """`ContrastNorm` as a function of N×C×H×W; α is not divided by `size`.
+
+    It takes part in PyTorch's override protocol, so that a projection can replace its rule
+    for the way down.
+    """
+    if has_torch_function_unary(x):
+        return handle_torch_function(contrast_norm, (x,), x, size, alpha, beta, k)
+    channel = torch.arange(x.shape[1], device=x.device)
+    offset = channel[None, :] - channel[:, None]
+    # As in torch.nn.LocalResponseNorm, an even size reaches one map further down than up.
+    band = (offset >= -(size // 2)) & (offset <= (size - 1) // 2)
+    energy = F.conv2d(x.square(), band.to(x.dtype)[:, :, None, None])
+    scale = k + alpha * energy
+    if beta == 0.75:  # two square roots are much faster than a general power
+        return x * scale.rsqrt() * scale.sqrt().rsqrt()
+    return x * scale.pow(-beta)

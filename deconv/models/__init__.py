@@ -1,0 +1,64 @@
+"""The networks: `build` makes one by name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+
+from deconv.errors import DeconvError, unknown
+from deconv.models.chain import ChainNet
+from deconv.models.from_torchvision import CHAINS, from_torchvision
+from deconv.models.zfnet import ARCHITECTURES, assemble, change, init_weights
+
+__all__ = ["MODELS", "ChainNet", "build"]
+
+MODELS = (*ARCHITECTURES, *(f"torchvision/{name}" for name in CHAINS))
+"""Every name that `build` takes."""
+
+
+def build(
+    name: str,
+    num_classes: int = 1000,
+    *,
+    input_px: int | None = None,
+    remove: Collection[int] = (),
+    maps_345: tuple[int, int, int] | None = None,
+    fc_width: int | None = None,
+    init: str = "paper",
+    seed: int | None = None,
+    weights: str | None = None,
+) -> ChainNet:
+    """Make a network, in evaluation mode.
+
+    name: "zfnet" (Figure 3), "alexnet" (Krizhevsky et al. 2012), "zfnet_mini" (ours, 64–128 px),
+        or "torchvision/alexnet", "torchvision/vgg16", …
+    input_px: side of the square input; default 224, and 112 for zfnet_mini.
+    remove, maps_345, fc_width: the rows of Table 3, see `deconv.models.zfnet.change`.
+    init, seed: see `deconv.models.zfnet.init_weights`; without a seed, torch's generator is used.
+    weights: for torchvision's networks alone, the name of a set of trained weights.
+
+    Raises DeconvError for an unknown name and for arguments that the network does not have.
+    """
+    if name not in MODELS:
+        raise unknown("model", name, MODELS)
+    if num_classes < 1:
+        raise DeconvError(f"num_classes must be at least 1, got {num_classes}")
+    maps_345 = tuple(maps_345) if maps_345 is not None else None
+    changes = {"input_px": input_px, "remove": tuple(remove), "maps_345": maps_345}
+    changes["fc_width"] = fc_width
+    recipe = {"name": name, "num_classes": num_classes, "init": init, **changes}
+    if name not in ARCHITECTURES:
+        if given := [key for key, value in changes.items() if value]:
+            raise DeconvError(f"{name} comes as it is: leave out {', '.join(given)}")
+        recipe = {"name": name, "num_classes": num_classes}
+        return from_torchvision(name.split("/")[1], num_classes, weights, recipe).eval()
+    if weights is not None:
+        raise DeconvError(
+            f"there are no ready weights for {name}: leave out weights={weights!r} and load a "
+            "snapshot with deconv.load_snapshot"
+        )
+    net = assemble(name, change(ARCHITECTURES[name], **changes), num_classes, recipe)
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    init_weights(net, init, generator)
+    return net.eval()

@@ -1,0 +1,175 @@
+"""A network that is a chain of named stages, and the record of one forward pass through it.
+
+Stages are plain torch modules, named conv1, relu1, pool1, norm1, conv2, …, flatten, fc6, relu6,
+drop6, …; `state_dict` keys are therefore conv1.weight, fc6.bias and so on. *Points* are the
+places where values can be read:
+
+    conv3    the feature map a = relu(z)         conv3:z  the pre-activation z
+    pool1    after pooling                       norm1    after contrast normalisation
+    fc6      relu of a fully connected layer     fc8      the logits (nothing follows them)
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from functools import singledispatch
+
+import torch
+from torch import nn
+
+from deconv.errors import DeconvError, unknown
+from deconv.geometry import AdaptiveAxis, Axis, WholeAxis, Window
+from deconv.images import check_batch
+from deconv.layers import ContrastNorm, max_pool
+from deconv.types import Record
+
+
+class ChainNet(nn.Sequential):
+    """An image classifier whose stages follow one another (ZFNet, AlexNet, VGG).
+
+    name: for messages and snapshots. stages: stage name -> module.
+    recipe: the arguments of `deconv.build` that make this network again.
+    input_px: the side of the square images it was made for.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        stages: OrderedDict[str, nn.Module],
+        recipe: dict[str, object],
+        input_px: int,
+    ) -> None:
+        super().__init__(stages)
+        self.name, self.recipe, self.input_px = name, recipe, input_px
+        self._points = _points(stages)
+
+    @property
+    def points(self) -> tuple[str, ...]:
+        """The names of all points at which values can be read, in the order of the chain."""
+        return tuple(self._points)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers with weights in order: conv1, …, fc8."""
+        kinds = (nn.Conv2d, nn.Linear)
+        return tuple(n for n, stage in self.named_children() if isinstance(stage, kinds))
+
+    def stages_to(self, point: str) -> list[tuple[str, nn.Module]]:
+        """The stages from the image up to a point. Raises DeconvError for an unknown point."""
+        if point not in self._points:
+            raise unknown(f"layer of {self.name}", point, self._points)
+        return list(self.named_children())[: self._points[point] + 1]
+
+    def windows(self, layer: str) -> list[Window]:
+        """The sliding windows between the image and a point, for `deconv.geometry`."""
+        return [w for _, stage in self.stages_to(layer) if (w := window(stage)) is not None]
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits N×classes of preprocessed images N×3×H×W (RGB, about ±128, mean subtracted).
+
+        Raises DeconvError for a wrong type, channel count or size.
+        """
+        self._check(images, list(self.named_children()))
+        return super().forward(images)
+
+    def record(
+        self, images: torch.Tensor, layers: Iterable[str] = (), logits: bool = True
+    ) -> Record:
+        """Run `images` (as for `forward`) up the chain and return what was asked for as values.
+
+        layers: points to keep the activations of. logits=False stops at the highest of them.
+        Switches are kept for every pool on the way. Dropout is never applied.
+        """
+        asked = [layers] if isinstance(layers, str) else list(layers)
+        stages = max((self.stages_to(point) for point in asked), key=len, default=[])
+        if logits or not asked:
+            stages = list(self.named_children())
+        self._check(images, stages)
+        wanted = {self._points[point]: point for point in asked}
+        activations, switches, shapes = {}, {}, {}
+        x = images
+        for index, (stage_name, stage) in enumerate(stages):
+            shapes[stage_name] = tuple(x.shape[1:])
+            if isinstance(stage, nn.MaxPool2d):
+                x, switches[stage_name] = max_pool(stage, x)
+            elif not isinstance(stage, nn.Dropout):
+                x = stage(x)
+            if index in wanted:
+                activations[wanted[index]] = x
+        return Record(images, activations, switches, shapes, x if logits else None)
+
+    def _check(self, images: torch.Tensor, stages: list[tuple[str, nn.Module]]) -> None:
+        """Raise DeconvError unless `images` can travel through `stages`."""
+        check_batch(images, self.name)
+        size = tuple(images.shape[2:])
+        channels = 3
+        for stage_name, stage in stages:
+            fits = True
+            if isinstance(stage, nn.Linear):
+                fits = channels * size[0] * size[1] == stage.in_features
+                channels = stage.out_features
+            elif isinstance(stage, nn.Conv2d):
+                channels = stage.out_channels
+            if (axes := window(stage)) is not None:
+                size = tuple(a.output_size(s) for a, s in zip(axes, size, strict=True))
+            if not fits or min(size) < 1:
+                got, side = "×".join(map(str, images.shape[1:])), self.input_px
+                raise DeconvError(
+                    f"{self.name} takes 3×{side}×{side} images, got {got}, which does not fit "
+                    f"its {stage_name}: resize or crop, or build it with another input_px"
+                )
+
+
+def _points(stages: OrderedDict[str, nn.Module]) -> dict[str, int]:
+    """Point name -> index of the stage after which it is read."""
+    points: dict[str, int] = {}
+    layer = ""
+    for index, (name, stage) in enumerate(stages.items()):
+        if isinstance(stage, nn.Conv2d | nn.Linear):
+            layer = name
+            points[name] = points[f"{name}:z"] = index
+        elif isinstance(stage, nn.ReLU):
+            points[layer] = index
+        elif isinstance(stage, nn.MaxPool2d | nn.AdaptiveAvgPool2d | ContrastNorm):
+            points[name] = index
+    if layer and points[layer] == points[f"{layer}:z"]:
+        del points[f"{layer}:z"]  # the logits have no rectified twin
+    return dict(sorted(points.items(), key=lambda item: item[1]))
+
+
+@singledispatch
+def window(stage: nn.Module) -> Window | None:
+    """The (rows, columns) window of a stage, None where every position stands for itself."""
+    return None
+
+
+@window.register
+def _(stage: nn.Conv2d) -> Window:
+    return tuple(
+        Axis(stage.kernel_size[a], stage.stride[a], stage.padding[a], stage.dilation[a])
+        for a in (0, 1)
+    )
+
+
+@window.register
+def _(stage: nn.MaxPool2d) -> Window:
+    kernel, stride, padding, dilation = (
+        value if isinstance(value, tuple) else (value, value)
+        for value in (stage.kernel_size, stage.stride, stage.padding, stage.dilation)
+    )
+    return tuple(
+        Axis(kernel[a], stride[a], padding[a], dilation[a], stage.ceil_mode) for a in (0, 1)
+    )
+
+
+@window.register
+def _(stage: nn.AdaptiveAvgPool2d) -> Window:
+    out = stage.output_size
+    rows, columns = out if isinstance(out, tuple) else (out, out)
+    return AdaptiveAxis(rows), AdaptiveAxis(columns)
+
+
+@window.register
+def _(stage: nn.Linear) -> Window:
+    return WholeAxis(), WholeAxis()

@@ -1,0 +1,184 @@
+"""ZFNet, AlexNet and the small ZFNet, each as a table of layers, with the changes of Table 3."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from deconv.errors import DeconvError, unknown
+from deconv.geometry import sizes
+from deconv.layers import ContrastNorm
+from deconv.models.chain import ChainNet, window
+
+
+@dataclass(frozen=True)
+class Conv:
+    """One convolutional layer; kernel, stride and padding in positions of the map below."""
+
+    maps: int
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+    groups: int = 1
+    pool: bool = False
+    norm: bool = False
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network of the ZFNet family.
+
+    convs and fcs: by layer number; the softmax layer comes on top of them.
+    norm_first: contrast normalisation before the pool (AlexNet) rather than after it (ZFNet).
+    pool_ceil: whether a last, incomplete 3×3 stride-2 window counts.
+    fc_grid: side of the grid that the last maps are averaged to before the first fully connected
+        layer, for networks that take images of several sizes; None where there is no such step.
+    """
+
+    input_px: int
+    convs: dict[int, Conv]
+    fcs: dict[int, int]
+    norm_first: bool = False
+    pool_ceil: bool = True
+    fc_grid: int | None = None
+
+
+# Figure 3 and §3. The paddings are not in the paper: these, with ceil_mode, are the ones that
+# give the figure's 110/55/26/13/13/13/6.
+ZFNET = Architecture(
+    input_px=224,
+    convs={
+        1: Conv(96, kernel=7, stride=2, padding=1, pool=True, norm=True),
+        2: Conv(256, kernel=5, stride=2, pool=True, norm=True),
+        3: Conv(384, kernel=3, padding=1),
+        4: Conv(384, kernel=3, padding=1),
+        5: Conv(256, kernel=3, padding=1, pool=True),
+    },
+    fcs={6: 4096, 7: 4096},
+)
+
+# Krizhevsky et al. 2012, §3.5: groups stand for its two GPUs; norm before pool.
+ALEXNET = Architecture(
+    input_px=224,
+    convs={
+        1: Conv(96, kernel=11, stride=4, padding=2, pool=True, norm=True),
+        2: Conv(256, kernel=5, padding=2, groups=2, pool=True, norm=True),
+        3: Conv(384, kernel=3, padding=1),
+        4: Conv(384, kernel=3, padding=1, groups=2),
+        5: Conv(256, kernel=3, padding=1, groups=2, pool=True),
+    },
+    fcs={6: 4096, 7: 4096},
+    norm_first=True,
+    pool_ceil=False,
+)
+
+# Differs from paper: ours, for images of 64 to 128 px on a CPU. Kernels and strides are those of
+# ZFNet at half the resolution, so that the maps are 55/27/27/13/13/13/6 at 112 px and a unit of
+# layer 5 sees 65 % of the image's side, as in ZFNet (62 %).
+ZFNET_MINI = Architecture(
+    input_px=112,
+    convs={
+        1: Conv(48, kernel=5, stride=2, padding=1, pool=True, norm=True),
+        2: Conv(96, kernel=3, padding=1, pool=True, norm=True),
+        3: Conv(128, kernel=3, padding=1),
+        4: Conv(128, kernel=3, padding=1),
+        5: Conv(96, kernel=3, padding=1, pool=True),
+    },
+    fcs={6: 512, 7: 512},
+    fc_grid=6,
+)
+
+ARCHITECTURES = {"zfnet": ZFNET, "alexnet": ALEXNET, "zfnet_mini": ZFNET_MINI}
+
+
+def change(
+    base: Architecture,
+    remove: Collection[int] = (),
+    maps_345: tuple[int, int, int] | None = None,
+    fc_width: int | None = None,
+    input_px: int | None = None,
+) -> Architecture:
+    """The rows of Table 3 (§5.1): layers taken out, layers 3–5 or 6–7 resized.
+
+    remove: layer numbers out of 3, 4, 6, 7 (those without a pool). maps_345: maps of layers 3, 4
+    and 5. fc_width: units of layers 6 and 7. input_px: side of the images, in pixels.
+    """
+    removable = {n for n, conv in base.convs.items() if not conv.pool} | set(base.fcs)
+    if wrong := set(remove) - removable:
+        raise unknown("layer to remove", min(wrong), map(str, sorted(removable)))
+    if maps_345 is not None and len(maps_345) != 3:
+        raise DeconvError(f"maps_345 takes three numbers, for layers 3, 4 and 5; got {maps_345}")
+    if min([*(maps_345 or ()), fc_width or 1, input_px or 1]) < 1:
+        raise DeconvError(
+            f"sizes must be positive: maps_345={maps_345}, fc_width={fc_width}, input_px={input_px}"
+        )
+    convs = dict(base.convs)
+    for number, maps in zip((3, 4, 5), maps_345 or (), strict=False):
+        convs[number] = replace(convs[number], maps=maps)
+    return replace(
+        base,
+        convs={n: conv for n, conv in convs.items() if n not in remove},
+        fcs={n: fc_width or width for n, width in base.fcs.items() if n not in remove},
+        input_px=input_px or base.input_px,
+    )
+
+
+def assemble(
+    name: str, arch: Architecture, num_classes: int, recipe: dict[str, object]
+) -> ChainNet:
+    """The network that a table describes, with PyTorch's default weights."""
+    stages: OrderedDict[str, nn.Module] = OrderedDict()
+    channels = 3
+    for number, conv in arch.convs.items():
+        stages[f"conv{number}"] = nn.Conv2d(
+            channels, conv.maps, conv.kernel, conv.stride, conv.padding, groups=conv.groups
+        )
+        stages[f"relu{number}"] = nn.ReLU()
+        pool = {f"pool{number}": nn.MaxPool2d(3, 2, ceil_mode=arch.pool_ceil)} if conv.pool else {}
+        norm = {f"norm{number}": ContrastNorm()} if conv.norm else {}
+        stages.update({**norm, **pool} if arch.norm_first else {**pool, **norm})
+        channels = conv.maps
+    side = _last_side(stages, arch.input_px)
+    if arch.fc_grid is not None:
+        stages["grid"] = nn.AdaptiveAvgPool2d(arch.fc_grid)
+        side = arch.fc_grid
+    stages["flatten"] = nn.Flatten()
+    features = channels * side * side
+    for number, width in arch.fcs.items():
+        stages[f"fc{number}"] = nn.Linear(features, width)
+        stages[f"relu{number}"] = nn.ReLU()
+        stages[f"drop{number}"] = nn.Dropout(0.5)  # §3
+        features = width
+    stages["fc8"] = nn.Linear(features, num_classes)
+    return ChainNet(name, stages, recipe, arch.input_px)
+
+
+def _last_side(stages: OrderedDict[str, nn.Module], input_px: int) -> int:
+    rows = [axes[0] for stage in stages.values() if (axes := window(stage)) is not None]
+    along = sizes(rows, input_px)
+    if min(along) < 1:
+        raise DeconvError(f"input_px={input_px} is too small: the maps along the side are {along}")
+    return along[-1]
+
+
+@torch.no_grad()
+def init_weights(net: nn.Module, init: str, generator: torch.Generator | None = None) -> None:
+    """Set weights and biases.
+
+    init "paper": weights from N(0, 0.01²), biases 0 (§3 says only that weights are 10⁻²; a
+    constant would keep all maps equal, so it is read as AlexNet's Gaussian).
+    init "he": N(0, 2 / fan-in), biases 0. Differs from paper: for small networks, whose signal
+    the paper's weights let fade.
+    """
+    if init not in ("paper", "he"):
+        raise unknown("init", init, ("paper", "he"))
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            fan_in = module.weight[0].numel()
+            std = 0.01 if init == "paper" else (2.0 / fan_in) ** 0.5
+            module.weight.normal_(0.0, std, generator=generator)
+            module.bias.zero_()

@@ -1,0 +1,126 @@
+"""`project`: what the deconvnet paints in pixel space for chosen units (§2.1 of the paper)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import torch
+
+from deconv.errors import DeadUnitWarning, DeconvError, unknown
+from deconv.models import ChainNet
+from deconv.projection.mirror import mirror
+from deconv.projection.vjp import DeconvnetRules, vector_jacobian
+from deconv.types import Record
+
+__all__ = ["ENGINES", "SEEDS", "DeconvnetRules", "project", "vector_jacobian"]
+
+ENGINES = ("mirror", "vjp")
+SEEDS = ("activation", "one")
+
+
+def project(
+    net: ChainNet,
+    record: Record,
+    layer: str,
+    units: torch.Tensor,
+    *,
+    engine: str = "mirror",
+    seed: str = "activation",
+    collisions: str = "sum",
+    chunk: int = 16,
+) -> torch.Tensor:
+    """Paint units of one layer in pixel space, each alone: all other units of the layer are zero.
+
+    record: from `net.record(images, layers=[layer, …])`; its switches are used.
+    units: K×4 int64 rows (image, map, y, x); image is the row in the record. Fully connected
+        layers have y = x = 0.
+    engine: "mirror" (explicit, layer by layer) or "vjp" (autograd with replaced rules).
+    seed: "activation", the unit keeps its own value; or "one", it is set to 1, which changes
+        only the scale of the picture (and its sign, for a negative pre-activation).
+    collisions: what happens where overlapping pooling windows share a switch, see
+        `deconv.layers.unpool`.
+    chunk: units projected at a time; memory grows with it.
+
+    Returns K×3×H×W pixels on the scale of the preprocessed input, around zero.
+    Warns with DeadUnitWarning of units whose activation is 0: their pictures are blank.
+    Raises DeconvError for a unit outside its map and for unknown names.
+    """
+    if engine not in ENGINES:
+        raise unknown("projection engine", engine, ENGINES)
+    if seed not in SEEDS:
+        raise unknown("seed", seed, SEEDS)
+    net.stages_to(layer)
+    if layer not in record.activations:
+        raise DeconvError(
+            f"the record holds no {layer!r}; record it with layers=[{layer!r}] "
+            f"(it has {', '.join(record.activations) or 'no layer'})"
+        )
+    activation = record.activations[layer].detach()
+    _check_units(units, activation, layer)
+    units = units.to(activation.device)
+    _warn_of_dead(units, activation, layer)
+    if len(units) == 0:
+        return record.images.new_zeros(record.images.shape).detach()[:0]
+    send = _send_mirror if engine == "mirror" else _send_vjp
+    with torch.no_grad():
+        parts = [
+            send(net, record, layer, part[:, 0], _seeder(part, seed), collisions)
+            for part in units.split(chunk)
+        ]
+    return torch.cat(parts)
+
+
+def _send_mirror(net, record, layer, image, seeder, collisions):
+    return mirror(net, record, layer, image, seeder(record.activations[layer][image]), collisions)
+
+
+def _send_vjp(net, record, layer, image, seeder, collisions):
+    def point(images: torch.Tensor) -> torch.Tensor:
+        return net.record(images, [layer], logits=False).activations[layer]
+
+    return vector_jacobian(point, record.images[image], seeder, collisions)
+
+
+def _seeder(units: torch.Tensor, seed: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """From the values K×C(×h×w) of a layer to the K signals that hold one unit each."""
+    rows = torch.arange(len(units), device=units.device)
+
+    def seeder(values: torch.Tensor) -> torch.Tensor:
+        at = (rows, *units[:, 1 : values.dim()].T)
+        signal = torch.zeros_like(values)
+        signal[at] = values[at] if seed == "activation" else 1.0
+        return signal
+
+    return seeder
+
+
+def _check_units(units: torch.Tensor, activation: torch.Tensor, layer: str) -> None:
+    if not isinstance(units, torch.Tensor) or units.dim() != 2 or units.shape[1] != 4:
+        raise DeconvError("units must be a K×4 integer tensor of rows (image, map, y, x)")
+    if units.is_floating_point() or units.dtype in (torch.bool, torch.complex64):
+        raise DeconvError(f"units must be integers (image, map, y, x), got {units.dtype}")
+    shape = (*activation.shape, 1, 1)[:4]
+    limits = torch.tensor(shape, device=units.device)
+    outside = ((units < 0) | (units >= limits)).any(1).nonzero().flatten()
+    if len(outside):
+        row = tuple(units[outside[0]].tolist())
+        images, maps, height, width = shape
+        raise DeconvError(
+            f"unit (image, map, y, x) = {row} is outside {layer}, which has {maps} maps of "
+            f"{height}×{width} for each of {images} images"
+        )
+
+
+def _warn_of_dead(units: torch.Tensor, activation: torch.Tensor, layer: str) -> None:
+    values = activation[tuple(units[:, : activation.dim()].T)]
+    dead = units[values == 0].tolist()
+    if dead:
+        shown = ", ".join(str(tuple(row)) for row in dead[:3]) + (", …" if len(dead) > 3 else "")
+        warnings.warn(
+            f"{len(dead)} of {len(units)} units of {layer} have activation 0, so nothing is "
+            f"painted for them: (image, map, y, x) = {shown}. Choose other units; a map that is "
+            f"0 everywhere is dead.",
+            DeadUnitWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,130 @@
+"""The deconvnet as an explicit mirror of the chain (§2.1): one way down for each kind of stage.
+
+From the chosen point to the pixels: contrast normalisation is skipped, pooling is undone by that
+image's switches, the top-down signal is rectified, and the forward filters are applied
+transposed, without biases. The final pixels are not rectified.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import singledispatch
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from deconv.errors import DeconvError
+from deconv.layers import ContrastNorm, unpool
+from deconv.models import ChainNet
+from deconv.types import Record
+
+
+@dataclass(frozen=True)
+class Below:
+    """What a stage needs to know to send a signal back down.
+
+    shape: of the stage's input, without the batch axis. switches: K×C×h×w of the K signals'
+    images, for a pool. collisions: the policy for shared switches.
+    """
+
+    shape: tuple[int, ...]
+    switches: torch.Tensor | None
+    collisions: str
+
+
+def mirror(
+    net: ChainNet,
+    record: Record,
+    layer: str,
+    image: torch.Tensor,
+    seed: torch.Tensor,
+    collisions: str = "sum",
+) -> torch.Tensor:
+    """Send `seed` (K×C×h×w or K×C, at the point `layer`) down to pixels: K×3×H×W.
+
+    image: K row numbers of `record`, whose switches each signal uses.
+    """
+    signal = seed
+    for name, stage in reversed(net.stages_to(layer)):
+        switches = record.switches[name][image] if name in record.switches else None
+        signal = down(stage, signal, Below(record.shapes[name], switches, collisions))
+    return signal
+
+
+@singledispatch
+def down(stage: nn.Module, signal: torch.Tensor, below: Below) -> torch.Tensor:
+    """The signal below a stage, given the signal above it (K×… each)."""
+    raise DeconvError(
+        f"the mirror has no way down through {type(stage).__name__}; use engine='vjp'"
+    )
+
+
+@down.register
+def _(stage: nn.ReLU, signal: torch.Tensor, below: Below) -> torch.Tensor:
+    return signal.relu()
+
+
+@down.register
+def _(stage: nn.MaxPool2d, signal: torch.Tensor, below: Below) -> torch.Tensor:
+    return unpool(signal, below.switches, below.shape[1:], below.collisions)
+
+
+@down.register
+def _(stage: nn.Conv2d, signal: torch.Tensor, below: Below) -> torch.Tensor:
+    """Each map of the signal paints its filter, summed: no flip of the weights is needed."""
+    window = zip(stage.kernel_size, stage.stride, stage.padding, stage.dilation, strict=True)
+    # Rows and columns that the stride left over at the far edge belong to no window, or to the
+    # last one only; PyTorch has to be told of them to return the full size.
+    left_over = tuple(
+        size - ((out - 1) * stride - 2 * padding + dilation * (kernel - 1) + 1)
+        for size, out, (kernel, stride, padding, dilation) in zip(
+            below.shape[1:], signal.shape[2:], window, strict=True
+        )
+    )
+    return F.conv_transpose2d(
+        signal,
+        stage.weight,
+        None,
+        stage.stride,
+        stage.padding,
+        left_over,
+        stage.groups,
+        stage.dilation,
+    )
+
+
+@down.register
+def _(stage: nn.Linear, signal: torch.Tensor, below: Below) -> torch.Tensor:
+    return signal @ stage.weight
+
+
+@down.register
+def _(stage: nn.Flatten, signal: torch.Tensor, below: Below) -> torch.Tensor:
+    return signal.unflatten(1, below.shape)
+
+
+@down.register(ContrastNorm)
+@down.register(nn.LocalResponseNorm)
+@down.register(nn.Dropout)
+def _skipped(stage: nn.Module, signal: torch.Tensor, below: Below) -> torch.Tensor:
+    return signal
+
+
+@down.register
+def _(stage: nn.AdaptiveAvgPool2d, signal: torch.Tensor, below: Below) -> torch.Tensor:
+    """Averaging is linear along each axis, so its mirror is the transposed matrices."""
+    rows, columns = (
+        _averages(above, size, signal)
+        for above, size in zip(signal.shape[2:], below.shape[1:], strict=True)
+    )
+    return rows.T @ signal @ columns
+
+
+def _averages(out: int, size: int, like: torch.Tensor) -> torch.Tensor:
+    """The out×size matrix of adaptive averaging along one axis."""
+    matrix = like.new_zeros(out, size)
+    for i in range(out):
+        start, stop = i * size // out, -(-(i + 1) * size // out)
+        matrix[i, start:stop] = 1 / (stop - start)
+    return matrix

@@ -1,0 +1,114 @@
+"""Mining: the strongest units of every map over a data set, in one pass for all layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch.utils.data import DataLoader, RandomSampler
+from tqdm import tqdm
+
+from deconv.errors import DeconvError
+from deconv.models import ChainNet
+from deconv.types import Peaks
+
+CHUNK = 32
+"""Images are always run in batches of this size, whatever the loader's: the last bits of a
+convolution can depend on the batch size, and ties and near-ties must not."""
+
+
+def top_activations(
+    net: ChainNet,
+    loader: Iterable,
+    layers: Iterable[str],
+    k: int = 9,
+    *,
+    progress: bool = True,
+) -> dict[str, Peaks]:
+    """The k strongest units of each map of each layer, at most one per image and map (Fig. 2).
+
+    loader: yields batches of preprocessed images N×3×H×W, or (images, labels); in the data
+        set's order, because a peak's `image` is the position in that order.
+    layers: points such as "conv1", "conv5", "fc6".    k: 9 in the paper.
+    Returns layer -> Peaks of C×k, best first. Ties go to the lower image, then y, then x.
+    Memory is C×k per layer and one batch, however many images there are.
+
+    Raises DeconvError for an empty or shuffled loader, an unknown layer, or NaN activations.
+    """
+    layers = [layers] if isinstance(layers, str) else list(layers)
+    for layer in layers:
+        net.stages_to(layer)
+    if not layers:
+        raise DeconvError(f"name at least one layer of {', '.join(net.points)}")
+    if k < 1:
+        raise DeconvError(f"k must be at least 1, got {k}")
+    if isinstance(loader, DataLoader) and isinstance(loader.sampler, RandomSampler):
+        raise DeconvError(
+            "the loader shuffles, so positions would not name images: use shuffle=False"
+        )
+    best: dict[str, Peaks] = {}
+    seen = 0
+    device = next(net.parameters()).device
+    total = len(loader.dataset) if isinstance(loader, DataLoader) else None
+    with (
+        torch.no_grad(),
+        tqdm(total=total, desc="mining", unit="image", disable=None if progress else True) as bar,
+    ):
+        for images, count in _chunks(loader):
+            record = net.record(images.to(device), layers, logits=False)
+            for layer in layers:
+                found = strongest(record.activations[layer][:count], seen, layer)
+                best[layer] = merge(best[layer], found, k) if layer in best else _first(found, k)
+            seen += count
+            bar.update(count)
+    if seen == 0:
+        raise DeconvError("the loader yields no image")
+    return {layer: Peaks(*(t.cpu() for t in vars(peaks).values())) for layer, peaks in best.items()}
+
+
+def _chunks(loader: Iterable) -> Iterator[tuple[torch.Tensor, int]]:
+    """The loader's images regrouped into CHUNKs, each with the number of images that count.
+
+    The last one is filled up with copies of its first image.
+    """
+    waiting: list[torch.Tensor] = []
+    for batch in loader:
+        images = batch[0] if isinstance(batch, list | tuple) else batch
+        waiting += images.unbind(0)
+        while len(waiting) >= CHUNK:
+            yield torch.stack(waiting[:CHUNK]), CHUNK
+            waiting = waiting[CHUNK:]
+    if waiting:
+        filled = waiting + [waiting[0]] * (CHUNK - len(waiting))
+        yield torch.stack(filled), len(waiting)
+
+
+def strongest(activation: torch.Tensor, first_image: int, layer: str = "") -> Peaks:
+    """The strongest unit of each map and image of a batch, as Peaks of C×N in image order."""
+    n, width = activation.shape[0], activation.shape[-1] if activation.dim() == 4 else 1
+    # argmax returns the first of equal values in scan order: lower y, then lower x.
+    flat = activation.reshape(n, activation.shape[1], -1)
+    at = flat.argmax(dim=2)
+    value = flat.gather(2, at[:, :, None]).squeeze(2)
+    if bad := value.isnan().any(dim=1).nonzero().flatten().tolist():
+        raise DeconvError(
+            f"{layer} holds NaN for image {first_image + bad[0]} of the data set: look at that "
+            "image and at the weights"
+        )
+    image = torch.arange(first_image, first_image + n, device=value.device).expand_as(value.T)
+    return Peaks(value.T, image, at.T // width, at.T % width)
+
+
+def merge(best: Peaks, found: Peaks, k: int) -> Peaks:
+    """The k strongest of both; among equals those of `best`, whose images come earlier, lead."""
+    value = torch.cat([best.value, found.value], dim=1)
+    order = value.sort(dim=1, descending=True, stable=True).indices[:, :k]
+    pairs = zip(vars(best).values(), vars(found).values(), strict=True)
+    return Peaks(*(torch.cat(pair, dim=1).gather(1, order) for pair in pairs))
+
+
+def _first(found: Peaks, k: int) -> Peaks:
+    missing = found.image.new_full((found.image.shape[0], k), -1)
+    nothing = torch.full_like(missing, -torch.inf, dtype=found.value.dtype)
+    # The placeholders come second: a real -inf would still go before them.
+    return merge(found, Peaks(nothing, missing, missing, missing), k)

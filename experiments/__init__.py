@@ -1,0 +1,1 @@
+"""One module for each figure or table of the paper, plus training; Hydra enters here."""

@@ -1,0 +1,96 @@
+"""Turns `run(cfg, folder)` into a command: Hydra's configuration, readable errors, one folder."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from deconv.errors import DeconvError, unknown
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+EXIT_BAD_INPUT = 2
+
+
+def experiment(stem: str) -> Callable[[Callable[[DictConfig, Path], None]], Callable[[], None]]:
+    """Decorate `run(cfg, folder)` of experiments/<stem>.py; the result is the command's main().
+
+    The folder is new, under outputs/<stem>/; its path is the last line on standard output. The
+    whole configuration is written to folder/config.yaml. A DeconvError ends the command with
+    its message on standard error and exit status 2, and leaves no empty folder.
+    """
+
+    def decorate(run: Callable[[DictConfig, Path], None]) -> Callable[[], None]:
+        @functools.wraps(run)
+        def job(cfg: DictConfig) -> None:
+            folder = Path(HydraConfig.get().runtime.output_dir)
+            OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+            try:
+                run(cfg, folder)
+            except DeconvError as error:
+                print(f"error: {error}", file=sys.stderr)
+                if [path.name for path in folder.iterdir()] == ["config.yaml"]:
+                    (folder / "config.yaml").unlink()
+                    folder.rmdir()
+                sys.exit(EXIT_BAD_INPUT)
+            print(folder, flush=True)
+
+        def main() -> None:
+            try:
+                check_overrides(stem, sys.argv[1:])
+                hydra.main(version_base="1.3", config_path=str(CONF), config_name=stem)(job)()
+            except DeconvError as error:
+                print(f"error: {error}", file=sys.stderr)
+                sys.exit(EXIT_BAD_INPUT)
+
+        return main
+
+    return decorate
+
+
+def compose(stem: str, overrides: Iterable[str] = ()) -> DictConfig:
+    """The configuration that `python -m experiments.<stem> <overrides>` would run with."""
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose(stem, overrides=list(overrides))
+
+
+def check_overrides(stem: str, arguments: list[str]) -> None:
+    """Raise DeconvError for a group choice or key that does not exist, naming the nearest ones.
+
+    Hydra's own message names neither; anything else about the arguments is left to Hydra.
+    """
+    if any(argument.startswith("-") for argument in arguments):
+        return
+    pairs = [argument.partition("=") for argument in arguments if argument[:1] not in "+~"]
+    choices, keys = [], []
+    for key, equals, value in pairs:
+        group = CONF / key
+        if not equals:
+            raise DeconvError(f"{key!r} is not a setting; write key=value")
+        if group.is_dir():
+            valid = [p.relative_to(group).with_suffix("").as_posix() for p in group.rglob("*.yaml")]
+            if value not in valid:
+                raise unknown(key, value, sorted(valid))
+            choices.append(f"{key}={value}")
+        elif not key.startswith("hydra."):
+            keys.append(key)
+    if keys:
+        valid = sorted(_keys(compose(stem, choices)))
+        for key in keys:
+            if key not in valid:
+                raise unknown("setting", key, valid)
+
+
+def _keys(cfg: DictConfig, prefix: str = "") -> Iterable[str]:
+    """Every dotted key of a configuration, those of groups included."""
+    for key in cfg:
+        name = f"{prefix}{key}"
+        yield name
+        value = None if OmegaConf.is_missing(cfg, key) else cfg._get_node(key)
+        if isinstance(value, DictConfig):
+            yield from _keys(value, f"{name}.")

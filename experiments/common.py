@@ -1,0 +1,153 @@
+"""What every experiment needs: its data, its network, and the record of where a result is from."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from omegaconf import DictConfig, OmegaConf
+
+import deconv
+from deconv.data import Cached, Squares, mean_image, photographs
+from deconv.errors import DeconvError, unknown
+from deconv.models import ChainNet, build
+from deconv.snapshots import Snapshot, load_snapshot, weights_hash
+from deconv.training import Recipe, fit, recipe_dict
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+def log(message: str) -> None:
+    """A plain line of progress, at once."""
+    print(message, flush=True)
+
+
+def device(cfg: DictConfig) -> torch.device:
+    """cfg.device, where "auto" is a GPU if there is one."""
+    if cfg.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=cfg.device)
+    except (RuntimeError, AssertionError) as error:
+        raise DeconvError(f"device={cfg.device} cannot be used: {error}; try cpu") from error
+    return torch.device(cfg.device)
+
+
+def squares(cfg: DictConfig, split: str, side_px: int) -> Squares:
+    """One split ("train" or "val") of the data set that cfg.data names, as `side_px` squares."""
+    options = OmegaConf.to_container(cfg.data, resolve=True)
+    name, cache, workers = (options.pop(key) for key in ("name", "cache", "workers"))
+    options.pop("side_px")
+    if name == "scenes":
+        from deconv.data.scenes import Scenes
+
+        if split not in ("train", "val"):
+            raise unknown("split", split, ("train", "val"))
+        data = Scenes(options[f"{split}_images"], options[f"{split}_seed"], side_px)
+    else:
+        data = photographs(name, options.pop("root"), split, side_px, **options)
+    return Cached(data, cfg.cache_dir, workers) if cache else data
+
+
+def side_px(cfg: DictConfig, input_px: int) -> int:
+    """The side of the stored squares: cfg.data.side_px, or the crop's side times 256/224 (§3)."""
+    return cfg.data.side_px or math.ceil(input_px * 256 / 224)
+
+
+def train_network(cfg: DictConfig, folder: Path) -> Snapshot:
+    """Train cfg.model on cfg.data by cfg.train; snapshots and metrics.csv go to `folder`."""
+    settings = OmegaConf.to_container(cfg.train, resolve=True)
+    recipe = Recipe(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+    side = side_px(
+        cfg, build_network(cfg, 1).input_px if not cfg.model.input_px else cfg.model.input_px
+    )
+    train_data, val_data = (squares(cfg, split, side) for split in ("train", "val"))
+    net = build_network(cfg, len(train_data.classes)).to(device(cfg))
+    log(
+        f"training {net.name} on {cfg.data.name}: {len(train_data)} images of "
+        f"{len(train_data.classes)} classes, {len(val_data)} to validate, {recipe.epochs} epochs"
+    )
+    mean = mean_image(train_data, cfg.data.workers)
+    rows: list[dict[str, float]] = []
+
+    def on_epoch(row: dict[str, float]) -> None:
+        rows.append(row)
+        write_table(folder / "metrics.csv", rows)
+        checked = f", validation {row['val_top1_error']:.1f} %" if "val_top1_error" in row else ""
+        log(
+            f"epoch {row['epoch']}/{recipe.epochs}: loss {row['train_loss']:.3f}, error: training "
+            f"{row['train_error']:.1f} %{checked} ({row['images_per_second']:.0f} images/s)"
+        )
+
+    config = {"data": cfg.data.name, "train": recipe_dict(recipe)}
+    return fit(net, train_data, val_data, mean, recipe, folder, config, on_epoch)
+
+
+def build_network(cfg: DictConfig, num_classes: int) -> ChainNet:
+    """The untrained network of cfg.model, its weights drawn by cfg.seed."""
+    settings = OmegaConf.to_container(cfg.model, resolve=True)
+    settings["num_classes"] = settings.get("num_classes") or num_classes
+    return build(settings.pop("name"), seed=cfg.seed, **settings)
+
+
+def trained(cfg: DictConfig, folder: Path) -> Snapshot:
+    """The snapshot cfg.snapshot names; without one, a network trained now by cfg.train.
+
+    At size=paper training takes days, so there a snapshot has to be named.
+    """
+    if cfg.snapshot:
+        return load_snapshot(cfg.snapshot)
+    if cfg.size_name == "paper":
+        raise DeconvError(
+            "size=paper needs a trained network: run python -m experiments.train size=paper "
+            "first, then name its snapshot=<folder>/last.pt"
+        )
+    log("no snapshot given: training one first")
+    return train_network(cfg, folder)
+
+
+def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Rows as CSV; the columns are all keys in order of appearance."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_provenance(folder: Path, net: ChainNet, facts: dict[str, Any]) -> None:
+    """folder/provenance.json: the command, commit, versions and weights behind a result, `facts` first."""
+    record = facts | {
+        "model": net.recipe,
+        "weights_sha256": weights_hash(net),
+        "command": " ".join([Path(sys.argv[0]).stem, *sys.argv[1:]]),
+        "commit": _commit(),
+        "time_utc": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
+        "versions": {
+            "deconv": deconv.__version__,
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    (folder / "provenance.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+def _commit() -> str:
+    """The checkout's commit, with a + if files differ from it; "unknown" outside git."""
+    try:
+        git = ["git", "-C", str(CHECKOUT)]
+        commit = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True, stderr=-3).strip()
+        changed = subprocess.check_output([*git, "status", "--porcelain"], text=True).strip()
+        return commit + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
