@@ -7,6 +7,8 @@ build a network, `record` images through it, `project` units to pixels, mine a d
 from deconv.errors import DeadUnitWarning, DeconvError
 from deconv.geometry import receptive_field
 from deconv.models import MODELS, build
+from deconv.occlusion import OcclusionMaps, occlude
+from deconv.peak_views import PeakViews, peak_views
 from deconv.projection import project
 from deconv.snapshots import Snapshot, load_snapshot, save_snapshot
 from deconv.top_activations import top_activations
@@ -17,11 +19,15 @@ __all__ = [
     "MODELS",
     "DeadUnitWarning",
     "DeconvError",
+    "OcclusionMaps",
+    "PeakViews",
     "Peaks",
     "Record",
     "Snapshot",
     "build",
     "load_snapshot",
+    "occlude",
+    "peak_views",
     "project",
     "receptive_field",
     "save_snapshot",

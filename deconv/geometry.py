@@ -126,15 +126,32 @@ def receptive_field(
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
-def unclipped(windows: Sequence[Window]) -> tuple[int, int]:
-    """(size, stride) in pixels of an interior unit's field along the rows, borders apart.
+def interior_field(axes: Sequence[AnyAxis]) -> tuple[int, int, int]:
+    """(size, stride, start) along one axis, borders apart: unit i sees start + i·stride … + size.
 
+    In pixels of the input; for units at a border the interval reaches outside the image.
     Raises DeconvError for windows whose field depends on the image (fully connected, adaptive).
     """
-    size, stride = 1, 1
-    for axis, _ in windows:
+    size, stride, start = 1, 1, 0
+    for axis in axes:
         if not isinstance(axis, Axis):
             raise DeconvError(f"a field through {axis} depends on the size of the image")
         size += (axis.kernel - 1) * axis.dilation * stride
+        start -= axis.padding * stride
         stride *= axis.stride
-    return size, stride
+    return size, stride, start
+
+
+def unclipped_field(
+    net: HasWindows, layer: str, y: int, x: int, image_size: tuple[int, int]
+) -> Box:
+    """`receptive_field` without the clipping at the image's borders, so that all units of a
+    convolutional layer have boxes of one size; the whole image where the field depends on it."""
+    windows = net.windows(layer)
+    if not all(isinstance(axis, Axis) for window in windows for axis in window):
+        return (0, 0, *image_size)
+    (height, down, top), (width, right, left) = (
+        interior_field([window[axis] for window in windows]) for axis in (0, 1)
+    )
+    top, left = top + y * down, left + x * right
+    return top, left, top + height, left + width

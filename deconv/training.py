@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -17,13 +16,12 @@ from tqdm import tqdm
 
 from deconv.data.crops import CentreCrops, EpochOrder, Squares, TrainingCrops
 from deconv.errors import DeconvError, unknown
+from deconv.evaluation import PRECISIONS, autocast, evaluate
 from deconv.models import ChainNet
 from deconv.snapshots import Snapshot, save_snapshot
 
 PAPER_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)
 """The snapshots of Figure 4."""
-
-PRECISIONS = ("fp32", "bf16")
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Recipe:
         when the validation error stalls; factor and epochs are not stated.
     weight_decay: not in the paper.
     max_rms: a convolutional filter whose root mean square exceeds this is scaled back to it.
-    crops: see `deconv.data.TrainingCrops`.    precision: "bf16" runs under autocast.
+    crops: see `deconv.data.TrainingCrops`.    precision: "bf16" runs under autocast, "auto" where that is fast.
     eval_every: epochs between validations (the last epoch always has one).
     snapshot_epochs: epochs whose snapshot is kept; the last one is always kept too.
     """
@@ -63,16 +61,6 @@ class Recipe:
                 raise DeconvError(f"{name} must be positive, got {getattr(self, name)}")
 
 
-@dataclass(frozen=True)
-class Accuracy:
-    """Results on a data set, in percent. `mean_class` is the mean of the per-class accuracies."""
-
-    top1: float
-    top5: float
-    mean_class: float
-    loss: float
-
-
 @torch.no_grad()
 def renormalise(net: nn.Module, max_rms: float = 0.1) -> dict[str, int]:
     """Scale every convolutional filter with an RMS over `max_rms` back to that RMS, in place (§3).
@@ -88,50 +76,6 @@ def renormalise(net: nn.Module, max_rms: float = 0.1) -> dict[str, int]:
             module.weight.mul_(torch.where(over, max_rms / rms, torch.ones_like(rms)))
             counts[name] = int(over.sum())
     return counts
-
-
-@contextlib.contextmanager
-def evaluation(net: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; the training flag is as before when it ends."""
-    was_training = net.training
-    net.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        net.train(was_training)
-
-
-def evaluate(net: ChainNet, loader: DataLoader, precision: str = "fp32") -> Accuracy:
-    """Top-1, top-5 and mean per-class accuracy (percent) and loss over batches (images, labels)."""
-    device = next(net.parameters()).device
-    hits, fives, labels, losses = [], [], [], []
-    with evaluation(net), autocast(device, precision):
-        for images, target in loader:
-            logits = net(images.to(device)).float()
-            target = target.to(device)
-            best = logits.topk(min(5, logits.shape[1])).indices
-            hits.append((best[:, 0] == target).cpu())
-            fives.append((best == target[:, None]).any(1).cpu())
-            losses.append(F.cross_entropy(logits, target, reduction="none").cpu())
-            labels.append(target.cpu())
-    if not labels:
-        raise DeconvError("the validation set is empty")
-    hit, label = torch.cat(hits).double(), torch.cat(labels)
-    per_class = [hit[label == c].mean() for c in label.unique()]
-    return Accuracy(
-        top1=100 * hit.mean().item(),
-        top5=100 * torch.cat(fives).double().mean().item(),
-        mean_class=100 * torch.stack(per_class).mean().item(),
-        loss=torch.cat(losses).double().mean().item(),
-    )
-
-
-def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
-    """bfloat16 autocast for "bf16", nothing for "fp32"."""
-    if precision == "fp32":
-        return contextlib.nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 def fit(

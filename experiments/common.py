@@ -17,9 +17,9 @@ import torchvision
 from omegaconf import DictConfig, OmegaConf
 
 import deconv
-from deconv.data import Cached, Squares, mean_image, photographs
+from deconv.data import SPLITS, Cached, Scenes, Squares, mean_image, photographs
 from deconv.errors import DeconvError, unknown
-from deconv.models import ChainNet, build
+from deconv.models import ChainNet, build, input_side
 from deconv.snapshots import Snapshot, load_snapshot, weights_hash
 from deconv.training import Recipe, fit, recipe_dict
 
@@ -48,10 +48,8 @@ def squares(cfg: DictConfig, split: str, side_px: int) -> Squares:
     name, cache, workers = (options.pop(key) for key in ("name", "cache", "workers"))
     options.pop("side_px")
     if name == "scenes":
-        from deconv.data.scenes import Scenes
-
-        if split not in ("train", "val"):
-            raise unknown("split", split, ("train", "val"))
+        if split not in SPLITS:
+            raise unknown("split", split, SPLITS)
         data = Scenes(options[f"{split}_images"], options[f"{split}_seed"], side_px)
     else:
         data = photographs(name, options.pop("root"), split, side_px, **options)
@@ -67,9 +65,7 @@ def train_network(cfg: DictConfig, folder: Path) -> Snapshot:
     """Train cfg.model on cfg.data by cfg.train; snapshots and metrics.csv go to `folder`."""
     settings = OmegaConf.to_container(cfg.train, resolve=True)
     recipe = Recipe(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
-    side = side_px(
-        cfg, build_network(cfg, 1).input_px if not cfg.model.input_px else cfg.model.input_px
-    )
+    side = side_px(cfg, cfg.model.input_px or input_side(cfg.model.name))
     train_data, val_data = (squares(cfg, split, side) for split in ("train", "val"))
     net = build_network(cfg, len(train_data.classes)).to(device(cfg))
     log(
@@ -125,7 +121,7 @@ def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def write_provenance(folder: Path, net: ChainNet, facts: dict[str, Any]) -> None:
-    """folder/provenance.json: the command, commit, versions and weights behind a result, `facts` first."""
+    """folder/provenance.json: `facts`, then weights, command, commit and versions."""
     record = facts | {
         "model": net.recipe,
         "weights_sha256": weights_hash(net),

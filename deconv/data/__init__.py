@@ -10,19 +10,26 @@ from deconv.data.crops import (
     prepare,
     ten_crops,
 )
-from deconv.data.photographs import SOURCES, SPLITS, Photographs, photographs
+from deconv.data.photographs import Photographs
+from deconv.data.scenes import CLASSES, Part, Scene, Scenes, render
+from deconv.data.sources import SOURCES, SPLITS, photographs
 
 __all__ = [
+    "CLASSES",
     "SOURCES",
     "SPLITS",
     "Cached",
     "CentreCrops",
     "EpochOrder",
+    "Part",
     "Photographs",
+    "Scene",
+    "Scenes",
     "Squares",
     "TrainingCrops",
     "mean_image",
     "photographs",
     "prepare",
+    "render",
     "ten_crops",
 ]

@@ -107,6 +107,12 @@ class CentreCrops(Dataset):
         image, label = self.data[index]
         return prepare(image, self.mean, self.crop_px), label
 
+    def picture(self, index: int) -> torch.Tensor:
+        """The same crop as stored, for people: 3×crop×crop uint8."""
+        image, _ = self.data[index]
+        margin = (image.shape[-1] - self.crop_px) // 2
+        return image[:, margin : margin + self.crop_px, margin : margin + self.crop_px]
+
 
 class TrainingCrops(Dataset):
     """What a network is trained on: a random sub-crop, a pure function of (seed, epoch, index).

@@ -1,21 +1,17 @@
-"""Data sets of image files, through torchvision's classes."""
+"""Images of a torchvision data set as the paper's squares."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch.utils.data import Dataset
-from torchvision import datasets
 
-from deconv.errors import DeconvError, unknown
-from deconv.images import read_rgb, square, to_rgb
-
-SPLITS = ("train", "val")
+from deconv.errors import DeconvError
+from deconv.images import square, to_rgb
 
 
 class Photographs(Dataset):
@@ -62,156 +58,3 @@ class Photographs(Dataset):
             size = os.path.getsize(path) if os.path.exists(path) else 0
             digest.update(f"{'/'.join(Path(path).parts[-2:])} {size} {label}\n".encode())
         return digest.hexdigest()[:16]
-
-
-def imagefolder(
-    root: Path, split: str, side_px: int, val_fraction: float, seed: int
-) -> Photographs:
-    """root/train/<class>/… and root/val/<class>/…; or root/<class>/… alone.
-
-    A root without train and val folders is split by `seed`: of each class a `val_fraction`
-    (at least one image of a class that has two) goes to "val".
-    """
-    has = {name: (root / name).is_dir() for name in SPLITS}
-    if any(has.values()) and not has[split]:
-        raise DeconvError(
-            f"{root} has no folder {split!r}: add {root / split} with one folder a class"
-        )
-    folder = root / split if has[split] else root
-    data = _folder(folder)
-    paths = [path for path, _ in data.samples]
-    chosen = None
-    if not has[split]:
-        held_out = _per_class(
-            data.targets, lambda n: min(n - 1, max(1, round(n * val_fraction))), seed
-        )
-        chosen = sorted(held_out if split == "val" else set(range(len(paths))) - set(held_out))
-    return Photographs(data, data.targets, data.classes, paths, side_px, chosen)
-
-
-def _folder(folder: Path) -> datasets.ImageFolder:
-    """torchvision's ImageFolder, with errors that say what is missing where."""
-    empty = [c.name for c in sorted(folder.iterdir()) if c.is_dir() and not any(c.iterdir())]
-    if empty:
-        raise DeconvError(f"class folders without an image in {folder}: {', '.join(empty[:5])}")
-    try:
-        return datasets.ImageFolder(str(folder), loader=read_rgb)
-    except FileNotFoundError as error:
-        raise DeconvError(
-            f"{folder} is not one folder of images for each class: {error}"
-        ) from error
-
-
-def _per_class(targets: Sequence[int], count: Callable[[int], int], seed: int) -> list[int]:
-    """For each class, `count(its size)` of its indices, drawn by (seed, class)."""
-    labels = np.asarray(targets)
-    drawn: list[int] = []
-    for label in np.unique(labels):
-        members = np.random.default_rng((seed, int(label))).permutation(
-            np.flatnonzero(labels == label)
-        )
-        drawn += [int(i) for i in members[: count(len(members))]]
-    return drawn
-
-
-def caltech101(
-    root: Path,
-    split: str,
-    side_px: int,
-    train_per_class: int = 30,
-    test_per_class: int = 50,
-    seed: int = 0,
-    download: bool = False,
-) -> Photographs:
-    """Caltech-101 in torchvision's layout, root/caltech101/101_ObjectCategories (§5.2).
-
-    The split is random by `seed`: `train_per_class` images (15 or 30) to train on and at most
-    `test_per_class` (50) of the others to test on. The background class is left out, as
-    torchvision does.
-    """
-    folder = root / "caltech101" / "101_ObjectCategories"
-    _present(folder, download, "Caltech-101", "data.download=true")
-    data = datasets.Caltech101(str(root), download=download)
-    paths = [
-        str(folder / data.categories[label] / f"image_{number:04d}.jpg")
-        for label, number in zip(data.y, data.index, strict=True)
-    ]
-    few = [c for i, c in enumerate(data.categories) if data.y.count(i) <= train_per_class]
-    if few:
-        raise DeconvError(
-            f"train_per_class={train_per_class} leaves no test image in {', '.join(few[:5])}: "
-            "ask for fewer"
-        )
-    ordered = _per_class(data.y, lambda n: min(n, train_per_class + test_per_class), seed)
-    seen = np.zeros(len(data.categories), int)
-    parts: dict[str, list[int]] = {"train": [], "val": []}
-    for index in ordered:
-        parts["train" if seen[data.y[index]] < train_per_class else "val"].append(index)
-        seen[data.y[index]] += 1
-    return Photographs(data, data.y, data.categories, paths, side_px, sorted(parts[split]))
-
-
-def imagenet(root: Path, split: str, side_px: int) -> Photographs:
-    """ImageNet 2012 as torchvision.datasets.ImageNet reads it: the archives, or what it unpacked."""
-    _present(root, False, "ImageNet 2012", "an account at image-net.org")
-    try:
-        data = datasets.ImageNet(str(root), split, loader=read_rgb)
-    except (RuntimeError, OSError) as error:
-        raise DeconvError(
-            f"{root} is not ImageNet 2012 in torchvision's layout ({error}). Put the archives "
-            f"ILSVRC2012_devkit_t12.tar.gz and ILSVRC2012_img_{split}.tar there."
-        ) from error
-    names = [name[0] for name in data.classes]
-    return Photographs(data, data.targets, names, [path for path, _ in data.samples], side_px)
-
-
-def imagenette(
-    root: Path, split: str, side_px: int, size: str = "full", download: bool = False
-) -> Photographs:
-    """Imagenette, ten classes of ImageNet; size "full", "320px" or "160px" (shorter side)."""
-    folder = root / {"full": "imagenette2"}.get(size, f"imagenette2-{size.removesuffix('px')}")
-    _present(folder, download, "Imagenette", "data.download=true")
-    fetch = download and not folder.is_dir()
-    data = datasets.Imagenette(str(root), split, size=size, download=fetch, loader=read_rgb)
-    names = [name[0] for name in data.classes]
-    targets, paths = [y for _, y in data._samples], [path for path, _ in data._samples]
-    return Photographs(data, targets, names, paths, side_px)
-
-
-def cifar10(root: Path, split: str, side_px: int, download: bool = False) -> Photographs:
-    """CIFAR-10: 32 px images, enlarged or reduced to `side_px`; "val" is its test set."""
-    _present(root / "cifar-10-batches-py", download, "CIFAR-10", "data.download=true")
-    data = datasets.CIFAR10(str(root), train=split == "train", download=download)
-    names = [f"{split} image {i}" for i in range(len(data))]
-    return Photographs(data, data.targets, data.classes, names, side_px)
-
-
-def _present(folder: Path, download: bool, name: str, how: str) -> None:
-    if not download and not folder.is_dir():
-        raise DeconvError(f"{name} is not at {folder}. To get it: {how}; or set data.root.")
-
-
-SOURCES: dict[str, Callable[..., Photographs]] = {
-    "imagefolder": imagefolder,
-    "caltech101": caltech101,
-    "imagenet": imagenet,
-    "imagenette": imagenette,
-    "cifar10": cifar10,
-}
-
-
-def photographs(name: str, root: str | Path, split: str, side_px: int, **options) -> Photographs:
-    """One split of a data set of photographs, as squares of `side_px`.
-
-    name: one of SOURCES; split: "train" or "val"; options: those of the source.
-    Raises DeconvError if the folder is missing or empty and says how to get the data.
-    """
-    if name not in SOURCES:
-        raise unknown("data set", name, SOURCES)
-    if split not in SPLITS:
-        raise unknown("split", split, SPLITS)
-    root = Path(root).expanduser()
-    if not options.get("download") and (not root.is_dir() or not any(root.iterdir())):
-        state = "empty" if root.is_dir() else "missing"
-        raise DeconvError(f"the data folder {root} of {name} is {state}: set data.root=<folder>")
-    return SOURCES[name](root, split, side_px, **options)

@@ -11,20 +11,23 @@ Left and right (`left_eye`, `right_eye`) are those of the image, not the animal'
 import hashlib
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from deconv.data.drawing.backgrounds import BACKDROPS, whole_view
-from deconv.data.drawing.canvas import Layer, Pen, View
+from deconv.data.drawing.backgrounds import BACKDROPS
+from deconv.data.drawing.canvas import Layer, Pen
 from deconv.data.drawing.clutter import foreground, scatter
-from deconv.data.drawing.lighting import Exposure, Light, ground_shadow, wall_shadow
+from deconv.data.drawing.exposure import Exposure
+from deconv.data.drawing.lighting import Light, dapple, ground_shadow, wall_shadow
 from deconv.data.drawing.objects import OBJECTS
+from deconv.data.drawing.planes import whole_view
+from deconv.data.drawing.view import Box, View
 
-VERSION = 1  # raise it with every change of the pictures, so that caches are made anew
+VERSION = 2  # raise it with every change of the pictures, so that caches are made anew
 MIN_PX = 32
 CLASSES: tuple[str, ...] = tuple(OBJECTS)
-Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,10 @@ class Scene:
     image: uint8 (size, size, 3), RGB. box: of the object; part boxes lie inside it. A box bounds
     the pixels of which the part covers at least two fifths, after all transforms, clipped to the
     image, as far as other parts of the same object leave them in sight. Whatever stands in front
-    of the object (grass, poles, leaves) does not change a box: it tells where the part is, seen or
-    not. A part without such a pixel (outside the image, behind another part, too small at this
-    size) is left out; a part that there is more than once is listed as often, in painting order.
+    of the object (grass, poles, leaves, stray parts) does not change a box: it tells where the
+    part is, seen or not. A part without such a pixel (outside the image, behind another part, too
+    small at this size) is left out; a part that there is more than once is listed as often, in
+    painting order.
     """
 
     image: np.ndarray
@@ -61,15 +65,13 @@ def class_of(seed: int, index: int) -> int:
 
 def _place(rng: np.random.Generator, size_px: int) -> tuple[View, tuple[float, float], float]:
     """The object's view, its centre (x, y) and half its extent, both in shares of the image."""
-    half = rng.uniform(0.24, 0.43)
-    room = max(0.0, 0.53 - half)
+    half = 0.45 - 0.26 * rng.random() ** 1.3
+    room = max(0.0, 0.56 - half)
     x, y = 0.5 + rng.uniform(-1, 1, 2) * room
     mirror = -1.0 if rng.random() < 0.5 else 1.0
-    stretch, turn = rng.uniform(0.88, 1.14), rng.normal(0, 0.1)
-    tip, yaw = rng.uniform(-0.16, 0.16, 2)
-    placed = whole_view(size_px).at(
-        x, y, mirror * half, half * stretch, float(np.clip(turn, -0.3, 0.3))
-    )
+    stretch, turn = rng.uniform(0.85, 1.17), float(np.clip(rng.normal(0, 0.15), -0.45, 0.45))
+    tip, yaw = rng.uniform(-0.22, 0.22, 2)
+    placed = whole_view(size_px).at(x, y, mirror * half, half * stretch, turn)
     lens = np.array([[1, 0, 0], [0, 1, 0], [yaw, tip, 1]])
     return View(placed.matrix @ lens), (float(x), float(y)), float(half)
 
@@ -80,16 +82,30 @@ def _backdrop(rng: np.random.Generator, size_px: int, horizon: float, light: Lig
     draw, _, grounded = BACKDROPS[int(rng.choice(len(BACKDROPS), p=shares))]
     image = draw(rng, size_px, horizon, light)
     layer = Layer(size_px, light)
-    scatter(Pen(layer, whole_view(size_px)), rng, rng.random())
+    scatter(Pen(layer, whole_view(size_px)), rng, rng.random(), horizon)
     return layer.over(image), grounded
 
 
 def _defocus(image: np.ndarray, share: float) -> np.ndarray:
     """`image` blurred by `share` of its size, as behind the plane of focus."""
-    import cv2
-
     sigma = share * len(image)
     return cv2.GaussianBlur(image, (0, 0), sigma) if sigma > 0.3 else image
+
+
+def _shadowed(
+    image: np.ndarray, silhouette: np.ndarray, base: float | None, light: Light
+) -> np.ndarray:
+    """`image` under the object's shadow: on the ground from the row `base`, or on a wall (None)."""
+    if base is None:
+        shade = wall_shadow(silhouette, light)
+    else:
+        shade = ground_shadow(silhouette, base, light)
+    return image * (1 - np.float32(light.shadow) * shade[..., None])
+
+
+def _check_size(size_px: int) -> None:
+    if size_px < MIN_PX:
+        raise ValueError(f"{size_px=} is too small to show the parts; use {MIN_PX} or more")
 
 
 def render(
@@ -98,13 +114,13 @@ def render(
     """The scene (seed, index): a pure function, the same on every machine and in every process.
 
     size_px: 32 or more; the same (seed, index) shows the same scene at every size. omit: names of
-    parts not to paint (all else stays as it is, shadows too); their boxes are left out.
+    parts not to paint; their boxes are left out. All else stays as it is, the shadow on the
+    background too; only the soft shade that some parts throw on the object itself goes with them.
     Raises ValueError for a negative seed or index and for a size below 32.
     """
     if seed < 0 or index < 0:
         raise ValueError(f"seed and index must not be negative, got {seed=}, {index=}")
-    if size_px < MIN_PX:
-        raise ValueError(f"{size_px=} is too small to show the parts; use {MIN_PX} or more")
+    _check_size(size_px)
     label = class_of(seed, index)
     rng = np.random.default_rng((seed, index))
     # One generator for each stage: what one stage draws does not move the others.
@@ -113,24 +129,27 @@ def render(
     view, centre, half = _place(stage, size_px)
     horizon = float(np.clip(centre[1] + half * stage.uniform(0.1, 0.8), 0.3, 0.85))
     exposure = Exposure.draw(stage, light)
-    depth, hidden = stage.random(2)
+    depth, hidden, leafy, misty = stage.random(4)
+    dapples = dapple(stage, size_px)
     image, grounded = _backdrop(behind, size_px, horizon, light)
+    haze = image.mean((0, 1))
     image = _defocus(image, max(0.0, 1.5 * depth - 0.6) * 0.025)
 
     layer = Layer(size_px, light, frozenset(omit))
     OBJECTS[CLASSES[label]](Pen(layer, view), paint)
-    box = layer.box()
-    if grounded:
-        shade = ground_shadow(layer.silhouette, (centre[1] + half * 0.9) * size_px, light)
-    else:
-        shade = wall_shadow(layer.silhouette, light)
-    image = layer.over(image * (1 - np.float32(light.shadow) * shade[..., None]))
-    if hidden < 0.5:
+    layer.model()
+    base = (centre[1] + half * 0.9) * size_px if grounded else None
+    image = layer.over(_shadowed(image, layer.silhouette, base, light))
+    if hidden < 0.65:
         near = Layer(size_px, light)
         foreground(Pen(near, whole_view(size_px)), front, centre, half)
         image = near.over(image)
+    if leafy < 0.3:
+        image *= dapples
+    veil = np.float32(max(0.0, 1.6 * misty - 1.1))
+    image = image * (1 - veil) + veil * haze
     parts = tuple(Part(name, where) for name, where in layer.parts())
-    return Scene(exposure.develop(image), label, box, parts)
+    return Scene(exposure.develop(image), label, layer.box(), parts)
 
 
 class Scenes(Dataset):
@@ -142,8 +161,7 @@ class Scenes(Dataset):
             raise ValueError(f"{length=}: a data set needs at least one scene")
         if seed < 0:
             raise ValueError(f"{seed=} must not be negative; use 0, 1, 2 … for the splits")
-        if size_px < MIN_PX:
-            raise ValueError(f"{size_px=} is too small to show the parts; use {MIN_PX} or more")
+        _check_size(size_px)
         self.length, self.seed, self.size_px = length, seed, size_px
         self.classes = CLASSES
         self.targets = [class_of(seed, i) for i in range(length)]

@@ -11,10 +11,17 @@ from deconv.models.chain import ChainNet
 from deconv.models.from_torchvision import CHAINS, from_torchvision
 from deconv.models.zfnet import ARCHITECTURES, assemble, change, init_weights
 
-__all__ = ["MODELS", "ChainNet", "build"]
+__all__ = ["MODELS", "ChainNet", "build", "input_side"]
 
 MODELS = (*ARCHITECTURES, *(f"torchvision/{name}" for name in CHAINS))
 """Every name that `build` takes."""
+
+
+def input_side(name: str) -> int:
+    """The side in pixels of the images that a network is made for, unless it is told another."""
+    if name not in MODELS:
+        raise unknown("model", name, MODELS)
+    return ARCHITECTURES[name].input_px if name in ARCHITECTURES else 224
 
 
 def build(
@@ -25,6 +32,7 @@ def build(
     remove: Collection[int] = (),
     maps_345: tuple[int, int, int] | None = None,
     fc_width: int | None = None,
+    dropout: float | None = None,
     init: str = "paper",
     seed: int | None = None,
     weights: str | None = None,
@@ -34,7 +42,8 @@ def build(
     name: "zfnet" (Figure 3), "alexnet" (Krizhevsky et al. 2012), "zfnet_mini" (ours, 64–128 px),
         or "torchvision/alexnet", "torchvision/vgg16", …
     input_px: side of the square input; default 224, and 112 for zfnet_mini.
-    remove, maps_345, fc_width: the rows of Table 3, see `deconv.models.zfnet.change`.
+    remove, maps_345, fc_width: the rows of Table 3; dropout: of layers 6 and 7, default 0.5 and 0
+        for zfnet_mini; see `deconv.models.zfnet.change`.
     init, seed: see `deconv.models.zfnet.init_weights`; without a seed, torch's generator is used.
     weights: for torchvision's networks alone, the name of a set of trained weights.
 
@@ -46,10 +55,10 @@ def build(
         raise DeconvError(f"num_classes must be at least 1, got {num_classes}")
     maps_345 = tuple(maps_345) if maps_345 is not None else None
     changes = {"input_px": input_px, "remove": tuple(remove), "maps_345": maps_345}
-    changes["fc_width"] = fc_width
+    changes |= {"fc_width": fc_width, "dropout": dropout}
     recipe = {"name": name, "num_classes": num_classes, "init": init, **changes}
     if name not in ARCHITECTURES:
-        if given := [key for key, value in changes.items() if value]:
+        if given := [key for key, value in changes.items() if value not in (None, ())]:
             raise DeconvError(f"{name} comes as it is: leave out {', '.join(given)}")
         recipe = {"name": name, "num_classes": num_classes}
         return from_torchvision(name.split("/")[1], num_classes, weights, recipe).eval()

@@ -35,6 +35,7 @@ class Architecture:
     convs and fcs: by layer number; the softmax layer comes on top of them.
     norm_first: contrast normalisation before the pool (AlexNet) rather than after it (ZFNet).
     pool_ceil: whether a last, incomplete 3×3 stride-2 window counts.
+    dropout: share of the units of layers 6 and 7 left out while training (§3: 0.5).
     fc_grid: side of the grid that the last maps are averaged to before the first fully connected
         layer, for networks that take images of several sizes; None where there is no such step.
     """
@@ -44,6 +45,7 @@ class Architecture:
     fcs: dict[int, int]
     norm_first: bool = False
     pool_ceil: bool = True
+    dropout: float = 0.5
     fc_grid: int | None = None
 
 
@@ -89,6 +91,7 @@ ZFNET_MINI = Architecture(
         5: Conv(96, kernel=3, padding=1, pool=True),
     },
     fcs={6: 512, 7: 512},
+    dropout=0.0,  # a narrow layer 6 that loses half its units does not begin to learn
     fc_grid=6,
 )
 
@@ -101,11 +104,13 @@ def change(
     maps_345: tuple[int, int, int] | None = None,
     fc_width: int | None = None,
     input_px: int | None = None,
+    dropout: float | None = None,
 ) -> Architecture:
     """The rows of Table 3 (§5.1): layers taken out, layers 3–5 or 6–7 resized.
 
     remove: layer numbers out of 3, 4, 6, 7 (those without a pool). maps_345: maps of layers 3, 4
     and 5. fc_width: units of layers 6 and 7. input_px: side of the images, in pixels.
+    dropout: instead of the network's own, in 0…1.
     """
     removable = {n for n, conv in base.convs.items() if not conv.pool} | set(base.fcs)
     if wrong := set(remove) - removable:
@@ -116,6 +121,8 @@ def change(
         raise DeconvError(
             f"sizes must be positive: maps_345={maps_345}, fc_width={fc_width}, input_px={input_px}"
         )
+    if dropout is not None and not 0 <= dropout < 1:
+        raise DeconvError(f"dropout must be at least 0 and below 1, got {dropout}")
     convs = dict(base.convs)
     for number, maps in zip((3, 4, 5), maps_345 or (), strict=False):
         convs[number] = replace(convs[number], maps=maps)
@@ -124,6 +131,7 @@ def change(
         convs={n: conv for n, conv in convs.items() if n not in remove},
         fcs={n: fc_width or width for n, width in base.fcs.items() if n not in remove},
         input_px=input_px or base.input_px,
+        dropout=base.dropout if dropout is None else dropout,
     )
 
 
@@ -151,7 +159,7 @@ def assemble(
     for number, width in arch.fcs.items():
         stages[f"fc{number}"] = nn.Linear(features, width)
         stages[f"relu{number}"] = nn.ReLU()
-        stages[f"drop{number}"] = nn.Dropout(0.5)  # §3
+        stages[f"drop{number}"] = nn.Dropout(arch.dropout)
         features = width
     stages["fc8"] = nn.Linear(features, num_classes)
     return ChainNet(name, stages, recipe, arch.input_px)
@@ -165,20 +173,41 @@ def _last_side(stages: OrderedDict[str, nn.Module], input_px: int) -> int:
     return along[-1]
 
 
-@torch.no_grad()
-def init_weights(net: nn.Module, init: str, generator: torch.Generator | None = None) -> None:
-    """Set weights and biases.
+INITS = ("paper", "gain", "he")
 
-    init "paper": weights from N(0, 0.01²), biases 0 (§3 says only that weights are 10⁻²; a
-    constant would keep all maps equal, so it is read as AlexNet's Gaussian).
-    init "he": N(0, 2 / fan-in), biases 0. Differs from paper: for small networks, whose signal
-    the paper's weights let fade.
+
+@torch.no_grad()
+def init_weights(net: ChainNet, init: str, generator: torch.Generator | None = None) -> None:
+    """Set weights and biases of a network of the ZFNet family; biases are 0 (§3).
+
+    "paper": weights from N(0, 0.01²). §3 says only that weights are 10⁻²; a constant would keep
+        all maps equal, so it is read as AlexNet's Gaussian.
+    "gain": each layer as strong as the paper's weights make that layer of ZFNet:
+        N(0, 0.01² · n / m) with ZFNet's fan-in n and the own fan-in m. Differs from paper: with
+        0.01 itself the signal of a narrow network fades and its training does not start.
+    "he": N(0, 2 / fan-in). Differs from paper: for inputs of unit variance, not ±128.
     """
-    if init not in ("paper", "he"):
-        raise unknown("init", init, ("paper", "he"))
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            fan_in = module.weight[0].numel()
-            std = 0.01 if init == "paper" else (2.0 / fan_in) ** 0.5
-            module.weight.normal_(0.0, std, generator=generator)
-            module.bias.zero_()
+    if init not in INITS:
+        raise unknown("init", init, INITS)
+    for name in net.layers:
+        layer = net.get_submodule(name)
+        fan_in = layer.weight[0].numel()
+        std = {
+            "paper": 0.01,
+            "gain": 0.01 * (_ZFNET_FAN_IN[name] / fan_in) ** 0.5,
+            "he": (2.0 / fan_in) ** 0.5,
+        }[init]
+        layer.weight.normal_(0.0, std, generator=generator)
+        layer.bias.zero_()
+
+
+_ZFNET_FAN_IN = {
+    "conv1": 3 * 7 * 7,
+    "conv2": 96 * 5 * 5,
+    "conv3": 256 * 3 * 3,
+    "conv4": 384 * 3 * 3,
+    "conv5": 384 * 3 * 3,
+    "fc6": 256 * 6 * 6,
+    "fc7": 4096,
+    "fc8": 4096,
+}

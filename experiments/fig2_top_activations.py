@@ -1,0 +1,218 @@
+"""Figure 2: the nine strongest activations of random maps of each layer, projected to pixels.
+
+    python -m experiments.fig2_top_activations snapshot=<run>/last.pt data=imagefolder data.root=…
+    python -m experiments.fig2_top_activations redraw=outputs/fig2_top_activations/<folder>
+
+Paper: layers 2-5, top 9 over the validation set, each projected separately beside its image
+patch; a random subset of maps. Not stated there: which maps, how patches are cut, how projections
+are scaled, whether the nine come from nine images. Here: a seeded choice among the maps with nine
+live peaks, exact receptive fields, one symmetric scale a picture, one peak an image and map.
+
+Writes figure.png and figure.pdf, arrays.npz (what is drawn), table.csv (a row a peak),
+config.yaml and provenance.json.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from torch.utils.data import DataLoader
+
+from deconv import figures
+from deconv.data import CentreCrops
+from deconv.errors import DeconvError
+from deconv.geometry import interior_field
+from deconv.layers import collision_rate
+from deconv.models import ChainNet
+from deconv.peak_views import PeakViews, peak_views
+from deconv.snapshots import Snapshot
+from deconv.top_activations import top_activations
+from deconv.types import Peaks
+from experiments.command import experiment
+from experiments.common import (
+    device,
+    log,
+    squares,
+    trained,
+    write_provenance,
+    write_table,
+)
+
+K = 9  # Fig. 2
+LIVE = "more than 0 in all nine peaks"
+
+
+@experiment("fig2_top_activations")
+def main(cfg: DictConfig, folder: Path) -> None:
+    """Mine, project, save, draw; or draw again what an earlier run saved."""
+    if cfg.redraw:
+        draw(Path(cfg.redraw), folder)
+        return
+    snapshot = trained(cfg, folder)
+    net = snapshot.network().to(device(cfg))
+    for layer in layers(cfg):
+        net.stages_to(layer)
+    data = squares(cfg, cfg.split, snapshot.mean.shape[-1])
+    crops = CentreCrops(data, snapshot.mean, net.input_px)
+    log(f"mining {len(layers(cfg))} layers of {net.name} over {len(crops)} images")
+    started = time.perf_counter()
+    loader = DataLoader(crops, batch_size=32, num_workers=cfg.data.workers)
+    peaks = top_activations(net, loader, layers(cfg), k=K)
+    speed = len(crops) / (time.perf_counter() - started)
+    panels, counts = {}, {}
+    for layer in layers(cfg):
+        maps, counts[layer] = choose_maps(peaks[layer], cfg.grid[layer], cfg.seed, layer)
+        log(f"projecting {len(maps) * K} units of {layer}")
+        panels[layer] = peak_views(
+            net, crops, layer, peaks[layer], maps, crops.picture, collisions=cfg.collisions
+        )
+    save(cfg, folder, panels)
+    facts = choices(cfg, net, snapshot, counts) | {
+        "data": {
+            "name": cfg.data.name,
+            "split": cfg.split,
+            "images": len(data),
+            "fingerprint": data.fingerprint(),
+        },
+        "collision_rate": measure_collisions(net, crops),
+        "mining_images_per_second": round(speed, 1),
+        "panels": {layer: describe(net, layer) for layer in panels},
+        "layout": [list(row) for row in cfg.page],
+    }
+    write_provenance(folder, net, facts)
+    draw(folder, folder)
+
+
+def layers(cfg: DictConfig) -> list[str]:
+    """The layers of the page, in reading order."""
+    return [layer for row in cfg.page for layer in row]
+
+
+def choose_maps(
+    peaks: Peaks, grid: list[int], seed: int, layer: str
+) -> tuple[torch.Tensor, dict[str, int]]:
+    """A seeded random subset of the live maps, rows×columns of them, in order of number.
+
+    Also how many maps there are and how many are live (see LIVE).
+    """
+    live = (peaks.value > 0).all(dim=1).nonzero().flatten()
+    wanted = grid[0] * grid[1]
+    counts = {"maps": len(peaks.value), "live": len(live)}
+    if len(live) < wanted:
+        raise DeconvError(
+            f"{layer} has {len(live)} maps that are {LIVE} among {counts['maps']}, the figure "
+            f"wants {wanted}: mine more images, train longer, or set grid.{layer}=[rows,columns]"
+        )
+    random = np.random.default_rng((seed, *layer.encode()))
+    return live[np.sort(random.permutation(len(live))[:wanted])], counts
+
+
+def measure_collisions(net: ChainNet, crops: CentreCrops, images: int = 32) -> dict[str, float]:
+    """Pool -> the share of windows that share their switch, over the first images."""
+    batch = torch.stack([crops[i][0] for i in range(min(images, len(crops)))])
+    with torch.no_grad():
+        record = net.record(batch.to(next(net.parameters()).device))
+    return {name: round(collision_rate(s), 4) for name, s in record.switches.items()}
+
+
+def choices(
+    cfg: DictConfig, net: ChainNet, snapshot: Snapshot, counts: dict[str, dict[str, int]]
+) -> dict[str, Any]:
+    """What the paper leaves open and how it was decided, for the sidecar."""
+    return {
+        "figure": "2",
+        "choices": {
+            "maps": f"a random subset (seed {cfg.seed}) of those {LIVE}",
+            "peaks": f"k={K}, at most one per image and map; read after ReLU, before pooling",
+            "seed": "the unit keeps its own activation",
+            "relu": "on the top-down signal, before each transposed convolution",
+            "contrast_normalisation": "skipped on the way down",
+            "biases": "not used on the way down",
+            "collisions": cfg.collisions,
+            "scale": f"grey at 0, ± the {figures.PERCENTILE} percentile of the non-zero values",
+            "patches": "exact receptive field, blue-grey outside the image",
+        },
+        "live_maps": counts,
+        "training": {
+            "data": snapshot.config.get("data"),
+            "epochs": snapshot.epoch,
+            "classes": len(snapshot.classes),
+            "metrics": snapshot.metrics,
+        },
+    }
+
+
+def describe(net: ChainNet, layer: str) -> str:
+    """The note beside a layer's title."""
+    windows = net.windows(layer)
+    try:
+        size, stride, _ = interior_field([rows for rows, _ in windows])
+    except DeconvError:
+        return "each unit sees the whole image"
+    return f"receptive field {size}×{size} px, stride {stride}"
+
+
+def save(cfg: DictConfig, folder: Path, panels: dict[str, PeakViews]) -> None:
+    """arrays.npz with <layer>/<field> of every PeakViews and its grid, and table.csv."""
+    arrays, rows = {}, []
+    for layer, views in panels.items():
+        fields = {f.name: getattr(views, f.name).numpy() for f in dataclasses.fields(views)}
+        arrays |= {f"{layer}/{name}": array for name, array in fields.items()}
+        arrays[f"{layer}/grid"] = np.array(cfg.grid[layer])
+        for i, number in enumerate(fields["maps"]):
+            for rank in range(K):
+                at = {name: fields[name][i, rank] for name in ("value", "image", "y", "x")}
+                box = dict(
+                    zip(("top", "left", "bottom", "right"), fields["box"][i, rank], strict=True)
+                )
+                rows.append({"layer": layer, "map": number, "rank": rank + 1, **at, **box})
+    np.savez_compressed(folder / "arrays.npz", **arrays)
+    write_table(folder / "table.csv", rows)
+
+
+def draw(source: Path, folder: Path) -> None:
+    """Draw figure.png and figure.pdf into `folder` from the files of `source` alone."""
+    if not (source / "arrays.npz").is_file():
+        raise DeconvError(
+            f"{source} holds no arrays.npz to draw from; name a folder of this figure"
+        )
+    arrays = np.load(source / "arrays.npz")
+    facts = json.loads((source / "provenance.json").read_text())
+    page = [
+        [_panel(arrays, layer, facts["panels"][layer]) for layer in row] for row in facts["layout"]
+    ]
+    figures.save(figures.top_activations(page, caption(facts)), folder)
+
+
+def _panel(arrays: Any, layer: str, note: str) -> figures.Panel:
+    names = ("maps", "projection", "patch", "inside")
+    rows, columns = (int(n) for n in arrays[f"{layer}/grid"])
+    title = f"Layer {layer[4:]}" if layer.startswith("conv") else layer
+    return figures.Panel(title, note, rows, columns, *(arrays[f"{layer}/{n}"] for n in names))
+
+
+def caption(facts: dict[str, Any]) -> str:
+    """The text under the figure."""
+    data, training = facts["data"], facts["training"]
+    error = training["metrics"].get("val_top1_error")
+    result = "" if error is None else f", {100 - error:.1f} % top-1 on its validation images"
+    return (
+        f"For each map, left: the nine strongest activations over {data['images']} images of "
+        f"{data['name']} ({data['split']}), one an image, each painted by the deconvnet alone with "
+        "that image's switches; grey is zero, every picture has its own scale. Right: the same "
+        "nine units' image patches, cut to the exact receptive field (blue-grey lies outside the "
+        f"image). Maps are a random choice among the live ones. Network: {facts['model']['name']}, "
+        f"{training['epochs']} epochs on {training['data']} ({training['classes']} classes)"
+        f"{result}. Shared switches: {facts['choices']['collisions']}."
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""Preprocessing: the paper's square, mean and ten sub-crops; training crops as pure functions."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from deconv.data import (
+    CentreCrops,
+    EpochOrder,
+    TrainingCrops,
+    mean_image,
+    prepare,
+    ten_crops,
+)
+from deconv.errors import DeconvError
+from deconv.images import square
+
+
+class Noise:
+    """A data set of random squares."""
+
+    classes = ("a", "b")
+
+    def __init__(self, length=10, side=16):
+        generator = torch.Generator().manual_seed(0)
+        self.images = torch.randint(0, 256, (length, 3, side, side), generator=generator).byte()
+        self.targets = [i % 2 for i in range(length)]
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return self.images[index], self.targets[index]
+
+
+def test_the_square_has_the_shorter_side_and_its_centre():
+    ramp = np.zeros((300, 500, 3), np.uint8)
+    ramp[..., 0] = np.arange(500) // 2  # red grows to the right
+    ramp[:, :, 1] = 100
+    out = square(Image.fromarray(ramp), 150)
+    assert out.shape == (3, 150, 150) and out.dtype == torch.uint8
+    # 500×300 becomes 250×150; columns 50 to 200 remain, two source columns to a column.
+    expected = (np.arange(50, 200) * 2 + 0.5) / 2
+    assert np.abs(out[0].double().numpy() - expected).max() <= 1.0
+    assert (out[1] == 100).all() and (out[2] == 0).all(), "RGB order"
+
+
+@pytest.mark.parametrize("size", [(256, 256), (256, 400), (1, 7), (33, 32), (257, 999)])
+def test_the_square_fits_any_image(size):
+    image = Image.new("RGB", size, (7, 8, 9))
+    assert square(image, 256).flatten(1).float().mean(1).tolist() == [7, 8, 9]
+
+
+def test_the_mean_image_is_per_pixel_and_exact():
+    data = Noise(130)
+    expected = np.stack([data[i][0].numpy() for i in range(130)]).astype(np.float64).mean(0)
+    assert np.abs(mean_image(data).numpy() - expected).max() < 1e-5
+
+
+def test_the_ten_sub_crops_are_corners_and_centre_with_mirrors():
+    image, mean = Noise().images[0], torch.rand(3, 16, 16) * 255
+    crops = ten_crops(image, mean, 12)
+    full = image.double() - mean.double()
+    corners = [(0, 0), (0, 4), (4, 0), (4, 4), (2, 2)]
+    for i, (top, left) in enumerate(corners):
+        plain = full[:, top : top + 12, left : left + 12]
+        assert torch.allclose(crops[i].double(), plain, atol=1e-4)
+        assert torch.allclose(crops[5 + i].double(), plain.flip(2), atol=1e-4)
+
+
+def test_inputs_stay_in_about_128_and_are_not_divided():
+    data = Noise(50)
+    x, _ = CentreCrops(data, mean_image(data), 12)[3]
+    assert 60 < x.abs().max() <= 255 and x.dtype == torch.float32
+
+
+def test_the_centre_crop_and_its_picture_show_the_same_pixels():
+    data = Noise()
+    crops = CentreCrops(data, torch.zeros(3, 16, 16), 10)
+    for i in (0, 9):
+        assert torch.equal(crops[i][0], crops.picture(i).float())
+
+
+@pytest.mark.parametrize("crops", ["ten", "any"])
+def test_training_crops_depend_on_seed_epoch_and_index_alone(crops):
+    data, mean = Noise(), torch.full((3, 16, 16), 100.0)
+    views = [TrainingCrops(data, mean, 12, seed, crops) for seed in (5, 5, 6)]
+    first = [views[0][1, i][0] for i in range(10)]
+    backwards = [views[1][1, i][0] for i in reversed(range(10))][::-1]
+    assert all(torch.equal(a, b) for a, b in zip(first, backwards, strict=True))
+    for other in ([views[0][2, i][0] for i in range(10)], [views[2][1, i][0] for i in range(10)]):
+        assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_the_paper_s_training_crops_are_the_ten_and_all_of_them_occur():
+    data, mean = Noise(), torch.zeros(3, 16, 16)
+    view = TrainingCrops(data, mean, 12, 0, "ten")
+    ten = ten_crops(data[0][0], mean, 12)
+    seen = set()
+    for epoch in range(200):
+        (match,) = (ten == view[epoch, 0][0]).flatten(1).all(1).nonzero().flatten().tolist()
+        seen.add(match)
+    assert seen == set(range(10))
+
+
+def test_any_crop_reaches_every_offset():
+    image = torch.arange(256).view(1, 16, 16).expand(3, -1, -1).byte()
+    data = Noise(1)
+    data.images = image[None]
+    view = TrainingCrops(data, torch.zeros(3, 16, 16), 14, 0, "any")
+    corners = {int(view[epoch, 0][0][0, 0].min()) for epoch in range(300)}
+    assert corners == {y * 16 + x for y in range(3) for x in range(3)}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_epoch_holds_each_image_once_in_an_order_of_its_own(workers):
+    data = Noise(37)
+    order = EpochOrder(data, seed=3)
+    view = TrainingCrops(data, torch.zeros(3, 16, 16), 12, 3)
+    loader = DataLoader(view, sampler=order, batch_size=8, num_workers=workers)
+    epochs = []
+    for epoch in (1, 2, 1):
+        order.epoch = epoch
+        keys = list(order)
+        assert sorted(index for _, index in keys) == list(range(37))
+        batches = torch.cat([images for images, _ in loader])
+        expected = torch.stack([view[key][0] for key in keys])
+        assert torch.equal(batches, expected)
+        epochs.append(keys)
+    assert epochs[0] == epochs[2] != epochs[1]
+
+
+def test_sizes_that_do_not_fit_are_named():
+    data = Noise()
+    with pytest.raises(DeconvError, match="crop of 20 px does not fit an image of 16 px"):
+        prepare(data[0][0], torch.zeros(3, 16, 16), 20)
+    with pytest.raises(DeconvError, match=r"mean image is \(3, 8, 8\)"):
+        CentreCrops(data, torch.zeros(3, 8, 8), 4)[0]
+    with pytest.raises(DeconvError, match=r"'an'.*any"):
+        TrainingCrops(data, torch.zeros(3, 16, 16), 12, 0, "an")

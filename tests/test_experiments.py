@@ -1,0 +1,135 @@
+"""Every experiment at size=smoke, from the command line, and what it does with bad input."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import deconv
+from deconv.snapshots import weights_hash
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def command(stem, *overrides, cwd, fails=False):
+    """Run `python -m experiments.<stem>` in an empty folder of its own; (stdout lines, stderr)."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", f"experiments.{stem}", *overrides],
+        cwd=cwd, env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr
+    return done.stdout.splitlines(), done.stderr
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """One smoke training: (its working directory, its output folder, its standard output)."""
+    cwd = tmp_path_factory.mktemp("smoke")
+    lines, _ = command("train", "size=smoke", "seed=3", cwd=cwd)
+    return cwd, Path(lines[-1]), lines
+
+
+@pytest.fixture(scope="module")
+def figure(run):
+    """Figure 2 of that network: its folder."""
+    cwd, trained, _ = run
+    snapshot = f"snapshot={trained / 'last.pt'}"
+    lines, _ = command("fig2_top_activations", "size=smoke", snapshot, cwd=cwd)
+    return Path(lines[-1])
+
+
+def test_training_leaves_its_folder_complete_and_names_it_last(run):
+    cwd, folder, lines = run
+    assert folder.parent == cwd / "outputs" / "train"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "config.yaml", "metrics.csv", "provenance.json", "last.pt",
+        "epoch_000.pt", "epoch_001.pt", "epoch_002.pt",
+    }  # fmt: skip
+    rows = list(csv.DictReader((folder / "metrics.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert any(line.startswith("epoch 2/2: loss") for line in lines)
+    snapshot = deconv.load_snapshot(folder / "last.pt")
+    facts = json.loads((folder / "provenance.json").read_text())
+    assert facts["weights_sha256"] == weights_hash(snapshot.network())
+    assert snapshot.classes == list(snapshot.classes) and len(snapshot.classes) >= 10
+
+
+def test_figure_2_is_drawn_from_what_it_says(figure, run):
+    names = {path.name for path in figure.iterdir()}
+    assert names == {
+        "figure.png", "figure.pdf", "arrays.npz", "table.csv", "config.yaml", "provenance.json"
+    }  # fmt: skip
+    facts = json.loads((figure / "provenance.json").read_text())
+    trained = deconv.load_snapshot(run[1] / "last.pt").network()
+    assert facts["weights_sha256"] == weights_hash(trained)
+    assert facts["choices"]["collisions"] == "sum" and 0 < facts["collision_rate"]["pool1"] < 1
+    rows = list(csv.DictReader((figure / "table.csv").open()))
+    arrays = np.load(figure / "arrays.npz")
+    for layer, count in {"conv1": 6, "conv3": 12, "conv5": 8}.items():
+        mine = [row for row in rows if row["layer"] == layer]
+        assert len(mine) == 9 * count
+        assert arrays[f"{layer}/projection"].shape[:2] == (count, 9)
+        assert np.abs(arrays[f"{layer}/projection"]).max(axis=(2, 3, 4)).min() > 0, "none blank"
+        values = arrays[f"{layer}/value"]
+        assert (np.diff(values, axis=1) <= 0).all() and (values > 0).all()
+    with Image.open(figure / "figure.png") as picture:
+        assert picture.width == 2400
+
+
+def test_figure_2_can_be_drawn_again_without_computing(figure, run):
+    lines, _ = command("fig2_top_activations", f"redraw={figure}", cwd=run[0])
+    again = Path(lines[-1])
+    assert (again / "figure.png").read_bytes() == (figure / "figure.png").read_bytes()
+
+
+def test_figure_2_without_a_snapshot_trains_one(tmp_path):
+    grid = "grid={conv1:[1,1],conv2:[1,1],conv3:[1,1],conv4:[1,1],conv5:[1,1]}"
+    lines, _ = command("fig2_top_activations", "size=smoke", grid, cwd=tmp_path)
+    assert (Path(lines[-1]) / "last.pt").exists() and (Path(lines[-1]) / "figure.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("stem", "overrides", "message"),
+    [
+        ("train", ["model=zfnt"], "unknown model 'zfnt'. Did you mean 'zfnet'"),
+        ("train", ["data=caltech11"], "Did you mean 'caltech101'"),
+        ("train", ["size=smok"], "Did you mean 'smoke'"),
+        ("train", ["trian.lr=1"], "unknown setting 'trian.lr'. Did you mean 'train.lr'"),
+        ("train", ["model.fc_with=3"], "Did you mean 'model.fc_width'"),
+        ("train", ["lr"], "write key=value"),
+        ("train", ["data=imagefolder", "data.root=nowhere"], "nowhere of imagefolder is missing"),
+        ("train", ["size=smoke", "train.precision=fp8"], "unknown precision 'fp8'"),
+        ("train", ["size=smoke", "device=gpu"], "device=gpu cannot be used"),
+        ("train", ["size=smoke", "train.batch_size=0"], "batch_size must be positive"),
+        ("fig2_top_activations", ["size=paper"], "needs a trained network"),
+        ("fig2_top_activations", ["snapshot=none.pt"], "no snapshot at none.pt"),
+        ("fig2_top_activations", ["redraw=."], "holds no arrays.npz"),
+    ],
+)
+def test_bad_input_is_named_and_leaves_nothing(tmp_path, stem, overrides, message):
+    lines, error = command(stem, *overrides, cwd=tmp_path, fails=True)
+    assert message in error and error.startswith("error: ") and "Traceback" not in error
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not lines or "outputs" not in lines[-1]
+
+
+def test_an_unknown_layer_of_the_page_gets_the_nearest(run):
+    cwd, trained, _ = run
+    overrides = ["size=smoke", f"snapshot={trained / 'last.pt'}", "page=[[conv55]]"]
+    _, error = command("fig2_top_activations", *overrides, cwd=cwd, fails=True)
+    assert "unknown layer of zfnet_mini 'conv55'. Did you mean 'conv5'" in error
+
+
+def test_more_maps_than_are_live_are_refused(run):
+    cwd, trained, _ = run
+    overrides = ["size=smoke", f"snapshot={trained / 'last.pt'}", "grid.conv1=[10,10]"]
+    _, error = command("fig2_top_activations", *overrides, cwd=cwd, fails=True)
+    assert "the figure wants 100" in error and "grid.conv1" in error

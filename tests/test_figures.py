@@ -1,0 +1,101 @@
+"""Drawing: the display scale and the composed pictures, pixel by pixel."""
+
+import numpy as np
+from PIL import Image
+
+from deconv import figures
+
+
+def test_grey_is_zero_and_the_scale_is_symmetric():
+    pixels = np.zeros((3, 2, 2))
+    pixels[:, 0, 0], pixels[:, 0, 1], pixels[:, 1, 0] = 4.0, -4.0, 2.0
+    shown = figures.grey_centred(pixels, percentile=100)
+    assert shown[0, 0].tolist() == [255] * 3 and shown[0, 1].tolist() == [1] * 3
+    assert abs(int(shown[1, 0, 0]) - (128 + 63.5)) <= 1 and shown[1, 1].tolist() == [128] * 3
+    assert np.array_equal(figures.grey_centred(pixels * 1e-6, 100), shown), "its own scale"
+
+
+def test_one_extreme_pixel_does_not_fade_the_rest():
+    rng = np.random.default_rng(0)
+    pixels = rng.normal(size=(3, 40, 40))
+    calm = figures.grey_centred(pixels)
+    pixels[0, 0, 0] = 1000.0
+    wild = figures.grey_centred(pixels)
+    assert np.abs(calm.astype(int) - wild)[1:, 1:].max() < 15
+    assert wild[0, 0, 0] == 255
+
+
+def test_empty_surroundings_do_not_change_the_scale():
+    pixels = np.random.default_rng(1).normal(size=(3, 5, 5))
+    padded = np.zeros((3, 50, 50))
+    padded[:, :5, :5] = pixels
+    assert np.array_equal(figures.grey_centred(padded)[:5, :5], figures.grey_centred(pixels))
+
+
+def test_a_blank_projection_is_all_grey():
+    assert (figures.grey_centred(np.zeros((3, 4, 4))) == 128).all()
+
+
+def test_tiles_outside_the_image_are_marked():
+    pixels = np.full((4, 4, 3), 9, np.uint8)
+    inside = np.ones((4, 4), bool)
+    inside[:2] = False
+    out = figures.tile(pixels, inside, 8)
+    assert (out[:3] == figures.VOID).all() and (out[5:] == 9).all()
+
+
+def test_a_block_holds_its_tiles_in_reading_order():
+    tiles = [np.full((5, 5, 3), 10 * i, np.uint8) for i in range(9)]
+    out = figures.block(tiles, 3, gap=2)
+    assert out.shape == (3 * 5 + 4 * 2, 3 * 5 + 4 * 2, 3)
+    for i in range(9):
+        assert (out[2 + (i // 3) * 7 + 2, 2 + (i % 3) * 7 + 2] == 10 * i).all()
+    assert (out[:2] == figures.VOID).all()
+
+
+def panel(title, rows, columns, colour):
+    count = rows * columns
+    rng = np.random.default_rng(0)
+    return figures.Panel(
+        title, "note", rows, columns, np.arange(count),
+        rng.normal(size=(count, 9, 3, 12, 12)),
+        np.full((count, 9, 3, 12, 12), colour, np.uint8),
+        np.ones((count, 9, 12, 12), bool),
+    )  # fmt: skip
+
+
+def test_the_page_has_projections_left_and_patches_right_and_nothing_overlaps(tmp_path):
+    page = [[panel("Layer 1", 1, 1, 10), panel("Layer 2", 1, 1, 20)], [panel("Layer 3", 2, 2, 30)]]
+    figure = figures.top_activations(page, "A caption of several words. " * 12)
+    boxes = [axes.get_position() for axes in figure.axes]
+    assert len(boxes) == 2 * (1 + 1 + 4)
+    for i, a in enumerate(boxes):
+        assert a.x0 >= 0 and a.x1 <= 1 and a.y0 >= 0 and a.y1 <= 1
+        for b in boxes[:i]:
+            apart = a.x1 <= b.x0 or b.x1 <= a.x0 or a.y1 <= b.y0 or b.y1 <= a.y0
+            assert apart, "two pictures overlap"
+    renderer = figure.canvas.get_renderer()
+    edges = figure.bbox
+    for text in figure.texts:
+        extent = text.get_window_extent(renderer)
+        assert extent.x0 >= 0 and extent.x1 <= edges.x1 and extent.y0 >= 0 and extent.y1 <= edges.y1
+        for axes in figure.axes:
+            assert not extent.overlaps(axes.get_window_extent(renderer)), text.get_text()
+    figures.save(figure, tmp_path)
+    shown = np.asarray(Image.open(tmp_path / "figure.png").convert("RGB")).astype(int)
+    greys = {v: np.argwhere((shown == v).all(axis=2)) for v in (10, 20, 30)}
+    assert all(len(found) > 100 for found in greys.values())
+    middle = {v: found.mean(axis=0) / shown.shape[:2] for v, found in greys.items()}
+    assert middle[10][1] < 0.5 < middle[20][1] < 1 and middle[30][1] > 0.5
+    assert middle[30][0] > middle[10][0], "later layers stand further down"
+    assert (tmp_path / "figure.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_same_arrays_give_the_same_files(tmp_path):
+    for name in ("a", "b"):
+        figures.save(
+            figures.top_activations([[panel("Layer 1", 1, 1, 10)]], "text"), tmp_path, name
+        )
+    for suffix in ("png", "pdf"):
+        files = [(tmp_path / f"{name}.{suffix}").read_bytes() for name in ("a", "b")]
+        assert files[0] == files[1]

@@ -1,0 +1,245 @@
+"""The import direction: each file imports downwards only, and the check is shown to fail."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Every file or sub-package stands on one floor and imports from lower floors only. Units on one
+# floor do not import each other; inside a sub-package, which is one unit, files may.
+FLOORS = {
+    "ground": ["deconv.errors", "deconv.types"],
+    "operations": ["deconv.layers", "deconv.geometry", "deconv.images"],
+    "networks": ["deconv.models"],
+    "tools": [
+        "deconv.projection",
+        "deconv.snapshots",
+        "deconv.data",
+        "deconv.figures",
+        "deconv.evaluation",
+    ],
+    "studies": [
+        "deconv.top_activations",
+        "deconv.occlusion",
+        "deconv.peak_views",
+        "deconv.training",
+    ],
+    "shared by experiments": [
+        "experiments.common",
+        "experiments.command",
+        "experiments.reported",
+    ],
+    "experiments": ["experiments.*", "scripts.*"],
+    "tests": ["tests.*"],
+}
+"""Floors from the ground up. `a.*` stands for every unit of a that is not named elsewhere."""
+
+FACADE = "deconv"
+"""deconv/__init__.py gathers the public names: it may import all of deconv."""
+
+LIBRARIES = {
+    "hydra": ["experiments.*", "tests.*"],
+    "omegaconf": ["experiments.*", "tests.*"],
+    "matplotlib": ["deconv.figures", "tests.*"],
+}
+"""A third-party package -> the units that alone may import it."""
+
+ONLY = {"deconv.types": {"torch"}}
+"""A unit -> the packages that it may import beside the standard library's."""
+
+STANDARD = {"__future__", "dataclasses", "typing", "collections"}
+"""What a unit of ONLY may have from the standard library."""
+
+OURS = ("deconv", "experiments", "scripts", "tests")
+
+
+def modules(root):
+    """Module name -> path, of every Python file of the project."""
+    found = {}
+    for package in OURS:
+        for path in sorted((root / package).rglob("*.py")):
+            parts = path.relative_to(root).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imported(module, path, known):
+    """(line, dotted name) of everything a file imports, wherever in it the import stands."""
+    package = module if path.stem == "__init__" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = ".".join([*(above if node.level else []), *filter(None, [node.module])])
+            for alias in node.names:
+                whole = f"{base}.{alias.name}"
+                yield node.lineno, whole if whole in known else base
+
+
+def unit(module):
+    """deconv.models.chain -> deconv.models: a sub-package is one unit."""
+    return ".".join(module.split(".")[:2])
+
+
+def floor(name):
+    """The number of a unit's floor, None if it stands on none."""
+    listed = {entry: number for number, entries in enumerate(FLOORS.values()) for entry in entries}
+    if name == FACADE:
+        return listed["deconv.top_activations"]  # seen from above; the way down is checked apart
+    own, package = listed.get(name), name.partition(".")[0]
+    return own if own is not None else listed.get(f"{package}.*")
+
+
+def matches(name, entries):
+    return any(name == e or (e.endswith(".*") and name.startswith(e[:-1])) for e in entries)
+
+
+def violations(root):
+    """One line for each import that breaks a rule, and for each file that stands on no floor."""
+    known, wrong = modules(root), []
+    for module, path in known.items():
+        here, place = unit(module), path.relative_to(root)
+        if floor(here) is None and module not in OURS:
+            wrong.append(f"{place} stands on no floor: register {here!r} in FLOORS of {__name__}")
+            continue
+        for line, name in imported(module, path, known):
+            if problem := _problem(here, name, known):
+                wrong.append(f"{place}:{line} imports {name}: {problem}")
+    return wrong
+
+
+def _problem(here, name, known):
+    package, there = name.partition(".")[0], unit(name)
+    if package in LIBRARIES and not matches(here, LIBRARIES[package]):
+        return f"only {', '.join(LIBRARIES[package])} may"
+    if here in ONLY and package not in ONLY[here] | STANDARD:
+        return f"{here} may import {', '.join(ONLY[here])} alone"
+    if package not in OURS or here == there:
+        return None
+    if here == FACADE:
+        return None if package == FACADE else "the façade gathers deconv alone"
+    if here in OURS:
+        return "an __init__ file of this package imports nothing of the project"
+    if floor(there) is None:
+        return None if there in known else "there is no such file"
+    if floor(there) > floor(here):
+        return "that is upwards"
+    if floor(there) == floor(here):
+        return "that is on the same floor"
+    return None
+
+
+def test_every_file_imports_downwards_only():
+    found = violations(ROOT)
+    assert not found, "\n".join(found)
+
+
+def test_every_registered_unit_exists_or_is_a_pattern():
+    """`reported` and others may come later, but a unit that was renamed should not linger."""
+    known = {unit(module) for module in modules(ROOT)}
+    listed = {entry for entries in FLOORS.values() for entry in entries if "*" not in entry}
+    assert listed - known <= {"experiments.reported"}
+
+
+def test_the_check_sees_the_imports_of_this_project():
+    known = modules(ROOT)
+    assert len(known) > 20
+    seen = {name for _, name in imported("deconv.training", known["deconv.training"], known)}
+    assert {"torch", "deconv.errors", "deconv.models", "deconv.snapshots"} <= seen
+
+
+CLEAN = {
+    "deconv/__init__.py": "from deconv.top_activations import f\n",
+    "deconv/errors.py": "import difflib\n",
+    "deconv/types.py": "from dataclasses import dataclass\nimport torch\n",
+    "deconv/layers.py": "from deconv.errors import f\nfrom . import types\n",
+    "deconv/geometry.py": "",
+    "deconv/models/__init__.py": "from deconv.models.chain import f\n",
+    "deconv/models/chain.py": "from deconv.layers import f\n",
+    "deconv/models/zfnet.py": "from .chain import f\nfrom ..errors import g\n",
+    "deconv/projection/__init__.py": "from deconv.models import f\n",
+    "deconv/data/__init__.py": "",
+    "deconv/figures.py": "import matplotlib.pyplot\n",
+    "deconv/top_activations.py": "from deconv.projection import f\n",
+    "deconv/occlusion.py": "import deconv.data\n",
+    "experiments/__init__.py": "",
+    "experiments/common.py": "import deconv\nfrom omegaconf import f\n",
+    "experiments/command.py": "import hydra\n",
+    "experiments/fig2.py": "from deconv import figures\nfrom experiments import common\n",
+    "experiments/fig4.py": "from experiments.command import f\n",
+    "scripts/bench.py": "import deconv\n",
+    "tests/test_all.py": "import hydra\nfrom experiments import fig2\n",
+}
+"""A small project in which every import goes downwards."""
+
+WRONG = {
+    "upwards inside the library": ("deconv/models/chain.py", "import deconv.projection", "upwards"),
+    "upwards with from": ("deconv/layers.py", "from deconv.models.chain import f", "upwards"),
+    "upwards with a module's name": ("deconv/layers.py", "from deconv import models", "upwards"),
+    "upwards and relative": ("deconv/models/zfnet.py", "from ..projection import f", "upwards"),
+    "upwards inside a function": (
+        "deconv/projection/__init__.py",
+        "def f():\n    from deconv.occlusion import f",
+        "upwards",
+    ),
+    "the library imports an experiment": (
+        "deconv/data/__init__.py",
+        "import experiments",
+        "upwards",
+    ),
+    "the library imports a common part": (
+        "deconv/occlusion.py",
+        "from experiments.common import f",
+        "upwards",
+    ),
+    "the library imports its façade": ("deconv/data/__init__.py", "import deconv", "upwards"),
+    "a study imports the façade": ("deconv/occlusion.py", "from deconv import f", "same floor"),
+    "same floor below": ("deconv/layers.py", "import deconv.geometry", "same floor"),
+    "same floor, two packages": ("deconv/projection/__init__.py", "import deconv.data", "same"),
+    "same floor above": ("deconv/occlusion.py", "import deconv.top_activations", "same floor"),
+    "one experiment imports another": ("experiments/fig2.py", "import experiments.fig4", "same"),
+    "an experiment imports a script": ("experiments/fig2.py", "import scripts.bench", "same floor"),
+    "common imports command": ("experiments/common.py", "import experiments.command", "same floor"),
+    "the library imports a test": ("deconv/figures.py", "from tests.test_all import f", "upwards"),
+    "the façade imports an experiment": ("deconv/__init__.py", "import experiments.fig2", "alone"),
+    "a package gathers its parts": ("experiments/__init__.py", "import experiments.fig2", "noth"),
+    "errors imports types": ("deconv/errors.py", "import deconv.types", "same floor"),
+    "types imports errors": ("deconv/types.py", "from deconv.errors import f", "torch alone"),
+    "types imports numpy": ("deconv/types.py", "import numpy", "torch alone"),
+    "the library imports hydra": ("deconv/training.py", "import hydra.utils", "experiments"),
+    "the library imports omegaconf": ("deconv/data/a.py", "from omegaconf import f", "experiments"),
+    "plotting outside figures": ("deconv/occlusion.py", "from matplotlib import f", "figures"),
+    "plotting in an experiment": ("experiments/fig2.py", "import matplotlib", "deconv.figures"),
+    "a file on no floor": ("deconv/utils.py", "", "stands on no floor: register 'deconv.utils'"),
+    "a package on no floor": ("deconv/helpers/a.py", "", "register 'deconv.helpers' in FLOORS"),
+}
+"""Kind of violation -> (file, line added to it, a part of what the check has to say)."""
+
+
+@pytest.fixture
+def project(tmp_path):
+    for name, text in CLEAN.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path
+
+
+def test_a_clean_project_passes(project):
+    assert violations(project) == []
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_the_check_fails_on(kind, project):
+    name, line, said = WRONG[kind]
+    path = project / name
+    path.parent.mkdir(exist_ok=True)
+    text = path.read_text() if path.exists() else ""
+    path.write_text(text + line + "\n")
+    found = violations(project)
+    assert len(found) == 1
+    assert found[0].startswith(name) and said in found[0]

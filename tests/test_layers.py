@@ -1,0 +1,186 @@
+"""Pooling, unpooling and contrast normalisation against loops, other libraries and gradients."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from oracles import loop_contrast_norm, loop_max_pool, loop_unpool, randn
+from torch import nn
+
+from deconv.errors import DeconvError
+from deconv.layers import COLLISIONS, ContrastNorm, collision_rate, contrast_norm, max_pool, unpool
+
+POOLS = {
+    "zfnet": ({"kernel_size": 3, "stride": 2, "ceil_mode": True}, (10, 10)),
+    "zfnet, odd": ({"kernel_size": 3, "stride": 2, "ceil_mode": True}, (9, 12)),
+    "alexnet": ({"kernel_size": 3, "stride": 2}, (9, 12)),
+    "padded": ({"kernel_size": 3, "stride": 2, "padding": 1}, (7, 10)),
+    "padded, ceil": ({"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True}, (6, 9)),
+    "dense": ({"kernel_size": 3, "stride": 1, "padding": 1}, (5, 6)),
+    "dilated": ({"kernel_size": 2, "stride": 1, "dilation": 3}, (7, 8)),
+    "gaps": ({"kernel_size": 2, "stride": 3, "ceil_mode": True}, (10, 11)),
+    "apart": ({"kernel_size": 2, "stride": 2}, (7, 6)),
+    "oblong": ({"kernel_size": (3, 2), "stride": (1, 2), "padding": (1, 0)}, (5, 8)),
+}
+
+
+@pytest.fixture(params=POOLS, ids=list(POOLS))
+def case(request):
+    """(pool, its arguments, input). Values are whole numbers, so many of them are equal."""
+    arguments, size = POOLS[request.param]
+    return nn.MaxPool2d(**arguments), arguments, randn(2, 3, *size).mul(2).round()
+
+
+def switches_of(case):
+    pool, _, x = case
+    return max_pool(pool, x)[1]
+
+
+def test_max_pool_equals_loops_and_the_first_of_equal_values_wins(case):
+    pool, arguments, x = case
+    others = {k: v for k, v in arguments.items() if k not in ("kernel_size", "stride")}
+    values, switches = max_pool(pool, x)
+    expected = loop_max_pool(x, arguments["kernel_size"], arguments["stride"], **others)
+    assert torch.equal(values, expected[0])
+    assert torch.equal(switches, expected[1])
+
+
+def test_max_pool_gives_the_values_of_the_module(case):
+    pool, _, x = case
+    assert torch.equal(max_pool(pool, x)[0], pool(x))
+
+
+@pytest.mark.parametrize("collisions", ["sum", "max", "mean", "overwrite"])
+def test_unpool_equals_loops_for_signals_of_both_signs(case, collisions):
+    size = case[2].shape[2:]
+    switches = switches_of(case)
+    signal = randn(*switches.shape, seed=1)
+    below = unpool(signal, switches, size, collisions)
+    assert torch.allclose(below, loop_unpool(signal, switches, size, collisions), atol=1e-14)
+
+
+def test_unpool_sums_by_default(case):
+    size = case[2].shape[2:]
+    switches = switches_of(case)
+    signal = randn(*switches.shape, seed=1)
+    expected = loop_unpool(signal, switches, size, "sum")
+    assert torch.allclose(unpool(signal, switches, size), expected, atol=1e-14)
+
+
+def test_unpool_with_sum_is_the_gradient_of_the_pool(case):
+    pool, _, x = case
+    x = x.clone().requires_grad_()
+    signal = randn(*switches_of(case).shape, seed=1)
+    (gradient,) = torch.autograd.grad(pool(x), x, signal)
+    below = unpool(signal, switches_of(case), x.shape[2:])
+    assert torch.allclose(below, gradient, atol=1e-14)
+
+
+def test_all_policies_agree_where_windows_do_not_overlap():
+    pool, x = nn.MaxPool2d(2), randn(2, 3, 7, 6)
+    values, switches = max_pool(pool, x)
+    expected = F.max_unpool2d(values, switches, 2, output_size=(7, 6))
+    for collisions in COLLISIONS:
+        assert torch.equal(unpool(values, switches, (7, 6), collisions), expected)
+
+
+# Windows of three with stride 2 over a row of seven: the 9 wins the first two, the 7 the third.
+ROW = torch.tensor([[[[1.0, 0.0, 9.0, 3.0, 2.0, 0.0, 7.0]]]])
+
+
+@pytest.mark.parametrize(
+    ("collisions", "winner"), [("sum", -1.0), ("max", 2.0), ("mean", -0.5), ("overwrite", -3.0)]
+)
+def test_a_collision_typed_out(collisions, winner):
+    values, switches = max_pool(nn.MaxPool2d((1, 3), (1, 2)), ROW)
+    assert values.tolist() == [[[[9.0, 9.0, 7.0]]]]
+    assert switches.tolist() == [[[[2, 2, 6]]]]
+    signal = torch.tensor([[[[2.0, -3.0, 5.0]]]])
+    below = unpool(signal, switches, (1, 7), collisions)
+    assert below.tolist() == [[[[0.0, 0.0, winner, 0.0, 0.0, 0.0, 5.0]]]]
+
+
+def test_max_keeps_the_largest_even_if_all_are_negative():
+    switches = torch.tensor([[[[1, 1]]]])
+    below = unpool(torch.tensor([[[[-4.0, -2.0]]]]), switches, (1, 3), "max")
+    assert below.tolist() == [[[[0.0, -2.0, 0.0]]]]
+
+
+def test_collisions_stay_inside_their_image_and_map():
+    switches = torch.zeros(2, 2, 1, 2, dtype=torch.int64)
+    signal = torch.tensor([[[1.0, 2.0]], [[3.0, 4.0]]]).repeat(2, 1, 1)[:, None].view(2, 2, 1, 2)
+    assert unpool(signal, switches, (1, 2)).flatten(2).tolist() == [
+        [[3.0, 0.0], [7.0, 0.0]],
+        [[3.0, 0.0], [7.0, 0.0]],
+    ]
+
+
+def test_an_unknown_policy_is_named_with_the_nearest_ones():
+    signal, switches = torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1, dtype=torch.int64)
+    with pytest.raises(DeconvError, match=r"unknown collision policy 'summ'.*'sum'.*overwrite"):
+        unpool(signal, switches, (1, 1), "summ")
+
+
+def test_collision_rate_equals_counting_pairs(case):
+    switches = switches_of(case)
+    rows = switches.flatten(2).flatten(0, 1).tolist()
+    shared = sum(row.count(at) > 1 for row in rows for at in row)
+    expected = shared / switches.numel()
+    assert collision_rate(switches) == pytest.approx(expected, abs=1e-15)
+
+
+def test_collision_rate_typed_out():
+    assert collision_rate(max_pool(nn.MaxPool2d((1, 3), (1, 2)), ROW)[1]) == pytest.approx(2 / 3)
+    peak = torch.zeros(1, 1, 5, 5)
+    peak[..., 2, 2] = 1.0  # in the corner of all four windows
+    assert collision_rate(max_pool(nn.MaxPool2d(3, 2), peak)[1]) == 1.0
+    # Maps are counted apart: three of eight windows share, all in the first map.
+    switches = torch.tensor([[[[4, 4], [4, 7]], [[4, 0], [1, 2]]]])
+    assert collision_rate(switches) == 3 / 8
+
+
+def test_collision_rate_is_zero_where_windows_do_not_overlap():
+    assert collision_rate(max_pool(nn.MaxPool2d(2), randn(2, 3, 8, 8))[1]) == 0.0
+
+
+@pytest.mark.parametrize("maps", [1, 3, 5, 12])
+@pytest.mark.parametrize("scale", [0.1, 1.0, 128.0])
+def test_contrast_norm_is_torchs_with_alpha_times_five(maps, scale):
+    x = randn(2, maps, 4, 3) * scale
+    expected = nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2)(x)
+    assert torch.allclose(ContrastNorm()(x), expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6, 9])
+@pytest.mark.parametrize("beta", [0.5, 0.75, 1.3])
+def test_contrast_norm_equals_loops(size, beta):
+    x = randn(2, 7, 3, 2) * 3
+    constants = {"size": size, "alpha": 0.2, "beta": beta, "k": 1.5}
+    expected = loop_contrast_norm(x, **constants)
+    assert torch.allclose(ContrastNorm(**constants)(x), expected, rtol=1e-12, atol=0)
+    assert torch.allclose(contrast_norm(x, **constants), expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("size", [2, 4, 5])
+def test_even_windows_lie_as_in_torch(size):
+    x = randn(1, 8, 2, 2) * 3
+    expected = nn.LocalResponseNorm(size, alpha=0.3 * size, beta=0.75, k=1.0)(x)
+    assert torch.allclose(ContrastNorm(size, 0.3, 0.75, 1.0)(x), expected, rtol=1e-12, atol=0)
+
+
+def test_contrast_norm_typed_out():
+    x = torch.tensor([3.0, 4.0, 12.0]).view(1, 3, 1, 1)
+    out = contrast_norm(x, size=3, alpha=1.0, beta=0.5, k=0.0)  # divides by the length
+    assert torch.allclose(out.flatten(), torch.tensor([3 / 5, 4 / 13, 12 / 160**0.5]))
+
+
+@pytest.mark.parametrize("beta", [0.75, 0.6])
+def test_contrast_norm_has_the_right_gradient(beta):
+    x = randn(1, 4, 2, 2).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: contrast_norm(x, 3, 0.5, beta, 1.0), (x,))
+
+
+def test_contrast_norm_runs_in_bfloat16():
+    x = randn(1, 6, 3, 3)
+    out = ContrastNorm()(x.bfloat16())
+    assert out.dtype == torch.bfloat16
+    assert torch.allclose(out.double(), ContrastNorm()(x), rtol=0.03)

@@ -1,0 +1,238 @@
+"""Photographs: every source through torchvision's classes, on small trees in their exact layout."""
+
+import pickle
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from deconv.data import Cached, mean_image, photographs
+from deconv.errors import DeconvError
+from deconv.images import read_rgb, to_rgb
+
+
+def paint(path, colour, size=(40, 30)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+
+
+def colour_of(image):
+    return [round(v) for v in image.flatten(1).float().mean(1).tolist()]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """root/train and root/val with two classes; the red channel of an image is its number."""
+    for split, first in (("train", 0), ("val", 100)):
+        for c, name in enumerate(("cat", "dog")):
+            for i in range(3):
+                paint(tmp_path / split / name / f"{i}.png", (first + 10 * c + i, 0, 0))
+    return tmp_path
+
+
+def test_imagefolder_reads_train_and_val(folder):
+    train, val = (photographs("imagefolder", folder, s, 32, **FOLDER) for s in ("train", "val"))
+    assert train.classes == ["cat", "dog"] and train.targets == [0, 0, 0, 1, 1, 1]
+    assert [colour_of(val[i][0])[0] for i in range(6)] == [100, 101, 102, 110, 111, 112]
+    image, label = train[4]
+    assert image.shape == (3, 32, 32) and image.dtype == torch.uint8 and label == 1
+    assert train.fingerprint() != val.fingerprint()
+
+
+FOLDER = {"val_fraction": 0.25, "seed": 0}
+
+
+def test_a_folder_without_splits_is_split_by_seed_within_each_class(tmp_path):
+    for c in range(3):
+        for i in range(8):
+            paint(tmp_path / f"class{c}" / f"{i}.png", (10 * c + i, 0, 0))
+    train, val = (photographs("imagefolder", tmp_path, s, 32, **FOLDER) for s in ("train", "val"))
+    assert [val.targets.count(c) for c in range(3)] == [2, 2, 2]
+    assert not set(train.paths) & set(val.paths) and len(train) + len(val) == 24
+    again = photographs("imagefolder", tmp_path, "val", 32, **FOLDER)
+    assert again.paths == val.paths
+    other = photographs("imagefolder", tmp_path, "val", 32, val_fraction=0.25, seed=1)
+    assert other.paths != val.paths
+
+
+def test_a_class_of_one_image_stays_in_training(tmp_path):
+    paint(tmp_path / "lone" / "0.png", "red")
+    for i in range(4):
+        paint(tmp_path / "many" / f"{i}.png", "blue")
+    train = photographs("imagefolder", tmp_path, "train", 32, **FOLDER)
+    assert train.targets == [0, 1, 1, 1]
+
+
+def test_caltech101_is_split_as_the_paper_says(tmp_path):
+    root = tmp_path / "caltech101" / "101_ObjectCategories"
+    for name, count in (("BACKGROUND_Google", 5), ("ant", 5), ("bass", 9)):
+        for i in range(1, count + 1):
+            paint(root / name / f"image_{i:04d}.jpg", (200, 10 * i, 0))
+    options = {"train_per_class": 3, "test_per_class": 4, "seed": 1}
+    train, val = (photographs("caltech101", tmp_path, s, 32, **options) for s in ("train", "val"))
+    assert train.classes == ["ant", "bass"], "the background is no class"
+    assert train.targets == [0] * 3 + [1] * 3 and val.targets == [0] * 2 + [1] * 4
+    assert not set(train.paths) & set(val.paths)
+    for data in (train, val):
+        for i, path in enumerate(data.paths):
+            assert abs(colour_of(data[i][0])[1] - 10 * int(path[-8:-4])) <= 2, "path names image"
+    with pytest.raises(DeconvError, match="train_per_class=5 leaves no test image in ant"):
+        photographs("caltech101", tmp_path, "train", 32, train_per_class=5)
+
+
+def test_cifar10_is_read_from_its_batches(tmp_path, monkeypatch):
+    from torchvision.datasets import CIFAR10
+
+    base = tmp_path / "cifar-10-batches-py"
+    base.mkdir()
+    rng = np.random.default_rng(0)
+    for name in [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]:
+        entry = {"data": rng.integers(0, 256, (4, 3072)).astype(np.uint8), "labels": [0, 1, 2, 9]}
+        (base / name).write_bytes(pickle.dumps(entry))
+    names = ["airplane", "automobile", *"cdefghi", "truck"]
+    (base / "batches.meta").write_bytes(pickle.dumps({"label_names": names}))
+    monkeypatch.setattr(CIFAR10, "_check_integrity", lambda self: True)  # no real checksums here
+    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *a: True)
+    train, val = (photographs("cifar10", tmp_path, s, 32) for s in ("train", "val"))
+    assert (len(train), len(val), train.classes) == (20, 4, names)
+    stored = pickle.loads((base / "test_batch").read_bytes())["data"][2].reshape(3, 32, 32)
+    assert torch.equal(val[2][0], torch.from_numpy(stored)) and val[2][1] == 2
+
+
+def test_imagenette_is_read_from_its_folders(tmp_path):
+    from torchvision.datasets import Imagenette
+
+    for split in ("train", "val"):
+        for wnid in Imagenette._WNID_TO_CLASS:
+            paint(tmp_path / "imagenette2-160" / split / wnid / "x.JPEG", "green")
+    val = photographs("imagenette", tmp_path, "val", 32, size="160px")
+    assert len(val) == 10 and "tench" in val.classes and val.targets == list(range(10))
+
+
+def test_imagenet_is_unpacked_and_read_from_its_archives(tmp_path):
+    """The devkit and validation archives in miniature, through torchvision.datasets.ImageNet."""
+    import scipy.io as sio
+
+    kit = tmp_path / "kit" / "ILSVRC2012_devkit_t12" / "data"
+    kit.mkdir(parents=True)
+    fields = ["ILSVRC2012_ID", "WNID", "words", "gloss", "num_children"]
+    rows = [(1, "n01", "tench, fish", "", 0), (2, "n02", "hen", "", 0)]
+    synsets = np.array(rows, dtype=[(f, object) for f in fields])
+    sio.savemat(kit / "meta.mat", {"synsets": synsets})
+    (kit / "ILSVRC2012_validation_ground_truth.txt").write_text("2\n1\n")
+    for i, colour in ((1, "blue"), (2, "red")):
+        paint(tmp_path / "val" / f"ILSVRC2012_val_{i:08d}.JPEG", colour)
+    torch.save(({"n01": ("tench", "fish"), "n02": ("hen",)}, ["n02", "n01"]), tmp_path / "meta.bin")
+    for wnid, name in (("n02", "ILSVRC2012_val_00000001"), ("n01", "ILSVRC2012_val_00000002")):
+        (tmp_path / "val" / wnid).mkdir()
+        (tmp_path / "val" / f"{name}.JPEG").rename(tmp_path / "val" / wnid / f"{name}.JPEG")
+    with tarfile.open(tmp_path / "ILSVRC2012_devkit_t12.tar.gz", "w:gz") as archive:
+        archive.add(kit.parent, "ILSVRC2012_devkit_t12")
+    val = photographs("imagenet", tmp_path, "val", 32)
+    assert val.classes == ["tench", "hen"] and val.targets == [0, 1]
+    assert colour_of(val[0][0])[0] > 200 and colour_of(val[1][0])[2] > 200
+
+
+@pytest.mark.parametrize("name", ["imagefolder", "caltech101", "imagenet", "cifar10", "imagenette"])
+def test_a_missing_or_empty_folder_is_named_with_what_to_do(tmp_path, name):
+    with pytest.raises(DeconvError, match=r"nowhere.* is missing.*data\.root"):
+        photographs(name, tmp_path / "nowhere", "val", 32)
+    with pytest.raises(DeconvError, match=r"is empty.*data\.root"):
+        photographs(name, tmp_path, "val", 32)
+    (tmp_path / "unrelated.txt").write_text("")
+    with pytest.raises(DeconvError, match=str(tmp_path)):
+        photographs(name, tmp_path, "val", 32, **(FOLDER if name == "imagefolder" else {}))
+
+
+def test_unknown_names_get_the_nearest(tmp_path):
+    with pytest.raises(DeconvError, match="Did you mean 'caltech101'"):
+        photographs("caltech11", tmp_path, "val", 32)
+    with pytest.raises(DeconvError, match="unknown split 'test'"):
+        photographs("imagefolder", tmp_path, "test", 32)
+
+
+def test_an_empty_class_and_a_missing_split_are_named(folder):
+    (folder / "val" / "emu").mkdir()
+    with pytest.raises(DeconvError, match=r"without an image .*emu"):
+        photographs("imagefolder", folder, "val", 32, **FOLDER)
+    for path in sorted((folder / "val").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    (folder / "val").rmdir()
+    with pytest.raises(DeconvError, match="has no folder 'val'"):
+        photographs("imagefolder", folder, "val", 32, **FOLDER)
+
+
+@pytest.mark.parametrize("source", ["imagefolder", "caltech101"])
+def test_a_truncated_image_is_named(tmp_path, source):
+    bad = tmp_path / "caltech101" / "101_ObjectCategories" / "ant" / "image_0002.jpg"
+    root = tmp_path
+    (tmp_path / "caltech101" / "101_ObjectCategories" / "BACKGROUND_Google").mkdir(parents=True)
+    for i in range(1, 5):
+        noise = np.random.default_rng(i).integers(0, 256, (60, 60, 3)).astype(np.uint8)
+        bad.parent.mkdir(exist_ok=True)
+        Image.fromarray(noise).save(bad.parent / f"image_{i:04d}.jpg")
+    bad.write_bytes(bad.read_bytes()[:500])
+    options = {"train_per_class": 3}
+    if source == "imagefolder":
+        root, options = bad.parent.parent, {"val_fraction": 0.0, "seed": 0}
+        (root / "BACKGROUND_Google").rmdir()
+    data = [photographs(source, root, split, 32, **options) for split in ("train", "val")]
+    with pytest.raises(DeconvError, match=r"image_0002\.jpg"):
+        for part in data:
+            mean_image(part)
+
+
+def test_grey_palette_alpha_and_16_bit_files_become_rgb(tmp_path):
+    Image.new("L", (4, 4), 77).save(tmp_path / "grey.png")
+    assert read_rgb(tmp_path / "grey.png").getpixel((0, 0)) == (77, 77, 77)
+    Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert read_rgb(tmp_path / "clear.png").getpixel((0, 0)) == (255, 255, 255)
+    deep = Image.fromarray(np.full((4, 4), 65535 // 2, np.uint16))
+    deep.save(tmp_path / "deep.png")
+    assert read_rgb(tmp_path / "deep.png").getpixel((0, 0)) == (127, 127, 127)
+    palette = Image.new("RGB", (4, 4), (1, 200, 3)).convert("P", palette=Image.Palette.ADAPTIVE)
+    assert to_rgb(palette).getpixel((0, 0)) == (1, 200, 3)
+    with pytest.raises(DeconvError, match=r"none\.png"):
+        read_rgb(tmp_path / "none.png")
+
+
+class Counting:
+    """Squares that count how often they are made."""
+
+    classes = ("a",)
+
+    def __init__(self, fail_at=None):
+        self.targets, self.made, self.fail_at = [0] * 5, 0, fail_at
+
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, index):
+        if index == self.fail_at:
+            raise DeconvError("image 3 is broken")
+        if index > 4:
+            raise IndexError
+        self.made += 1
+        return torch.full((3, 8, 8), 40 * index, dtype=torch.uint8), 0
+
+    def fingerprint(self):
+        return "abc"
+
+
+def test_the_cache_is_made_once_and_holds_the_same_squares(tmp_path):
+    data = Counting()
+    first = Cached(data, tmp_path, progress=False)
+    made = data.made
+    second = Cached(data, tmp_path, progress=False)
+    assert data.made == made, "read, not made again"
+    for cached in (first, second):
+        assert all(torch.equal(cached[i][0], data[i][0]) for i in range(5))
+    assert first.fingerprint() == "abc" and [p.name for p in tmp_path.iterdir()] == ["abc.npy"]
+
+
+def test_a_cache_that_fails_half_way_leaves_nothing(tmp_path):
+    with pytest.raises(DeconvError, match="image 3"):
+        Cached(Counting(fail_at=3), tmp_path, progress=False)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,228 @@
+"""Training: the update of §3 step by step, the renormalisation, the measures, the snapshots."""
+
+import copy
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader
+
+import deconv
+from deconv.data import CentreCrops, TrainingCrops, mean_image
+from deconv.errors import DeconvError
+from deconv.evaluation import evaluate
+from deconv.snapshots import weights_hash
+from deconv.training import Recipe, fit, learning_rate, renormalise
+
+
+class Bars:
+    """Squares of horizontal (0) or vertical (1) bars in random colours and phases."""
+
+    classes = ("horizontal", "vertical")
+
+    def __init__(self, length, seed=0, side=74):
+        generator = torch.Generator().manual_seed(seed)
+        self.targets = [i % 2 for i in range(length)]
+        wave = torch.arange(side)
+        self.images = []
+        for label in self.targets:
+            phase, colour = torch.rand(2, generator=generator)
+            bars = torch.sin(wave * 0.7 + 6 * phase).expand(3, side, side)
+            bars = bars.transpose(1, 2) if label == 0 else bars
+            noise = torch.randn(3, side, side, generator=generator) * 20
+            self.images.append((128 + 80 * bars * (0.5 + colour) + noise).clamp(0, 255).byte())
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return self.images[index], self.targets[index]
+
+    def fingerprint(self):
+        return "bars"
+
+
+def small_net(seed=0):
+    return deconv.build("zfnet_mini", 2, input_px=64, fc_width=16, init="he", seed=seed)
+
+
+def recipe(**changes):
+    base = {"epochs": 2, "batch_size": 8, "lr": 1e-3, "snapshot_epochs": (1,)}
+    return Recipe(**(base | changes))
+
+
+def test_renormalisation_scales_filters_over_the_limit_and_no_others():
+    net = small_net()
+    with torch.no_grad():
+        net.conv2.weight.normal_(0, 0.02)
+        net.conv2.weight[3] *= 100
+        net.conv2.weight[7] *= 0
+    before = copy.deepcopy(net)
+    counts = renormalise(net, 0.1)
+    for name in ("conv1", "conv2", "conv3", "conv4", "conv5"):
+        old, new = getattr(before, name).weight, getattr(net, name).weight
+        over = 0
+        for was, now in zip(old, new, strict=True):
+            rms = math.sqrt(sum(w * w for w in was.flatten().tolist()) / was.numel())
+            over += rms > 0.1
+            expected = was * (0.1 / rms) if rms > 0.1 else was
+            assert torch.allclose(now, expected, rtol=1e-5, atol=0)
+        assert counts[name] == over
+    assert counts["conv2"] == 1
+    assert torch.equal(net.fc6.weight, before.fc6.weight), "fully connected layers stay"
+    assert torch.equal(net.conv2.bias, before.conv2.bias)
+
+
+def test_two_epochs_equal_momentum_written_out_by_hand(tmp_path):
+    """v ← m v + g, w ← w − lr v, then each filter back to the limit; dropout off."""
+    data, rule = Bars(20), recipe(lr_drops=(1,), max_rms=0.05, channels_last=False)
+    mean = mean_image(data)
+    net, hand = small_net(), small_net()
+    for module in (*net.modules(), *hand.modules()):
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    fit(net, data, data, mean, rule, tmp_path)
+
+    view = TrainingCrops(data, mean, 64, seed=0)
+    velocity = {name: torch.zeros_like(w) for name, w in hand.named_parameters()}
+    from deconv.data import EpochOrder
+
+    order = EpochOrder(data, seed=0)
+    for epoch, rate in ((1, 1e-3), (2, 1e-4)):
+        order.epoch = epoch
+        keys = list(order)
+        for start in range(0, 20, 8):
+            items = [view[key] for key in keys[start : start + 8]]
+            images = torch.stack([image for image, _ in items])
+            labels = torch.tensor([label for _, label in items])
+            loss = F.cross_entropy(hand(images), labels)
+            gradients = torch.autograd.grad(loss, list(hand.parameters()))
+            with torch.no_grad():
+                for (name, w), g in zip(hand.named_parameters(), gradients, strict=True):
+                    velocity[name] = 0.9 * velocity[name] + g
+                    w -= rate * velocity[name]
+                    if w.dim() == 4:
+                        for one in w:
+                            rms = one.square().mean().sqrt()
+                            if rms > 0.05:
+                                one *= 0.05 / rms
+    for (name, mine), theirs in zip(net.named_parameters(), hand.parameters(), strict=True):
+        assert torch.allclose(mine, theirs, rtol=1e-3, atol=1e-5), name
+
+
+def test_training_learns_what_can_be_learned(tmp_path):
+    data, held_out = Bars(64, seed=1), Bars(32, seed=2)
+    rows = []
+    net = small_net()
+    fit(
+        net,
+        data,
+        held_out,
+        mean_image(data),
+        recipe(epochs=6, lr=2e-3),
+        tmp_path,
+        on_epoch=rows.append,
+    )
+    assert rows[-1]["val_top1_error"] <= 10, rows
+    assert rows[-1]["train_loss"] < rows[0]["train_loss"] / 2
+    assert not net.training
+
+
+def test_snapshots_are_left_where_and_when_they_were_asked_for(tmp_path):
+    data = Bars(16)
+    net = small_net()
+    before = weights_hash(net)
+    last = fit(net, data, data, mean_image(data), recipe(epochs=3), tmp_path)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["epoch_000.pt", "epoch_001.pt", "epoch_003.pt", "last.pt"]
+    load = {name: deconv.load_snapshot(tmp_path / name) for name in names}
+    assert weights_hash(load["epoch_000.pt"].network()) == before
+    assert weights_hash(load["last.pt"].network()) == weights_hash(net)
+    assert (load["epoch_001.pt"].epoch, load["epoch_001.pt"].step) == (1, 2)
+    assert load["last.pt"].optimizer is not None and load["epoch_003.pt"].optimizer is None
+    assert load["last.pt"].metrics == last.metrics and last.classes == ("horizontal", "vertical")
+
+
+def test_the_same_seed_gives_the_same_weights_for_any_number_of_workers(tmp_path):
+    data, hashes = Bars(24), []
+    for workers, seed in ((0, 4), (2, 4), (0, 5)):
+        net = small_net()
+        rule = recipe(epochs=1, workers=workers, seed=seed)
+        fit(net, data, data, mean_image(data), rule, tmp_path / f"{workers}{seed}")
+        hashes.append(weights_hash(net))
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_validation_can_be_rarer_but_comes_at_the_end(tmp_path):
+    rows = []
+    data = Bars(8)
+    rule = recipe(epochs=5, eval_every=2)
+    fit(small_net(), data, data, mean_image(data), rule, tmp_path, on_epoch=rows.append)
+    assert ["val_top1_error" in row for row in rows] == [False, True, False, True, True]
+
+
+def test_the_rate_falls_after_the_epochs_named():
+    rule = Recipe(lr=0.01, lr_drops=(2, 4), lr_factor=0.1)
+    rates = [learning_rate(rule, epoch) for epoch in range(1, 7)]
+    assert rates == pytest.approx([1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4])
+
+
+class Fixed(nn.Module):
+    """Logits that are handed to it."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.logits = nn.Parameter(logits)
+
+    def forward(self, images):
+        return self.logits[images[:, 0, 0, 0].long()]
+
+
+def test_accuracies_are_counted_as_by_hand():
+    logits = torch.zeros(4, 6)
+    logits[0] = torch.tensor([9.0, 5, 4, 3, 2, 1])  # label 0: right
+    logits[1] = torch.tensor([9.0, 5, 4, 3, 2, 1])  # label 4: among five
+    logits[2] = torch.tensor([9.0, 5, 4, 3, 2, 1])  # label 5: not even that
+    logits[3] = torch.tensor([9.0, 5, 4, 3, 2, 1])  # label 0: right
+    labels = torch.tensor([0, 4, 5, 0])
+    images = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 2, 2)
+    net = Fixed(logits).train()
+    result = evaluate(net, [(images[:3], labels[:3]), (images[3:], labels[3:])])
+    assert result.top1 == 50 and result.top5 == 75
+    assert result.mean_class == pytest.approx(100 * (1 + 0 + 0) / 3)
+    assert result.loss == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-6)
+    assert net.training, "the mode is put back"
+    with pytest.raises(DeconvError, match="empty"):
+        evaluate(net, [])
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update(tmp_path):
+    data = Bars(16)
+    net = small_net()
+    with torch.no_grad():
+        net.fc8.bias[0] = torch.nan
+    before = net.conv1.weight.clone()
+    with pytest.raises(DeconvError, match="loss is nan in epoch 1, batch 0"):
+        fit(net, data, data, mean_image(data), recipe(), tmp_path)
+    assert torch.equal(net.conv1.weight, before)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"precision": "fp8"}, "fp8"), ({"epochs": 0}, "epochs"), ({"lr": -1.0}, "lr"),
+     ({"batch_size": 0}, "batch_size"), ({"max_rms": 0.0}, "max_rms")],
+)  # fmt: skip
+def test_a_recipe_that_makes_no_sense_is_refused(changes, message):
+    with pytest.raises(DeconvError, match=message):
+        recipe(**changes)
+
+
+def test_bfloat16_gives_nearly_the_same_answers(tmp_path):
+    data = Bars(16)
+    net = small_net()
+    loader = DataLoader(CentreCrops(data, mean_image(data), 64), batch_size=8)
+    exact, rough = evaluate(net, loader), evaluate(net, loader, "bf16")
+    assert rough.loss == pytest.approx(exact.loss, rel=0.05)
+    assert rough.loss != exact.loss, "it did run in bfloat16"
