@@ -32,7 +32,8 @@ class Recipe:
         when the validation error stalls; factor and epochs are not stated.
     weight_decay: not in the paper.
     max_rms: a convolutional filter whose root mean square exceeds this is scaled back to it.
-    crops: see `deconv.data.TrainingCrops`.    precision: "bf16" runs under autocast, "auto" where that is fast.
+    crops: see `deconv.data.TrainingCrops`.
+    precision: "bf16" runs under autocast; "auto" does so where that is fast.
     eval_every: epochs between validations (the last epoch always has one).
     snapshot_epochs: epochs whose snapshot is kept; the last one is always kept too.
     """

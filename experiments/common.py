@@ -84,7 +84,12 @@ def train_network(cfg: DictConfig, folder: Path) -> Snapshot:
             f"{row['train_error']:.1f} %{checked} ({row['images_per_second']:.0f} images/s)"
         )
 
-    config = {"data": cfg.data.name, "train": recipe_dict(recipe)}
+    config = {
+        "data": cfg.data.name,
+        "training_images": len(train_data),
+        "data_fingerprint": train_data.fingerprint(),
+        "train": recipe_dict(recipe),
+    }
     return fit(net, train_data, val_data, mean, recipe, folder, config, on_epoch)
 
 

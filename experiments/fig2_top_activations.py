@@ -56,16 +56,17 @@ def main(cfg: DictConfig, folder: Path) -> None:
         draw(Path(cfg.redraw), folder)
         return
     snapshot = trained(cfg, folder)
+    started = time.perf_counter()
     net = snapshot.network().to(device(cfg))
     for layer in layers(cfg):
         net.stages_to(layer)
     data = squares(cfg, cfg.split, snapshot.mean.shape[-1])
     crops = CentreCrops(data, snapshot.mean, net.input_px)
     log(f"mining {len(layers(cfg))} layers of {net.name} over {len(crops)} images")
-    started = time.perf_counter()
+    mining = time.perf_counter()
     loader = DataLoader(crops, batch_size=32, num_workers=cfg.data.workers)
     peaks = top_activations(net, loader, layers(cfg), k=K)
-    speed = len(crops) / (time.perf_counter() - started)
+    speed = len(crops) / (time.perf_counter() - mining)
     panels, counts = {}, {}
     for layer in layers(cfg):
         maps, counts[layer] = choose_maps(peaks[layer], cfg.grid[layer], cfg.seed, layer)
@@ -84,6 +85,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
         "collision_rate": measure_collisions(net, crops),
         "mining_images_per_second": round(speed, 1),
         "panels": {layer: describe(net, layer) for layer in panels},
+        "seconds": round(time.perf_counter() - started, 1),
         "layout": [list(row) for row in cfg.page],
     }
     write_provenance(folder, net, facts)
@@ -142,6 +144,7 @@ def choices(
         "live_maps": counts,
         "training": {
             "data": snapshot.config.get("data"),
+            "images": snapshot.config.get("training_images"),
             "epochs": snapshot.epoch,
             "classes": len(snapshot.classes),
             "metrics": snapshot.metrics,
@@ -209,7 +212,8 @@ def caption(facts: dict[str, Any]) -> str:
         "that image's switches; grey is zero, every picture has its own scale. Right: the same "
         "nine units' image patches, cut to the exact receptive field (blue-grey lies outside the "
         f"image). Maps are a random choice among the live ones. Network: {facts['model']['name']}, "
-        f"{training['epochs']} epochs on {training['data']} ({training['classes']} classes)"
+        f"{training['epochs']} epochs on {training['images']} images of {training['data']} "
+        f"({training['classes']} classes)"
         f"{result}. Shared switches: {facts['choices']['collisions']}."
     )
 

@@ -20,8 +20,8 @@ from experiments.common import train_network, write_provenance
 def main(cfg: DictConfig, folder: Path) -> None:
     """Train cfg.model on cfg.data by cfg.train."""
     snapshot = train_network(cfg, folder)
-    facts = {"data": cfg.data.name, "epochs": snapshot.epoch, "metrics": snapshot.metrics}
-    write_provenance(folder, snapshot.network(), facts)
+    facts = {"epochs": snapshot.epoch, "metrics": snapshot.metrics}
+    write_provenance(folder, snapshot.network(), snapshot.config | facts)
 
 
 if __name__ == "__main__":
