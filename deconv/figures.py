@@ -91,7 +91,7 @@ def top_activations(page: Sequence[Sequence[Panel]], caption: str, width_in: flo
         for row, side in zip(page, sides, strict=True)
     ]
     lines = textwrap.wrap(caption, int(width_in * 18.5))
-    height = sum(heights) + PAGE_GAP * (len(page) - 1) + 0.135 * len(lines) + 0.4
+    height = 0.2 + sum(heights) + PAGE_GAP * len(page) + 0.135 * len(lines) + 0.15
     figure = Figure(figsize=(width_in, height), facecolor="white")
     top = 0.2
     for row, side, row_height in zip(page, sides, heights, strict=True):
@@ -99,7 +99,7 @@ def top_activations(page: Sequence[Sequence[Panel]], caption: str, width_in: flo
         for panel in row:
             left = _draw_panel(figure, panel, left, top, side) + PANEL_GAP
         top += row_height + PAGE_GAP
-    _text(figure, MARGIN, top + 0.1, "\n".join(lines), 6.6, INK, linespacing=1.45)
+    _text(figure, MARGIN, top - 0.05, "\n".join(lines), 6.6, INK, linespacing=1.45)
     return figure
 
 

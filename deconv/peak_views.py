@@ -79,7 +79,7 @@ def peak_views(
             record = net.record(batch, [layer], logits=False)
         mine = torch.isin(rows[:, 0], images).nonzero().flatten()
         units = rows[mine].clone()
-        units[:, 0] = torch.searchsorted(images, units[:, 0])
+        units[:, 0] = torch.searchsorted(images, units[:, 0].contiguous())
         painted = project(net, record, layer, units, **options).cpu()
         for row, pixels in zip(mine.tolist(), painted, strict=True):
             cuts[row] = _cut(net, layer, rows[row], pixels, picture(int(rows[row, 0])))

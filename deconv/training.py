@@ -108,7 +108,7 @@ def fit(
     optimizer = torch.optim.SGD(
         net.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay
     )
-    details = {"mean": mean, "classes": train_data.classes, "config": config or {}}
+    details = {"mean": mean, "classes": list(train_data.classes), "config": config or {}}
     snapshot = _snapshot(net, None, details, 0, 0, {})
     save_snapshot(folder / "epoch_000.pt", snapshot)
     torch.manual_seed(recipe.seed)  # dropout

@@ -45,7 +45,7 @@ def device(cfg: DictConfig) -> torch.device:
 def squares(cfg: DictConfig, split: str, side_px: int) -> Squares:
     """One split ("train" or "val") of the data set that cfg.data names, as `side_px` squares."""
     options = OmegaConf.to_container(cfg.data, resolve=True)
-    name, cache, workers = (options.pop(key) for key in ("name", "cache", "workers"))
+    name, cache, processes = (options.pop(key) for key in ("name", "cache", "workers"))
     options.pop("side_px")
     if name == "scenes":
         if split not in SPLITS:
@@ -53,12 +53,17 @@ def squares(cfg: DictConfig, split: str, side_px: int) -> Squares:
         data = Scenes(options[f"{split}_images"], options[f"{split}_seed"], side_px)
     else:
         data = photographs(name, options.pop("root"), split, side_px, **options)
-    return Cached(data, cfg.cache_dir, workers) if cache else data
+    return Cached(data, cfg.cache_dir, processes) if cache else data
 
 
 def side_px(cfg: DictConfig, input_px: int) -> int:
     """The side of the stored squares: cfg.data.side_px, or the crop's side times 256/224 (§3)."""
     return cfg.data.side_px or math.ceil(input_px * 256 / 224)
+
+
+def workers(cfg: DictConfig) -> int:
+    """Processes that load images: none where they come from the cache."""
+    return 0 if cfg.data.cache else cfg.data.workers
 
 
 def train_network(cfg: DictConfig, folder: Path) -> Snapshot:
@@ -72,7 +77,7 @@ def train_network(cfg: DictConfig, folder: Path) -> Snapshot:
         f"training {net.name} on {cfg.data.name}: {len(train_data)} images of "
         f"{len(train_data.classes)} classes, {len(val_data)} to validate, {recipe.epochs} epochs"
     )
-    mean = mean_image(train_data, cfg.data.workers)
+    mean = mean_image(train_data, workers(cfg))
     rows: list[dict[str, float]] = []
 
     def on_epoch(row: dict[str, float]) -> None:

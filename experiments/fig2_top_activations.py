@@ -41,6 +41,7 @@ from experiments.common import (
     log,
     squares,
     trained,
+    workers,
     write_provenance,
     write_table,
 )
@@ -64,7 +65,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
     crops = CentreCrops(data, snapshot.mean, net.input_px)
     log(f"mining {len(layers(cfg))} layers of {net.name} over {len(crops)} images")
     mining = time.perf_counter()
-    loader = DataLoader(crops, batch_size=32, num_workers=cfg.data.workers)
+    loader = DataLoader(crops, batch_size=32, num_workers=workers(cfg))
     peaks = top_activations(net, loader, layers(cfg), k=K)
     speed = len(crops) / (time.perf_counter() - mining)
     panels, counts = {}, {}

@@ -1,6 +1,7 @@
 """Drawing: the display scale and the composed pictures, pixel by pixel."""
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from deconv import figures
@@ -74,7 +75,7 @@ def test_the_page_has_projections_left_and_patches_right_and_nothing_overlaps(tm
         for b in boxes[:i]:
             apart = a.x1 <= b.x0 or b.x1 <= a.x0 or a.y1 <= b.y0 or b.y1 <= a.y0
             assert apart, "two pictures overlap"
-    renderer = figure.canvas.get_renderer()
+    renderer = FigureCanvasAgg(figure).get_renderer()
     edges = figure.bbox
     for text in figure.texts:
         extent = text.get_window_extent(renderer)

@@ -40,8 +40,8 @@ FACADE = "deconv"
 """deconv/__init__.py gathers the public names: it may import all of deconv."""
 
 LIBRARIES = {
-    "hydra": ["experiments.*", "tests.*"],
-    "omegaconf": ["experiments.*", "tests.*"],
+    "hydra": ["experiments.*", "scripts.*", "tests.*"],
+    "omegaconf": ["experiments.*", "scripts.*", "tests.*"],
     "matplotlib": ["deconv.figures", "tests.*"],
 }
 """A third-party package -> the units that alone may import it."""

@@ -400,7 +400,7 @@ def test_a_record_does_not_change_the_images(net):
 
 
 def test_dropout_is_for_training_and_never_for_records():
-    net = deconv.build("zfnet_mini", 3, input_px=64, init="he", seed=0)
+    net = deconv.build("zfnet_mini", 3, input_px=64, dropout=0.5, init="he", seed=0)
     images = randn(2, 3, 64, 64).float()
     in_evaluation = net(images)
     net.train()
@@ -409,6 +409,29 @@ def test_dropout_is_for_training_and_never_for_records():
     assert torch.equal(record.logits, in_evaluation)
     net.eval()
     assert torch.equal(record.activations["fc7"], net.record(images, "fc7").activations["fc7"])
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "expected"),
+    [
+        ("zfnet", {}, {"drop6": 0.5, "drop7": 0.5}),
+        ("alexnet", {}, {"drop6": 0.5, "drop7": 0.5}),
+        ("zfnet_mini", {}, {"drop6": 0.0, "drop7": 0.0}),
+        ("zfnet", {"dropout": 0.0}, {"drop6": 0.0, "drop7": 0.0}),
+        ("zfnet_mini", {"dropout": 0.3}, {"drop6": 0.3, "drop7": 0.3}),
+        ("zfnet", {"remove": (7,)}, {"drop6": 0.5}),
+    ],
+)
+def test_dropout_follows_each_fully_connected_layer(name, change, expected):
+    stages = dict(meta(name, **change).named_children())
+    found = {key: stage.p for key, stage in stages.items() if isinstance(stage, nn.Dropout)}
+    assert found == expected
+    order = list(stages)
+    for drop in expected:
+        assert order[order.index(drop) - 2 : order.index(drop)] == [
+            f"fc{drop[4]}",
+            f"relu{drop[4]}",
+        ]
 
 
 # ------------------------------------------------------------------ torchvision
@@ -491,10 +514,13 @@ def test_a_pool_bears_the_number_of_the_convolution_before_it():
         ("zfnet", {"input_px": -224}, "sizes must be positive.*input_px=-224"),
         ("zfnet", {"input_px": 0}, "sizes must be positive.*input_px=0"),
         ("zfnet", {"input_px": 20}, "input_px=20 is too small"),
+        ("zfnet", {"dropout": 1.0}, "dropout must be at least 0 and below 1, got 1.0"),
+        ("zfnet", {"dropout": -0.1}, "dropout must be .* got -0.1"),
         ("zfnet", {"init": "hi"}, "unknown init 'hi'.*paper, gain, he"),
         ("zfnet", {"weights": "IMAGENET1K_V1"}, "no ready weights for zfnet.*load_snapshot"),
         ("torchvision/alexnet", {"fc_width": 9}, "comes as it is: leave out fc_width"),
         ("torchvision/alexnet", {"remove": (7,), "input_px": 64}, "leave out input_px, remove"),
+        ("torchvision/alexnet", {"dropout": 0.0}, "leave out dropout"),
         ("torchvision/alexnet", {"init": "hi"}, "init"),
         ("torchvision/alexnet", {"weights": "IMAGENET1K_V9"}, "IMAGENET1K_V9.*IMAGENET1K_V1"),
     ],

@@ -21,7 +21,7 @@ def image():
 @pytest.mark.parametrize("layer", ["conv5", "conv3", "fc6"])
 def test_maps_equal_a_loop_over_squares(net, image, layer):
     maps = deconv.occlude(net, image, 3, layer=layer, size_px=24, stride_px=13, fill=7.0)
-    clean = net.record(image[None], [layer]).activations[layer][0]
+    clean = net.record(image[None], [layer]).activations[layer][0].detach()
     sums = [float(m.sum()) for m in clean]
     assert maps.map == sums.index(max(sums))
     tops = [0, 13, 26, 39]
@@ -32,7 +32,8 @@ def test_maps_equal_a_loop_over_squares(net, image, layer):
             for c in range(3):
                 for row in range(y, y + 24):
                     covered[c, row, x : x + 24] = 7.0
-            record = net.record(covered[None], [layer])
+            with torch.no_grad():
+                record = net.record(covered[None], [layer])
             odds = record.logits[0].exp() / record.logits[0].exp().sum()
             assert float(maps.probability[i, j]) == pytest.approx(float(odds[3]), rel=1e-9)
             summed = float(record.activations[layer][0, maps.map].sum())
@@ -43,7 +44,9 @@ def test_maps_equal_a_loop_over_squares(net, image, layer):
 def test_a_square_of_the_image_s_own_values_changes_nothing(net):
     flat = torch.full((3, 64, 64), 11.0, dtype=torch.float64)
     maps = deconv.occlude(net, flat, 0, size_px=20, stride_px=20, fill=11.0)
-    assert torch.allclose(maps.probability, torch.tensor(maps.clean[0]).double(), rtol=1e-9)
+    assert torch.allclose(
+        maps.probability, torch.tensor(maps.clean[0], dtype=torch.float64), rtol=1e-9
+    )
     assert (maps.label == maps.clean[2]).all()
 
 

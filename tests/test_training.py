@@ -45,7 +45,7 @@ class Bars:
 
 
 def small_net(seed=0):
-    return deconv.build("zfnet_mini", 2, input_px=64, fc_width=16, init="he", seed=seed)
+    return deconv.build("zfnet_mini", 2, input_px=64, fc_width=16, seed=seed)
 
 
 def recipe(**changes):
@@ -142,7 +142,7 @@ def test_snapshots_are_left_where_and_when_they_were_asked_for(tmp_path):
     assert weights_hash(load["last.pt"].network()) == weights_hash(net)
     assert (load["epoch_001.pt"].epoch, load["epoch_001.pt"].step) == (1, 2)
     assert load["last.pt"].optimizer is not None and load["epoch_003.pt"].optimizer is None
-    assert load["last.pt"].metrics == last.metrics and last.classes == ("horizontal", "vertical")
+    assert load["last.pt"].metrics == last.metrics and last.classes == ["horizontal", "vertical"]
 
 
 def test_the_same_seed_gives_the_same_weights_for_any_number_of_workers(tmp_path):

@@ -33,7 +33,7 @@ def build(
     maps_345: tuple[int, int, int] | None = None,
     fc_width: int | None = None,
     dropout: float | None = None,
-    init: str = "paper",
+    init: str | None = None,
     seed: int | None = None,
     weights: str | None = None,
 ) -> ChainNet:
@@ -44,7 +44,9 @@ def build(
     input_px: side of the square input; default 224, and 112 for zfnet_mini.
     remove, maps_345, fc_width: the rows of Table 3; dropout: of layers 6 and 7, default 0.5 and 0
         for zfnet_mini; see `deconv.models.zfnet.change`.
-    init, seed: see `deconv.models.zfnet.init_weights`; without a seed, torch's generator is used.
+    init: "paper", "gain" or "he", see `deconv.models.zfnet.init_weights`; default "paper", and
+        "gain" for zfnet_mini.
+    seed: of the weights; without one torch's own generator draws them.
     weights: for torchvision's networks alone, the name of a set of trained weights.
 
     Raises DeconvError for an unknown name and for arguments that the network does not have.
@@ -56,18 +58,22 @@ def build(
     maps_345 = tuple(maps_345) if maps_345 is not None else None
     changes = {"input_px": input_px, "remove": tuple(remove), "maps_345": maps_345}
     changes |= {"fc_width": fc_width, "dropout": dropout}
-    recipe = {"name": name, "num_classes": num_classes, "init": init, **changes}
     if name not in ARCHITECTURES:
-        if given := [key for key, value in changes.items() if value not in (None, ())]:
+        if given := [k for k, v in (changes | {"init": init}).items() if v not in (None, ())]:
             raise DeconvError(f"{name} comes as it is: leave out {', '.join(given)}")
         recipe = {"name": name, "num_classes": num_classes}
-        return from_torchvision(name.split("/")[1], num_classes, weights, recipe).eval()
+        with torch.random.fork_rng(devices=[], enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed)
+            return from_torchvision(name.split("/")[1], num_classes, weights, recipe).eval()
     if weights is not None:
         raise DeconvError(
             f"there are no ready weights for {name}: leave out weights={weights!r} and load a "
             "snapshot with deconv.load_snapshot"
         )
-    net = assemble(name, change(ARCHITECTURES[name], **changes), num_classes, recipe)
+    architecture = change(ARCHITECTURES[name], **changes)
+    recipe = {"name": name, "num_classes": num_classes, "init": init, **changes}
+    net = assemble(name, architecture, num_classes, recipe)
     generator = None if seed is None else torch.Generator().manual_seed(seed)
-    init_weights(net, init, generator)
+    init_weights(net, init or architecture.init, generator)
     return net.eval()

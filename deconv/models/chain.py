@@ -59,7 +59,7 @@ class ChainNet(nn.Sequential):
         """The stages from the image up to a point. Raises DeconvError for an unknown point."""
         if point not in self._points:
             raise unknown(f"layer of {self.name}", point, self._points)
-        return list(self.named_children())[: self._points[point] + 1]
+        return list(self._modules.items())[: self._points[point] + 1]
 
     def windows(self, layer: str) -> list[Window]:
         """The sliding windows between the image and a point, for `deconv.geometry`."""
@@ -70,7 +70,7 @@ class ChainNet(nn.Sequential):
 
         Raises DeconvError for a wrong type, channel count or size.
         """
-        self._check(images, list(self.named_children()))
+        self._check(images, list(self._modules.items()))
         return super().forward(images)
 
     def record(
@@ -84,9 +84,8 @@ class ChainNet(nn.Sequential):
         asked = [layers] if isinstance(layers, str) else list(layers)
         stages = max((self.stages_to(point) for point in asked), key=len, default=[])
         if logits or not asked:
-            stages = list(self.named_children())
+            stages = list(self._modules.items())
         self._check(images, stages)
-        wanted = {self._points[point]: point for point in asked}
         activations, switches, shapes = {}, {}, {}
         x = images
         for index, (stage_name, stage) in enumerate(stages):
@@ -95,8 +94,7 @@ class ChainNet(nn.Sequential):
                 x, switches[stage_name] = max_pool(stage, x)
             elif not isinstance(stage, nn.Dropout):
                 x = stage(x)
-            if index in wanted:
-                activations[wanted[index]] = x
+            activations |= {point: x for point in asked if self._points[point] == index}
         return Record(images, activations, switches, shapes, x if logits else None)
 
     def _check(self, images: torch.Tensor, stages: list[tuple[str, nn.Module]]) -> None:

@@ -26,6 +26,9 @@ def from_torchvision(
     """
     if name not in CHAINS:
         raise unknown("torchvision chain", name, CHAINS)
+    valid = [w.name for w in torchvision.models.get_model_weights(name)]
+    if weights is not None and weights not in (*valid, "DEFAULT"):
+        raise unknown(f"weights of torchvision/{name}", weights, valid)
     classes = {} if weights else {"num_classes": num_classes}
     module = torchvision.models.get_model(name, weights=weights, **classes)
     stages = name_stages([*module.features, module.avgpool, nn.Flatten(), *module.classifier])

@@ -35,6 +35,7 @@ class Architecture:
     convs and fcs: by layer number; the softmax layer comes on top of them.
     norm_first: contrast normalisation before the pool (AlexNet) rather than after it (ZFNet).
     pool_ceil: whether a last, incomplete 3×3 stride-2 window counts.
+    init: how weights are drawn by default, see `init_weights`.
     dropout: share of the units of layers 6 and 7 left out while training (§3: 0.5).
     fc_grid: side of the grid that the last maps are averaged to before the first fully connected
         layer, for networks that take images of several sizes; None where there is no such step.
@@ -46,6 +47,7 @@ class Architecture:
     norm_first: bool = False
     pool_ceil: bool = True
     dropout: float = 0.5
+    init: str = "paper"
     fc_grid: int | None = None
 
 
@@ -91,6 +93,7 @@ ZFNET_MINI = Architecture(
         5: Conv(96, kernel=3, padding=1, pool=True),
     },
     fcs={6: 512, 7: 512},
+    init="gain",
     dropout=0.0,  # a narrow layer 6 that loses half its units does not begin to learn
     fc_grid=6,
 )
@@ -110,14 +113,14 @@ def change(
 
     remove: layer numbers out of 3, 4, 6, 7 (those without a pool). maps_345: maps of layers 3, 4
     and 5. fc_width: units of layers 6 and 7. input_px: side of the images, in pixels.
-    dropout: instead of the network's own, in 0…1.
+    dropout: instead of the network's own; at least 0, below 1.
     """
     removable = {n for n, conv in base.convs.items() if not conv.pool} | set(base.fcs)
     if wrong := set(remove) - removable:
         raise unknown("layer to remove", min(wrong), map(str, sorted(removable)))
     if maps_345 is not None and len(maps_345) != 3:
         raise DeconvError(f"maps_345 takes three numbers, for layers 3, 4 and 5; got {maps_345}")
-    if min([*(maps_345 or ()), fc_width or 1, input_px or 1]) < 1:
+    if min([1, *(n for n in (*(maps_345 or ()), fc_width, input_px) if n is not None)]) < 1:
         raise DeconvError(
             f"sizes must be positive: maps_345={maps_345}, fc_width={fc_width}, input_px={input_px}"
         )

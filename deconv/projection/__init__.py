@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 
 from deconv.errors import DeadUnitWarning, DeconvError, unknown
+from deconv.layers import COLLISIONS
 from deconv.models import ChainNet
 from deconv.projection.mirror import mirror
 from deconv.projection.vjp import DeconvnetRules, vector_jacobian
@@ -37,7 +38,8 @@ def project(
         layers have y = x = 0.
     engine: "mirror" (explicit, layer by layer) or "vjp" (autograd with replaced rules).
     seed: "activation", the unit keeps its own value; or "one", it is set to 1, which changes
-        only the scale of the picture (and its sign, for a negative pre-activation).
+        only the scale of the picture unless the value is negative (a pre-activation), because
+        the rectification on the way down is not symmetric.
     collisions: what happens where overlapping pooling windows share a switch, see
         `deconv.layers.unpool`.
     chunk: units projected at a time; memory grows with it.
@@ -50,6 +52,10 @@ def project(
         raise unknown("projection engine", engine, ENGINES)
     if seed not in SEEDS:
         raise unknown("seed", seed, SEEDS)
+    if collisions not in COLLISIONS:
+        raise unknown("collision policy", collisions, COLLISIONS)
+    if chunk < 1:
+        raise DeconvError(f"chunk must be at least 1, got {chunk}")
     net.stages_to(layer)
     if layer not in record.activations:
         raise DeconvError(
@@ -59,7 +65,8 @@ def project(
     activation = record.activations[layer].detach()
     _check_units(units, activation, layer)
     units = units.to(activation.device)
-    _warn_of_dead(units, activation, layer)
+    if seed == "activation":
+        _warn_of_dead(units, activation, layer)
     if len(units) == 0:
         return record.images.new_zeros(record.images.shape).detach()[:0]
     send = _send_mirror if engine == "mirror" else _send_vjp
@@ -98,7 +105,7 @@ def _seeder(units: torch.Tensor, seed: str) -> Callable[[torch.Tensor], torch.Te
 def _check_units(units: torch.Tensor, activation: torch.Tensor, layer: str) -> None:
     if not isinstance(units, torch.Tensor) or units.dim() != 2 or units.shape[1] != 4:
         raise DeconvError("units must be a K×4 integer tensor of rows (image, map, y, x)")
-    if units.is_floating_point() or units.dtype in (torch.bool, torch.complex64):
+    if units.is_floating_point() or units.is_complex() or units.dtype == torch.bool:
         raise DeconvError(f"units must be integers (image, map, y, x), got {units.dtype}")
     shape = (*activation.shape, 1, 1)[:4]
     limits = torch.tensor(shape, device=units.device)

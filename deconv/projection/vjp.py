@@ -40,7 +40,7 @@ def vector_jacobian(
     """
     with torch.enable_grad(), DeconvnetRules(collisions):
         pixels = images.detach().clone().requires_grad_()
-        values = point(pixels)
+        values = point(pixels.clone())  # a leaf could not be written in place
         signal = seed(values.detach())
     (below,) = torch.autograd.grad(values, pixels, signal)
     return below
@@ -64,15 +64,23 @@ class DeconvnetRules(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if func in _RELUS:
-            return _Rectify.apply(args[0] if args else kwargs["input"])
+            x = args[0] if args else kwargs["input"]
+            rectified = _Rectify.apply(x)
+            in_place = func in _IN_PLACE or kwargs.get("inplace") or args[1:2] == (True,)
+            return x.copy_(rectified) if in_place else rectified
         if func in (contrast_norm, F.local_response_norm):
             return _Skip.apply(args[0], func(*args, **kwargs))
         if func in _MAX_POOLS and self.collisions != "sum":
+            if func is F.max_pool2d_with_indices:
+                kwargs = kwargs | {"return_indices": True}
             return _pool_with(self.collisions, *args, **kwargs)
         return func(*args, **kwargs)
 
 
 _RELUS = (torch.relu, torch.relu_, F.relu, F.relu_, torch.Tensor.relu, torch.Tensor.relu_)
+_IN_PLACE = (torch.relu_, F.relu_, torch.Tensor.relu_)
+
+
 _MAX_POOLS = (F.max_pool2d, F.max_pool2d_with_indices, torch.max_pool2d)
 
 
