@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-PERCENTILE = 99.5
+PERCENTILE = 99.0
 INK, FAINT = "#222222", "#777777"
 VOID = (213, 218, 226)
 """RGB behind the tiles and outside an image, so that white patches keep their edges."""

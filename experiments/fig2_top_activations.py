@@ -26,17 +26,18 @@ from omegaconf import DictConfig
 from torch.utils.data import DataLoader
 
 from deconv import figures
-from deconv.data import CentreCrops
-from deconv.errors import DeconvError
+from deconv.data import SPLITS, CentreCrops
+from deconv.errors import DeconvError, unknown
 from deconv.geometry import interior_field
-from deconv.layers import collision_rate
+from deconv.layers import COLLISIONS, collision_rate
 from deconv.models import ChainNet
 from deconv.peak_views import PeakViews, peak_views
-from deconv.snapshots import Snapshot
+from deconv.snapshots import Snapshot, load_snapshot
 from deconv.top_activations import top_activations
 from deconv.types import Peaks
 from experiments.command import experiment
 from experiments.common import (
+    build_network,
     device,
     log,
     squares,
@@ -56,11 +57,10 @@ def main(cfg: DictConfig, folder: Path) -> None:
     if cfg.redraw:
         draw(Path(cfg.redraw), folder)
         return
+    check(cfg)
     snapshot = trained(cfg, folder)
     started = time.perf_counter()
     net = snapshot.network().to(device(cfg))
-    for layer in layers(cfg):
-        net.stages_to(layer)
     data = squares(cfg, cfg.split, snapshot.mean.shape[-1])
     crops = CentreCrops(data, snapshot.mean, net.input_px)
     log(f"mining {len(layers(cfg))} layers of {net.name} over {len(crops)} images")
@@ -70,7 +70,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
     speed = len(crops) / (time.perf_counter() - mining)
     panels, counts = {}, {}
     for layer in layers(cfg):
-        maps, counts[layer] = choose_maps(peaks[layer], cfg.grid[layer], cfg.seed, layer)
+        maps, counts[layer] = choose_maps(peaks[layer], grid(cfg, layer), cfg.seed, layer)
         log(f"projecting {len(maps) * K} units of {layer}")
         panels[layer] = peak_views(
             net, crops, layer, peaks[layer], maps, crops.picture, collisions=cfg.collisions
@@ -93,20 +93,36 @@ def main(cfg: DictConfig, folder: Path) -> None:
     draw(folder, folder)
 
 
+def check(cfg: DictConfig) -> None:
+    """Raise DeconvError for a layer, split or policy that does not exist, before anything long."""
+    net = load_snapshot(cfg.snapshot).network() if cfg.snapshot else build_network(cfg, 2)
+    for layer in layers(cfg):
+        net.stages_to(layer)
+    if cfg.split not in SPLITS:
+        raise unknown("split", cfg.split, SPLITS)
+    if cfg.collisions not in COLLISIONS:
+        raise unknown("collision policy", cfg.collisions, COLLISIONS)
+
+
+def grid(cfg: DictConfig, layer: str) -> list[int]:
+    """Rows and columns of maps of a layer's panel."""
+    return list(cfg.grid.get(layer) or cfg.grid.other)
+
+
 def layers(cfg: DictConfig) -> list[str]:
     """The layers of the page, in reading order."""
     return [layer for row in cfg.page for layer in row]
 
 
 def choose_maps(
-    peaks: Peaks, grid: list[int], seed: int, layer: str
+    peaks: Peaks, shape: list[int], seed: int, layer: str
 ) -> tuple[torch.Tensor, dict[str, int]]:
     """A seeded random subset of the live maps, rows×columns of them, in order of number.
 
     Also how many maps there are and how many are live (see LIVE).
     """
     live = (peaks.value > 0).all(dim=1).nonzero().flatten()
-    wanted = grid[0] * grid[1]
+    wanted = shape[0] * shape[1]
     counts = {"maps": len(peaks.value), "live": len(live)}
     if len(live) < wanted:
         raise DeconvError(
@@ -169,7 +185,7 @@ def save(cfg: DictConfig, folder: Path, panels: dict[str, PeakViews]) -> None:
     for layer, views in panels.items():
         fields = {f.name: getattr(views, f.name).numpy() for f in dataclasses.fields(views)}
         arrays |= {f"{layer}/{name}": array for name, array in fields.items()}
-        arrays[f"{layer}/grid"] = np.array(cfg.grid[layer])
+        arrays[f"{layer}/grid"] = np.array(grid(cfg, layer))
         for i, number in enumerate(fields["maps"]):
             for rank in range(K):
                 at = {name: fields[name][i, rank] for name in ("value", "image", "y", "x")}
