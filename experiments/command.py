@@ -33,7 +33,7 @@ def experiment(stem: str) -> Callable[[Callable[[DictConfig, Path], None]], Call
             try:
                 run(cfg, folder)
             except DeconvError as error:
-                print(f"error: {error}", file=sys.stderr)
+                print(f"error: {message(error)}", file=sys.stderr)
                 if [path.name for path in folder.iterdir()] == ["config.yaml"]:
                     (folder / "config.yaml").unlink()
                     folder.rmdir()
@@ -51,6 +51,11 @@ def experiment(stem: str) -> Callable[[Callable[[DictConfig, Path], None]], Call
         return main
 
     return decorate
+
+
+def message(error: DeconvError) -> str:
+    """What went wrong, also where a worker process of a DataLoader wrapped it in its traceback."""
+    return str(error).rsplit(f"{DeconvError.__module__}.{DeconvError.__name__}: ", 1)[-1].strip()
 
 
 def compose(stem: str, overrides: Iterable[str] = ()) -> DictConfig:

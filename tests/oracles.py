@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections import OrderedDict
 
 import torch
 from torch import nn
 
+import deconv
 from deconv.layers import ContrastNorm
 from deconv.models.chain import ChainNet
 
@@ -138,6 +140,17 @@ def small_net(norm=False, fully_connected=True, seed=0):
     return randomise(net, seed)
 
 
+def chain(**stages):
+    """These stages as a ChainNet in float64."""
+    return ChainNet("chain", OrderedDict(stages), {}, 1).double()
+
+
+def meta(name, **arguments):
+    """A network with shapes and without numbers."""
+    with torch.device("meta"):
+        return deconv.build(name, **arguments)
+
+
 def live_units(activation, count, seed=0):
     """`count` rows (image, map, y, x) of units that are not 0, of N×C×h×w or N×C."""
     at = activation.nonzero()
@@ -172,3 +185,19 @@ def walk_down(net, record, point, units, collisions="sum", seed="activation"):
                 signal = linear_down(stage, signal, record.shapes[name])
         pixels.append(signal[0])
     return torch.stack(pixels)
+
+
+def state(module):
+    """What a module holds besides its weights, and its weights."""
+    attributes = [copy.deepcopy(vars(m)) for m in module.modules()]
+    for kept in attributes:
+        kept.pop("_parameters"), kept.pop("_modules"), kept.pop("_buffers")
+    return attributes, {key: value.clone() for key, value in module.state_dict().items()}
+
+
+def assert_unchanged(module, before):
+    attributes, weights = state(module)
+    assert attributes == before[0]
+    assert weights.keys() == before[1].keys()
+    assert all(torch.equal(weights[key], before[1][key]) for key in weights)
+    assert all(p.grad is None for p in module.parameters())

@@ -109,6 +109,9 @@ def test_figure_2_without_a_snapshot_trains_one(tmp_path):
         ("train", ["size=smoke", "train.precision=fp8"], "unknown precision 'fp8'"),
         ("train", ["size=smoke", "device=gpu"], "device=gpu cannot be used"),
         ("train", ["size=smoke", "train.batch_size=0"], "batch_size must be positive"),
+        ("train", ["size=smoke", "data.train_images=0"], "at least one scene"),
+        ("fig2_top_activations", ["size=smoke", "page=[[conv6]]"], "Did you mean 'conv"),
+        ("fig2_top_activations", ["size=smoke", "collisions=summ"], "Did you mean 'sum'"),
         ("fig2_top_activations", ["size=paper"], "needs a trained network"),
         ("fig2_top_activations", ["snapshot=none.pt"], "no snapshot at none.pt"),
         ("fig2_top_activations", ["redraw=."], "holds no arrays.npz"),
@@ -119,6 +122,23 @@ def test_bad_input_is_named_and_leaves_nothing(tmp_path, stem, overrides, messag
     assert message in error and error.startswith("error: ") and "Traceback" not in error
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not lines or "outputs" not in lines[-1]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_truncated_photograph_is_named_without_a_traceback(tmp_path, workers):
+    for name in ("cat", "dog"):
+        for i in range(8):
+            path = tmp_path / "photos" / name / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            noise = np.random.default_rng(i).integers(0, 256, (70, 80, 3)).astype(np.uint8)
+            Image.fromarray(noise).save(path)
+    bad = tmp_path / "photos" / "dog" / "5.png"
+    bad.write_bytes(bad.read_bytes()[:3000])
+    overrides = ["data=imagefolder", "data.root=photos", f"data.workers={workers}"]
+    overrides += ["size=smoke", "model.input_px=64"]
+    _, error = command("train", *overrides, cwd=tmp_path, fails=True)
+    assert error.startswith("error: cannot read the image") and "dog/5.png" in error
+    assert "Traceback" not in error and not list((tmp_path / "outputs").rglob("*.*"))
 
 
 def test_an_unknown_layer_of_the_page_gets_the_nearest(run):

@@ -24,6 +24,7 @@ from deconv.data.drawing.lighting import Light, dapple, ground_shadow, wall_shad
 from deconv.data.drawing.objects import OBJECTS
 from deconv.data.drawing.planes import whole_view
 from deconv.data.drawing.view import Box, View
+from deconv.errors import DeconvError
 
 VERSION = 2  # raise it with every change of the pictures, so that caches are made anew
 MIN_PX = 32
@@ -105,7 +106,7 @@ def _shadowed(
 
 def _check_size(size_px: int) -> None:
     if size_px < MIN_PX:
-        raise ValueError(f"{size_px=} is too small to show the parts; use {MIN_PX} or more")
+        raise DeconvError(f"{size_px=} is too small to show the parts; use {MIN_PX} or more")
 
 
 def render(
@@ -116,10 +117,10 @@ def render(
     size_px: 32 or more; the same (seed, index) shows the same scene at every size. omit: names of
     parts not to paint; their boxes are left out. All else stays as it is, the shadow on the
     background too; only the soft shade that some parts throw on the object itself goes with them.
-    Raises ValueError for a negative seed or index and for a size below 32.
+    Raises DeconvError for a negative seed or index and for a size below 32.
     """
     if seed < 0 or index < 0:
-        raise ValueError(f"seed and index must not be negative, got {seed=}, {index=}")
+        raise DeconvError(f"seed and index must not be negative, got {seed=}, {index=}")
     _check_size(size_px)
     label = class_of(seed, index)
     rng = np.random.default_rng((seed, index))
@@ -156,11 +157,11 @@ class Scenes(Dataset):
     """`length` scenes of one seed; item i is (uint8 tensor (3, size, size), label)."""
 
     def __init__(self, length: int, seed: int, size_px: int = 128) -> None:
-        """Raises ValueError for length < 1, a negative seed, or a size below 32."""
+        """Raises DeconvError for length < 1, a negative seed, or a size below 32."""
         if length < 1:
-            raise ValueError(f"{length=}: a data set needs at least one scene")
+            raise DeconvError(f"{length=}: a data set needs at least one scene")
         if seed < 0:
-            raise ValueError(f"{seed=} must not be negative; use 0, 1, 2 … for the splits")
+            raise DeconvError(f"{seed=} must not be negative; use 0, 1, 2 … for the splits")
         _check_size(size_px)
         self.length, self.seed, self.size_px = length, seed, size_px
         self.classes = CLASSES

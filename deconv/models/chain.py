@@ -79,8 +79,14 @@ class ChainNet(nn.Sequential):
         """Run `images` (as for `forward`) up the chain and return what was asked for as values.
 
         layers: points to keep the activations of. logits=False stops at the highest of them.
-        Switches are kept for every pool on the way. Dropout is never applied.
+        Switches are kept for every pool on the way. Dropout is never applied. Gradients are
+        followed only if `images` require them; for training there is `forward`.
         """
+        check_batch(images, self.name)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and images.requires_grad):
+            return self._record(images, layers, logits)
+
+    def _record(self, images: torch.Tensor, layers: Iterable[str], logits: bool) -> Record:
         asked = [layers] if isinstance(layers, str) else list(layers)
         stages = max((self.stages_to(point) for point in asked), key=len, default=[])
         if logits or not asked:
@@ -103,6 +109,8 @@ class ChainNet(nn.Sequential):
         size = tuple(images.shape[2:])
         channels = 3
         for stage_name, stage in stages:
+            if window.dispatch(type(stage)) is window.dispatch(object):
+                return  # of a foreign module's output nothing is known
             fits = True
             if isinstance(stage, nn.Linear):
                 fits = channels * size[0] * size[1] == stage.in_features
@@ -128,7 +136,8 @@ def _points(stages: OrderedDict[str, nn.Module]) -> dict[str, int]:
             layer = name
             points[name] = points[f"{name}:z"] = index
         elif isinstance(stage, nn.ReLU):
-            points[layer] = index
+            # Elsewhere than right behind its layer a ReLU is a point of its own.
+            points[layer if points.get(f"{layer}:z") == index - 1 else name] = index
         elif isinstance(stage, nn.MaxPool2d | nn.AdaptiveAvgPool2d | ContrastNorm):
             points[name] = index
     if layer and points[layer] == points[f"{layer}:z"]:
@@ -138,7 +147,23 @@ def _points(stages: OrderedDict[str, nn.Module]) -> dict[str, int]:
 
 @singledispatch
 def window(stage: nn.Module) -> Window | None:
-    """The (rows, columns) window of a stage, None where every position stands for itself."""
+    """The (rows, columns) window of a stage, None where every position stands for itself.
+
+    Raises DeconvError for a kind of module whose window is not known.
+    """
+    raise DeconvError(
+        f"a chain has no rule for {type(stage).__name__}; build it from convolution, ReLU, "
+        "max-pool, normalisation across maps, adaptive average pool and linear layers"
+    )
+
+
+@window.register(nn.ReLU)
+@window.register(nn.Dropout)
+@window.register(nn.Flatten)
+@window.register(nn.Identity)
+@window.register(nn.LocalResponseNorm)
+@window.register(ContrastNorm)
+def _pointwise(stage: nn.Module) -> None:
     return None
 
 

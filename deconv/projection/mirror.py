@@ -107,6 +107,7 @@ def _(stage: nn.Flatten, signal: torch.Tensor, below: Below) -> torch.Tensor:
 @down.register(ContrastNorm)
 @down.register(nn.LocalResponseNorm)
 @down.register(nn.Dropout)
+@down.register(nn.Identity)
 def _skipped(stage: nn.Module, signal: torch.Tensor, below: Below) -> torch.Tensor:
     return signal
 

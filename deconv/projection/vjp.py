@@ -79,8 +79,6 @@ class DeconvnetRules(TorchFunctionMode):
 
 _RELUS = (torch.relu, torch.relu_, F.relu, F.relu_, torch.Tensor.relu, torch.Tensor.relu_)
 _IN_PLACE = (torch.relu_, F.relu_, torch.Tensor.relu_)
-
-
 _MAX_POOLS = (F.max_pool2d, F.max_pool2d_with_indices, torch.max_pool2d)
 
 
