@@ -118,7 +118,7 @@ def receptive_field(
     """
     windows = net.windows(layer)
     rows, columns = (
-        support([window[axis] for window in windows], (y, x)[axis], image_size[axis])
+        support([window[axis] for window in windows], int((y, x)[axis]), image_size[axis])
         for axis in (0, 1)
     )
     if len(rows) == 0 or len(columns) == 0:

@@ -64,7 +64,7 @@ def project(
         )
     activation = record.activations[layer].detach()
     _check_units(units, activation, layer)
-    units = units.to(activation.device)
+    units = units.to(activation.device, torch.int64)
     if seed == "activation":
         _warn_of_dead(units, activation, layer)
     if len(units) == 0:
