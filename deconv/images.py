@@ -20,7 +20,7 @@ def read_rgb(path: str | Path) -> Image.Image:
         with Image.open(path) as image:
             image.load()
             return to_rgb(image)
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DeconvError(
             f"cannot read the image {path}: {error}. Replace the file or remove it."
         ) from error

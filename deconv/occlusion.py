@@ -52,11 +52,16 @@ def occlude(
 
     Raises DeconvError for a square larger than the image, an unknown layer or class.
     """
-    image = image[None] if image.dim() == 3 else image
+    if isinstance(image, torch.Tensor):
+        image = (image[None] if image.dim() == 3 else image).to(next(net.parameters()).device)
     record = net.record(image, [layer])
     if len(image) != 1:
         raise DeconvError(f"occlude takes one image, got {len(image)}")
     height, width = image.shape[2:]
+    if not all(isinstance(n, int) for n in (target, size_px, stride_px)):
+        raise DeconvError(
+            f"target, size_px and stride_px are whole numbers: {target}, {size_px}, {stride_px}"
+        )
     if not 1 <= size_px <= min(height, width):
         raise DeconvError(f"a square of {size_px} px does not fit an image of {height}×{width} px")
     if stride_px < 1:

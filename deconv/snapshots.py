@@ -46,8 +46,13 @@ class Snapshot:
 
         Raises DeconvError naming the weights that do not fit.
         """
-        recipe = dict(self.recipe)
-        net = build(recipe.pop("name"), **recipe)
+        try:
+            net = build(**self.recipe)
+        except TypeError as error:
+            raise DeconvError(
+                f"the snapshot's recipe {self.recipe} is not one of deconv.build ({error}): build "
+                "the network yourself and use load_weights"
+            ) from error
         load_weights(net, self.weights)
         return net
 
@@ -96,7 +101,9 @@ def load_snapshot(path: str | Path) -> Snapshot:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise DeconvError(f"cannot read the snapshot {path}: {error}") from error
+        raise DeconvError(
+            f"cannot read the snapshot {path}: it is damaged, or not written by save_snapshot"
+        ) from error
     names = {f.name for f in fields(Snapshot)}
     if (
         not isinstance(content, dict)

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from deconv.data.crops import CentreCrops, EpochOrder, Squares, TrainingCrops
+from deconv.data.crops import CROPS, CentreCrops, EpochOrder, Squares, TrainingCrops
 from deconv.errors import DeconvError, unknown
 from deconv.evaluation import PRECISIONS, autocast, evaluate
 from deconv.models import ChainNet
@@ -57,9 +57,23 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise unknown("precision", self.precision, PRECISIONS)
-        for name in ("epochs", "batch_size", "lr", "max_rms", "eval_every"):
-            if getattr(self, name) <= 0:
-                raise DeconvError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.crops not in CROPS:
+            raise unknown("way to crop", self.crops, CROPS)
+        for names, kind, low in (
+            (("epochs", "batch_size", "eval_every"), int, 1),
+            (("workers", "seed"), int, 0),
+            (("lr", "max_rms", "lr_factor"), float, 1e-30),
+            (("momentum", "weight_decay"), float, 0),
+        ):
+            for name in names:
+                value = getattr(self, name)
+                if not isinstance(value, int if kind is int else int | float) or value < low:
+                    least = "positive" if low else "0 or more"
+                    raise DeconvError(f"{name} must be {least} ({kind.__name__}), got {value!r}")
+        for name in ("lr_drops", "snapshot_epochs"):
+            value = getattr(self, name)
+            if not isinstance(value, tuple) or not all(isinstance(v, int) for v in value):
+                raise DeconvError(f"{name} takes a list of epochs, got {value!r}")
 
 
 @torch.no_grad()
@@ -97,6 +111,13 @@ def fit(
     filters renormalised); a row without validation has none of the val_… keys.
     Returns the last snapshot. Raises DeconvError, naming the batch, if the loss is not finite.
     """
+    if differing := sorted(set(train_data.classes) ^ set(val_data.classes)):
+        raise DeconvError(
+            f"training and validation have different classes: {', '.join(differing[:5])}"
+        )
+    outputs = net.get_submodule(net.layers[-1]).out_features
+    if outputs < len(train_data.classes):
+        raise DeconvError(f"{net.name} has {outputs} outputs for {len(train_data.classes)} classes")
     order = EpochOrder(train_data, recipe.seed)
     crops = TrainingCrops(train_data, mean, net.input_px, recipe.seed, recipe.crops)
     options = {"num_workers": recipe.workers, "batch_size": recipe.batch_size}
@@ -181,7 +202,10 @@ def _snapshot(
 ) -> Snapshot:
     return Snapshot(
         recipe=net.recipe,
-        weights={k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()},
+        weights={
+            k: v.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for k, v in net.state_dict().items()
+        },
         epoch=epoch,
         step=step,
         optimizer=None if optimizer is None else optimizer.state_dict(),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from deconv.errors import DeconvError, unknown
 
@@ -32,7 +32,7 @@ def experiment(stem: str) -> Callable[[Callable[[DictConfig, Path], None]], Call
             OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
             try:
                 run(cfg, folder)
-            except DeconvError as error:
+            except (DeconvError, OSError) as error:
                 print(f"error: {message(error)}", file=sys.stderr)
                 if [path.name for path in folder.iterdir()] == ["config.yaml"]:
                     (folder / "config.yaml").unlink()
@@ -44,7 +44,7 @@ def experiment(stem: str) -> Callable[[Callable[[DictConfig, Path], None]], Call
             try:
                 check_overrides(stem, sys.argv[1:])
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=stem)(job)()
-            except DeconvError as error:
+            except (DeconvError, OSError) as error:
                 print(f"error: {error}", file=sys.stderr)
                 sys.exit(EXIT_BAD_INPUT)
 
@@ -53,7 +53,7 @@ def experiment(stem: str) -> Callable[[Callable[[DictConfig, Path], None]], Call
     return decorate
 
 
-def message(error: DeconvError) -> str:
+def message(error: Exception) -> str:
     """What went wrong, also where a worker process of a DataLoader wrapped it in its traceback."""
     return str(error).rsplit(f"{DeconvError.__module__}.{DeconvError.__name__}: ", 1)[-1].strip()
 
@@ -69,9 +69,8 @@ def check_overrides(stem: str, arguments: list[str]) -> None:
 
     Hydra's own message names neither; anything else about the arguments is left to Hydra.
     """
-    if any(argument.startswith("-") for argument in arguments):
-        return
-    pairs = [argument.partition("=") for argument in arguments if argument[:1] not in "+~"]
+    multirun = any(argument in ("-m", "--multirun") for argument in arguments)
+    pairs = [argument.partition("=") for argument in arguments if argument[:1] not in "-+~"]
     choices, keys = [], []
     for key, equals, value in pairs:
         group = CONF / key
@@ -79,16 +78,52 @@ def check_overrides(stem: str, arguments: list[str]) -> None:
             raise DeconvError(f"{key!r} is not a setting; write key=value")
         if group.is_dir():
             valid = [p.relative_to(group).with_suffix("").as_posix() for p in group.rglob("*.yaml")]
-            if value not in valid:
-                raise unknown(key, value, sorted(valid))
-            choices.append(f"{key}={value}")
-        elif not key.startswith("hydra."):
+            for one in value.split(",") if multirun else [value]:
+                if one not in valid:
+                    raise unknown(key, one, sorted(valid))
+            choices.append(f"{key}={value.split(',')[0]}")
+        elif not key.startswith(("hydra.", "hydra/")):
             keys.append(key)
-    if keys:
-        valid = sorted(_keys(compose(stem, choices)))
-        for key in keys:
-            if key not in valid:
-                raise unknown("setting", key, valid)
+    if not keys:
+        return
+    base = compose(stem, choices)
+    valid = sorted(_keys(base))
+    for key in keys:
+        if key not in valid:
+            raise unknown("setting", key, valid)
+    if not multirun:
+        settings = [f"{key}={value}" for key, _, value in pairs if key in keys]
+        check_kinds(base, compose(stem, choices + settings), keys)
+
+
+NULLABLE: dict[str, type] = {
+    "data.side_px": int,
+    "model.dropout": float,
+    "model.fc_width": int,
+    "model.init": str,
+    "model.input_px": int,
+    "model.maps_345": ListConfig,
+    "model.num_classes": int,
+    "redraw": str,
+    "snapshot": str,
+}
+"""The kinds of the settings that are null until somebody sets them."""
+
+
+def check_kinds(base: DictConfig, changed: DictConfig, keys: Iterable[str]) -> None:
+    """Raise DeconvError for a setting of another kind (text for a number …) than in `base`."""
+    for key in keys:
+        had, got = OmegaConf.select(base, key), OmegaConf.select(changed, key)
+        wanted = NULLABLE.get(key, type(had))
+        if got is None and key in NULLABLE:
+            continue
+        if wanted is float and type(got) is int:
+            continue
+        if type(got) is not wanted:
+            kind = {ListConfig: "a list", DictConfig: "a group of settings"}.get(
+                wanted, wanted.__name__
+            )
+            raise DeconvError(f"{key} takes {kind}, got {got!r}")
 
 
 def _keys(cfg: DictConfig, prefix: str = "") -> Iterable[str]:

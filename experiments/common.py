@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -93,9 +94,17 @@ def train_network(cfg: DictConfig, folder: Path) -> Snapshot:
         "data": cfg.data.name,
         "training_images": len(train_data),
         "data_fingerprint": train_data.fingerprint(),
+        "data_settings": data_settings(cfg),
         "train": recipe_dict(recipe),
     }
     return fit(net, train_data, val_data, mean, recipe, folder, config, on_epoch)
+
+
+def data_settings(cfg: DictConfig) -> dict[str, Any]:
+    """cfg.data without what does not change the images: where they lie and how they are read."""
+    settings = OmegaConf.to_container(cfg.data, resolve=True)
+    idle = ("root", "cache", "workers", "download", "side_px")
+    return {key: value for key, value in settings.items() if key not in idle}
 
 
 def build_network(cfg: DictConfig, num_classes: int) -> ChainNet:
@@ -135,7 +144,11 @@ def write_provenance(folder: Path, net: ChainNet, facts: dict[str, Any]) -> None
     record = facts | {
         "model": net.recipe,
         "weights_sha256": weights_hash(net),
-        "command": " ".join([Path(sys.argv[0]).stem, *sys.argv[1:]]),
+        "command": shlex.join(
+            ["python", "-m", f"experiments.{Path(sys.argv[0]).stem}", *sys.argv[1:]]
+        ),
+        "device": str(next(net.parameters()).device),
+        "threads": torch.get_num_threads(),
         "commit": _commit(),
         "time_utc": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
         "versions": {
@@ -152,7 +165,9 @@ def _commit() -> str:
     """The checkout's commit, with a + if files differ from it; "unknown" outside git."""
     try:
         git = ["git", "-C", str(CHECKOUT)]
-        commit = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True, stderr=-3).strip()
+        commit = subprocess.check_output(
+            [*git, "rev-parse", "HEAD"], text=True, stderr=subprocess.DEVNULL
+        ).strip()
         changed = subprocess.check_output([*git, "status", "--porcelain"], text=True).strip()
         return commit + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):

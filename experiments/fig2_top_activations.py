@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 from torch.utils.data import DataLoader
 
 from deconv import figures
@@ -38,6 +39,7 @@ from deconv.types import Peaks
 from experiments.command import experiment
 from experiments.common import (
     build_network,
+    data_settings,
     device,
     log,
     squares,
@@ -55,7 +57,7 @@ LIVE = "more than 0 in all nine peaks"
 def main(cfg: DictConfig, folder: Path) -> None:
     """Mine, project, save, draw; or draw again what an earlier run saved."""
     if cfg.redraw:
-        draw(Path(cfg.redraw), folder)
+        redraw(Path(cfg.redraw), folder)
         return
     check(cfg)
     snapshot = trained(cfg, folder)
@@ -94,19 +96,39 @@ def main(cfg: DictConfig, folder: Path) -> None:
 
 
 def check(cfg: DictConfig) -> None:
-    """Raise DeconvError for a layer, split or policy that does not exist, before anything long."""
-    net = load_snapshot(cfg.snapshot).network() if cfg.snapshot else build_network(cfg, 2)
+    """Raise DeconvError for a layer, split or policy that does not exist, before anything long.
+
+    A snapshot that was trained on another choice of the same images is pointed out.
+    """
+    snapshot = load_snapshot(cfg.snapshot) if cfg.snapshot else None
+    net = snapshot.network() if snapshot else build_network(cfg, 2)
+    page_is_rows = isinstance(cfg.page, ListConfig) and all(
+        isinstance(row, ListConfig) and len(row) for row in cfg.page
+    )
+    if not page_is_rows or not cfg.page:
+        raise DeconvError(f"page takes rows of layers such as [[conv1,conv2],[conv5]]: {cfg.page}")
     for layer in layers(cfg):
         net.stages_to(layer)
+        shape = grid(cfg, layer)
+        if len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in shape):
+            raise DeconvError(f"the grid of {layer} takes [rows,columns], got {shape}")
     if cfg.split not in SPLITS:
         raise unknown("split", cfg.split, SPLITS)
     if cfg.collisions not in COLLISIONS:
         raise unknown("collision policy", cfg.collisions, COLLISIONS)
+    if snapshot and snapshot.config.get("data") == cfg.data.name:
+        there, here = snapshot.config.get("data_settings", {}), data_settings(cfg)
+        if changed := [key for key in there if there[key] != here.get(key)]:
+            log(
+                f"note: the network was trained with other data settings ({', '.join(changed)}), "
+                f"so {cfg.split!r} may hold images that it was trained on"
+            )
 
 
 def grid(cfg: DictConfig, layer: str) -> list[int]:
     """Rows and columns of maps of a layer's panel."""
-    return list(cfg.grid.get(layer) or cfg.grid.other)
+    shape = cfg.grid.get(layer) or cfg.grid.other
+    return list(shape) if isinstance(shape, ListConfig) else [shape]
 
 
 def layers(cfg: DictConfig) -> list[str]:
@@ -127,7 +149,8 @@ def choose_maps(
     if len(live) < wanted:
         raise DeconvError(
             f"{layer} has {len(live)} maps that are {LIVE} among {counts['maps']}, the figure "
-            f"wants {wanted}: mine more images, train longer, or set grid.{layer}=[rows,columns]"
+            f"wants {wanted}: mine more images, train longer, or set "
+            f"grid.{layer if layer.startswith('conv') else 'other'}=[rows,columns]"
         )
     random = np.random.default_rng((seed, *layer.encode()))
     return live[np.sort(random.permutation(len(live))[:wanted])], counts
@@ -156,6 +179,9 @@ def choices(
             "biases": "not used on the way down",
             "collisions": cfg.collisions,
             "scale": f"grey at 0, ± the {figures.PERCENTILE} percentile of the non-zero values",
+            "engine": "mirror",
+            "preprocessing": "RGB, shorter side and centre square, minus the per-pixel training "
+            f"mean, centre crop of {net.input_px} px, about ±128, no division",
             "patches": "exact receptive field, blue-grey outside the image",
         },
         "live_maps": counts,
@@ -164,6 +190,8 @@ def choices(
             "images": snapshot.config.get("training_images"),
             "epochs": snapshot.epoch,
             "classes": len(snapshot.classes),
+            "data_fingerprint": snapshot.config.get("data_fingerprint"),
+            "snapshot": cfg.snapshot,
             "metrics": snapshot.metrics,
         },
     }
@@ -197,12 +225,21 @@ def save(cfg: DictConfig, folder: Path, panels: dict[str, PeakViews]) -> None:
     write_table(folder / "table.csv", rows)
 
 
+SAVED = ("arrays.npz", "table.csv", "provenance.json", "config.yaml")
+
+
+def redraw(source: Path, folder: Path) -> None:
+    """Copy what an earlier run saved and draw it again."""
+    missing = [name for name in SAVED if not (source / name).is_file()]
+    if missing:
+        raise DeconvError(f"{source} holds no {', '.join(missing)}; name a folder of this figure")
+    for name in SAVED:
+        shutil.copyfile(source / name, folder / name)
+    draw(folder, folder)
+
+
 def draw(source: Path, folder: Path) -> None:
     """Draw figure.png and figure.pdf into `folder` from the files of `source` alone."""
-    if not (source / "arrays.npz").is_file():
-        raise DeconvError(
-            f"{source} holds no arrays.npz to draw from; name a folder of this figure"
-        )
     arrays = np.load(source / "arrays.npz")
     facts = json.loads((source / "provenance.json").read_text())
     page = [

@@ -29,6 +29,7 @@ if [ ! -x "$python" ] || ! "$python" -c "" 2>/dev/null; then
 fi
 if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
     echo "Installing deconv${extras} and what it needs (torch is large: some minutes the first time)"
+    "$python" -m pip install --quiet --disable-pip-version-check --upgrade "pip>=21.3"
     "$python" -m pip install --quiet --disable-pip-version-check --editable ".$extras"
     echo "$wanted" > "$stamp"
 fi

@@ -76,6 +76,8 @@ def figure(folder: Path) -> dict[str, Any]:
         "mining_images_per_second",
         "choices",
         "seconds",
+        "device",
+        "threads",
     )
     return {"figure": facts["figure"]} | {name: facts[name] for name in names}
 
@@ -87,8 +89,8 @@ def block() -> str:
         "|---|---|---|---|---|---|---|",
     ]
     mined = [
-        "| figure 2 of | mined | mining, images/s | figure | shared switches, pools in order |",
-        "|---|---|---|---|---|",
+        "| figure 2 of | mined | images/s | figure | on | shared switches, pools in order |",
+        "|---|---|---|---|---|---|",
     ]
     for path in sorted(RESULTS.glob("*.json")):
         kept = json.loads(path.read_text())
@@ -104,10 +106,10 @@ def block() -> str:
             rates = ", ".join(f"{100 * rate:.0f} %" for rate in drawn["collision_rate"].values())
             mined.append(
                 f"| {name} | {drawn['data']['images']} images of {drawn['data']['name']} "
-                f"| {drawn['mining_images_per_second']:.0f} | {drawn['seconds']:.0f} s | {rates} |"
+                f"| {drawn['mining_images_per_second']:.0f} | {drawn['seconds']:.0f} s "
+                f"| {drawn['device']}, {drawn['threads']} threads | {rates} |"
             )
-    note = "Two CPU cores of a shared machine; times are what they are there."
-    return "\n".join([START, *lines, "", *mined, "", note, END])
+    return "\n".join([START, *lines, "", *mined, "", END])
 
 
 def write_block() -> None:
@@ -119,7 +121,7 @@ def write_block() -> None:
 
 def main(arguments: list[str]) -> None:
     """Keep one result, if one is named, and write the README's block."""
-    if arguments and len(arguments) < 2:
+    if arguments and len(arguments) < 3:
         sys.exit("usage: keep_results.py [<name> <training folder> <figure folder> …]")
     if arguments:
         name, training, *figures = arguments

@@ -220,6 +220,9 @@ class Counting:
     def fingerprint(self):
         return "abc"
 
+    def cache_key(self):
+        return "abc-1"
+
 
 def test_the_cache_is_made_once_and_holds_the_same_squares(tmp_path):
     data = Counting()
@@ -229,7 +232,7 @@ def test_the_cache_is_made_once_and_holds_the_same_squares(tmp_path):
     assert data.made == made, "read, not made again"
     for cached in (first, second):
         assert all(torch.equal(cached[i][0], data[i][0]) for i in range(5))
-    assert first.fingerprint() == "abc" and [p.name for p in tmp_path.iterdir()] == ["abc.npy"]
+    assert first.fingerprint() == "abc" and [p.name for p in tmp_path.iterdir()] == ["abc-1.npy"]
 
 
 def test_a_cache_that_fails_half_way_leaves_nothing(tmp_path):

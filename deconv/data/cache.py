@@ -14,7 +14,7 @@ from deconv.data.crops import Squares
 
 
 class Cached(Dataset):
-    """The same items as `data`, read from folder/<fingerprint>.npy, which is made if missing.
+    """The same items as `data`, read from folder/<cache key>.npy, which is made if missing.
 
     The array is memory-mapped: processes share it, and memory does not grow with the data set.
     """
@@ -24,10 +24,18 @@ class Cached(Dataset):
     ) -> None:
         self.classes, self.targets = data.classes, data.targets
         self._fingerprint = data.fingerprint()
-        self.path = Path(folder) / f"{self._fingerprint}.npy"
+        self.path = Path(folder) / f"{data.cache_key()}.npy"
         if not self.path.exists():
             _write(data, self.path, workers, progress)
         self.images = np.load(self.path, mmap_mode="c")  # copy-on-write: torch wants writable
+
+    def __getstate__(self) -> dict[str, object]:
+        # A spawned worker maps the file itself; a pickled memmap would be a copy of it all.
+        return self.__dict__ | {"images": None}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__ |= state
+        self.images = np.load(self.path, mmap_mode="c")
 
     def __len__(self) -> int:
         return len(self.targets)

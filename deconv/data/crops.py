@@ -32,6 +32,8 @@ class Squares(Protocol):
 
     def fingerprint(self) -> str: ...
 
+    def cache_key(self) -> str: ...
+
 
 def mean_image(data: Squares, workers: int = 0, progress: bool = False) -> torch.Tensor:
     """The per-pixel mean over a data set (§3): 3×S×S float32 in 0…255."""

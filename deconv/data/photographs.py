@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch.utils.data import Dataset
 
 from deconv.errors import DeconvError
 from deconv.images import square, to_rgb
+
+VERSION = 1  # raise it with every change of how squares are made, so that caches are made anew
 
 
 class Photographs(Dataset):
@@ -46,7 +49,9 @@ class Photographs(Dataset):
         try:
             image, label = self.dataset[self.chosen[index]]
             return square(to_rgb(image), self.side_px), int(label)
-        except (OSError, SyntaxError) as error:
+        except DeconvError:
+            raise
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise DeconvError(
                 f"cannot read the image {self.paths[index]}: {error}. Replace or remove it."
             ) from error
@@ -58,3 +63,11 @@ class Photographs(Dataset):
             size = os.path.getsize(path) if os.path.exists(path) else 0
             digest.update(f"{'/'.join(Path(path).parts[-2:])} {size} {label}\n".encode())
         return digest.hexdigest()[:16]
+
+    def cache_key(self) -> str:
+        """The fingerprint, with where the files are and when they were changed."""
+        digest = hashlib.sha256(f"{VERSION} {self.fingerprint()}".encode())
+        for path in self.paths:
+            changed = os.stat(path).st_mtime_ns if os.path.exists(path) else 0
+            digest.update(f"{Path(path).resolve()} {changed}\n".encode())
+        return f"{self.fingerprint()}-{digest.hexdigest()[:8]}"

@@ -180,6 +180,10 @@ class Scenes(Dataset):
             raise IndexError(f"scene {i} of {self.length}: use 0 to {self.length - 1}")
         return render(self.seed, i, self.size_px)
 
+    def cache_key(self) -> str:
+        """The fingerprint: it says all that the pictures depend on."""
+        return self.fingerprint()
+
     def fingerprint(self) -> str:
         """A short text that changes whenever the pictures do."""
         key = f"{VERSION}/{self.seed}/{self.length}/{self.size_px}"

@@ -16,7 +16,7 @@ SPLITS = ("train", "val")
 
 
 def imagefolder(
-    root: Path, split: str, side_px: int, val_fraction: float, seed: int
+    root: Path, split: str, side_px: int, val_fraction: float = 0.2, seed: int = 0
 ) -> Photographs:
     """root/train/<class>/… and root/val/<class>/…; or root/<class>/… alone.
 
@@ -162,7 +162,16 @@ def photographs(name: str, root: str | Path, split: str, side_px: int, **options
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
     root = Path(root).expanduser()
+    if not 0 <= options.get("val_fraction", 0) <= 1:
+        raise DeconvError(f"val_fraction must be in 0…1, got {options['val_fraction']}")
     if not options.get("download") and (not root.is_dir() or not any(root.iterdir())):
         state = "empty" if root.is_dir() else "missing"
         raise DeconvError(f"the data folder {root} of {name} is {state}: set data.root=<folder>")
-    return SOURCES[name](root, split, side_px, **options)
+    try:
+        return SOURCES[name](root, split, side_px, **options)
+    except DeconvError:
+        raise
+    except (RuntimeError, ValueError, OSError) as error:
+        raise DeconvError(
+            f"{root} does not hold {name} as torchvision lays it out: {error}"
+        ) from error

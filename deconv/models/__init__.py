@@ -73,7 +73,8 @@ def build(
         )
     architecture = change(ARCHITECTURES[name], **changes)
     recipe = {"name": name, "num_classes": num_classes, "init": init, **changes}
-    net = assemble(name, architecture, num_classes, recipe)
+    with torch.random.fork_rng(devices=[]):  # the first weights are drawn again below
+        net = assemble(name, architecture, num_classes, recipe)
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     init_weights(net, init or architecture.init, generator)
     return net.eval()

@@ -41,6 +41,13 @@ class ChainNet(nn.Sequential):
         input_px: int,
     ) -> None:
         super().__init__(stages)
+        for stage_name, stage in stages.items():
+            padding = getattr(stage, "padding", 0)
+            if getattr(stage, "padding_mode", "zeros") != "zeros" or isinstance(padding, str):
+                raise DeconvError(
+                    f"{stage_name} of {name}: a chain takes convolutions padded with zeros by a "
+                    "number of positions"
+                )
         self.name, self.recipe, self.input_px = name, recipe, input_px
         self._points = _points(stages)
 
@@ -98,6 +105,8 @@ class ChainNet(nn.Sequential):
             shapes[stage_name] = tuple(x.shape[1:])
             if isinstance(stage, nn.MaxPool2d):
                 x, switches[stage_name] = max_pool(stage, x)
+            elif isinstance(stage, nn.ReLU):
+                x = x.relu()  # not the module, which may work in place and overwrite z
             elif not isinstance(stage, nn.Dropout):
                 x = stage(x)
             activations |= {point: x for point in asked if self._points[point] == index}
@@ -106,6 +115,11 @@ class ChainNet(nn.Sequential):
     def _check(self, images: torch.Tensor, stages: list[tuple[str, nn.Module]]) -> None:
         """Raise DeconvError unless `images` can travel through `stages`."""
         check_batch(images, self.name)
+        weights = next(self.parameters(), images).dtype
+        if images.dtype != weights and not torch.is_autocast_enabled(images.device.type):
+            raise DeconvError(
+                f"{self.name} has {weights} weights and got {images.dtype} images: convert one"
+            )
         size = tuple(images.shape[2:])
         channels = 3
         for stage_name, stage in stages:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from string import ascii_lowercase
 
 import torchvision
 from torch import nn
 
 from deconv.errors import DeconvError, unknown
+from deconv.layers import ContrastNorm
 from deconv.models.chain import ChainNet
 
 CHAINS = ("alexnet", "vgg11", "vgg13", "vgg16", "vgg19")
@@ -55,6 +57,12 @@ def name_stages(modules: list[nn.Module]) -> OrderedDict[str, nn.Module]:
             raise DeconvError(f"a chain has no rule for {type(module).__name__}")
         unnumbered = isinstance(module, nn.Flatten | nn.AdaptiveAvgPool2d)
         name = prefix if unnumbered else f"{prefix}{number}"
+        if name in stages:  # a second pool behind one convolution is pool1b
+            name = next(
+                f"{name}{letter}"
+                for letter in ascii_lowercase[1:]
+                if f"{name}{letter}" not in stages
+            )
         stages[name] = nn.ReLU() if isinstance(module, nn.ReLU) else module
     return stages
 
@@ -63,6 +71,8 @@ _PREFIX: dict[type[nn.Module], str] = {
     nn.Conv2d: "conv",
     nn.ReLU: "relu",
     nn.MaxPool2d: "pool",
+    nn.LocalResponseNorm: "norm",
+    ContrastNorm: "norm",
     nn.AdaptiveAvgPool2d: "grid",
     nn.Flatten: "flatten",
     nn.Linear: "fc",
