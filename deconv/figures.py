@@ -90,7 +90,7 @@ def top_activations(page: Sequence[Sequence[Panel]], caption: str, width_in: flo
         TITLE + max(p.rows for p in row) * (side + NUMBER + ROW_GAP)
         for row, side in zip(page, sides, strict=True)
     ]
-    lines = textwrap.wrap(caption, int(width_in * 18.5))
+    lines = textwrap.wrap(caption, int(width_in * 19.5))
     height = 0.2 + sum(heights) + PAGE_GAP * len(page) + 0.135 * len(lines) + 0.15
     figure = Figure(figsize=(width_in, height), facecolor="white")
     top = 0.2

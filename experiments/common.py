@@ -100,6 +100,12 @@ def train_network(cfg: DictConfig, folder: Path) -> Snapshot:
     return fit(net, train_data, val_data, mean, recipe, folder, config, on_epoch)
 
 
+def data_name(cfg: DictConfig) -> str:
+    """The data set's name for people; of an image folder also the folder's."""
+    folder = f" {Path(cfg.data.root).resolve().name}" if cfg.data.name == "imagefolder" else ""
+    return cfg.data.name + folder
+
+
 def data_settings(cfg: DictConfig) -> dict[str, Any]:
     """cfg.data without what does not change the images: where they lie and how they are read."""
     settings = OmegaConf.to_container(cfg.data, resolve=True)

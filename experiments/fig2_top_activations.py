@@ -39,6 +39,7 @@ from deconv.types import Peaks
 from experiments.command import experiment
 from experiments.common import (
     build_network,
+    data_name,
     data_settings,
     device,
     log,
@@ -80,7 +81,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
     save(cfg, folder, panels)
     facts = choices(cfg, net, snapshot, counts) | {
         "data": {
-            "name": cfg.data.name,
+            "name": data_name(cfg),
             "split": cfg.split,
             "images": len(data),
             "fingerprint": data.fingerprint(),
