@@ -18,7 +18,7 @@ import torchvision
 from omegaconf import DictConfig, OmegaConf
 
 import deconv
-from deconv.data import SPLITS, Cached, Scenes, Squares, mean_image, photographs
+from deconv.data import SPLITS, Cached, Scenes, Squares, cache_path, mean_image, photographs
 from deconv.errors import DeconvError, unknown
 from deconv.models import ChainNet, build, input_side
 from deconv.snapshots import Snapshot, load_snapshot, weights_hash
@@ -54,7 +54,12 @@ def squares(cfg: DictConfig, split: str, side_px: int) -> Squares:
         data = Scenes(options[f"{split}_images"], options[f"{split}_seed"], side_px)
     else:
         data = photographs(name, options.pop("root"), split, side_px, **options)
-    return Cached(data, cfg.cache_dir, processes) if cache else data
+    if not cache:
+        return data
+    path = cache_path(data, cfg.cache_dir)
+    if not path.exists():
+        log(f"preparing {len(data)} images of {split}, once, into {path}")
+    return Cached(data, cfg.cache_dir, processes)
 
 
 def side_px(cfg: DictConfig, input_px: int) -> int:

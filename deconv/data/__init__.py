@@ -1,6 +1,6 @@
 """Data sets as uint8 squares, and the crops of them that networks are fed."""
 
-from deconv.data.cache import Cached
+from deconv.data.cache import Cached, cache_path
 from deconv.data.crops import (
     CentreCrops,
     EpochOrder,
@@ -27,6 +27,7 @@ __all__ = [
     "Scenes",
     "Squares",
     "TrainingCrops",
+    "cache_path",
     "mean_image",
     "photographs",
     "prepare",

@@ -13,6 +13,11 @@ from tqdm import tqdm
 from deconv.data.crops import Squares
 
 
+def cache_path(data: Squares, folder: str | Path) -> Path:
+    """The file that holds, or will hold, the squares of a data set."""
+    return Path(folder) / f"{data.cache_key()}.npy"
+
+
 class Cached(Dataset):
     """The same items as `data`, read from folder/<cache key>.npy, which is made if missing.
 
@@ -24,7 +29,7 @@ class Cached(Dataset):
     ) -> None:
         self.classes, self.targets = data.classes, data.targets
         self._fingerprint = data.fingerprint()
-        self.path = Path(folder) / f"{data.cache_key()}.npy"
+        self.path = cache_path(data, folder)
         if not self.path.exists():
             _write(data, self.path, workers, progress)
         self.images = np.load(self.path, mmap_mode="c")  # copy-on-write: torch wants writable

@@ -112,7 +112,8 @@ def _check_size(size_px: int) -> None:
 def render(
     seed: int, index: int, size_px: int = 128, *, omit: frozenset[str] = frozenset()
 ) -> Scene:
-    """The scene (seed, index): a pure function, the same on every machine and in every process.
+    """The scene (seed, index): a pure function, the same in every process and, for one version of
+    NumPy and OpenCV, on every machine.
 
     size_px: 32 or more; the same (seed, index) shows the same scene at every size. omit: names of
     parts not to paint; their boxes are left out. All else stays as it is, the shadow on the
@@ -181,8 +182,8 @@ class Scenes(Dataset):
         return render(self.seed, i, self.size_px)
 
     def cache_key(self) -> str:
-        """The fingerprint: it says all that the pictures depend on."""
-        return self.fingerprint()
+        """The fingerprint and the version of the library that draws."""
+        return f"{self.fingerprint()}-cv{cv2.__version__}"
 
     def fingerprint(self) -> str:
         """A short text that changes whenever the pictures do."""
