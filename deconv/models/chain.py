@@ -115,11 +115,14 @@ class ChainNet(nn.Sequential):
     def _check(self, images: torch.Tensor, stages: list[tuple[str, nn.Module]]) -> None:
         """Raise DeconvError unless `images` can travel through `stages`."""
         check_batch(images, self.name)
+        self._check_size(images, stages)
         weights = next(self.parameters(), images).dtype
         if images.dtype != weights and not torch.is_autocast_enabled(images.device.type):
             raise DeconvError(
                 f"{self.name} has {weights} weights and got {images.dtype} images: convert one"
             )
+
+    def _check_size(self, images: torch.Tensor, stages: list[tuple[str, nn.Module]]) -> None:
         size = tuple(images.shape[2:])
         channels = 3
         for stage_name, stage in stages:
