@@ -87,7 +87,8 @@ def test_figure_2_is_drawn_from_what_it_says(figure, run):
 def test_figure_2_can_be_drawn_again_without_computing(figure, run):
     lines, _ = command("fig2_top_activations", f"redraw={figure}", cwd=run[0])
     again = Path(lines[-1])
-    assert (again / "figure.png").read_bytes() == (figure / "figure.png").read_bytes()
+    for name in ("figure.png", "arrays.npz", "provenance.json", "config.yaml"):
+        assert (again / name).read_bytes() == (figure / name).read_bytes()
 
 
 def test_figure_2_without_a_snapshot_trains_one(tmp_path):
@@ -105,6 +106,17 @@ def test_figure_2_without_a_snapshot_trains_one(tmp_path):
         ("train", ["trian.lr=1"], "unknown setting 'trian.lr'. Did you mean 'train.lr'"),
         ("train", ["model.fc_with=3"], "Did you mean 'model.fc_width'"),
         ("train", ["lr"], "write key=value"),
+        ("train", ["train.lr=abc"], "train.lr takes float, got 'abc'"),
+        ("train", ["train.epochs=2.5"], "train.epochs takes int, got 2.5"),
+        ("train", ["train.snapshot_epochs=3"], "train.snapshot_epochs takes a list, got 3"),
+        ("train", ["model.fc_width=wide"], "model.fc_width takes int, got 'wide'"),
+        ("train", ["-m", "trian.lr=1"], "Did you mean 'train.lr'"),
+        ("train", ["size=smoke", "model.num_classes=2"], "2 outputs for 17 classes"),
+        ("train", ["size=smoke", "cache_dir=/dev/null", "data.cache=true"], "/dev/null"),
+        ("fig2_top_activations", ["size=smoke", "page=[]"], "page takes rows of layers"),
+        ("fig2_top_activations", ["size=smoke", "page=[conv1]"], "page takes rows of layers"),
+        ("fig2_top_activations", ["size=smoke", "grid.conv1=[0,0]"], "grid of conv1 takes"),
+        ("fig2_top_activations", ["size=smoke", "snapshot=/dev/zero"], "no snapshot at"),
         ("train", ["data=imagefolder", "data.root=nowhere"], "nowhere of imagefolder is missing"),
         ("train", ["size=smoke", "train.precision=fp8"], "unknown precision 'fp8'"),
         ("train", ["size=smoke", "device=gpu"], "device=gpu cannot be used"),
@@ -114,7 +126,7 @@ def test_figure_2_without_a_snapshot_trains_one(tmp_path):
         ("fig2_top_activations", ["size=smoke", "collisions=summ"], "Did you mean 'sum'"),
         ("fig2_top_activations", ["size=paper"], "needs a trained network"),
         ("fig2_top_activations", ["snapshot=none.pt"], "no snapshot at none.pt"),
-        ("fig2_top_activations", ["redraw=."], "holds no arrays.npz"),
+        ("fig2_top_activations", ["redraw=."], "holds no arrays.npz, table.csv"),
     ],
 )
 def test_bad_input_is_named_and_leaves_nothing(tmp_path, stem, overrides, message):

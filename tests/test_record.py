@@ -180,3 +180,41 @@ def test_an_unknown_layer_is_named_with_the_nearest_ones(net, layers):
 def test_the_logits_have_no_pre_activation(net):
     with pytest.raises(DeconvError, match="unknown layer of small 'fc5:z'"):
         net.record(IMAGES, "fc5:z")
+
+
+def test_an_in_place_relu_does_not_overwrite_the_pre_activation():
+    stages = OrderedDict(conv1=nn.Conv2d(3, 2, 3), relu1=nn.ReLU(inplace=True))
+    record = ChainNet("in place", stages, {}, 9).record(
+        randn(1, 3, 9, 9).float(), ["conv1:z", "conv1"]
+    )
+    assert record.activations["conv1:z"].min() < 0
+    assert torch.equal(record.activations["conv1"], record.activations["conv1:z"].relu())
+
+
+def test_gradients_are_followed_only_where_images_ask_for_them():
+    net = ChainNet("plain", OrderedDict(conv1=nn.Conv2d(3, 2, 3), relu1=nn.ReLU()), {}, 9)
+    images = randn(1, 3, 9, 9).float()
+    assert not net.record(images, ["conv1"]).activations["conv1"].requires_grad
+    assert net.record(images.requires_grad_(), ["conv1"]).activations["conv1"].requires_grad
+
+
+@pytest.mark.parametrize(
+    "change", [{"padding_mode": "circular", "padding": 1}, {"padding": "same"}]
+)
+def test_convolutions_without_zero_padding_are_refused(change):
+    with pytest.raises(DeconvError, match="conv1 of odd: .* padded with zeros"):
+        ChainNet("odd", OrderedDict(conv1=nn.Conv2d(3, 2, 3, **change)), {}, 9)
+
+
+def test_images_of_another_precision_are_refused():
+    net = ChainNet("single", OrderedDict(conv1=nn.Conv2d(3, 2, 3), relu1=nn.ReLU()), {}, 9)
+    for run in (net, net.record):
+        with pytest.raises(DeconvError, match=r"torch\.float32 weights and got torch\.float64"):
+            run(randn(1, 3, 9, 9).double())
+
+
+def test_a_window_that_is_not_known_has_no_receptive_field():
+    stages = OrderedDict(conv1=nn.Conv2d(3, 2, 3), mean=nn.AvgPool2d(2), conv2=nn.Conv2d(2, 2, 1))
+    net = ChainNet("averaging", stages, {}, 9)
+    with pytest.raises(DeconvError, match="no rule for AvgPool2d"):
+        net.windows("conv2")

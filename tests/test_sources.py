@@ -235,6 +235,22 @@ def test_the_cache_is_made_once_and_holds_the_same_squares(tmp_path):
     assert first.fingerprint() == "abc" and [p.name for p in tmp_path.iterdir()] == ["abc-1.npy"]
 
 
+def test_a_spawned_worker_maps_the_cache_instead_of_copying_it(tmp_path):
+    cached = Cached(Counting(), tmp_path, progress=False)
+    message = pickle.dumps(cached)
+    assert len(message) < 2000
+    assert all(torch.equal(pickle.loads(message)[i][0], cached[i][0]) for i in range(5))
+
+
+def test_an_edited_file_gets_a_cache_of_its_own(tmp_path):
+    paint(tmp_path / "val" / "a" / "0.png", "red")
+    before = photographs("imagefolder", tmp_path, "val", 32)
+    paint(tmp_path / "val" / "a" / "0.png", "tan")
+    after = photographs("imagefolder", tmp_path, "val", 32)
+    assert before.cache_key() != after.cache_key()
+    assert before.cache_key().startswith(before.fingerprint())
+
+
 def test_a_cache_that_fails_half_way_leaves_nothing(tmp_path):
     with pytest.raises(DeconvError, match="image 3"):
         Cached(Counting(fail_at=3), tmp_path, progress=False)

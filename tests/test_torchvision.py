@@ -62,3 +62,24 @@ def test_a_pool_bears_the_number_of_the_convolution_before_it():
     assert net.layers[-4:] == ("conv13", "fc14", "fc15", "fc16")
     for pool in pools:
         assert names.index(pool) == names.index(f"relu{pool[4:]}") + 1
+
+
+def test_stages_of_one_kind_in_a_row_all_stay():
+    modules = [
+        nn.Conv2d(3, 4, 3, padding=1),
+        nn.LocalResponseNorm(3),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.MaxPool2d(3, 1),
+        nn.Flatten(),
+        nn.Linear(4 * 4, 5),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Dropout(0.2),
+        nn.Linear(5, 2),
+    ]
+    net = ChainNet("mine", name_stages(modules), {}, 8).eval()
+    images = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(net(images), nn.Sequential(*modules).eval()(images))
+    assert [n for n, _ in net.named_children()][3:5] == ["pool1", "pool1b"]
+    assert torch.equal(net.record(images).logits, net(images))

@@ -212,7 +212,10 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [({"precision": "fp8"}, "fp8"), ({"epochs": 0}, "epochs"), ({"lr": -1.0}, "lr"),
-     ({"batch_size": 0}, "batch_size"), ({"max_rms": 0.0}, "max_rms")],
+     ({"batch_size": 0}, "batch_size"), ({"max_rms": 0.0}, "max_rms"), ({"epochs": 2.5}, "epochs"),
+     ({"workers": -1}, "workers"), ({"seed": -1}, "seed"), ({"momentum": -1}, "momentum"),
+     ({"lr_factor": -2}, "lr_factor"), ({"crops": "twelve"}, "'ten'"), ({"lr": "abc"}, "'abc'"),
+     ({"snapshot_epochs": 3}, "list of epochs, got 3"), ({"lr_drops": (2.5,)}, "list of epochs")],
 )  # fmt: skip
 def test_a_recipe_that_makes_no_sense_is_refused(changes, message):
     with pytest.raises(DeconvError, match=message):
@@ -226,3 +229,24 @@ def test_bfloat16_gives_nearly_the_same_answers(tmp_path):
     exact, rough = evaluate(net, loader), evaluate(net, loader, "bf16")
     assert rough.loss == pytest.approx(exact.loss, rel=0.05)
     assert rough.loss != exact.loss, "it did run in bfloat16"
+
+
+def test_different_classes_in_training_and_validation_are_refused(tmp_path):
+    data, other = Bars(8), Bars(8)
+    other.classes = ("horizontal", "diagonal")
+    with pytest.raises(DeconvError, match="different classes: diagonal, vertical"):
+        fit(small_net(), data, other, mean_image(data), recipe(), tmp_path)
+    net = deconv.build("zfnet_mini", 1, input_px=64, fc_width=16, seed=0)
+    with pytest.raises(DeconvError, match="1 outputs for 2 classes"):
+        fit(net, data, data, mean_image(data), recipe(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_snapshot_does_not_change_when_training_goes_on(tmp_path):
+    data, net = Bars(8), small_net()
+    kept = fit(net, data, data, mean_image(data), recipe(epochs=1), tmp_path)
+    before = {name: weight.clone() for name, weight in kept.weights.items()}
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight += 1
+    assert all(torch.equal(kept.weights[name], before[name]) for name in before)
