@@ -202,7 +202,7 @@ def test_gradients_are_followed_only_where_images_ask_for_them():
     "change", [{"padding_mode": "circular", "padding": 1}, {"padding": "same"}]
 )
 def test_convolutions_without_zero_padding_are_refused(change):
-    with pytest.raises(DeconvError, match="conv1 of odd: .* padded with zeros"):
+    with pytest.raises(DeconvError, match=r"conv1 of odd: .* padded with zeros"):
         ChainNet("odd", OrderedDict(conv1=nn.Conv2d(3, 2, 3, **change)), {}, 9)
 
 
