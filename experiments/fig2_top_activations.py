@@ -46,9 +46,8 @@ from experiments.common import (
     squares,
     trained,
     workers,
-    write_provenance,
-    write_table,
 )
+from experiments.provenance import write_provenance, write_table
 
 K = 9  # Fig. 2
 LIVE = "more than 0 in all nine peaks"

@@ -13,7 +13,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from experiments.command import experiment
-from experiments.common import train_network, write_provenance
+from experiments.common import train_network
+from experiments.provenance import write_provenance
 
 
 @experiment("train")

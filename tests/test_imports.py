@@ -26,6 +26,7 @@ FLOORS = {
         "deconv.peak_views",
         "deconv.training",
     ],
+    "records of experiments": ["experiments.provenance"],
     "shared by experiments": [
         "experiments.common",
         "experiments.command",

@@ -1,0 +1,66 @@
+"""What stands beside a result: its table, and the record of where it comes from."""
+
+from __future__ import annotations
+
+import csv
+import json
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+
+import deconv
+from deconv.models import ChainNet
+from deconv.snapshots import weights_hash
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Rows as CSV; the columns are all keys in order of appearance."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_provenance(folder: Path, net: ChainNet, facts: dict[str, Any]) -> None:
+    """folder/provenance.json: `facts`, then weights, command, commit and versions."""
+    record = facts | {
+        "model": net.recipe,
+        "weights_sha256": weights_hash(net),
+        "command": shlex.join(
+            ["python", "-m", f"experiments.{Path(sys.argv[0]).stem}", *sys.argv[1:]]
+        ),
+        "device": str(next(net.parameters()).device),
+        "threads": torch.get_num_threads(),
+        "commit": _commit(),
+        "time_utc": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
+        "versions": {
+            "deconv": deconv.__version__,
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    (folder / "provenance.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+def _commit() -> str:
+    """The checkout's commit, with a + if files differ from it; "unknown" outside git."""
+    try:
+        git = ["git", "-C", str(CHECKOUT)]
+        commit = subprocess.check_output(
+            [*git, "rev-parse", "HEAD"], text=True, stderr=subprocess.DEVNULL
+        ).strip()
+        changed = subprocess.check_output([*git, "status", "--porcelain"], text=True).strip()
+        return commit + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
