@@ -48,14 +48,15 @@ def test_every_kind_of_network_is_rebuilt_from_its_recipe(name):
     assert weights_hash(other) == weights_hash(net)
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, snapshot, monkeypatch):
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, snapshot, monkeypatch, step):
     path = deconv.save_snapshot(tmp_path / "last.pt", snapshot)
     before = path.read_bytes()
 
-    def full(_):
+    def full(*_):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, step, full)
     with pytest.raises(OSError, match="No space"):
         deconv.save_snapshot(path, dataclasses.replace(snapshot, epoch=3))
     assert path.read_bytes() == before
