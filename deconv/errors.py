@@ -19,4 +19,6 @@ def unknown(kind: str, name: object, valid: Iterable[str]) -> DeconvError:
     names = [str(v) for v in valid]
     near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.4)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    return DeconvError(f"unknown {kind} {name!r}.{hint} Valid: {', '.join(names) or 'none'}.")
+    # A long list helps only where nothing in it is near.
+    valid_names = "" if near and len(names) > 24 else f" Valid: {', '.join(names) or 'none'}."
+    return DeconvError(f"unknown {kind} {name!r}.{hint}{valid_names}")

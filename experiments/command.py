@@ -9,6 +9,7 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from deconv.errors import DeconvError, unknown
@@ -60,8 +61,15 @@ def message(error: Exception) -> str:
 
 def compose(stem: str, overrides: Iterable[str] = ()) -> DictConfig:
     """The configuration that `python -m experiments.<stem> <overrides>` would run with."""
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose(stem, overrides=list(overrides))
+    overrides = list(overrides)
+    try:
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            return hydra.compose(stem, overrides=overrides)
+    except HydraException as error:
+        raise DeconvError(
+            f"cannot read {' '.join(overrides)}: {str(error).splitlines()[0]}. Quote values with "
+            "special characters for Hydra, and write $HOME instead of ~"
+        ) from error
 
 
 def check_overrides(stem: str, arguments: list[str]) -> None:
@@ -110,6 +118,16 @@ NULLABLE: dict[str, type] = {
 """The kinds of the settings that are null until somebody sets them."""
 
 
+_KINDS: dict[type, str] = {
+    ListConfig: "a list such as [1,2]",
+    DictConfig: "a group of settings",
+    float: "a number such as 0.01",
+    int: "a whole number",
+    bool: "true or false",
+    str: "text",
+}
+
+
 def check_kinds(base: DictConfig, changed: DictConfig, keys: Iterable[str]) -> None:
     """Raise DeconvError for a setting of another kind (text for a number …) than in `base`."""
     for key in keys:
@@ -120,9 +138,7 @@ def check_kinds(base: DictConfig, changed: DictConfig, keys: Iterable[str]) -> N
         if wanted is float and type(got) is int:
             continue
         if type(got) is not wanted:
-            kind = {ListConfig: "a list", DictConfig: "a group of settings"}.get(
-                wanted, wanted.__name__
-            )
+            kind = _KINDS.get(wanted, wanted.__name__)
             raise DeconvError(f"{key} takes {kind}, got {got!r}")
 
 

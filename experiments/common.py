@@ -66,7 +66,7 @@ def train_network(cfg: DictConfig, folder: Path) -> Snapshot:
     """Train cfg.model on cfg.data by cfg.train; snapshots and metrics.csv go to `folder`."""
     settings = OmegaConf.to_container(cfg.train, resolve=True)
     recipe = Recipe(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
-    side = side_px(cfg, cfg.model.input_px or input_side(cfg.model.name))
+    side = stored_side_px(cfg, None)
     train_data, val_data = (squares(cfg, split, side) for split in ("train", "val"))
     net = build_network(cfg, len(train_data.classes)).to(device(cfg))
     log(
@@ -115,8 +115,8 @@ def build_network(cfg: DictConfig, num_classes: int) -> ChainNet:
     return build(settings.pop("name"), seed=cfg.seed, **settings)
 
 
-def trained(cfg: DictConfig, folder: Path) -> Snapshot:
-    """The snapshot cfg.snapshot names; without one, a network trained now by cfg.train.
+def given(cfg: DictConfig) -> Snapshot | None:
+    """The snapshot that cfg.snapshot names; None if there is none and one is to be trained first.
 
     At size=paper training takes days, so there a snapshot has to be named.
     """
@@ -127,5 +127,11 @@ def trained(cfg: DictConfig, folder: Path) -> Snapshot:
             "size=paper needs a trained network: run python -m experiments.train size=paper "
             "first, then name its snapshot=<folder>/last.pt"
         )
-    log("no snapshot given: training one first")
-    return train_network(cfg, folder)
+    return None
+
+
+def stored_side_px(cfg: DictConfig, snapshot: Snapshot | None) -> int:
+    """The side of the squares that a network is fed from: the snapshot's, or cfg's."""
+    if snapshot is not None:
+        return snapshot.mean.shape[-1]
+    return side_px(cfg, cfg.model.input_px or input_side(cfg.model.name))

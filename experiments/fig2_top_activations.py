@@ -27,13 +27,13 @@ from omegaconf import DictConfig, ListConfig
 from torch.utils.data import DataLoader
 
 from deconv import figures
-from deconv.data import SPLITS, CentreCrops
+from deconv.data import SPLITS, CentreCrops, Squares
 from deconv.errors import DeconvError, unknown
 from deconv.geometry import interior_field
 from deconv.layers import COLLISIONS, collision_rate
 from deconv.models import ChainNet
 from deconv.peak_views import PeakViews, peak_views
-from deconv.snapshots import Snapshot, load_snapshot
+from deconv.snapshots import Snapshot
 from deconv.top_activations import top_activations
 from deconv.types import Peaks
 from experiments.command import experiment
@@ -42,9 +42,11 @@ from experiments.common import (
     data_name,
     data_settings,
     device,
+    given,
     log,
     squares,
-    trained,
+    stored_side_px,
+    train_network,
     workers,
 )
 from experiments.provenance import write_provenance, write_table
@@ -59,11 +61,25 @@ def main(cfg: DictConfig, folder: Path) -> None:
     if cfg.redraw:
         redraw(Path(cfg.redraw), folder)
         return
-    check(cfg)
-    snapshot = trained(cfg, folder)
+    snapshot = given(cfg)
+    check(cfg, snapshot)
+    data = squares(cfg, cfg.split, stored_side_px(cfg, snapshot))
+    if len(data) < K:
+        raise DeconvError(
+            f"{cfg.split!r} of {data_name(cfg)} has {len(data)} images; the figure shows one peak "
+            f"an image, so it needs {K} or more"
+        )
+    if snapshot is None:
+        log("no snapshot given: training one first")
+        snapshot = train_network(cfg, folder)
+    compute(cfg, folder, snapshot, data)
+    draw(folder, folder)
+
+
+def compute(cfg: DictConfig, folder: Path, snapshot: Snapshot, data: Squares) -> None:
+    """Mine `data` with the snapshot's network, project what is to be shown, save it all."""
     started = time.perf_counter()
     net = snapshot.network().to(device(cfg))
-    data = squares(cfg, cfg.split, snapshot.mean.shape[-1])
     crops = CentreCrops(data, snapshot.mean, net.input_px)
     log(f"mining {len(layers(cfg))} layers of {net.name} over {len(crops)} images")
     mining = time.perf_counter()
@@ -92,15 +108,13 @@ def main(cfg: DictConfig, folder: Path) -> None:
         "layout": [list(row) for row in cfg.page],
     }
     write_provenance(folder, net, facts)
-    draw(folder, folder)
 
 
-def check(cfg: DictConfig) -> None:
+def check(cfg: DictConfig, snapshot: Snapshot | None) -> None:
     """Raise DeconvError for a layer, split or policy that does not exist, before anything long.
 
     A snapshot that was trained on another choice of the same images is pointed out.
     """
-    snapshot = load_snapshot(cfg.snapshot) if cfg.snapshot else None
     net = snapshot.network() if snapshot else build_network(cfg, 2)
     page_is_rows = isinstance(cfg.page, ListConfig) and all(
         isinstance(row, ListConfig) and len(row) for row in cfg.page

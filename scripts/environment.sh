@@ -27,7 +27,9 @@ if [ ! -x "$python" ] || ! "$python" -c "" 2>/dev/null; then
         exit 2
     fi
 fi
-if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+# What the tests need holds what the demo needs.
+if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] && \
+    { [ -n "$extras" ] || [ "$(cat ".venv/installed-test-" 2>/dev/null)" != "$wanted" ]; }; then
     echo "Installing deconv${extras} and what it needs (torch is large: some minutes the first time)"
     "$python" -m pip install --quiet --disable-pip-version-check --upgrade "pip>=21.3"
     "$python" -m pip install --quiet --disable-pip-version-check --editable ".$extras"

@@ -80,6 +80,11 @@ def _cut(
 
 
 def _side(image: torch.Tensor, mean: torch.Tensor, crop_px: int) -> int:
+    if not isinstance(image, torch.Tensor):
+        raise DeconvError(
+            f"a crop is cut from a 3×S×S uint8 tensor, not from {type(image).__name__}: make one "
+            "with deconv.images.square"
+        )
     if image.shape != mean.shape:
         raise DeconvError(
             f"the images are {tuple(image.shape)}, the mean image is {tuple(mean.shape)}: use the "

@@ -136,6 +136,11 @@ class ChainNet(nn.Sequential):
                 channels = stage.out_channels
             if (axes := window(stage)) is not None:
                 size = tuple(a.output_size(s) for a, s in zip(axes, size, strict=True))
+            if not fits and images.shape[2:] == (self.input_px, self.input_px):
+                raise DeconvError(
+                    f"{stage_name} of {self.name} takes {stage.in_features} inputs, which is not "
+                    "what the stages below it give"
+                )
             if not fits or min(size) < 1:
                 got, side = "×".join(map(str, images.shape[1:])), self.input_px
                 raise DeconvError(

@@ -54,7 +54,10 @@ def name_stages(modules: list[nn.Module]) -> OrderedDict[str, nn.Module]:
         number += isinstance(module, nn.Conv2d | nn.Linear)
         prefix = next((p for kind, p in _PREFIX.items() if isinstance(module, kind)), None)
         if prefix is None:
-            raise DeconvError(f"a chain has no rule for {type(module).__name__}")
+            raise DeconvError(
+                f"a chain has no rule for {type(module).__name__}: use "
+                "deconv.projection.vector_jacobian, which takes any graph"
+            )
         unnumbered = isinstance(module, nn.Flatten | nn.AdaptiveAvgPool2d)
         name = prefix if unnumbered else f"{prefix}{number}"
         if name in stages:  # a second pool behind one convolution is pool1b

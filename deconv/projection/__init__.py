@@ -104,7 +104,10 @@ def _seeder(units: torch.Tensor, seed: str) -> Callable[[torch.Tensor], torch.Te
 
 def _check_units(units: torch.Tensor, activation: torch.Tensor, layer: str) -> None:
     if not isinstance(units, torch.Tensor) or units.dim() != 2 or units.shape[1] != 4:
-        raise DeconvError("units must be a K×4 integer tensor of rows (image, map, y, x)")
+        got = tuple(units.shape) if isinstance(units, torch.Tensor) else type(units).__name__
+        raise DeconvError(
+            f"units must be a K×4 integer tensor of rows (image, map, y, x), got {got}"
+        )
     if units.is_floating_point() or units.is_complex() or units.dtype == torch.bool:
         raise DeconvError(f"units must be integers (image, map, y, x), got {units.dtype}")
     shape = (*activation.shape, 1, 1)[:4]
