@@ -1,6 +1,7 @@
 """What is shipped: a wheel with the library alone, configurations that compose, honest numbers."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -97,7 +98,13 @@ def test_the_readme_shows_the_numbers_of_the_results():
         import keep_results
     finally:
         sys.path.pop(0)
+    assert list(keep_results.RESULTS.glob("*.json"))
     assert keep_results.block() in (ROOT / "README.md").read_text()
+
+
+def test_every_file_that_the_readme_shows_is_there():
+    links = re.findall(r"\]\(([^):#]+)\)", (ROOT / "README.md").read_text())
+    assert links and all((ROOT / link).is_file() for link in links), links
 
 
 def test_results_name_the_weights_and_choices_they_come_from():

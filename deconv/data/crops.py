@@ -18,6 +18,8 @@ from tqdm import tqdm
 from deconv.errors import DeconvError, unknown
 
 CROPS = ("ten", "any")
+CENTRE = 4
+"""Number of the centre among the five plain sub-crops."""
 
 
 class Squares(Protocol):
@@ -47,7 +49,7 @@ def mean_image(data: Squares, workers: int = 0, progress: bool = False) -> torch
 
 
 def prepare(
-    image: torch.Tensor, mean: torch.Tensor, crop_px: int, crop: int = 4, mirror: bool = False
+    image: torch.Tensor, mean: torch.Tensor, crop_px: int, crop: int = CENTRE, mirror: bool = False
 ) -> torch.Tensor:
     """One sub-crop of a square, minus the mean there: 3×crop×crop float32 in about ±128.
 
@@ -55,9 +57,14 @@ def prepare(
     bottom right), 4 the centre.
     """
     side = _side(image, mean, crop_px)
-    far, middle = side - crop_px, (side - crop_px) // 2
-    top, left = ((0, 0), (0, far), (far, 0), (far, far), (middle, middle))[crop]
+    top, left = _corner(side, crop_px, crop)
     return _cut(image, mean, crop_px, top, left, mirror)
+
+
+def _corner(side: int, crop_px: int, crop: int) -> tuple[int, int]:
+    """The upper left corner (y, x) of sub-crop 0–4 of a square of `side` px."""
+    far, middle = side - crop_px, (side - crop_px) // 2
+    return ((0, 0), (0, far), (far, 0), (far, far), (middle, middle))[crop]
 
 
 def ten_crops(image: torch.Tensor, mean: torch.Tensor, crop_px: int) -> torch.Tensor:
@@ -117,8 +124,8 @@ class CentreCrops(Dataset):
     def picture(self, index: int) -> torch.Tensor:
         """The same crop as stored, for people: 3×crop×crop uint8."""
         image, _ = self.data[index]
-        margin = (image.shape[-1] - self.crop_px) // 2
-        return image[:, margin : margin + self.crop_px, margin : margin + self.crop_px]
+        top, left = _corner(image.shape[-1], self.crop_px, CENTRE)
+        return image[:, top : top + self.crop_px, left : left + self.crop_px]
 
 
 class TrainingCrops(Dataset):
