@@ -10,6 +10,10 @@ class DeconvError(ValueError):
     """Input that cannot be used. The message names it and says what to do."""
 
 
+class Interrupted(Exception):
+    """Work was asked to stop, and what is needed to go on has been saved. The message says how."""
+
+
 class DeadUnitWarning(UserWarning):
     """A projection was asked of a unit with activation 0, so its picture is blank."""
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader
 
+from deconv.distributed import Share, gather
 from deconv.errors import DeconvError
 from deconv.models import ChainNet
 
@@ -39,29 +40,53 @@ def evaluation(net: nn.Module) -> Iterator[None]:
         net.train(was_training)
 
 
-def evaluate(net: ChainNet, loader: DataLoader, precision: str = "fp32") -> Accuracy:
-    """Top-1, top-5 and mean per-class accuracy (percent) and loss over batches (images, labels)."""
+def evaluate(
+    net: ChainNet,
+    loader: DataLoader,
+    precision: str = "fp32",
+    on_batch: Callable[[], None] = lambda: None,
+) -> Accuracy:
+    """Top-1, top-5 and mean per-class accuracy (percent) and loss over batches (images, labels).
+
+    images: N×3×H×W; or N×10×3×H×W sub-crops of each image, over which the probabilities are
+        averaged.
+    loader: over a `deconv.distributed.Share` of a data set each process runs its part and all get
+        the result for the whole, the same to the last bit for any number of processes.
+    on_batch: called before each batch; what it raises ends the evaluation.
+    """
     device = next(net.parameters()).device
-    hits, fives, labels, losses = [], [], [], []
+    parts: list[tuple[torch.Tensor, ...]] = []
     with evaluation(net), autocast(device, precision):
         for images, target in loader:
-            logits = net(images.to(device)).float()
-            target = target.to(device)
-            best = logits.topk(min(5, logits.shape[1])).indices
-            hits.append((best[:, 0] == target).cpu())
-            fives.append((best == target[:, None]).any(1).cpu())
-            losses.append(F.cross_entropy(logits, target, reduction="none").cpu())
-            labels.append(target.cpu())
-    if not labels:
+            on_batch()
+            parts.append(_judge(net, images.to(device), target.to(device)))
+    whole = [torch.cat(column) for column in zip(*parts, strict=True)]
+    if isinstance(getattr(loader, "dataset", None), Share):
+        whole = [torch.cat(column) for column in zip(*filter(None, gather(whole)), strict=True)]
+    if not whole:
         raise DeconvError("the validation set is empty")
-    hit, label = torch.cat(hits).double(), torch.cat(labels)
+    hit, five, loss, label = whole
     per_class = [hit[label == c].mean() for c in label.unique()]
     return Accuracy(
         top1=100 * hit.mean().item(),
-        top5=100 * torch.cat(fives).double().mean().item(),
+        top5=100 * five.mean().item(),
         mean_class=100 * torch.stack(per_class).mean().item(),
-        loss=torch.cat(losses).double().mean().item(),
+        loss=loss.mean().item(),
     )
+
+
+def _judge(
+    net: nn.Module, images: torch.Tensor, target: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """For each image: whether the label is first, among the first five, the loss, the label."""
+    scores = net(images.flatten(0, -4)).float().log_softmax(1)
+    if images.dim() == 5:
+        crops = images.shape[1]
+        scores = scores.unflatten(0, (-1, crops)).logsumexp(1) - math.log(crops)
+    best = scores.topk(min(5, scores.shape[1])).indices
+    loss = -scores.gather(1, target[:, None])[:, 0]
+    hits = best[:, 0] == target, (best == target[:, None]).any(1)
+    return *(h.double().cpu() for h in hits), loss.double().cpu(), target.cpu()
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:

@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import json
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch import nn
 
+from deconv.checked_files import CHECKSUM, damage, write_checked
 from deconv.errors import DeconvError
 from deconv.models import ChainNet, build
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)
+"""Format 1 knew neither `history` nor `progress`: good for figures, not for going on."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything known of a training at the end of one epoch.
+    """Everything known of a training at one step: enough to go on as if it had never stopped.
+
+    There is no state of a random generator in it, because order, crops and dropout are functions
+    of (seed, epoch, image), and no state of the schedule, which is a function of `history`.
 
     recipe:    arguments of `deconv.build`.    weights: the network's state_dict, on the CPU.
     mean:      3×S×S float32, the per-pixel training mean (0…255) that inputs have subtracted.
     classes:   class names in the order of the logits.
     epoch:     finished epochs; `step` counts optimizer updates.
-    optimizer: its state_dict (None for an untrained network).
+    optimizer: its state_dict (None for a network that is not to be trained on).
     config:    plain data, for reading only; nothing in it is ever instantiated.
-    metrics:   numbers of this epoch, e.g. "val_top1_error" in percent.
+    metrics:   numbers of the last finished epoch, e.g. "val_top1_error" in percent.
+    history:   the metrics of every finished epoch.
+    progress:  sums over the part of the next epoch that is done; empty at the end of an epoch.
     """
 
     recipe: dict[str, Any]
@@ -39,6 +48,8 @@ class Snapshot:
     optimizer: dict[str, Any] | None = None
     config: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+    progress: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
     def network(self) -> ChainNet:
@@ -73,31 +84,40 @@ def load_weights(net: ChainNet, weights: dict[str, torch.Tensor]) -> None:
 
 
 def save_snapshot(path: str | Path, snapshot: Snapshot) -> Path:
-    """Write a snapshot whole or not at all: temporary file in the same folder, flushed, renamed."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a snapshot whole or not at all, with its SHA-256 in a file beside it.
+
+    Both are written under temporary names in the same folder and flushed, then renamed, then the
+    folder is flushed. Raises OSError, leaving what was there before, if the disk is full, and
+    DeconvError for what `load_snapshot` would refuse to read.
+    """
     content = {f.name: getattr(snapshot, f.name) for f in fields(snapshot)}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return path
+    for name in PLAIN:
+        _check_plain(content[name], name)
+    return write_checked(path, lambda file: torch.save(content, file))
+
+
+def save_safetensors(path: str | Path, snapshot: Snapshot) -> Path:
+    """The plain weights as safetensors, for other programs, written as `save_snapshot` does.
+
+    Its metadata hold the network's recipe and the classes, as JSON.
+    """
+    notes = {"recipe": json.dumps(snapshot.recipe), "classes": json.dumps(snapshot.classes)}
+    content = safetensors.torch.save(snapshot.weights, metadata=notes)
+    return write_checked(path, lambda file: file.write(content))
 
 
 def load_snapshot(path: str | Path) -> Snapshot:
     """Read a snapshot with `weights_only=True`, so that no code in the file can run.
 
-    Raises DeconvError if the file is missing, damaged, or no snapshot of this library.
+    Raises DeconvError if the file is missing, damaged (also by the checksum beside it, if there
+    is one), or no snapshot of this library.
     """
     path = Path(path)
     if not path.is_file():
         raise DeconvError(f"there is no snapshot at {path}; train one with experiments.train")
+    resolved = path.resolve()
+    if resolved.with_name(resolved.name + CHECKSUM).exists() and (wrong := damage(path)):
+        raise DeconvError(f"cannot read the snapshot {path}: {wrong}; take another one")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -110,11 +130,33 @@ def load_snapshot(path: str | Path) -> Snapshot:
         or not {"recipe", "weights", "mean"} <= content.keys() <= names
     ):
         raise DeconvError(f"{path} is not a snapshot of this library (no recipe, weights and mean)")
-    if content.get("format") != FORMAT:
+    if content.get("format") not in READABLE:
         raise DeconvError(
             f"{path} has snapshot format {content.get('format')}; this version reads {FORMAT}"
         )
+    try:
+        for name in PLAIN:
+            _check_plain(content.get(name, {}), name)
+    except DeconvError as error:
+        raise DeconvError(f"{path} is not a snapshot of this library: {error}") from error
     return Snapshot(**content)
+
+
+PLAIN = ("recipe", "config", "metrics", "history", "progress")
+"""The fields that hold texts, numbers, lists and dictionaries alone."""
+
+
+def _check_plain(value: Any, name: str) -> None:
+    """Raise DeconvError, naming the place, for anything but plain data."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_plain(key, f"a key of {name}")
+            _check_plain(item, f"{name}.{key}")
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            _check_plain(item, f"{name}.{number}")
+    elif type(value) not in (str, int, float, bool, type(None)):
+        raise DeconvError(f"{name} is a {type(value).__name__}, not plain data")
 
 
 def weights_hash(net: nn.Module) -> str:

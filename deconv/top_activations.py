@@ -13,6 +13,7 @@ from torch.utils.data import (
 )
 from tqdm import tqdm
 
+from deconv.distributed import Share, gather, rank
 from deconv.errors import DeconvError
 from deconv.models import ChainNet
 from deconv.types import Peaks
@@ -53,14 +54,28 @@ def top_activations(
         raise DeconvError(
             "the loader shuffles, so positions would not name images: use shuffle=False"
         )
+    share = getattr(loader, "dataset", None)
+    share = share if isinstance(share, Share) else None
+    if share and share.chunk % CHUNK:
+        raise DeconvError(f"mining takes a Share in chunks of {CHUNK} images, got {share.chunk}")
+    best = _mine(net, loader, layers, k, share.first if share else 0, progress)
+    if share:
+        best = _together(gather(best), k)
+    if not best:
+        raise DeconvError("the loader yields no image")
+    return best
+
+
+def _mine(
+    net: ChainNet, loader: Iterable, layers: list[str], k: int, first: int, progress: bool
+) -> dict[str, Peaks]:
+    """The peaks over a loader whose first image has the number `first`; {} if it is empty."""
     best: dict[str, Peaks] = {}
-    seen = 0
+    seen = first
     device = next(net.parameters()).device
     total = len(loader.dataset) if isinstance(loader, DataLoader) else None
-    with (
-        torch.no_grad(),
-        tqdm(total=total, desc="mining", unit="image", disable=None if progress else True) as bar,
-    ):
+    quiet = None if progress and rank() == 0 else True
+    with torch.no_grad(), tqdm(total=total, desc="mining", unit="image", disable=quiet) as bar:
         for images, count in _chunks(loader):
             # Pooling is an order of magnitude faster in this layout on a CPU.
             images = images.to(device, memory_format=torch.channels_last)
@@ -70,9 +85,16 @@ def top_activations(
                 best[layer] = merge(best[layer], found, k) if layer in best else _first(found, k)
             seen += count
             bar.update(count)
-    if seen == 0:
-        raise DeconvError("the loader yields no image")
     return {layer: Peaks(*(t.cpu() for t in vars(peaks).values())) for layer, peaks in best.items()}
+
+
+def _together(parts: list[dict[str, Peaks]], k: int) -> dict[str, Peaks]:
+    """The peaks of several parts, whose images follow each other, as those of the whole."""
+    best: dict[str, Peaks] = {}
+    for part in parts:
+        for layer, peaks in part.items():
+            best[layer] = merge(best[layer], peaks, k) if layer in best else peaks
+    return best
 
 
 def _shuffles(loader: Iterable) -> bool:

@@ -12,46 +12,87 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from deconv.errors import DeconvError, unknown
+from deconv import distributed
+from deconv.errors import DeconvError, Interrupted, unknown
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 75
+"""Stopped by a signal with all saved; sysexits.h calls it a temporary failure: try again."""
+
+OmegaConf.register_new_resolver("first_of", lambda *values: next(filter(None, values)))
 
 
 def experiment(stem: str) -> Callable[[Callable[[DictConfig, Path], None]], Callable[[], None]]:
     """Decorate `run(cfg, folder)` of experiments/<stem>.py; the result is the command's main().
 
-    The folder is new, under outputs/<stem>/; its path is the last line on standard output. The
-    whole configuration is written to folder/config.yaml. A DeconvError ends the command with
-    its message on standard error and exit status 2, and leaves no empty folder.
+    The folder is new, under outputs/<stem>/, or that of `resume`; its path is the last line on
+    standard output. The whole configuration is written to folder/config.yaml. A DeconvError ends
+    the command with its message on standard error and exit status 2, and leaves no empty folder;
+    Interrupted ends it with exit status 75. Under torchrun every process runs, process 0 under
+    Hydra, and the others in its folder.
     """
 
     def decorate(run: Callable[[DictConfig, Path], None]) -> Callable[[], None]:
-        @functools.wraps(run)
-        def job(cfg: DictConfig) -> None:
-            folder = Path(HydraConfig.get().runtime.output_dir)
-            OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+        def guarded(cfg: DictConfig, folder: Path) -> None:
             try:
                 run(cfg, folder)
             except (DeconvError, OSError) as error:
-                print(f"error: {message(error)}", file=sys.stderr)
-                if [path.name for path in folder.iterdir()] == ["config.yaml"]:
-                    (folder / "config.yaml").unlink()
-                    folder.rmdir()
-                sys.exit(EXIT_BAD_INPUT)
+                _leave_no_empty(folder)
+                _exit(message(error), EXIT_BAD_INPUT)
+            except Interrupted as reason:
+                print(reason, file=sys.stderr, flush=True)
+                sys.exit(EXIT_INTERRUPTED)
+
+        @functools.wraps(run)
+        def job(cfg: DictConfig) -> None:
+            folder = Path(distributed.from_first(HydraConfig.get().runtime.output_dir))
+            if not cfg.get("resume"):
+                OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+            guarded(cfg, folder)
             print(folder, flush=True)
 
         def main() -> None:
+            arguments = sys.argv[1:]
             try:
-                check_overrides(stem, sys.argv[1:])
-                hydra.main(version_base="1.3", config_path=str(CONF), config_name=stem)(job)()
+                check_overrides(stem, arguments)
+                check_folder(arguments)
+                with distributed.group():
+                    if distributed.rank() == 0:
+                        start = hydra.main(
+                            version_base="1.3", config_path=str(CONF), config_name=stem
+                        )
+                        start(job)()
+                    else:
+                        cfg = compose(stem, arguments)
+                        guarded(cfg, Path(distributed.from_first(None)))
             except (DeconvError, OSError) as error:
-                print(f"error: {error}", file=sys.stderr)
-                sys.exit(EXIT_BAD_INPUT)
+                _exit(str(error), EXIT_BAD_INPUT)
 
         return main
 
     return decorate
+
+
+def _exit(message: str, status: int) -> None:
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    sys.exit(status)
+
+
+def _leave_no_empty(folder: Path) -> None:
+    names = {path.name for path in folder.iterdir()}
+    if distributed.rank() == 0 and names <= {"config.yaml", ".lock"}:
+        for name in names:
+            (folder / name).unlink()
+        folder.rmdir()
+
+
+def check_folder(arguments: Iterable[str]) -> None:
+    """Raise DeconvError if `resume=` names no folder, before anything makes it."""
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key == "resume" and value not in ("", "null") and not Path(value).is_dir():
+            raise DeconvError(f"there is no run folder {value} to go on with")
 
 
 def message(error: Exception) -> str:
@@ -113,7 +154,9 @@ NULLABLE: dict[str, type] = {
     "model.maps_345": ListConfig,
     "model.num_classes": int,
     "redraw": str,
+    "resume": str,
     "snapshot": str,
+    "train.max_rms": float,
 }
 """The kinds of the settings that are null until somebody sets them."""
 

@@ -9,23 +9,24 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from deconv.data import SPLITS, Cached, Scenes, Squares, cache_path, mean_image, photographs
+from deconv import distributed
+from deconv.data import SPLITS, Cached, Scenes, Squares, cache_path, photographs
 from deconv.errors import DeconvError, unknown
 from deconv.models import ChainNet, build, input_side
 from deconv.snapshots import Snapshot, load_snapshot
-from deconv.training import Recipe, fit, recipe_dict
-from experiments.provenance import write_table
 
 
 def log(message: str) -> None:
-    """A plain line of progress, at once."""
-    print(message, flush=True)
+    """A plain line of progress, at once; under torchrun from process 0 alone."""
+    if distributed.rank() == 0:
+        print(message, flush=True)
 
 
 def device(cfg: DictConfig) -> torch.device:
     """cfg.device, where "auto" is a GPU if there is one."""
     if cfg.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        gpu = torch.cuda.is_available()
+        return torch.device("cuda", torch.cuda.current_device()) if gpu else torch.device("cpu")
     try:
         torch.empty(0, device=cfg.device)
     except (RuntimeError, AssertionError) as error:
@@ -49,7 +50,8 @@ def squares(cfg: DictConfig, split: str, side_px: int) -> Squares:
     path = cache_path(data, cfg.cache_dir)
     if not path.exists():
         log(f"preparing {len(data)} images of {split}, once, into {path}")
-    return Cached(data, cfg.cache_dir, processes)
+    with distributed.first_alone():
+        return Cached(data, cfg.cache_dir, processes)
 
 
 def side_px(cfg: DictConfig, input_px: int) -> int:
@@ -60,39 +62,6 @@ def side_px(cfg: DictConfig, input_px: int) -> int:
 def workers(cfg: DictConfig) -> int:
     """Processes that load images: none where they come from the cache."""
     return 0 if cfg.data.cache else cfg.data.workers
-
-
-def train_network(cfg: DictConfig, folder: Path) -> Snapshot:
-    """Train cfg.model on cfg.data by cfg.train; snapshots and metrics.csv go to `folder`."""
-    settings = OmegaConf.to_container(cfg.train, resolve=True)
-    recipe = Recipe(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
-    side = stored_side_px(cfg, None)
-    train_data, val_data = (squares(cfg, split, side) for split in ("train", "val"))
-    net = build_network(cfg, len(train_data.classes)).to(device(cfg))
-    log(
-        f"training {net.name} on {cfg.data.name}: {len(train_data)} images of "
-        f"{len(train_data.classes)} classes, {len(val_data)} to validate, {recipe.epochs} epochs"
-    )
-    mean = mean_image(train_data, workers(cfg))
-    rows: list[dict[str, float]] = []
-
-    def on_epoch(row: dict[str, float]) -> None:
-        rows.append(row)
-        write_table(folder / "metrics.csv", rows)
-        checked = f", validation {row['val_top1_error']:.1f} %" if "val_top1_error" in row else ""
-        log(
-            f"epoch {row['epoch']}/{recipe.epochs}: loss {row['train_loss']:.3f}, error: training "
-            f"{row['train_error']:.1f} %{checked} ({row['images_per_second']:.0f} images/s)"
-        )
-
-    config = {
-        "data": cfg.data.name,
-        "training_images": len(train_data),
-        "data_fingerprint": train_data.fingerprint(),
-        "data_settings": data_settings(cfg),
-        "train": recipe_dict(recipe),
-    }
-    return fit(net, train_data, val_data, mean, recipe, folder, config, on_epoch)
 
 
 def data_name(cfg: DictConfig) -> str:

@@ -26,15 +26,16 @@ import torch
 from omegaconf import DictConfig, ListConfig
 from torch.utils.data import DataLoader
 
-from deconv import figures
+from deconv import distributed, figures
 from deconv.data import SPLITS, CentreCrops, Squares
+from deconv.distributed import Share
 from deconv.errors import DeconvError, unknown
 from deconv.geometry import interior_field
 from deconv.layers import COLLISIONS, collision_rate
 from deconv.models import ChainNet
 from deconv.peak_views import PeakViews, peak_views
 from deconv.snapshots import Snapshot
-from deconv.top_activations import top_activations
+from deconv.top_activations import CHUNK, top_activations
 from deconv.types import Peaks
 from experiments.command import experiment
 from experiments.common import (
@@ -46,10 +47,10 @@ from experiments.common import (
     log,
     squares,
     stored_side_px,
-    train_network,
     workers,
 )
 from experiments.provenance import write_provenance, write_table
+from experiments.trained import train_network
 
 K = 9  # Fig. 2
 LIVE = "more than 0 in all nine peaks"
@@ -59,7 +60,8 @@ LIVE = "more than 0 in all nine peaks"
 def main(cfg: DictConfig, folder: Path) -> None:
     """Mine, project, save, draw; or draw again what an earlier run saved."""
     if cfg.redraw:
-        redraw(Path(cfg.redraw), folder)
+        if distributed.rank() == 0:
+            redraw(Path(cfg.redraw), folder)
         return
     snapshot = given(cfg)
     check(cfg, snapshot)
@@ -73,7 +75,8 @@ def main(cfg: DictConfig, folder: Path) -> None:
         log("no snapshot given: training one first")
         snapshot = train_network(cfg, folder)
     compute(cfg, folder, snapshot, data)
-    draw(folder, folder)
+    if distributed.rank() == 0:
+        draw(folder, folder)
 
 
 def compute(cfg: DictConfig, folder: Path, snapshot: Snapshot, data: Squares) -> None:
@@ -83,9 +86,11 @@ def compute(cfg: DictConfig, folder: Path, snapshot: Snapshot, data: Squares) ->
     crops = CentreCrops(data, snapshot.mean, net.input_px)
     log(f"mining {len(layers(cfg))} layers of {net.name} over {len(crops)} images")
     mining = time.perf_counter()
-    loader = DataLoader(crops, batch_size=32, num_workers=workers(cfg))
+    loader = DataLoader(Share(crops, CHUNK), batch_size=CHUNK, num_workers=workers(cfg))
     peaks = top_activations(net, loader, layers(cfg), k=K)
     speed = len(crops) / (time.perf_counter() - mining)
+    if distributed.rank() > 0:
+        return
     panels, counts = {}, {}
     for layer in layers(cfg):
         maps, counts[layer] = choose_maps(peaks[layer], grid(cfg, layer), cfg.seed, layer)

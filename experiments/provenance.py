@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import platform
 import shlex
 import subprocess
@@ -16,6 +17,7 @@ import torch
 import torchvision
 
 import deconv
+from deconv import distributed
 from deconv.models import ChainNet
 from deconv.snapshots import weights_hash
 
@@ -23,34 +25,43 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Rows as CSV; the columns are all keys in order of appearance."""
+    """Rows as CSV, whole or not at all; the columns are all keys in order of appearance."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_provenance(folder: Path, net: ChainNet, facts: dict[str, Any]) -> None:
     """folder/provenance.json: `facts`, then weights, command, commit and versions."""
-    record = facts | {
-        "model": net.recipe,
-        "weights_sha256": weights_hash(net),
-        "command": shlex.join(
-            ["python", "-m", f"experiments.{Path(sys.argv[0]).stem}", *sys.argv[1:]]
-        ),
-        "device": str(next(net.parameters()).device),
+    record = facts | {"model": net.recipe, "weights_sha256": weights_hash(net)}
+    record |= {"device": str(next(net.parameters()).device)} | circumstances()
+    (folder / "provenance.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+def circumstances() -> dict[str, Any]:
+    """The command, its processes and threads, the commit, the time and the versions."""
+    stem = Path(sys.argv[0]).stem
+    return {
+        "command": shlex.join(["python", "-m", f"experiments.{stem}", *sys.argv[1:]]),
+        "processes": distributed.ranks(),
         "threads": torch.get_num_threads(),
         "commit": _commit(),
         "time_utc": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
         "versions": {
             "deconv": deconv.__version__,
-            "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
+            "torch": str(torch.__version__),
+            "torchvision": str(torchvision.__version__),
             "python": platform.python_version(),
         },
     }
-    (folder / "provenance.json").write_text(json.dumps(record, indent=2) + "\n")
 
 
 def _commit() -> str:

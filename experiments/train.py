@@ -2,8 +2,12 @@
 
     python -m experiments.train size=laptop
     python -m experiments.train model=zfnet data=caltech101 data.root=<folder> train=paper
+    python -m experiments.train resume=<run folder> train.epochs=90
+    torchrun --nproc-per-node=8 -m experiments.train size=paper data.root=<folder>
 
-Writes metrics.csv (a row an epoch), epoch_NNN.pt and last.pt, config.yaml and provenance.json.
+Writes metrics.csv (a row an epoch), snapshots epoch_NNN.pt with last.pt as a link to the newest,
+their checksums, weights as safetensors, config.yaml and provenance.json.
+SIGTERM, SIGUSR1 and Ctrl-C save after the update in progress and end with exit status 75.
 """
 
 from __future__ import annotations
@@ -12,9 +16,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from deconv import distributed
 from experiments.command import experiment
-from experiments.common import train_network
 from experiments.provenance import write_provenance
+from experiments.trained import train_network
 
 
 @experiment("train")
@@ -22,7 +27,8 @@ def main(cfg: DictConfig, folder: Path) -> None:
     """Train cfg.model on cfg.data by cfg.train."""
     snapshot = train_network(cfg, folder)
     facts = {"epochs": snapshot.epoch, "metrics": snapshot.metrics}
-    write_provenance(folder, snapshot.network(), snapshot.config | facts)
+    if distributed.rank() == 0:
+        write_provenance(folder, snapshot.network(), snapshot.config | facts)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from deconv.data import (
+    Batches,
     CentreCrops,
-    EpochOrder,
+    TenCrops,
     TrainingCrops,
     mean_image,
     prepare,
@@ -117,19 +118,56 @@ def test_any_crop_reaches_every_offset():
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_epoch_holds_each_image_once_in_an_order_of_its_own(workers):
     data = Noise(37)
-    order = EpochOrder(data, seed=3)
+    batches = Batches(len(data), 8, seed=3)
     view = TrainingCrops(data, torch.zeros(3, 16, 16), 12, 3)
-    loader = DataLoader(view, sampler=order, batch_size=8, num_workers=workers)
+    loader = DataLoader(view, batch_sampler=batches, num_workers=workers)
     epochs = []
     for epoch in (1, 2, 1):
-        order.epoch = epoch
-        keys = list(order)
+        batches.epoch = epoch
+        assert [len(batch) for batch in batches] == [8, 8, 8, 8, 5]
+        keys = [key for batch in batches for key in batch]
         assert sorted(index for _, index in keys) == list(range(37))
-        batches = torch.cat([images for images, _ in loader])
+        images = torch.cat([images for images, _ in loader])
         expected = torch.stack([view[key][0] for key in keys])
-        assert torch.equal(batches, expected)
+        assert torch.equal(images, expected)
         epochs.append(keys)
     assert epochs[0] == epochs[2] != epochs[1]
+
+
+def test_an_epoch_can_begin_at_any_batch():
+    batches = Batches(37, 8, seed=3)
+    batches.epoch = 5
+    whole = list(batches)
+    for first in range(6):
+        batches.first = first
+        assert list(batches) == whole[first:] and len(batches) == 5 - first
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 6])
+def test_processes_divide_each_batch_among_them(ranks):
+    whole = Batches(21, 4, seed=3)
+    parts = [Batches(21, 4, seed=3, rank=rank, ranks=ranks) for rank in range(ranks)]
+    for batches in (whole, *parts):
+        batches.epoch = 2
+    for number, batch in enumerate(whole):
+        found, sizes = [], []
+        for part in parts:
+            own = part.part(part.batch(number))
+            held = list(part)[number]
+            assert held == ([(2, i) for i in own] if len(own) else batch[:1])
+            found += [(2, i) for i in own]
+            sizes.append(len(own))
+        assert found == batch
+        assert max(sizes) - min(sizes) <= 1
+
+
+def test_ten_crops_of_a_data_set_are_those_of_each_image():
+    data, mean = Noise(3), torch.rand(3, 16, 16) * 255
+    view = TenCrops(data, mean, 12)
+    assert len(view) == 3
+    for i in range(3):
+        crops, label = view[i]
+        assert torch.equal(crops, ten_crops(data[i][0], mean, 12)) and label == data[i][1]
 
 
 def test_sizes_that_do_not_fit_are_named():

@@ -2,9 +2,10 @@
 
 from deconv.data.cache import Cached, cache_path
 from deconv.data.crops import (
+    Batches,
     CentreCrops,
-    EpochOrder,
     Squares,
+    TenCrops,
     TrainingCrops,
     mean_image,
     prepare,
@@ -18,14 +19,15 @@ __all__ = [
     "CLASSES",
     "SOURCES",
     "SPLITS",
+    "Batches",
     "Cached",
     "CentreCrops",
-    "EpochOrder",
     "Part",
     "Photographs",
     "Scene",
     "Scenes",
     "Squares",
+    "TenCrops",
     "TrainingCrops",
     "cache_path",
     "mean_image",

@@ -7,7 +7,7 @@ division by a standard deviation. Channels are in RGB order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
+from deconv.distributed import Share, gather
 from deconv.errors import DeconvError, unknown
 
 CROPS = ("ten", "any")
@@ -38,14 +39,18 @@ class Squares(Protocol):
 
 
 def mean_image(data: Squares, workers: int = 0, progress: bool = False) -> torch.Tensor:
-    """The per-pixel mean over a data set (§3): 3×S×S float32 in 0…255."""
+    """The per-pixel mean over a data set (§3): 3×S×S float32 in 0…255.
+
+    Under torchrun each process reads its share; the sums are whole numbers, so the result is the
+    same for any number of processes and workers.
+    """
     if len(data) == 0:
         raise DeconvError("the mean of an empty data set is asked for")
-    loader = DataLoader(data, batch_size=64, num_workers=workers)
+    loader = DataLoader(Share(data, 64), batch_size=64, num_workers=workers)
     total = torch.zeros(data[0][0].shape, dtype=torch.float64)
     for images, _ in tqdm(loader, "mean image", disable=None if progress else True):
         total += images.sum(dim=0, dtype=torch.float64)
-    return (total / len(data)).float()
+    return (torch.stack(gather(total)).sum(dim=0) / len(data)).float()
 
 
 def prepare(
@@ -128,10 +133,28 @@ class CentreCrops(Dataset):
         return image[:, top : top + self.crop_px, left : left + self.crop_px]
 
 
+class TenCrops(Dataset):
+    """The ten sub-crops of every image, in order, to average a network's answers over.
+
+    The paper does not say how it tests; this is AlexNet's way (Krizhevsky et al. 2012, §4.1).
+    Item i is (10×3×crop×crop float32 in about ±128, label).
+    """
+
+    def __init__(self, data: Squares, mean: torch.Tensor, crop_px: int) -> None:
+        self.data, self.mean, self.crop_px = data, mean, crop_px
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        image, label = self.data[index]
+        return ten_crops(image, self.mean, self.crop_px), label
+
+
 class TrainingCrops(Dataset):
     """What a network is trained on: a random sub-crop, a pure function of (seed, epoch, index).
 
-    Its keys are pairs (epoch, index), as `EpochOrder` gives them, so that worker processes hold
+    Its keys are pairs (epoch, index), as `Batches` gives them, so that worker processes hold
     no state. crops: "ten", one of the paper's ten (§3); or "any", any position and mirror image
     (Krizhevsky et al. 2012, §4.1). Differs from paper: "any".
     """
@@ -160,18 +183,44 @@ class TrainingCrops(Dataset):
         return _cut(image, self.mean, self.crop_px, top, left, mirror), label
 
 
-class EpochOrder(Sampler):
-    """The keys (epoch, index) of one epoch in random order, a pure function of (seed, epoch).
+class Batches(Sampler):
+    """The batches of one epoch as keys (epoch, index), a pure function of (seed, epoch).
 
-    Set `epoch` before iterating. Each image comes once per epoch.
+    Set `epoch`, and `first` to begin at a later batch, before iterating. Each image comes once an
+    epoch; the last batch may be smaller. Of each batch this is the part of process `rank` out of
+    `ranks`; where there are more processes than images in the last batch, `part` is empty and the
+    batch holds one image to keep the process busy.
     """
 
-    def __init__(self, data: Sized, seed: int) -> None:
-        self.length, self.seed, self.epoch = len(data), seed, 0
+    def __init__(
+        self, images: int, batch_size: int, seed: int, rank: int = 0, ranks: int = 1
+    ) -> None:
+        self.images, self.batch_size, self.seed = images, batch_size, seed
+        self.rank, self.ranks = rank, ranks
+        self.epoch = self.first = 0
+        self._order = (-1, np.empty(0, dtype=np.int64))  # of the epoch last asked for
+
+    @property
+    def count(self) -> int:
+        """The batches of a whole epoch."""
+        return -(-self.images // self.batch_size)
 
     def __len__(self) -> int:
-        return self.length
+        return self.count - self.first
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
-        return ((self.epoch, int(index)) for index in order)
+    def batch(self, number: int) -> np.ndarray:
+        """The images of a batch of this epoch, over all processes."""
+        if self._order[0] != self.epoch:
+            order = np.random.default_rng((self.seed, self.epoch)).permutation(self.images)
+            self._order = (self.epoch, order)
+        return self._order[1][number * self.batch_size : (number + 1) * self.batch_size]
+
+    def part(self, batch: np.ndarray) -> np.ndarray:
+        """This process's part of a batch."""
+        return np.array_split(batch, self.ranks)[self.rank]
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for number in range(self.first, self.count):
+            batch = self.batch(number)
+            own = self.part(batch)
+            yield [(self.epoch, int(index)) for index in (own if len(own) else batch[:1])]

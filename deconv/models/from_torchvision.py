@@ -8,6 +8,7 @@ from string import ascii_lowercase
 import torchvision
 from torch import nn
 
+from deconv.dropout import Dropout
 from deconv.errors import DeconvError, unknown
 from deconv.layers import ContrastNorm
 from deconv.models.chain import ChainNet
@@ -45,7 +46,8 @@ def from_torchvision(
 def name_stages(modules: list[nn.Module]) -> OrderedDict[str, nn.Module]:
     """Stage names for plain modules in order; the modules themselves are kept.
 
-    ReLUs are replaced by ones that do not work in place, so that z and a both can be read.
+    ReLUs are replaced by ones that do not work in place, so that z and a both can be read, and
+    dropout by `deconv.dropout.Dropout`, so that a training can be resumed exactly.
     Raises DeconvError for a module that the chain has no rule for.
     """
     stages: OrderedDict[str, nn.Module] = OrderedDict()
@@ -66,7 +68,11 @@ def name_stages(modules: list[nn.Module]) -> OrderedDict[str, nn.Module]:
                 for letter in ascii_lowercase[1:]
                 if f"{name}{letter}" not in stages
             )
-        stages[name] = nn.ReLU() if isinstance(module, nn.ReLU) else module
+        if isinstance(module, nn.ReLU):
+            module = nn.ReLU()
+        elif isinstance(module, nn.Dropout):
+            module = Dropout(module.p, number=len(stages))
+        stages[name] = module
     return stages
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
+from deconv.dropout import Dropout
 from deconv.errors import DeconvError, unknown
 from deconv.geometry import sizes
 from deconv.layers import ContrastNorm
@@ -162,7 +163,7 @@ def assemble(
     for number, width in arch.fcs.items():
         stages[f"fc{number}"] = nn.Linear(features, width)
         stages[f"relu{number}"] = nn.ReLU()
-        stages[f"drop{number}"] = nn.Dropout(arch.dropout)
+        stages[f"drop{number}"] = Dropout(arch.dropout, number)
         features = width
     stages["fc8"] = nn.Linear(features, num_classes)
     return ChainNet(name, stages, recipe, arch.input_px)

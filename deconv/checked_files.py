@@ -1,0 +1,89 @@
+"""Files that are written whole or not at all, each with its SHA-256 in a file beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+CHECKSUM = ".sha256"
+"""What follows a file's name in the name of its checksum, which `sha256sum -c` reads."""
+
+
+class _Hashing:
+    """A file that hashes what is written to it, and keeps an OSError until the writer is done.
+
+    The error cannot pass through the C++ code that torch.save writes with.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.digest, self.error = file, hashlib.sha256(), None
+
+    def write(self, part: Any) -> int:
+        if self.error is None:
+            try:
+                self.file.write(part)
+                self.digest.update(part)
+            except OSError as error:
+                self.error = error
+        return len(part)
+
+    def flush(self) -> None:
+        """Nothing: the file is flushed once, at the end."""
+
+
+def write_checked(path: str | Path, write: Callable[[Any], Any]) -> Path:
+    """Write a file by `write(file)`, with its checksum beside it, whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names = (path, path.with_name(path.name + CHECKSUM))
+    temporary = [p.with_name(f".{p.name}.{os.getpid()}.tmp") for p in names]
+    try:
+        with temporary[0].open("wb") as file:
+            hashing = _Hashing(file)
+            write(hashing)
+            if hashing.error is not None:
+                raise hashing.error
+            file.flush()
+            os.fsync(file.fileno())
+        with temporary[1].open("w") as file:
+            file.write(f"{hashing.digest.hexdigest()}  {path.name}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        # A file without its checksum counts as damaged, a checksum without its file as nothing.
+        os.replace(temporary[1], names[1])
+        os.replace(temporary[0], names[0])
+    except BaseException:
+        for one in temporary:
+            one.unlink(missing_ok=True)
+        raise
+    _flush_folder(path.parent)
+    return path
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make renames in a folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def damage(path: str | Path) -> str | None:
+    """What is wrong with a file that `write_checked` wrote, by its checksum; None if nothing."""
+    path = Path(path).resolve()
+    beside = path.with_name(path.name + CHECKSUM)
+    try:
+        expected = beside.read_text().split()[0]
+        with path.open("rb") as file:
+            digest = hashlib.sha256()
+            while block := file.read(1 << 22):
+                digest.update(block)
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).name} is missing"
+    except (OSError, IndexError, UnicodeDecodeError) as error:
+        return f"it or its checksum cannot be read ({error})"
+    return None if digest.hexdigest() == expected else "it is not what its checksum says"

@@ -1,0 +1,25 @@
+"""Training: stochastic gradient descent with the filter renormalisation of §3, in runs that resume.
+
+`fit` is the whole of it; `Recipe` says how; `run_folder` keeps the snapshots.
+"""
+
+from deconv.training.fit import Hooks, fit
+from deconv.training.recipe import PAPER_EPOCHS, Recipe, recipe_dict
+from deconv.training.renormalisation import renormalise
+from deconv.training.run_folder import held, newest_intact, set_aside, snapshots
+from deconv.training.schedule import learning_rate, stalls
+
+__all__ = [
+    "PAPER_EPOCHS",
+    "Hooks",
+    "Recipe",
+    "fit",
+    "held",
+    "learning_rate",
+    "newest_intact",
+    "recipe_dict",
+    "renormalise",
+    "set_aside",
+    "snapshots",
+    "stalls",
+]

@@ -1,0 +1,137 @@
+"""The folder of one run: who may write there, which snapshots stay, and which is the newest."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+from deconv.checked_files import CHECKSUM, damage
+from deconv.errors import DeconvError
+from deconv.snapshots import Snapshot, load_snapshot, save_safetensors, save_snapshot
+
+try:
+    import fcntl
+except ImportError:  # Windows, where nothing keeps a second run out
+    fcntl = None
+
+LAST = "last.pt"
+DAMAGED = ".damaged"
+_NAME = re.compile(r"epoch_(\d{3,})(?:_step_(\d{6,}))?\.pt")
+
+
+def snapshot_name(snapshot: Snapshot) -> str:
+    """epoch_010.pt at the end of epoch 10, epoch_010_step_000123.pt 123 updates later."""
+    within = f"_step_{snapshot.progress['step']:06d}" if snapshot.progress else ""
+    return f"epoch_{snapshot.epoch:03d}{within}.pt"
+
+
+def snapshots(folder: str | Path) -> list[Path]:
+    """The snapshots of a run, oldest first."""
+    found = [path for path in Path(folder).iterdir() if _NAME.fullmatch(path.name)]
+    return sorted(found, key=_position)
+
+
+def _position(path: Path) -> tuple[int, int]:
+    """(finished epochs, updates after them) by the name of a snapshot."""
+    epoch, step = _NAME.fullmatch(path.name).groups()
+    return int(epoch), int(step or 0)
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep every other run out of `folder`; the hold ends with the process, however it ends.
+
+    Raises DeconvError naming the process that holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+") as file:
+        # A record lock, unlike flock, is not inherited by worker processes, which may outlive a
+        # killed run for some seconds.
+        if fcntl is not None:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                file.seek(0)
+                holder = file.read().strip() or "another process"
+                raise DeconvError(
+                    f"{folder} is in use by {holder}: wait for it or stop it, or train in "
+                    "another folder"
+                ) from error
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+
+
+def keep(
+    folder: Path, snapshot: Snapshot, kept_epochs: Collection[int], keep_last: int, plain: bool
+) -> Path:
+    """Save a snapshot, then delete those that are no longer wanted.
+
+    Wanted are the `keep_last` newest and, for good, the ends of `kept_epochs` and the untrained
+    network. Nothing is deleted before the new file has been read again and found whole.
+    last.pt becomes a link to it. plain: also write its weights as safetensors.
+    """
+    path = folder / snapshot_name(snapshot)
+    try:
+        save_snapshot(path, snapshot)
+        if plain:
+            save_safetensors(path.with_suffix(".safetensors"), snapshot)
+    except OSError as error:
+        raise DeconvError(
+            f"cannot write {path}: {error.strerror or error}. The snapshots before it are as they "
+            f"were; make room and go on with resume={folder}"
+        ) from error
+    if wrong := damage(path):
+        raise DeconvError(f"{path} was written, but {wrong}: the disk of {folder} may be failing")
+    link = folder / f".{LAST}.{os.getpid()}"
+    link.unlink(missing_ok=True)
+    link.symlink_to(path.name)
+    os.replace(link, folder / LAST)
+    for old in snapshots(folder)[:-keep_last]:
+        epoch, step = _position(old)
+        if old != path and (step or epoch not in {0, *kept_epochs}):
+            for suffix in (".pt", ".safetensors"):
+                old.with_suffix(suffix).unlink(missing_ok=True)
+                old.with_suffix(suffix + CHECKSUM).unlink(missing_ok=True)
+    return path
+
+
+def newest_intact(folder: str | Path, report: Callable[[str], None]) -> tuple[Path, Snapshot]:
+    """The newest snapshot that a run can go on from, past damaged ones.
+
+    report: called with a line for each one that is skipped. Raises DeconvError with the list if
+    none is left; a run never starts afresh by itself.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DeconvError(f"there is no run folder {folder}")
+    skipped = []
+    for path in reversed(snapshots(folder)):
+        try:
+            if wrong := damage(path):
+                raise DeconvError(wrong)
+            snapshot = load_snapshot(path)
+            if snapshot.optimizer is None:
+                raise DeconvError("it holds no optimizer to go on with")
+            return path, snapshot
+        except DeconvError as error:
+            skipped.append(f"{path.name}: {error}")
+            report(f"skipping {skipped[-1]}")
+    if not skipped:
+        raise DeconvError(f"{folder} holds no snapshot to go on from: train anew, without resume")
+    raise DeconvError(
+        f"no snapshot of {folder} can be used:\n  " + "\n  ".join(skipped) + "\nRestore one of "
+        "them from a copy, or train anew in another folder"
+    )
+
+
+def set_aside(folder: Path, newest: Path) -> None:
+    """Rename the snapshots after `newest`, found damaged, so that they no longer count as new."""
+    every = snapshots(folder)
+    for path in every[every.index(newest) + 1 :]:
+        path.rename(path.with_name(path.name + DAMAGED))

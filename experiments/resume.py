@@ -1,0 +1,112 @@
+"""Going on with a run: its configuration stays, but for what does not define it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from deconv.errors import DeconvError
+from deconv.training import Recipe
+
+FREE = {
+    "cache_dir",
+    "data.cache",
+    "data.download",
+    "data.root",
+    "data.workers",
+    "device",
+    "resume",
+    "train.epochs",
+    "train.eval_every",
+    "train.keep_last",
+    "train.save_steps",
+    "train.snapshot_epochs",
+    "train.test_crops",
+    "train.workers",
+    "watch_images",
+}
+"""What may change when a run goes on: how long it runs, where it finds things, what it shows."""
+
+GROUPS = {"size": ("model", "data", "train"), "model": ("model",), "data": ("data",)} | {
+    "train": ("train",)
+}
+
+
+def go_on(saved: dict[str, Any], cfg: DictConfig, overrides: Iterable[str]) -> DictConfig:
+    """The configuration `saved` in a run's snapshot, with what `overrides` ask for.
+
+    cfg: the configuration that the overrides give together with the defaults, which do not count.
+    Raises DeconvError with the differences if an override would make it another run.
+    """
+    _check_known(saved)
+    asked = dict(saved)
+    for key in _explicit(overrides, cfg):
+        value = OmegaConf.select(cfg, key)
+        _set(asked, key, OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
+    before, after = _flat(saved), _flat(asked)
+    free = FREE - _bound(saved)
+    wrong = [
+        f"{key}: {before.get(key)} in the run, {after.get(key)} asked for"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key) and key not in free and key != "size_name"
+    ]
+    if wrong:
+        raise DeconvError(
+            "these settings define the run and cannot change when it goes on:\n  "
+            + "\n  ".join(wrong)
+            + "\nLeave them out, or train anew without resume"
+        )
+    return OmegaConf.create(asked | {"resume": cfg.resume})
+
+
+def _bound(saved: dict[str, Any]) -> set[str]:
+    """Settings that define a run only under its schedule."""
+    schedule = saved["train"]["schedule"]
+    return {"cosine": {"train.epochs"}, "plateau": {"train.eval_every"}}.get(schedule, set())
+
+
+def _check_known(saved: dict[str, Any]) -> None:
+    """Raise DeconvError unless `saved` is the configuration of a training of this version."""
+    known = {f.name for f in fields(Recipe)}
+    recipe = saved.get("train") if isinstance(saved, dict) else None
+    if not isinstance(recipe, dict) or not {"model", "data", "seed"} <= saved.keys():
+        raise DeconvError("the run's snapshot holds no configuration to go on with")
+    if differing := sorted(known ^ recipe.keys()):
+        raise DeconvError(
+            f"the run was trained by another version: settings of train differ "
+            f"({', '.join(differing)}); go on with the version that its provenance names"
+        )
+
+
+def _explicit(overrides: Iterable[str], cfg: DictConfig) -> list[str]:
+    """The keys that overrides name, all those of a group where a group is chosen."""
+    keys = []
+    for override in overrides:
+        key = override.partition("=")[0].lstrip("+~")
+        if key in GROUPS:
+            keys += [f"{group}.{name}" for group in GROUPS[key] for name in cfg[group]]
+        elif not key.startswith(("hydra.", "hydra/", "-")):
+            keys.append(key)
+    return keys
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in tree.items():
+        flat |= (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
+    return flat
+
+
+def _set(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key, without changing the dictionaries that `tree` shares with another."""
+    head, _, rest = key.partition(".")
+    if rest:
+        tree[head] = dict(tree.get(head) or {})
+        _set(tree[head], rest, value)
+    else:
+        tree[head] = value

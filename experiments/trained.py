@@ -1,0 +1,168 @@
+"""A training as an experiment: from a configuration, or on from where a run stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from deconv import distributed
+from deconv.data import Squares, mean_image
+from deconv.errors import DeconvError
+from deconv.snapshots import Snapshot
+from deconv.training import Hooks, Recipe, fit, held, newest_intact, recipe_dict, set_aside
+from experiments.common import (
+    build_network,
+    data_settings,
+    device,
+    log,
+    squares,
+    stored_side_px,
+    workers,
+)
+from experiments.provenance import circumstances, write_table
+from experiments.resume import go_on
+
+SIGNALS = ("SIGTERM", "SIGUSR1", "SIGINT")
+
+
+def train_network(cfg: DictConfig, folder: Path) -> Snapshot:
+    """Train cfg.model on cfg.data by cfg.train; snapshots and metrics.csv go to `folder`.
+
+    With cfg.resume it goes on from the newest snapshot of `folder` that is intact.
+    """
+    with contextlib.ExitStack() as stack:
+        if distributed.rank() == 0:
+            stack.enter_context(held(folder))
+        stop = stack.enter_context(stop_signals())
+        path = start = None
+        if cfg.get("resume"):
+            cfg, path, start = _resumed(cfg, folder)
+        return _train(cfg, folder, path, start, stop)
+
+
+def _resumed(cfg: DictConfig, folder: Path) -> tuple[DictConfig, Path, Snapshot]:
+    """The configuration and the snapshot to go on with; every process reads the same one."""
+    if distributed.rank() == 0:
+        path, start = newest_intact(folder, log)
+        distributed.from_first(path)
+    else:
+        path, start = newest_intact(distributed.from_first(folder).parent, lambda line: None)
+    overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
+    cfg = go_on(start.config.get("settings", {}), cfg, overrides)
+    log(f"going on from {path.name}: {start.epoch} epochs and {_within(start)} updates are done")
+    return cfg, path, start
+
+
+def _within(start: Snapshot) -> int:
+    return start.progress.get("step", 0)
+
+
+def _train(
+    cfg: DictConfig,
+    folder: Path,
+    path: Path | None,
+    start: Snapshot | None,
+    stop: dict[str, bool],
+) -> Snapshot:
+    """Train by cfg, on from `start` (which lies at `path`) if there is one."""
+    settings = OmegaConf.to_container(cfg.train, resolve=True)
+    recipe = Recipe(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+    side = stored_side_px(cfg, start)
+    train_data, val_data = (squares(cfg, split, side) for split in ("train", "val"))
+    net = build_network(cfg, len(train_data.classes)).to(device(cfg))
+    log(
+        f"training {net.name} on {cfg.data.name}: {len(train_data)} images of "
+        f"{len(train_data.classes)} classes, {len(val_data)} to validate, {recipe.epochs} epochs"
+    )
+    config = _config(cfg, recipe, train_data)
+    rows: list[dict[str, Any]] = []
+    if start is None:
+        mean = mean_image(train_data, workers(cfg))
+    else:
+        _check_same(start, config, recipe)
+        mean, rows = start.mean, [dict(row) for row in start.history]
+        config["starts"] = start.config.get("starts", []) + config["starts"]
+
+    def on_epoch(row: dict[str, Any]) -> None:
+        rows.append(row)
+        write_table(folder / "metrics.csv", rows)
+        log(line(row, recipe.epochs))
+
+    if start is not None and distributed.rank() == 0:
+        set_aside(folder, path)
+        write_table(folder / "metrics.csv", rows)
+        OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+    hooks = Hooks(epoch=on_epoch, stop=lambda: stop["asked"])
+    return fit(net, train_data, val_data, mean, recipe, folder, config, hooks, start)
+
+
+def _config(cfg: DictConfig, recipe: Recipe, data: Squares) -> dict[str, Any]:
+    """What a snapshot remembers of its experiment."""
+    settings = OmegaConf.to_container(cfg, resolve=True)
+    return {
+        "data": cfg.data.name,
+        "training_images": len(data),
+        "data_fingerprint": data.fingerprint(),
+        "data_settings": data_settings(cfg),
+        "train": recipe_dict(recipe),
+        "settings": settings | {"resume": None},
+        "starts": [circumstances()],
+    }
+
+
+def _check_same(start: Snapshot, config: dict[str, Any], recipe: Recipe) -> None:
+    before, now = start.config["data_fingerprint"], config["data_fingerprint"]
+    if before != now:
+        raise DeconvError(
+            f"the training images are not those of the run (fingerprint {now}, of the run "
+            f"{before}): set data.root to where they are"
+        )
+    if start.epoch > recipe.epochs:
+        raise DeconvError(
+            f"train.epochs={recipe.epochs}, but the run has {start.epoch} finished epochs"
+        )
+    processes = start.config["starts"][-1]["processes"]
+    if processes != distributed.ranks():
+        log(
+            f"note: {distributed.ranks()} processes go on with what {processes} began; sums are "
+            "taken in another order, so the last bits will differ from a run without a stop"
+        )
+
+
+def line(row: dict[str, Any], epochs: int) -> str:
+    """One epoch for people."""
+    text = f"epoch {row['epoch']}/{epochs}: loss {row['train_loss']:.3f}, error: training "
+    text += f"{row['train_error']:.1f} %"
+    if "val_top1_error" in row:
+        text += f", validation {row['val_top1_error']:.1f} %"
+    if "ten_crop_top1_error" in row:
+        text += f", with ten crops {row['ten_crop_top1_error']:.1f} %"
+    speed = row["images_per_second"]
+    return text + (f" ({speed:.0f} images/s)" if speed else "")
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[dict[str, bool]]:
+    """Within it the first of SIGNALS sets "asked"; a second one acts as it would without."""
+    asked = {"asked": False}
+    before: dict[int, Any] = {}
+
+    def note(number: int, _: object) -> None:
+        asked["asked"] = True
+        signal.signal(number, before[number])
+
+    for name in SIGNALS:
+        if hasattr(signal, name):
+            number = getattr(signal, name)
+            before[number] = signal.signal(number, note)
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
