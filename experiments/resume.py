@@ -18,6 +18,7 @@ FREE = {
     "data.root",
     "data.workers",
     "device",
+    "pictures",
     "resume",
     "train.epochs",
     "train.eval_every",

@@ -18,6 +18,7 @@ from deconv.snapshots import Snapshot
 from deconv.training import Hooks, Recipe, fit, held, newest_intact, recipe_dict, set_aside
 from experiments.common import (
     build_network,
+    data_name,
     data_settings,
     device,
     log,
@@ -27,6 +28,7 @@ from experiments.common import (
 )
 from experiments.provenance import circumstances, write_table
 from experiments.resume import go_on
+from experiments.watching import tensorboard, watcher
 
 SIGNALS = ("SIGTERM", "SIGUSR1", "SIGINT")
 
@@ -89,16 +91,29 @@ def _train(
         mean, rows = start.mean, [dict(row) for row in start.history]
         config["starts"] = start.config.get("starts", []) + config["starts"]
 
+    board = tensorboard(folder, len(rows)) if distributed.rank() == 0 else None
+
     def on_epoch(row: dict[str, Any]) -> None:
         rows.append(row)
         write_table(folder / "metrics.csv", rows)
+        board(row)
         log(line(row, recipe.epochs))
 
     if start is not None and distributed.rank() == 0:
         set_aside(folder, path)
         write_table(folder / "metrics.csv", rows)
         OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
-    hooks = Hooks(epoch=on_epoch, stop=lambda: stop["asked"])
+    draw = watcher(
+        net,
+        val_data,
+        mean,
+        recipe,
+        folder,
+        data_name(cfg),
+        cfg.get("pictures", "none"),
+        cfg.get("watch_images", 64),
+    )
+    hooks = Hooks(epoch=on_epoch, snapshot=draw, stop=lambda: stop["asked"])
     return fit(net, train_data, val_data, mean, recipe, folder, config, hooks, start)
 
 

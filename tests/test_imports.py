@@ -34,7 +34,11 @@ FLOORS = {
         "deconv.training",
         "deconv.monitoring",
     ],
-    "records of experiments": ["experiments.provenance", "experiments.resume"],
+    "records of experiments": [
+        "experiments.provenance",
+        "experiments.resume",
+        "experiments.watching",
+    ],
     "shared by experiments": [
         "experiments.common",
         "experiments.command",
@@ -158,7 +162,9 @@ def test_every_registered_unit_exists_or_is_a_pattern():
 def test_the_check_sees_the_imports_of_this_project():
     known = modules(ROOT)
     assert len(known) > 20
-    seen = {name for _, name in imported("deconv.training.fit", known["deconv.training.fit"], known)}
+    seen = {
+        name for _, name in imported("deconv.training.fit", known["deconv.training.fit"], known)
+    }
     assert {"torch", "deconv.errors", "deconv.models", "deconv.snapshots"} <= seen
 
 

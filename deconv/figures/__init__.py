@@ -1,0 +1,38 @@
+"""All drawing: from arrays that are already computed to figures. Nothing here runs a network.
+
+One module a page: `top_activations` (Figure 2), `training_page` (a run while it runs); `drawing`
+is what they share.
+"""
+
+from deconv.figures.drawing import (
+    DPI,
+    FAINT,
+    FONT,
+    INK,
+    PERCENTILE,
+    VOID,
+    block,
+    grey_centred,
+    save,
+    tile,
+)
+from deconv.figures.top_activations import Panel, top_activations
+from deconv.figures.training_page import SCALES, Watched, training_page
+
+__all__ = [
+    "DPI",
+    "FAINT",
+    "FONT",
+    "INK",
+    "PERCENTILE",
+    "SCALES",
+    "VOID",
+    "Panel",
+    "Watched",
+    "block",
+    "grey_centred",
+    "save",
+    "tile",
+    "top_activations",
+    "training_page",
+]

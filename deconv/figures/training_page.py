@@ -1,0 +1,146 @@
+"""One page about a training while it runs: curves, filters, rescaled filters, dead maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from deconv.errors import unknown
+from deconv.figures.drawing import (
+    CAPTION_LINE,
+    FAINT,
+    INK,
+    MARGIN,
+    block,
+    caption_lines,
+    draw_caption,
+    grey_centred,
+    picture,
+    text,
+)
+from deconv.figures.layer_rows import layer_rows, rows_height
+from deconv.figures.learning_curves import Rows, learning_curves
+
+SCALES = ("common", "each")
+TITLE, HEAD, UPPER, GAP = 0.74, 0.4, 3.05, 0.45
+"""Inches: the page's title, the titles of the upper half, that half, and what follows it."""
+ENLARGED, TILE_GAP = 8, 5
+"""Drawn pixels of a filter's pixel, and between filters."""
+
+
+class Watched(Protocol):
+    """The arrays of one look at a network, e.g. a `deconv.monitoring.Watch`.
+
+    filters: C×3×k×k float. filter_rms: convolutional layer -> RMS of each filter. strongest:
+    layer -> largest activation of each map over `images` images.
+    """
+
+    @property
+    def filters(self) -> np.ndarray: ...
+    @property
+    def filter_rms(self) -> Mapping[str, np.ndarray]: ...
+    @property
+    def strongest(self) -> Mapping[str, np.ndarray]: ...
+    @property
+    def images(self) -> int: ...
+
+
+def training_page(
+    rows: Rows,
+    watch: Watched,
+    title: str,
+    note: str = "",
+    *,
+    snapshot_epochs: Sequence[int] = (),
+    updates_per_epoch: int | None = None,
+    max_rms: float | None = 0.1,
+    scale: str = "common",
+    width_in: float = 8.0,
+) -> Figure:
+    """How a training stands: what its log says, and what a look at the network found.
+
+    rows: one an epoch (none for an untrained network): epoch, lr, train_loss, train_error,
+        renormalised_<layer>, and where it was validated val_top1_error, val_top5_error (percent)
+        and val_loss; numbers, or text as `csv.DictReader` reads it.
+    title, note: the line on top, strong, and the one below it, faint.
+    snapshot_epochs: marked on the curves, as far as they are past.
+    updates_per_epoch: given, rescaled filters are drawn per update instead of per epoch.
+    max_rms: the limit of the renormalisation (§3 of the paper: 0.1); None if there was none.
+    scale: "common" draws all filters on one scale, so that one that dominates is seen to
+        (Figure 6a); "each" gives every filter its own.
+    Raises DeconvError for another scale.
+    """
+    if scale not in SCALES:
+        raise unknown("scale of filters", scale, SCALES)
+    lines = caption_lines(_caption(watch.images, scale, max_rms), width_in)
+    lower = TITLE + HEAD + UPPER + GAP
+    end = lower + rows_height(len(watch.strongest)) + 0.12
+    height = end + CAPTION_LINE * len(lines) + 0.15
+    figure = Figure(figsize=(width_in, height), facecolor="white")
+    text(figure, MARGIN, 0.2, title, 12, INK, weight="bold")
+    text(figure, MARGIN, 0.42, note, 6.6, FAINT)
+    text(figure, MARGIN, TITLE, "Learning curves", 9, INK, weight="bold")
+    width = 0.6 * (width_in - 2 * MARGIN)
+    place = (MARGIN, TITLE + HEAD, width - 0.2, UPPER)
+    learning_curves(figure, rows, place, snapshot_epochs)
+    _filters(figure, watch, MARGIN + width, width_in - 2 * MARGIN - width, scale)
+    layer_rows(figure, rows, watch.filter_rms, watch.strongest, lower, max_rms, updates_per_epoch)
+    draw_caption(figure, lines, end)
+    return figure
+
+
+def _filters(figure: Figure, watch: Watched, left: float, width: float, scale: str) -> None:
+    """The filters in a grid of the columns that make them largest; left and width in inches."""
+    top, layer = TITLE, next(iter(watch.filter_rms), "")
+    text(figure, left, top, f"Filters of {layer or 'layer 1'}", 9, INK, weight="bold")
+    if not len(watch.filters):
+        text(figure, left, top + 0.18, "the network has no convolutional layer", 5.6, FAINT)
+        return
+    count, _, kernel, _ = watch.filters.shape
+    largest = np.abs(watch.filters).max()
+    scales = f"all on one scale, ±{largest:.2g}" if scale == "common" else "each on its own scale"
+    words = f"{count} of {kernel}×{kernel} px, grey is zero, {scales}"
+    text(figure, left, top + 0.18, words, 5.6, FAINT)
+    columns = max(range(1, count + 1), key=lambda n: min(width / n, UPPER / -(-count // n)))
+    pixels = block(filter_tiles(watch.filters, scale), columns, TILE_GAP)
+    inches = min(width / pixels.shape[1], UPPER / pixels.shape[0])
+    height, width = (side * inches for side in pixels.shape[:2])
+    picture(figure, pixels, left, top + HEAD, width, height)
+
+
+def filter_tiles(filters: np.ndarray, scale: str) -> list[np.ndarray]:
+    """Filters C×3×k×k as C enlarged pictures of uint8, grey at zero.
+
+    The largest magnitude, of all or of each, is full colour: nothing saturates.
+    """
+    count, channels, *size = filters.shape
+    # Side by side they are one picture, which has one scale.
+    groups = [filters.transpose(1, 0, 2, 3).reshape(channels, -1, size[1])]
+    if scale == "each":
+        groups = list(filters)
+    shown = np.concatenate([grey_centred(group, 100) for group in groups])
+    return list(shown.reshape(count, *size, channels).repeat(ENLARGED, 1).repeat(ENLARGED, 2))
+
+
+def _caption(images: int, scale: str, max_rms: float | None) -> str:
+    """What the page shows and how it was measured."""
+    common = (
+        "One scale for all filters, so that one that outweighs the others is seen to; "
+        if scale == "common"
+        else "Each filter has its own scale, so that their strengths cannot be compared; "
+    )
+    limit = (
+        "The filters' root mean square was not limited."
+        if max_rms is None
+        else f"A convolutional filter whose root mean square exceeds {max_rms:g} after an update "
+        "is scaled back to it (§3 of the paper)."
+    )
+    return (
+        "Training error and loss are means over the batches of an epoch, as they came, with "
+        "dropout if there is any; validation is on centre crops, without. "
+        f"{common}grey is zero. {limit} A map is dead if it stayed at 0 on all of "
+        f"{images} images; more images would find fewer."
+    )
