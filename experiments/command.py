@@ -113,13 +113,18 @@ def compose(stem: str, overrides: Iterable[str] = ()) -> DictConfig:
         ) from error
 
 
+HYDRA_OPTIONS = ("--cfg", "-c", "--info", "-i", "--package", "-p")
+
+
 def check_overrides(stem: str, arguments: list[str]) -> None:
     """Raise DeconvError for a group choice or key that does not exist, naming the nearest ones.
 
     Hydra's own message names neither; anything else about the arguments is left to Hydra.
     """
     multirun = any(argument in ("-m", "--multirun") for argument in arguments)
-    pairs = [argument.partition("=") for argument in arguments if argument[:1] not in "-+~"]
+    # The values of Hydra's own options, such as the "job" of --cfg job, are not settings.
+    values = {a for flag, a in zip(arguments, arguments[1:], strict=False) if flag in HYDRA_OPTIONS}
+    pairs = [a.partition("=") for a in arguments if a[:1] not in "-+~" and a not in values]
     choices, keys = [], []
     for key, equals, value in pairs:
         group = CONF / key

@@ -29,6 +29,20 @@ def test_he_weights_have_variance_2_over_fan_in():
     assert net.conv2.bias.count_nonzero() == 0
 
 
+def test_he_pixels_keeps_the_strength_of_pixels_through_all_layers():
+    net = deconv.build("zfnet", num_classes=2, fc_width=256, init="he_pixels", seed=0).eval()
+    he = deconv.build("zfnet", num_classes=2, fc_width=256, init="he", seed=0)
+    assert torch.allclose(net.conv1.weight * 64, he.conv1.weight, rtol=1e-6, atol=0)
+    assert torch.equal(net.conv2.weight, he.conv2.weight)
+    images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(1)) * 64
+    points = ("conv1:z", "conv3:z", "conv5:z", "fc7:z")
+    seen = net.record(images, points).activations
+    paper = deconv.build("zfnet", num_classes=2, fc_width=256, seed=0).record(images, points)
+    strength = {point: seen[point].square().mean().sqrt().item() for point in points}
+    assert all(0.3 < value < 3 for value in strength.values()), strength
+    assert paper.activations["fc7:z"].square().mean().sqrt() < 0.1
+
+
 def test_gain_weights_are_the_papers_for_zfnet():
     paper, gain = (
         deconv.build("zfnet", 1000, fc_width=4096, remove=(6, 7), init=init, seed=0)
