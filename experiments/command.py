@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -123,7 +124,7 @@ def check_overrides(stem: str, arguments: list[str]) -> None:
     """
     multirun = any(argument in ("-m", "--multirun") for argument in arguments)
     # The values of Hydra's own options, such as the "job" of --cfg job, are not settings.
-    values = {a for flag, a in zip(arguments, arguments[1:], strict=False) if flag in HYDRA_OPTIONS}
+    values = {a for flag, a in itertools.pairwise(arguments) if flag in HYDRA_OPTIONS}
     pairs = [a.partition("=") for a in arguments if a[:1] not in "-+~" and a not in values]
     choices, keys = [], []
     for key, equals, value in pairs:

@@ -14,6 +14,7 @@ from deconv.data import SPLITS, Cached, Scenes, Squares, cache_path, photographs
 from deconv.errors import DeconvError, unknown
 from deconv.models import ChainNet, build, input_side
 from deconv.snapshots import Snapshot, load_snapshot
+from deconv.training import Recipe
 
 
 def log(message: str) -> None:
@@ -62,6 +63,12 @@ def side_px(cfg: DictConfig, input_px: int) -> int:
 def workers(cfg: DictConfig) -> int:
     """Processes that load images: none where they come from the cache."""
     return 0 if cfg.data.cache else cfg.data.workers
+
+
+def recipe_of(cfg: DictConfig) -> Recipe:
+    """cfg.train as a recipe, checked."""
+    settings = OmegaConf.to_container(cfg.train, resolve=True)
+    return Recipe(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
 
 
 def data_name(cfg: DictConfig) -> str:

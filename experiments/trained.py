@@ -22,6 +22,7 @@ from experiments.common import (
     data_settings,
     device,
     log,
+    recipe_of,
     squares,
     stored_side_px,
     workers,
@@ -73,8 +74,7 @@ def _train(
     stop: dict[str, bool],
 ) -> Snapshot:
     """Train by cfg, on from `start` (which lies at `path`) if there is one."""
-    settings = OmegaConf.to_container(cfg.train, resolve=True)
-    recipe = Recipe(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+    recipe = recipe_of(cfg)
     side = stored_side_px(cfg, start)
     train_data, val_data = (squares(cfg, split, side) for split in ("train", "val"))
     net = build_network(cfg, len(train_data.classes)).to(device(cfg))

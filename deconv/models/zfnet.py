@@ -192,8 +192,9 @@ def init_weights(net: ChainNet, init: str, generator: torch.Generator | None = N
         N(0, 0.01² · n / m) with ZFNet's fan-in n and the own fan-in m. Differs from paper: with
         0.01 itself the signal of a narrow network fades and its training does not start.
     "he": N(0, 2 / fan-in). Differs from paper: for inputs of unit variance, not ±128.
-    "he_pixels": the same with the first layer divided by PIXEL_STD, for inputs in about ±128, so
-        that the signal keeps its strength through all layers. Differs from paper.
+    "he_pixels": the same for inputs in about ±128, whose scale is taken off in equal parts by all
+        layers: N(0, 2 / fan-in · PIXEL_STD^(−2/L)) for L layers. Taken off by the first alone, its
+        weights would be so small that their gradients outweigh them. Differs from paper.
     """
     if init not in INITS:
         raise unknown("init", init, INITS)
@@ -204,7 +205,7 @@ def init_weights(net: ChainNet, init: str, generator: torch.Generator | None = N
             "paper": 0.01,
             "gain": 0.01 * (_ZFNET_FAN_IN[name] / fan_in) ** 0.5,
             "he": (2.0 / fan_in) ** 0.5,
-            "he_pixels": (2.0 / fan_in) ** 0.5 / (PIXEL_STD if name == "conv1" else 1.0),
+            "he_pixels": (2.0 / fan_in) ** 0.5 * PIXEL_STD ** (-1 / len(net.layers)),
         }[init]
         layer.weight.normal_(0.0, std, generator=generator)
         layer.bias.zero_()

@@ -82,7 +82,7 @@ def fit(
     Returns the last snapshot. Raises DeconvError if the folder holds another run or the loss is
     not finite (before the update, naming the batch); Interrupted after a stop was asked for.
     """
-    run = _Run(net, train_data, val_data, mean, recipe, folder, config or {}, hooks or Hooks())
+    run = Run(net, train_data, val_data, mean, recipe, folder, config or {}, hooks or Hooks())
     if start is not None:
         run.restore(start)
     elif distributed.rank() == 0:
@@ -100,7 +100,7 @@ def fit(
     return run.snapshot()
 
 
-class _Run:
+class Run:
     """A training in progress: the network, the optimizer, and how far they are."""
 
     def __init__(
@@ -194,48 +194,49 @@ class _Run:
         )
         self.hooks.snapshot(snapshot, path)
 
-    def train_epoch(self) -> None:
-        """The updates of the next epoch, or those that are left of it."""
-        epoch = self.epoch + 1
+    def begin_epoch(self) -> None:
+        """Make ready for the updates of the next epoch, or those that are left of it."""
         if not self.progress:
             scaled = {name: 0 for name in self.convs}
             self.progress = {"step": 0, "loss": 0.0, "hits": 0, "seen": 0, "renormalised": scaled}
-        self.batches.epoch, self.batches.first = epoch, self.progress["step"]
-        started, before = time.perf_counter(), self.progress["seen"]
+        self.batches.epoch, self.batches.first = self.epoch + 1, self.progress["step"]
+        self.counts = torch.zeros(len(self.convs), dtype=torch.int64, device=self.device)
         self.net.train()
-        counts = torch.zeros(len(self.convs), dtype=torch.int64, device=self.device)
+
+    def train_epoch(self) -> None:
+        """The updates of the next epoch, or those that are left of it."""
+        self.begin_epoch()
+        started, before = time.perf_counter(), self.progress["seen"]
         bar = tqdm(
             self.loader,
-            f"epoch {epoch}/{self.recipe.epochs}",
+            f"epoch {self.epoch + 1}/{self.recipe.epochs}",
             total=self.batches.count,
             initial=self.batches.first,
             leave=False,
             disable=True if distributed.rank() else None,
         )
         for images, target in bar:
-            stop = self._update(epoch, images, target, counts)
+            stop = self.update(images, target)
             bar.set_postfix(loss=f"{self.progress['loss'] / self.progress['seen']:.3f}")
             due = self.recipe.save_steps and self.step % self.recipe.save_steps == 0
             if stop or due:
-                self._count(counts)
+                self._count()
                 self.save()
             if stop:
                 self._interrupt()
-        self._count(counts)
+        self._count()
         seen = self.progress["seen"] - before
         self.images_per_second = seen / (time.perf_counter() - started) if seen else None
 
-    def _count(self, counts: torch.Tensor) -> None:
+    def _count(self) -> None:
         """Move the filters counted on the device over to `progress`."""
-        for name, count in zip(self.convs, counts.tolist(), strict=True):
+        for name, count in zip(self.convs, self.counts.tolist(), strict=True):
             self.progress["renormalised"][name] += count
-        counts.zero_()
+        self.counts.zero_()
 
-    def _update(
-        self, epoch: int, images: torch.Tensor, target: torch.Tensor, counts: torch.Tensor
-    ) -> bool:
-        """One update; true if any process was asked to stop."""
-        recipe, progress = self.recipe, self.progress
+    def update(self, images: torch.Tensor, target: torch.Tensor) -> bool:
+        """One update by this process's part of a batch; true if any was asked to stop."""
+        recipe, progress, epoch = self.recipe, self.progress, self.epoch + 1
         batch = self.batches.batch(progress["step"])
         own = self.batches.part(batch)
         images = images.to(self.device, memory_format=self.layout, non_blocking=True)
@@ -264,7 +265,7 @@ class _Run:
         (losses.sum() * (distributed.ranks() / len(batch))).backward()
         self.optimizer.step()
         if recipe.max_rms is not None:
-            counts += rescale(list(self.convs.values()), recipe.max_rms)
+            self.counts += rescale(list(self.convs.values()), recipe.max_rms)
         self.step += 1
         progress["step"] += 1
         progress["loss"] += loss
