@@ -56,10 +56,10 @@ def top_activations(
         )
     share = getattr(loader, "dataset", None)
     share = share if isinstance(share, Share) else None
-    if share and share.chunk % CHUNK:
+    if share is not None and share.chunk % CHUNK:
         raise DeconvError(f"mining takes a Share in chunks of {CHUNK} images, got {share.chunk}")
-    best = _mine(net, loader, layers, k, share.first if share else 0, progress)
-    if share:
+    best = _mine(net, loader, layers, k, share.first if share is not None else 0, progress)
+    if share is not None:  # it may be empty, and has to answer all the same
         best = _together(gather(best), k)
     if not best:
         raise DeconvError("the loader yields no image")

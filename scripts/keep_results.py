@@ -1,115 +1,190 @@
-"""Keep the numbers of a training and of figures made with it, and print them in the README.
+"""Keep the numbers of runs in experiments/results, and print them in the README.
 
-    python scripts/keep_results.py <name> <training folder> <figure folder> [<figure folder> …]
-    python scripts/keep_results.py                  # only write the README's block again
+    python -m scripts.keep_results training <name> <training folder> [<figure folder> …]
+    python -m scripts.keep_results folds <row> <evaluation folder> …     # Table 4 from scratch
+    python -m scripts.keep_results renormalisation <name> <its folder>
+    python -m scripts.keep_results readme                                # only write the README
 
-Reads config.yaml and metrics.csv of the training and provenance.json of the figures; writes
-experiments/results/<name>.json and the block between the markers in README.md. No number is typed
-by hand.
+The numbers are read from the folders' files; the README's block between the markers is written
+from experiments/results alone. No number is typed by hand.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import statistics
 import sys
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from deconv.errors import DeconvError, unknown
+from experiments import kept_results
+from experiments.reported import GTX580_DAYS
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 RESULTS = CHECKOUT / "experiments" / "results"
 README = CHECKOUT / "README.md"
 START = "<!-- results: written by scripts/keep_results.py -->"
 END = "<!-- end of results -->"
+FOLDS, SPEED, ONSET = "caltech101_scratch.json", "training_speed.json", "renormalisation.json"
+IMAGENET, EPOCHS = 1_281_167, 70
 
 
-def collect(training: Path, figures: list[Path]) -> dict[str, Any]:
-    """What is kept of one training and its figures, as plain data."""
-    config = OmegaConf.to_container(OmegaConf.load(training / "config.yaml"))
-    rows = list(csv.DictReader((training / "metrics.csv").open()))
-    speeds = [float(row["images_per_second"]) for row in rows]
-    provenance = json.loads((training / "provenance.json").read_text())
-    validated = [row for row in rows if row["val_top1_error"]]
-    keep = (
-        "train_error",
-        "train_loss",
-        "val_top1_error",
-        "val_top5_error",
-        "val_mean_class_accuracy",
-    )
-    return {
-        "model": provenance["model"],
-        "data": {k: v for k, v in config["data"].items() if k not in ("root", "workers", "cache")},
-        "recipe": config["train"],
-        "seed": config["seed"],
-        "weights_sha256": provenance["weights_sha256"],
-        "versions": provenance["versions"],
-        "last_epoch": {key: round(float(rows[-1][key]), 3) for key in keep},
-        "validation_top1_error": {
-            r["epoch"]: round(float(r["val_top1_error"]), 2) for r in validated
-        },
-        "renormalised_filters": {
-            key.removeprefix("renormalised_"): sum(int(row[key]) for row in rows)
-            for key in rows[0]
-            if key.startswith("renormalised_")
-        },
-        "images_per_second": {"median": round(statistics.median(speeds), 1), "best": max(speeds)},
-        "training_images": provenance["training_images"],
-        # At the median speed: an epoch during which the machine did other work does not count more.
-        "training_minutes": round(
-            len(rows) * provenance["training_images"] / statistics.median(speeds) / 60, 1
-        ),
-        "figures": [figure(folder) for folder in figures],
-    }
+def keep(kind: str, name: str, folders: list[Path]) -> None:
+    """Write one result to its file in experiments/results."""
+    RESULTS.mkdir(exist_ok=True)
+    if kind == "training":
+        figures = [kept_results.figure(folder) for folder in folders[1:]]
+        _write(f"trained_{name}.json", kept_results.training(folders[0]) | {"figures": figures})
+    elif kind == "folds":
+        rows = _read(FOLDS) | {name: kept_results.row_of_folds(folders)}
+        _write(FOLDS, dict(sorted(rows.items())))
+    elif kind == "renormalisation":
+        with (folders[0] / "table.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        facts = json.loads((folders[0] / "provenance.json").read_text())
+        kept = {key: facts[key] for key in ("model", "data", "max_rms", "versions")}
+        _write(ONSET, _read(ONSET) | {name: kept | {"rows": rows}})
+    else:
+        raise unknown("kind of result", kind, ("training", "folds", "renormalisation", "readme"))
 
 
-def figure(folder: Path) -> dict[str, Any]:
-    """What is kept of one figure."""
-    facts = json.loads((folder / "provenance.json").read_text())
-    names = (
-        "data",
-        "collision_rate",
-        "live_maps",
-        "mining_images_per_second",
-        "choices",
-        "seconds",
-        "device",
-        "threads",
-    )
-    return {"figure": facts["figure"]} | {name: facts[name] for name in names}
+def _read(name: str) -> dict[str, Any]:
+    path = RESULTS / name
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _write(name: str, content: dict[str, Any]) -> None:
+    (RESULTS / name).write_text(json.dumps(content, indent=2) + "\n")
 
 
 def block() -> str:
     """The README's tables, from all of experiments/results."""
+    parts = [folds(), trained(), mined(), speed(), cost(), onset()]
+    return "\n\n".join([START, *("\n".join(part) for part in parts if part), END])
+
+
+def folds() -> list[str]:
+    """Caltech-101 from scratch beside the paper's."""
+    rows = []
+    for name, kept in _read(FOLDS).items():
+        each = ", ".join(f"{one['mean_class_accuracy']:.1f}" for one in kept["folds"])
+        spread = kept["standard_deviation"]
+        here = f"{kept['mean']:.1f}" + (f" ± {spread:.1f}" if spread is not None else "")
+        first, paper = kept["folds"][0], kept["reported"]
+        rows.append(
+            f"| {name} | {paper['mean']} ± {paper['spread']} | {here} | {each} "
+            f"| {first['epochs']} | {first['training_minutes']:.0f} min |"
+        )
+    head = (
+        "| Caltech-101 from scratch, mean accuracy per class (%) | paper, Table 4 | here | folds "
+    )
+    return rows and [f"{head}| epochs | training |", "|---|---|---|---|---|---|", *rows]
+
+
+def trained() -> list[str]:
+    """The networks that were kept."""
     lines = [
         "| network | trained on | epochs | top-1 accuracy | mean per class | training | images/s |",
         "|---|---|---|---|---|---|---|",
     ]
-    mined = [
-        "| figure 2 of | mined | images/s | figure | on | shared switches, pools in order |",
-        "|---|---|---|---|---|---|",
-    ]
-    for path in sorted(RESULTS.glob("*.json")):
+    for path in sorted(RESULTS.glob("trained_*.json")):
         kept = json.loads(path.read_text())
-        last, recipe = kept["last_epoch"], kept["recipe"]
-        name = f"{kept['model']['name']}, {path.stem}"
+        last, data = kept["last_epoch"], path.stem.removeprefix("trained_")
         lines.append(
-            f"| {kept['model']['name']} | {path.stem} ({kept['model']['num_classes']} classes) "
-            f"| {recipe['epochs']} | {100 - last['val_top1_error']:.1f} % "
+            f"| {kept['model']['name']} | {data} ({kept['model']['num_classes']} classes) "
+            f"| {kept['recipe']['epochs']} | {100 - last['val_top1_error']:.1f} % "
             f"| {last['val_mean_class_accuracy']:.1f} % | {kept['training_minutes']:.0f} min "
             f"| {kept['images_per_second']['median']:.0f} |"
         )
+    return lines
+
+
+def mined() -> list[str]:
+    """The figures 2 drawn with them."""
+    lines = [
+        "| figure 2 of | mined | images/s | figure | on | shared switches, pools in order |",
+        "|---|---|---|---|---|---|",
+    ]
+    for path in sorted(RESULTS.glob("trained_*.json")):
+        kept = json.loads(path.read_text())
         for drawn in kept["figures"]:
             rates = ", ".join(f"{100 * rate:.0f} %" for rate in drawn["collision_rate"].values())
-            mined.append(
-                f"| {name} | {drawn['data']['images']} images of {drawn['data']['name']} "
+            lines.append(
+                f"| {kept['model']['name']}, {path.stem.removeprefix('trained_')} "
+                f"| {drawn['data']['images']} images of {drawn['data']['name']} "
                 f"| {drawn['mining_images_per_second']:.0f} | {drawn['seconds']:.0f} s "
                 f"| {drawn['device']}, {drawn['threads']} threads | {rates} |"
             )
-    return "\n".join([START, *lines, "", *mined, "", END])
+    return lines
+
+
+def speed() -> list[str]:
+    """Training updates beside torchvision's reference loop."""
+    kept = _read(SPEED)
+    rows = [
+        f"| {precision} | {names} | {one['images_per_second']:.0f} "
+        f"| {100 * one['share_of_matmul']:.0f} % | {one['ours_is_times_faster']:.2f}× |"
+        for precision in ("fp32", "bf16")
+        for way, names in (
+            ("ours", "here"),
+            ("reference", "reference loop, same network"),
+            ("stock", "reference loop, PyTorch's own modules"),
+        )
+        if (one := kept.get(precision, {}).get(way))
+    ]
+    head = f"| {kept.get('model')}, {kept.get('device')}, {kept.get('threads')} threads | update "
+    return rows and [
+        f"{head}| images/s | of the matrix-product rate | here is faster |",
+        "|---|---|---|---|---|",
+        *rows,
+    ]
+
+
+def cost() -> list[str]:
+    """Hours for the paper's 70 epochs of ImageNet, by calculation."""
+    kept = _read(SPEED)
+    if not kept:
+        return []
+    flop, share = kept["gflop_per_image"] * 1e9, kept["bf16"]["ours"]["share_of_matmul"]
+    total = IMAGENET * EPOCHS
+    rows = []
+    for name, tflops in (("A100 (312 TFLOP/s bf16)", 312), ("H100 (989 TFLOP/s bf16)", 989)):
+        rate = tflops * 1e12 * share / flop
+        hours = [total / rate / count / 3600 for count in (1, 8)]
+        cores = rate / kept["loading"]["prepared"]
+        rows.append(f"| {name} | {rate:.0f} | {hours[0]:.1f} h | {hours[1]:.1f} h | {cores:.0f} |")
+    here = kept["bf16"]["ours"]["images_per_second"]
+    rows.append(f"| this CPU, measured | {here:.0f} | {total / here / 86400:.0f} days | | |")
+    rows.append(f"| GTX 580, paper | {total / GTX580_DAYS / 86400:.0f} | 12 days | | |")
+    return [
+        f"| ImageNet, {EPOCHS} epochs | images/s | one | eight | cores to load for one |",
+        "|---|---|---|---|---|",
+        *rows,
+    ]
+
+
+def onset() -> list[str]:
+    """When the renormalisation begins to act."""
+    lines = []
+    for name, kept in _read(ONSET).items():
+        pairs = {(float(row["scale"]), float(row["rate"])): [] for row in kept["rows"]}
+        for row in kept["rows"]:
+            pairs[float(row["scale"]), float(row["rate"])].append(row)
+        for (scale, rate), rows in pairs.items():
+            acted = [r for r in rows if int(r["filters_scaled"])]
+            text = ", ".join(
+                f"{r['layer']} from update {r['first_update']} ({r['filters_scaled']} filters)"
+                for r in acted
+            )
+            largest = max(float(r["largest_rms"]) for r in rows)
+            end = "finite" if rows[0]["loss"] != "nan" else "not finite"
+            lines.append(
+                f"| {name} | {scale:g} | {rate:g} | {text or f'never (largest RMS {largest:.3f})'} "
+                f"| {rows[0]['updates']}, {end} |"
+            )
+    head = "| renormalisation in | inputs × | learning rate | acts on | updates, loss |"
+    return lines and [head, "|---|---|---|---|---|", *lines]
 
 
 def write_block() -> None:
@@ -121,13 +196,14 @@ def write_block() -> None:
 
 def main(arguments: list[str]) -> None:
     """Keep one result, if one is named, and write the README's block."""
-    if arguments and len(arguments) < 3:
-        sys.exit("usage: keep_results.py [<name> <training folder> <figure folder> …]")
-    if arguments:
-        name, training, *figures = arguments
-        kept = collect(Path(training), [Path(folder) for folder in figures])
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=2) + "\n")
+    if arguments != ["readme"] and len(arguments) < 3:
+        sys.exit(__doc__)
+    try:
+        if arguments != ["readme"]:
+            kind, name, *folders = arguments
+            keep(kind, name, [Path(folder) for folder in folders])
+    except (DeconvError, OSError) as error:
+        sys.exit(f"error: {error}")
     write_block()
 
 

@@ -86,6 +86,7 @@ def test_the_paper_s_recipe_is_the_paper_s():
     assert {key: cfg.train[key] for key in stated} == stated
     assert list(cfg.train.snapshot_epochs) == [1, 2, 5, 10, 20, 30, 40, 64]  # Figure 4
     assert cfg.train.crops == "ten" and cfg.train.weight_decay == 0
+    assert cfg.train.test_crops == "ten" and cfg.train.schedule == "plateau"
     assert (cfg.model.name, cfg.data.name, cfg.model.init) == ("zfnet", "imagenet", None)
     dropped = {n: m.p for n, m in build("zfnet", 2).named_children() if n.startswith("drop")}
     assert dropped == {"drop6": 0.5, "drop7": 0.5}
@@ -108,7 +109,7 @@ def test_every_file_that_the_readme_shows_is_there():
 
 
 def test_results_name_the_weights_and_choices_they_come_from():
-    for path in (ROOT / "experiments" / "results").glob("*.json"):
+    for path in (ROOT / "experiments" / "results").glob("trained_*.json"):
         kept = json.loads(path.read_text())
         assert len(kept["weights_sha256"]) == 16 and kept["figures"], path
         for figure in kept["figures"]:

@@ -17,7 +17,7 @@ import deconv
 from deconv.data import Cached, Scenes, mean_image
 from deconv.models.chain import ChainNet
 from deconv.projection import ENGINES
-from deconv.training import Recipe, fit
+from deconv.training import Hooks, Recipe, fit
 
 pytestmark = pytest.mark.slow
 
@@ -189,7 +189,15 @@ def test_zfnet_mini_begins_to_learn_the_scenes(tmp_path):
         epochs=10, batch_size=32, lr=1e-2, crops="any", precision="auto", snapshot_epochs=()
     )
     rows, chance = [], math.log(len(data.classes))
-    fit(net, data, held_out, mean_image(data), recipe, tmp_path / "run", on_epoch=rows.append)
+    fit(
+        net,
+        data,
+        held_out,
+        mean_image(data),
+        recipe,
+        tmp_path / "run",
+        hooks=Hooks(epoch=rows.append),
+    )
     assert abs(rows[0]["train_loss"] - chance) < 0.02
     assert rows[-1]["train_loss"] < chance - 0.1
     assert rows[-1]["val_loss"] < chance - 0.05

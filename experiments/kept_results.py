@@ -1,0 +1,134 @@
+"""Collecting what is kept of runs in experiments/results: read from their folders, never typed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from deconv.errors import DeconvError
+from experiments.reported import CALTECH101_SCRATCH
+
+LAST = ("train_error", "train_loss", "val_top1_error", "val_top5_error", "val_mean_class_accuracy")
+TEN_CROPS = ("ten_crop_top1_error", "ten_crop_top5_error", "ten_crop_mean_class_accuracy")
+FIGURE = (
+    "data",
+    "collision_rate",
+    "live_maps",
+    "mining_images_per_second",
+    "choices",
+    "seconds",
+    "device",
+    "threads",
+)
+
+
+def training(folder: Path) -> dict[str, Any]:
+    """What is kept of one training, from its config.yaml, metrics.csv and provenance.json."""
+    config, rows, provenance = _config(folder), _rows(folder / "metrics.csv"), _facts(folder)
+    validated = [row for row in rows if row["val_top1_error"]]
+    last = {k: round(float(rows[-1][k]), 3) for k in (*LAST, *TEN_CROPS) if rows[-1].get(k)}
+    return {
+        "model": provenance["model"],
+        "data": {k: v for k, v in config["data"].items() if k not in ("root", "workers", "cache")},
+        "recipe": config["train"],
+        "seed": config["seed"],
+        "weights_sha256": provenance["weights_sha256"],
+        "versions": provenance["versions"],
+        "last_epoch": last,
+        "validation_top1_error": {
+            r["epoch"]: round(float(r["val_top1_error"]), 2) for r in validated
+        },
+        "renormalised_filters": renormalised(rows),
+        "training_images": provenance["training_images"],
+    } | _speed(rows, provenance["training_images"])
+
+
+def renormalised(rows: list[dict[str, str]]) -> dict[str, int]:
+    """Convolutional layer -> how many filters were scaled back in all epochs together."""
+    keys = [key for key in rows[0] if key.startswith("renormalised_")]
+    return {key.removeprefix("renormalised_"): sum(int(row[key]) for row in rows) for key in keys}
+
+
+def _speed(rows: list[dict[str, str]], images: int) -> dict[str, Any]:
+    speeds = [float(row["images_per_second"]) for row in rows if row["images_per_second"]]
+    median = statistics.median(speeds)
+    return {
+        "images_per_second": {"median": round(median, 1), "best": max(speeds)},
+        # At the median speed: an epoch during which the machine did other work does not count more.
+        "training_minutes": round(len(rows) * images / median / 60, 1),
+    }
+
+
+def figure(folder: Path) -> dict[str, Any]:
+    """What is kept of one figure."""
+    facts = _facts(folder)
+    return {"figure": facts["figure"]} | {name: facts[name] for name in FIGURE}
+
+
+def fold(folder: Path) -> dict[str, Any]:
+    """What is kept of one network of Table 4, from the folder of its evaluation.
+
+    The training is the run that the evaluated snapshot lies in.
+    """
+    config, found = _config(folder), _rows(folder / "table.csv")[0]
+    run = Path(config["snapshot"]).parent
+    trained, rows, facts = _config(run), _rows(run / "metrics.csv"), _facts(run)
+    if trained["data"]["name"] != "caltech101" or config["crops"] != "ten":
+        raise DeconvError(f"{folder} is not a ten-crop evaluation of a network for Caltech-101")
+    if _facts(folder)["data"]["settings"] != facts["data_settings"]:
+        raise DeconvError(f"{folder} evaluated another split than {run} was trained beside")
+    starts = facts.get("starts") or [facts]
+    return {
+        "split_seed": trained["data"]["seed"],
+        "images_per_class": trained["data"]["train_per_class"],
+        "training_images": facts["training_images"],
+        "test_images": int(found["images"]),
+        "mean_class_accuracy": round(float(found["mean_class"]), 2),
+        "top1_accuracy": round(float(found["top1"]), 2),
+        "centre_crop_mean_class_accuracy": round(float(rows[-1]["val_mean_class_accuracy"]), 2),
+        "train_error": round(float(rows[-1]["train_error"]), 2),
+        "epochs": len(rows),
+        "renormalised_filters": renormalised(rows),
+        "recipe": trained["train"],
+        "weights_sha256": _facts(folder)["weights_sha256"],
+        "command": starts[0]["command"],
+        "commit": starts[0]["commit"],
+    } | _speed(rows, facts["training_images"])
+
+
+def row_of_folds(folders: list[Path]) -> dict[str, Any]:
+    """Some folds as one row: mean and sample standard deviation, beside the paper's."""
+    folds = [fold(folder) for folder in folders]
+    sizes = {one["images_per_class"] for one in folds}
+    seeds = [one["split_seed"] for one in folds]
+    if len(sizes) != 1 or len(set(seeds)) != len(seeds):
+        raise DeconvError(
+            f"a row wants one number of images per class, got {sorted(sizes)}, and split seeds "
+            f"that differ, got {seeds}"
+        )
+    values = [one["mean_class_accuracy"] for one in folds]
+    mean, spread = CALTECH101_SCRATCH[sizes.pop()]
+    return {
+        "mean": round(statistics.mean(values), 2),
+        "standard_deviation": round(statistics.stdev(values), 2) if len(values) > 1 else None,
+        "reported": {"mean": mean, "spread": spread},
+        "folds": folds,
+    }
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    return OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "provenance.json").read_text())
