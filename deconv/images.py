@@ -37,18 +37,24 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def resized(image: Image.Image, shorter_px: int) -> Image.Image:
+    """The image with its shorter side at `shorter_px`, its aspect ratio kept.
+
+    Interpolation is bilinear with antialiasing; the paper does not name one.
+    """
+    width, height = image.size
+    scale = shorter_px / min(width, height)
+    size = (max(shorter_px, round(width * scale)), max(shorter_px, round(height * scale)))
+    return image if size == image.size else image.resize(size, Image.Resampling.BILINEAR)
+
+
 def square(image: Image.Image, side_px: int) -> torch.Tensor:
     """Resize the shorter side to `side_px` and keep the centre square (§3: 256 px).
 
-    Returns 3×side×side uint8 in 0…255, RGB. Interpolation is bilinear with antialiasing; the
-    paper does not name one.
+    Returns 3×side×side uint8 in 0…255, RGB.
     """
-    width, height = image.size
-    scale = side_px / min(width, height)
-    size = (max(side_px, round(width * scale)), max(side_px, round(height * scale)))
-    left, top = (size[0] - side_px) // 2, (size[1] - side_px) // 2
-    if size != image.size:
-        image = image.resize(size, Image.Resampling.BILINEAR)
+    image = resized(image, side_px)
+    left, top = (image.width - side_px) // 2, (image.height - side_px) // 2
     pixels = np.asarray(image.crop((left, top, left + side_px, top + side_px)))
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 

@@ -153,6 +153,7 @@ def check_overrides(stem: str, arguments: list[str]) -> None:
 
 NULLABLE: dict[str, type] = {
     "data.side_px": int,
+    "data.test_per_class": int,
     "model.dropout": float,
     "model.fc_width": int,
     "model.init": str,

@@ -65,6 +65,32 @@ def _per_class(targets: Sequence[int], count: Callable[[int], int], seed: int) -
     return drawn
 
 
+def _train_and_test(
+    targets: Sequence[int],
+    classes: Sequence[str],
+    train_per_class: int,
+    test_per_class: int | None,
+    seed: int,
+) -> dict[str, list[int]]:
+    """The images of both splits: so many of each class to train on, of the rest to test on.
+
+    Raises DeconvError naming the classes of which none would be left to test on.
+    """
+    few = [c for i, c in enumerate(classes) if targets.count(i) <= train_per_class]
+    if few:
+        raise DeconvError(
+            f"train_per_class={train_per_class} leaves no test image in {', '.join(few[:5])}: "
+            "ask for fewer"
+        )
+    most = len(targets) if test_per_class is None else train_per_class + test_per_class
+    seen = np.zeros(len(classes), int)
+    parts: dict[str, list[int]] = {"train": [], "val": []}
+    for index in _per_class(targets, lambda n: min(n, most), seed):
+        parts["train" if seen[targets[index]] < train_per_class else "val"].append(index)
+        seen[targets[index]] += 1
+    return {name: sorted(chosen) for name, chosen in parts.items()}
+
+
 def caltech101(
     root: Path,
     split: str,
@@ -87,19 +113,43 @@ def caltech101(
         str(folder / data.categories[label] / f"image_{number:04d}.jpg")
         for label, number in zip(data.y, data.index, strict=True)
     ]
-    few = [c for i, c in enumerate(data.categories) if data.y.count(i) <= train_per_class]
-    if few:
-        raise DeconvError(
-            f"train_per_class={train_per_class} leaves no test image in {', '.join(few[:5])}: "
-            "ask for fewer"
-        )
-    ordered = _per_class(data.y, lambda n: min(n, train_per_class + test_per_class), seed)
-    seen = np.zeros(len(data.categories), int)
-    parts: dict[str, list[int]] = {"train": [], "val": []}
-    for index in ordered:
-        parts["train" if seen[data.y[index]] < train_per_class else "val"].append(index)
-        seen[data.y[index]] += 1
-    return Photographs(data, data.y, data.categories, paths, side_px, sorted(parts[split]))
+    parts = _train_and_test(data.y, data.categories, train_per_class, test_per_class, seed)
+    return Photographs(data, data.y, data.categories, paths, side_px, parts[split])
+
+
+CLUTTER = "257.clutter"
+"""The background class of Caltech-256."""
+
+
+def caltech256(
+    root: Path,
+    split: str,
+    side_px: int,
+    train_per_class: int = 60,
+    test_per_class: int | None = None,
+    clutter: bool = False,
+    seed: int = 0,
+    download: bool = False,
+) -> Photographs:
+    """Caltech-256 in torchvision's layout, root/caltech256/256_ObjectCategories (§5.2).
+
+    The split is random by `seed`: `train_per_class` images (15, 30, 45 or 60, Table 5) to train on
+    and at most `test_per_class` of the others to test on; None takes all of them, as the paper
+    states no number for this set. The classes keep the names of their folders, such as "001.ak47".
+    clutter: whether the background class is a class like the others, the 257th.
+    """
+    folder = root / "caltech256" / "256_ObjectCategories"
+    _present(folder, download, "Caltech-256", "data.download=true")
+    data = datasets.Caltech256(str(root), download=download)
+    classes = [name for name in data.categories if clutter or name != CLUTTER]
+    # The background sorts last, so that all other images keep their positions without it.
+    targets = [label for label in data.y if label < len(classes)]
+    paths = [
+        str(folder / classes[label] / f"{label + 1:03d}_{number:04d}.jpg")
+        for label, number in zip(targets, data.index, strict=False)
+    ]
+    parts = _train_and_test(targets, classes, train_per_class, test_per_class, seed)
+    return Photographs(data, targets, classes, paths, side_px, parts[split])
 
 
 def imagenet(root: Path, split: str, side_px: int) -> Photographs:
@@ -145,6 +195,7 @@ def _present(folder: Path, download: bool, name: str, how: str) -> None:
 SOURCES: dict[str, Callable[..., Photographs]] = {
     "imagefolder": imagefolder,
     "caltech101": caltech101,
+    "caltech256": caltech256,
     "imagenet": imagenet,
     "imagenette": imagenette,
     "cifar10": cifar10,

@@ -1,0 +1,40 @@
+"""Archives that have to be unpacked to be read, because they are compressed."""
+
+from __future__ import annotations
+
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from torchvision.datasets.utils import extract_archive
+
+from deconv.errors import DeconvError
+
+
+@contextmanager
+def unpacked(source: Path, beside: Path) -> Iterator[Path]:
+    """The folder `source`; or, of an archive, a temporary folder in `beside` with what it holds.
+
+    Archives inside the archive are unpacked, too. Raises DeconvError if there is nothing at
+    `source`, or if it cannot be unpacked.
+    """
+    if source.is_dir():
+        yield source
+        return
+    if not source.is_file():
+        raise DeconvError(f"{source} is missing: name the data set's folder or archive")
+    beside.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".unpacked-", dir=beside) as folder:
+        try:
+            extract_archive(str(source), folder)
+            for inner in sorted(Path(folder).rglob("*.tar*")):
+                if not inner.name.startswith("."):
+                    extract_archive(str(inner), str(inner.parent))
+        except (OSError, EOFError, RuntimeError, tarfile.TarError, zipfile.BadZipFile,
+                zlib.error) as error:  # fmt: skip
+            raise DeconvError(f"cannot unpack {source}: {error}. Download it again.") from error
+        yield Path(folder)

@@ -1,0 +1,88 @@
+"""The command line that scripts/prepare_*.py share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from deconv.data.preparation.archives import unpacked
+from deconv.data.preparation.copying import SHORTER_PX, resized_copy
+from deconv.data.preparation.manifest import verify
+from deconv.data.preparation.plan import Plan
+from deconv.errors import DeconvError
+
+DIFFERS, BAD_INPUT, INTERRUPTED = 1, 2, 130
+"""Exit statuses: a copy is not as its manifest says; an error; Ctrl-C (128 + SIGINT)."""
+
+
+def main(
+    layout: Callable[[Path], Plan],
+    description: str,
+    arguments: Sequence[str] | None = None,
+    archive: bool = True,
+) -> int:
+    """Run one script's command; returns the exit status. The target is printed last.
+
+    layout: from the source folder to the plan. archive: whether the source may be an archive,
+    which is then unpacked into a temporary folder beside the target.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", type=Path, nargs="?", help="the data set as it is distributed")
+    parser.add_argument("target", type=Path, help="a new folder, or one to go on with")
+    parser.add_argument("--shorter-px", type=int, default=SHORTER_PX, metavar="N")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N")
+    parser.add_argument(
+        "--verify", action="store_true", help="check the files of a finished copy, make none"
+    )
+    options = parser.parse_args(arguments)
+    if options.source is None and not options.verify:
+        parser.error("name a source and a target")
+    try:
+        if options.verify:
+            return _verify(options.target)
+        return _prepare(layout, options, archive)
+    except (DeconvError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _verify(target: Path) -> int:
+    differing = verify(target, progress=True)
+    if differing:
+        print("\n".join(differing))
+        print(f"{len(differing)} files of {target} differ from its manifest", file=sys.stderr)
+        return DIFFERS
+    print("all files are as listed")
+    print(target)
+    return 0
+
+
+def _prepare(layout: Callable[[Path], Plan], options: argparse.Namespace, archive: bool) -> int:
+    started = time.monotonic()
+    source, target = options.source.expanduser(), options.target.expanduser()
+    with unpacked(source, target.parent) if archive else nullcontext(source) as folder:
+        plan = layout(folder)
+        for note in plan.notes:
+            print(f"note: {note}", flush=True)
+        if plan.left_out:
+            some = ", ".join("/".join(path.parts[-2:]) for path in plan.left_out[:5])
+            more = ", …" if len(plan.left_out) > 5 else ""
+            print(f"left out, being no images: {some}{more}", flush=True)
+        resized_copy(plan, target, options.shorter_px, options.workers, progress=True)
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+    print(
+        f"{len(plan.images)} images of {plan.dataset}, {size / 1e6:.0f} MB, "
+        f"{time.monotonic() - started:.0f} s"
+    )
+    print(target)
+    return 0

@@ -1,0 +1,131 @@
+"""The resized copy itself: one image, and all of them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError, features
+
+from deconv.data.preparation import manifest
+from deconv.data.preparation.plan import Original, Plan
+from deconv.data.preparation.processes import mapped
+from deconv.data.preparation.progress import watched
+from deconv.errors import DeconvError
+from deconv.images import resized, to_rgb
+
+SHORTER_PX = 256
+"""§3: the shorter side is resized to 256 px."""
+QUALITY = 95
+"""Of the JPEG files, on libjpeg's scale; with 4:4:4, all colours are kept at full resolution."""
+NAMED = 100
+"""Unreadable images that an error names."""
+
+
+def resized_jpeg(data: bytes, shorter_px: int = SHORTER_PX) -> bytes:
+    """An image file as an RGB JPEG file whose shorter side is at most `shorter_px`.
+
+    The aspect ratio is kept and nothing is cut. The resampling is that of
+    `deconv.images.square`, so that the square of the copy is the square of the original but for
+    what JPEG loses.
+    Images are never enlarged: a JPEG file (RGB or grey) that is small enough comes back as it is,
+    byte for byte. Raises what Pillow raises for a file that cannot be read whole.
+    """
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        small = min(image.size) <= shorter_px
+        if small and image.format == "JPEG" and image.mode in ("RGB", "L"):
+            return data
+        image = to_rgb(image)
+    if not small:
+        image = resized(image, shorter_px)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=QUALITY, subsampling="4:4:4")
+    return file.getvalue()
+
+
+def resized_copy(
+    plan: Plan,
+    folder: str | Path,
+    shorter_px: int = SHORTER_PX,
+    workers: int = 0,
+    progress: bool = False,
+) -> Path:
+    """Write the copy that `plan` lists into `folder`, with its manifest; returns the folder.
+
+    workers: processes; 0 works in this one. After an interrupt the same call goes on: files that
+    are done and unchanged are not made again. What an earlier plan put there stays listed. Raises
+    DeconvError naming all images that cannot be read, after the others are done; there is no
+    manifest then.
+    """
+    folder = Path(folder).expanduser()
+    if shorter_px < 1 or workers < 0:
+        raise DeconvError(f"shorter_px={shorter_px} must be ≥ 1, workers={workers} ≥ 0")
+    if len({original.target for original in plan.images}) < len(plan.images):
+        raise DeconvError(f"two images of {plan.dataset} have the same name: remove one of them")
+    facts = _facts(plan.dataset, shorter_px)
+    digests = manifest.begin(folder, {k: v for k, v in facts.items() if k != "versions"})
+    work = [(original, digests.get(original.target)) for original in plan.images]
+    results = mapped(partial(_copy_one, folder, shorter_px), work, workers)
+    bad = _record(watched(results, len(work), "prepared", progress), folder, digests)
+    if bad:
+        raise DeconvError(
+            f"{len(bad)} of {len(work)} images cannot be read; replace or remove them and run the "
+            "same command again:\n  " + "\n  ".join(bad[:NAMED])
+        )
+    for target, content in plan.beside.items():
+        manifest.write_whole(folder / target, content)
+        digests[target] = manifest.sha256(content)
+    manifest.finish(folder, facts, digests)
+    return folder
+
+
+def _record(
+    results: Iterable[tuple[str, str, str]], folder: Path, digests: dict[str, str]
+) -> list[str]:
+    """Put the digests of what is done into the journal at once and into `digests`; the problems."""
+    bad: list[str] = []
+    with open(folder / manifest.JOURNAL, "a", encoding="utf-8", newline="") as journal:
+        for target, digest, problem in results:
+            if problem:
+                bad.append(problem)
+            elif digests.get(target) != digest:
+                digests[target] = digest
+                journal.write(manifest.line(target, digest))
+                journal.flush()
+    return bad
+
+
+def _facts(dataset: str, shorter_px: int) -> dict[str, Any]:
+    return {
+        "dataset": dataset,
+        "shorter_px": shorter_px,
+        "smaller_images": "not enlarged",
+        "resampling": "bilinear, antialiased",
+        "jpeg": {"quality": QUALITY, "subsampling": "4:4:4"},
+        "versions": {
+            "pillow": features.version("pil"),
+            "libjpeg": features.version("libjpeg_turbo") or features.version("jpg"),
+        },
+    }
+
+
+def _copy_one(
+    folder: Path, shorter_px: int, work: tuple[Original, str | None]
+) -> tuple[str, str, str]:
+    """Make one copy if it is not there as listed: (target, digest, problem or "")."""
+    original, listed = work
+    path = folder / original.target
+    if listed and path.is_file() and manifest.sha256(path.read_bytes()) == listed:
+        return original.target, listed, ""
+    try:
+        data = resized_jpeg(original.read(), shorter_px)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        # Pillow's message would name the buffer, not the file.
+        reason = "no image" if isinstance(error, UnidentifiedImageError) else error
+        return original.target, "", f"{original.name}: {reason}"
+    manifest.write_whole(path, data)
+    return original.target, manifest.sha256(data), ""

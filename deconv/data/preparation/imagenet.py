@@ -1,0 +1,137 @@
+"""Where ImageNet 2012 keeps its images: archives or folders, the validation images sorted or not.
+
+What is read, in one folder; for each split the folder if there is one, else the archive:
+
+    train/<wnid>/*.JPEG                          or  ILSVRC2012_img_train.tar
+    val/<wnid>/*.JPEG  or  val/*.JPEG            or  ILSVRC2012_img_val.tar
+    meta.bin (torchvision makes it)              or  ILSVRC2012_devkit_t12.tar.gz
+
+The last line has the names of the classes and the classes of unsorted validation images.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from pickle import UnpicklingError
+
+from torchvision.datasets.imagenet import (
+    ARCHIVE_META,
+    META_FILE,
+    load_meta_file,
+    parse_devkit_archive,
+)
+
+from deconv.data.preparation.plan import Plan, class_folders, is_image
+from deconv.errors import DeconvError
+
+TRAIN, VAL, DEVKIT = (ARCHIVE_META[name][0] for name in ("train", "val", "devkit"))
+VAL_NAME = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
+
+
+def imagenet(source: Path) -> Plan:
+    """ImageNet 2012 -> train/<wnid>/… and val/<wnid>/…, beside them torchvision's meta.bin.
+
+    Archives are read where they are, without unpacking. Without meta.bin and devkit the copy can
+    be read as an image folder alone. Raises DeconvError if neither split is there.
+    """
+    if not source.is_dir():
+        raise DeconvError(f"{source} is no folder: name the one that holds ImageNet's archives")
+    plan = Plan("imagenet")
+    names, val_wnids = _meta(source, plan)
+    _add_train(source, plan)
+    _add_val(source, plan, val_wnids)
+    if not plan.images:
+        raise DeconvError(
+            f"{source} holds no ImageNet 2012: it needs {TRAIN}, {VAL} or the folders train and "
+            "val; the archives are had with an account at image-net.org"
+        )
+    _check(plan, names, val_wnids)
+    return plan
+
+
+def _meta(source: Path, plan: Plan) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """(wnid -> names, wnids of the validation images in order), both empty if unknown."""
+    try:
+        if (source / META_FILE).is_file():
+            plan.beside[META_FILE] = (source / META_FILE).read_bytes()
+            return load_meta_file(str(source))
+        if (source / DEVKIT).is_file():
+            # torchvision writes its result beside the archive, which may be a read-only place.
+            with tempfile.TemporaryDirectory() as folder:
+                parse_devkit_archive(folder, str((source / DEVKIT).resolve()))
+                plan.beside[META_FILE] = (Path(folder) / META_FILE).read_bytes()
+                return load_meta_file(folder)
+    except (RuntimeError, OSError, ValueError, LookupError, EOFError, UnpicklingError) as error:
+        raise DeconvError(
+            f"cannot read {META_FILE} or {DEVKIT} in {source}: {error}. Download it again."
+        ) from error
+    plan.notes.append(
+        f"neither {DEVKIT} nor {META_FILE}: the copy can be read with data=imagefolder only"
+    )
+    return {}, []
+
+
+def _add_train(source: Path, plan: Plan) -> None:
+    if (source / "train").is_dir():
+        for folder in class_folders(source / "train"):
+            plan.add_folder(folder, _into(f"train/{folder.name}"))
+    elif (source / TRAIN).is_file():
+        plan.add_tar_of_tars(source / TRAIN, lambda wnid, name: f"train/{wnid}/{name}")
+
+
+def _add_val(source: Path, plan: Plan, wnids: list[str]) -> None:
+    def place(name: str) -> str:
+        """By the number in the name, so that a missing image shifts no label."""
+        if not wnids:
+            raise DeconvError(
+                f"the validation images of {source} are not sorted into classes: put {DEVKIT} there"
+            )
+        match = VAL_NAME.fullmatch(name)
+        if not match or not 1 <= int(match[1]) <= len(wnids):
+            raise DeconvError(
+                f"the validation image {name} is not named ILSVRC2012_val_00000001.JPEG … "
+                f"{len(wnids):08d}: its class is unknown, remove it"
+            )
+        return f"val/{wnids[int(match[1]) - 1]}/{name}"
+
+    folder = source / "val"
+    if folder.is_dir():
+        sorted_already, flat = class_folders(folder), any(map(_is_image_file, folder.iterdir()))
+        if sorted_already and flat:
+            raise DeconvError(
+                f"{folder} has class folders and unsorted images: its unpacking was interrupted; "
+                f"unpack {VAL} again, or remove the folder to have the archive read"
+            )
+        for inside in sorted_already:
+            plan.add_folder(inside, _into(f"val/{inside.name}"))
+        if flat:
+            plan.add_folder(folder, place)
+    elif (source / VAL).is_file():
+        plan.add_tar(source / VAL, place)
+
+
+def _is_image_file(path: Path) -> bool:
+    return is_image(path.name) and path.is_file()
+
+
+def _into(target: str) -> Callable[[str], str]:
+    return lambda name: f"{target}/{name}"
+
+
+def _check(plan: Plan, names: dict[str, tuple[str, ...]], val_wnids: list[str]) -> None:
+    """Unknown classes are an error, because torchvision stumbles over them; gaps are a note."""
+    for split, expected in (("train", None), ("val", len(val_wnids))):
+        targets = [o.target.split("/") for o in plan.images if o.target.startswith(f"{split}/")]
+        wnids = {wnid for _, wnid, _ in targets}
+        if names and wnids - names.keys():
+            raise DeconvError(
+                f"{split} has classes that the devkit does not know: "
+                f"{', '.join(sorted(wnids - names.keys())[:5])}. Remove them or {META_FILE}."
+            )
+        if names and len(wnids) < len(names):
+            plan.notes.append(f"{split}: {len(wnids)} of the devkit's {len(names)} classes")
+        if expected and len(targets) < expected:
+            plan.notes.append(f"{split}: {len(targets)} of the devkit's {expected} images")

@@ -1,0 +1,108 @@
+"""Where Tiny ImageNet and the two Caltech sets keep their images, and where the copies go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deconv.data.preparation.plan import Plan, class_folders
+from deconv.errors import DeconvError
+
+
+def tiny_imagenet(source: Path) -> Plan:
+    """tiny-imagenet-200 -> train/<wnid>/… and val/<wnid>/…, beside them words.txt and wnids.txt.
+
+    The classes of the validation images are those of val/val_annotations.txt. The test images
+    have no labels and are left out.
+    """
+    inside = source / "tiny-imagenet-200"
+    root = inside if inside.is_dir() else source
+    annotations = root / "val" / "val_annotations.txt"
+    if not annotations.is_file() or not (root / "train").is_dir():
+        raise DeconvError(
+            f"{source} is not Tiny ImageNet: name the folder tiny-imagenet-200 with train/ and "
+            "val/val_annotations.txt, or its zip file"
+        )
+    plan = Plan("tiny_imagenet", notes=["the test images have no labels: left out"])
+    for folder in class_folders(root / "train"):
+        _add_class(plan, folder / "images", f"train/{folder.name}")
+    lines = annotations.read_text(encoding="utf-8").splitlines()
+    wnids = dict(line.split("\t")[:2] for line in lines if "\t" in line)
+
+    def place(name: str) -> str:
+        if name not in wnids:
+            raise DeconvError(f"{annotations} names no class for {name}: add or remove the image")
+        return f"val/{wnids[name]}/{name}"
+
+    missing = wnids.keys() - set(plan.add_folder(root / "val" / "images", place))
+    if missing:
+        raise DeconvError(f"{root / 'val' / 'images'} lacks {_some(missing)} of {annotations.name}")
+    for name in ("wnids.txt", "words.txt"):
+        if (root / name).is_file():
+            plan.beside[name] = (root / name).read_bytes()
+    return plan
+
+
+BACKGROUND = "BACKGROUND_Google"
+
+
+def caltech101(source: Path) -> Plan:
+    """101_ObjectCategories -> caltech101/101_ObjectCategories, the layout of torchvision.
+
+    torchvision's class counts the files of a folder to number the images, and wants a folder of
+    background images, which it then leaves out; one that the source lacks is made.
+    """
+    root = _find(source, "101_ObjectCategories")
+    plan, base = Plan("caltech101"), "caltech101/101_ObjectCategories"
+    for folder in class_folders(root):
+        names = _add_class(plan, folder, f"{base}/{folder.name}")
+        if folder.name != BACKGROUND:
+            _numbered(folder, names, "image_{:04d}.jpg")
+    if not (root / BACKGROUND).is_dir():
+        plan.beside[f"{base}/{BACKGROUND}/README"] = b"The source had no background images.\n"
+        plan.notes.append(f"no {BACKGROUND} in the source: made an empty one, as torchvision wants")
+    return plan
+
+
+def caltech256(source: Path) -> Plan:
+    """256_ObjectCategories -> caltech256/256_ObjectCategories, the layout of torchvision.
+
+    The stray files and folders of the original (056.dog/greg, 198.spider/RENAME2) are left out.
+    """
+    root = _find(source, "256_ObjectCategories")
+    plan, base = Plan("caltech256"), "caltech256/256_ObjectCategories"
+    for number, folder in enumerate(class_folders(root), start=1):
+        if folder.name.partition(".")[0] != f"{number:03d}":
+            raise DeconvError(f"{root} has no class {number:03d}: unpack Caltech-256 again")
+        names = _add_class(plan, folder, f"{base}/{folder.name}")
+        _numbered(folder, names, f"{number:03d}_{{:04d}}.jpg")
+    return plan
+
+
+def _add_class(plan: Plan, folder: Path, target: str) -> list[str]:
+    """Add the images of one class; their names."""
+    return plan.add_folder(folder, lambda name: f"{target}/{name}")
+
+
+def _numbered(folder: Path, names: list[str], pattern: str) -> None:
+    """torchvision makes up the names 1 … n of a class: they have to be the names there are."""
+    expected = {pattern.format(i) for i in range(1, len(names) + 1)}
+    if expected != set(names):
+        raise DeconvError(
+            f"{folder} holds {len(names)} images but not {_some(expected - set(names))}: they are "
+            "numbered without a gap, and torchvision counts on it; unpack the data set again"
+        )
+
+
+def _find(source: Path, name: str) -> Path:
+    """The folder `name`: the source itself, in it, or one folder further down."""
+    places = [source] if source.resolve().name == name else [source / name]
+    places += sorted(source.glob(f"*/{name}"))
+    for place in places:
+        if place.is_dir() and class_folders(place):
+            return place
+    raise DeconvError(f"{source} holds no folder {name}: name that folder, or its archive")
+
+
+def _some(names: set[str]) -> str:
+    first = ", ".join(sorted(names)[:3])
+    return first if len(names) <= 3 else f"{first} and {len(names) - 3} more"

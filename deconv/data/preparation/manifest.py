@@ -1,0 +1,137 @@
+"""The hashes of a copy's files, in the format of sha256sum, and what the copy was made from.
+
+manifest.sha256     a line for every other file; `sha256sum -c manifest.sha256` checks them
+manifest.json       the data set, how its images were made, how many there are in which folder
+manifest.partial    while the copy is being made: the files that are done
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from deconv.data.preparation.plan import is_image
+from deconv.data.preparation.progress import watched
+from deconv.errors import DeconvError
+
+MANIFEST, FACTS, JOURNAL = "manifest.sha256", "manifest.json", "manifest.partial"
+LINE = re.compile(r"([0-9a-f]{64})  (.+)\n")
+
+
+def sha256(data: bytes) -> str:
+    """64 hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def line(target: str, digest: str) -> str:
+    """One line of a manifest. Raises DeconvError for a name that sha256sum would have to escape."""
+    if re.search(r"[\\\r\n]", target):
+        raise DeconvError(f"the name {target!r} has a backslash or a line break: rename the file")
+    return f"{digest}  {target}\n"
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that under its name there is the whole of it or nothing (or what was)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A fixed name: what a killed process leaves is overwritten by the one that goes on.
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def read_manifest(path: Path) -> dict[str, str]:
+    """target -> digest; empty if there is no such file. Torn lines are passed over."""
+    if not path.is_file():
+        return {}
+    with open(path, encoding="utf-8", newline="") as file:
+        matches = [LINE.fullmatch(text) for text in file]
+    return {match[2]: match[1] for match in matches if match}
+
+
+def begin(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:
+    """Make `folder` ready for a copy, or for the rest of one; the digests of what is done.
+
+    facts: what the images are made by. Raises DeconvError for a folder that holds something else,
+    or a copy made in another way.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        had = _facts(folder)
+        for key, value in facts.items():
+            if had.get(key) != value:
+                raise DeconvError(
+                    f"{folder} holds a copy with {key}={had.get(key)}, not {value}: name another "
+                    "folder, or delete this one"
+                )
+    done = read_manifest(folder / JOURNAL) | read_manifest(folder / MANIFEST)
+    write_whole(folder / FACTS, _json(facts))
+    write_whole(folder / JOURNAL, _lines(done))
+    (folder / MANIFEST).unlink(missing_ok=True)
+    return done
+
+
+def finish(folder: Path, facts: Mapping[str, Any], digests: Mapping[str, str]) -> None:
+    """Write the manifest of a copy that is complete, sorted by name."""
+    content = _json({**facts, "folders": _counts(digests)})
+    write_whole(folder / FACTS, content)
+    write_whole(folder / MANIFEST, _lines({**digests, FACTS: sha256(content)}))
+    (folder / JOURNAL).unlink()
+
+
+def verify(folder: str | Path, progress: bool = False) -> list[str]:
+    """What differs from the manifest of a copy: "missing: …", "changed: …", "unlisted: …".
+
+    Empty if all is as it was written. Raises DeconvError if there is no manifest.
+    """
+    folder = Path(folder)
+    listed = read_manifest(folder / MANIFEST)
+    if not listed:
+        raise DeconvError(
+            f"{folder} has no {MANIFEST}: the copy was not finished; run the same command again"
+        )
+    present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    differing = {name: "missing" for name in listed.keys() - present}
+    differing |= {name: "unlisted" for name in present - listed.keys() - {MANIFEST}}
+    both = sorted(listed.keys() & present)
+    for name in watched(both, len(both), "verified", progress):
+        if sha256((folder / name).read_bytes()) != listed[name]:
+            differing[name] = "changed"
+    return [f"{state}: {name}" for name, state in sorted(differing.items())]
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DeconvError(
+            f"{folder} is not empty and holds no copy with a {FACTS}: name a new folder"
+        ) from error
+
+
+def _json(facts: Mapping[str, Any]) -> bytes:
+    return (json.dumps(facts, indent=2) + "\n").encode()
+
+
+def _lines(digests: Mapping[str, str]) -> bytes:
+    return "".join(line(name, digests[name]) for name in sorted(digests)).encode()
+
+
+def _counts(digests: Mapping[str, str]) -> dict[str, dict[str, int]]:
+    """Of every folder of class folders (a split): its images and classes."""
+    classes: dict[str, list[str]] = defaultdict(list)
+    for path in map(PurePosixPath, digests):
+        if is_image(path.name):
+            classes[str(path.parent.parent)].append(path.parent.name)
+    return {
+        split: {"images": len(names), "classes": len(set(names))}
+        for split, names in sorted(classes.items())
+    }

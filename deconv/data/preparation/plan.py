@@ -1,0 +1,128 @@
+"""What is to be copied and where to: files of folders and members of tar archives."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from deconv.errors import DeconvError
+
+IMAGES = (".jpg", ".jpeg", ".png")
+"""Endings of image files, in any case."""
+
+
+class Original(NamedTuple):
+    """One image: where its copy goes, and which bytes of which file it is.
+
+    target: relative to the copy's folder, with "/". path: the image file, or the uncompressed
+    archive that holds it at `offset` with `size` bytes (-1: up to the end of the file).
+    """
+
+    target: str
+    path: Path
+    offset: int = 0
+    size: int = -1
+
+    @property
+    def name(self) -> str:
+        """For messages: the file, and the image in it if it is an archive."""
+        inside = f" ({PurePosixPath(self.target).name})" if self.size >= 0 else ""
+        return f"{self.path}{inside}"
+
+    def read(self) -> bytes:
+        """The file as it is stored. Raises OSError if it is missing or the archive too short."""
+        with open(self.path, "rb") as file:
+            file.seek(self.offset)
+            data = file.read(self.size)
+        if len(data) < self.size:
+            raise OSError("the archive ends inside the image")
+        return data
+
+
+@dataclass
+class Plan:
+    """All that a copy of one data set will hold.
+
+    beside: small files that go with the images, target -> content. left_out: files found among
+    the images that are none. notes: what a reader of the copy should know.
+    """
+
+    dataset: str
+    images: list[Original] = field(default_factory=list)
+    beside: dict[str, bytes] = field(default_factory=dict)
+    left_out: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add_folder(self, folder: Path, place: Callable[[str], str]) -> list[str]:
+        """Add the images that lie directly in a folder; `place` maps a name to its target.
+
+        Returns their names, sorted. Sub-folders and other files are left out. Raises DeconvError
+        if the folder holds no image.
+        """
+        names: list[str] = []
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if entry.is_file() and is_image(entry.name):
+                    names.append(entry.name)
+                else:
+                    self.left_out.append(folder / entry.name)
+        if not names:
+            raise DeconvError(f"{folder} holds no image ({', '.join(IMAGES)}): add or remove it")
+        self.images += [Original(place(name), folder / name) for name in names]
+        return names
+
+    def add_tar(self, path: Path, place: Callable[[str], str]) -> None:
+        """Add the images in an uncompressed tar archive; `place` maps a name to its target."""
+        for name, offset, size in _members(path):
+            if is_image(name):
+                self.images.append(Original(place(name), path, offset, size))
+            else:
+                self.left_out.append(path / name)
+
+    def add_tar_of_tars(self, path: Path, place: Callable[[str, str], str]) -> None:
+        """The same for an archive of archives; place(stem of the inner archive, name)."""
+        for inner, start, length in _members(path):
+            stem = PurePosixPath(inner).stem
+            for name, offset, size in _members(path, start, length):
+                if is_image(name):
+                    self.images.append(Original(place(stem, name), path, offset, size))
+                else:
+                    self.left_out.append(path / name)
+
+
+def is_image(name: str) -> bool:
+    """Whether a name ends as image files do. Hidden files (macOS leaves "._x.jpg") are none."""
+    return name.lower().endswith(IMAGES) and not name.startswith(".")
+
+
+def class_folders(folder: Path) -> list[Path]:
+    """The visible folders in a folder, by name."""
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _members(
+    path: Path, start: int = 0, length: int | None = None
+) -> Iterator[tuple[str, int, int]]:
+    """(name, offset in the file, size) of the regular files in a tar archive.
+
+    The archive may itself be a member of `path`, at `start`; tarfile then counts offsets from the
+    beginning of the outer file, so that an image can be read without unpacking either.
+    """
+    end = path.stat().st_size if length is None else start + length
+    try:
+        with open(path, "rb") as file:
+            file.seek(start)
+            with tarfile.open(fileobj=file, mode="r:") as archive:
+                for member in archive:
+                    if member.offset >= end:
+                        break  # an inner archive without an end mark: what follows is the outer's
+                    if member.isfile():
+                        yield PurePosixPath(member.name).name, member.offset_data, member.size
+    except tarfile.TarError as error:
+        raise DeconvError(
+            f"cannot read the tar archive {path}: {error}. Download it again."
+        ) from error
