@@ -86,7 +86,11 @@ def test_the_paper_s_recipe_is_the_paper_s():
     assert {key: cfg.train[key] for key in stated} == stated
     assert list(cfg.train.snapshot_epochs) == [1, 2, 5, 10, 20, 30, 40, 64]  # Figure 4
     assert cfg.train.crops == "ten" and cfg.train.weight_decay == 0
-    assert cfg.train.test_crops == "ten" and cfg.train.schedule == "plateau"
+    assert (
+        cfg.train.optimizer == "sgd"
+        and cfg.train.test_crops == "ten"
+        and cfg.train.schedule == "plateau"
+    )
     assert (cfg.model.name, cfg.data.name, cfg.model.init) == ("zfnet", "imagenet", None)
     dropped = {n: m.p for n, m in build("zfnet", 2).named_children() if n.startswith("drop")}
     assert dropped == {"drop6": 0.5, "drop7": 0.5}

@@ -13,6 +13,7 @@ PAPER_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)
 """The snapshots of Figure 4."""
 
 SCHEDULES = ("plateau", "fixed", "cosine")
+OPTIMIZERS = ("sgd", "adamw")
 TESTS = ("ten", "centre")
 
 
@@ -21,6 +22,8 @@ class Recipe:
     """How to train. The defaults are the paper's (§3); what it leaves open is marked X.
 
     epochs, batch_size, lr, momentum: §3. The batch is the one over all processes.
+    optimizer: "sgd" with momentum (§3); "adamw" (Loshchilov & Hutter 2019, β = momentum and
+        0.999). Differs from paper: "adamw".
     weight_decay: X, not mentioned in the paper.
     schedule: when the rate falls. §3: lowered by hand when the validation error stalls.
         "plateau" (X: the rule): times lr_factor when `patience` validations in a row have not
@@ -49,6 +52,7 @@ class Recipe:
 
     epochs: int = 70
     batch_size: int = 128
+    optimizer: str = "sgd"
     lr: float = 1e-2
     momentum: float = 0.9
     weight_decay: float = 0.0
@@ -78,6 +82,7 @@ class Recipe:
             ("precision", "precision", PRECISIONS),
             ("crops", "way to crop", CROPS),
             ("schedule", "schedule", SCHEDULES),
+            ("optimizer", "optimizer", OPTIMIZERS),
             ("test_crops", "crops to test on", TESTS),
         ):
             if getattr(self, name) not in valid:
