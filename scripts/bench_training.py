@@ -1,6 +1,7 @@
 """Training speed of this code beside torchvision's reference loop, interleaved on one machine.
 
     python scripts/bench_training.py [--model zfnet] [--batch 64] [--rounds 5] [--json <file>]
+        [--loading original=<image folder> prepared=<image folder>]
 
 Each round times one update of every way to train, one after the other, so that a machine that
 slows down slows all of them; what counts are the medians and their ratios. Ways, in fp32 and bf16:
@@ -12,7 +13,8 @@ reference  the update of torchvision's references/classification/train.py (its d
 stock      the same loop on the same network with torch.nn.LocalResponseNorm and torch.nn.Dropout
 
 The share of the matrix-multiplication rate is 3 × the network's forward multiply-adds × 2 / time,
-over the rate of one large matrix product of that precision, measured in every round.
+over the rate of one large matrix product of that precision, measured in every round. With
+--loading also: how many images one process reads, decodes and crops in a second.
 """
 
 from __future__ import annotations
@@ -31,19 +33,20 @@ import torch
 from torch import nn
 
 import deconv
+from deconv.data import TrainingCrops, photographs
 from deconv.errors import DeconvError
 from deconv.evaluation import autocast
 from deconv.layers import ContrastNorm
 from deconv.models import ChainNet
-from deconv.training import Hooks, Recipe
-from deconv.training.fit import Run
+from deconv.training import Recipe
+from deconv.training.updates import Updates
 
 CLASSES = 1000
 MATRIX = 4096
 
 
 class Synthetic:
-    """One batch of random squares, enough for `Run`."""
+    """One batch of random squares, enough for `Updates`."""
 
     def __init__(self, images: int, side_px: int) -> None:
         self.images = torch.randint(0, 256, (images, 3, side_px, side_px), dtype=torch.uint8)
@@ -68,13 +71,12 @@ def ours(net: ChainNet, batch: int, precision: str) -> Callable[[], None]:
     side = net.input_px * 256 // 224
     data = Synthetic(batch, side)
     recipe = Recipe(batch_size=batch, precision=precision, lr=1e-3)
-    run = Run(net, data, data, torch.full((3, side, side), 128.0), recipe, Path(), {}, Hooks())
-    run.begin_epoch()
-    images, target = next(iter(run.loader))
+    updates = Updates(net, data, torch.full((3, side, side), 128.0), recipe)
+    updates.begin(1, updates.new_progress())
+    images, target = next(iter(updates.loader))
 
     def update() -> None:
-        run.progress["step"] = 0
-        run.update(images, target)
+        updates.update(updates.new_progress(), recipe.lr, images, target)
 
     return update
 
@@ -143,10 +145,11 @@ def seconds(work: Callable[[], Any], device: torch.device) -> float:
 
 def measure(model: str, batch: int, rounds: int, device: torch.device) -> dict[str, Any]:
     """Medians over the rounds for each precision and way, as plain data."""
+    flop = 2 * 3 * multiply_adds(deconv.build(model, CLASSES, seed=0))
     result: dict[str, Any] = {"model": model, "batch": batch, "rounds": rounds}
+    result["gflop_per_image"] = round(flop / 1e9, 2)
     for precision in ("fp32", "bf16"):
         nets = [deconv.build(model, CLASSES, seed=0).to(device) for _ in range(3)]
-        flop = 2 * 3 * multiply_adds(deconv.build(model, CLASSES, seed=0)) * batch
         size = nets[0].input_px
         kind = torch.bfloat16 if precision == "bf16" else torch.float32
         a, b = (torch.randn(MATRIX, MATRIX, device=device).to(kind) for _ in range(2))
@@ -168,7 +171,7 @@ def measure(model: str, batch: int, rounds: int, device: torch.device) -> dict[s
         result[precision] = {"matmul_gflops": round(rate / 1e9)} | {
             way: {
                 "images_per_second": round(batch / taken, 1),
-                "share_of_matmul": round(flop / taken / rate, 3),
+                "share_of_matmul": round(flop * batch / taken / rate, 3),
                 "ours_is_times_faster": round(
                     statistics.median(
                         t / o for t, o in zip(times[way], times["ours"], strict=True)
@@ -179,6 +182,19 @@ def measure(model: str, batch: int, rounds: int, device: torch.device) -> dict[s
             for way, taken in median.items()
         }
     return result
+
+
+def loading(folder: str, input_px: int, images: int = 300) -> float:
+    """Images a second that one process makes ready to train on, from an image folder."""
+    data = photographs("imagefolder", folder, "val", input_px * 256 // 224)
+    side = input_px * 256 // 224
+    crops = TrainingCrops(data, torch.zeros(3, side, side), input_px, seed=0)
+    keys = [(1, index) for index in range(min(images, len(crops)))]
+    crops[keys[0]]
+    started = time.perf_counter()
+    for key in keys:
+        crops[key]
+    return round(len(keys) / (time.perf_counter() - started), 1)
 
 
 def table(result: dict[str, Any]) -> str:
@@ -193,6 +209,8 @@ def table(result: dict[str, Any]) -> str:
                 f"{100 * one['share_of_matmul']:9.0f} %{one['ours_is_times_faster']:8.2f}×"
             )
         lines.append(f"{precision} matrix product: {found['matmul_gflops']} GFLOP/s")
+    for name, rate in result["loading"].items():
+        lines.append(f"loading {name}: {rate:.0f} images/s in one process")
     return "\n".join(lines)
 
 
@@ -203,12 +221,16 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--loading", nargs="*", default=[], metavar="NAME=FOLDER")
     options = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         if min(options.batch, options.rounds) < 1:
             raise DeconvError("--batch and --rounds must be at least 1")
         result = measure(options.model, options.batch, options.rounds, device)
+        net = deconv.build(options.model, CLASSES, seed=0)
+        pairs = [argument.partition("=") for argument in options.loading]
+        result["loading"] = {n: loading(folder, net.input_px) for n, _, folder in pairs}
     except DeconvError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

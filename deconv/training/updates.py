@@ -1,0 +1,147 @@
+"""The updates of a training: the batches, the network as it runs them, and the optimizer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, Dataset
+
+from deconv import distributed
+from deconv.data.crops import Batches, Squares, TrainingCrops
+from deconv.dropout import dropout_keys, with_keys
+from deconv.errors import DeconvError
+from deconv.evaluation import autocast
+from deconv.models import ChainNet
+from deconv.training.recipe import Recipe
+from deconv.training.renormalisation import conv_layers, rescale
+
+
+class Updates:
+    """What makes one update after the other; under torchrun, on this process's part of each batch.
+
+    Its state is that of the network and of `optimizer`. What an epoch has brought so far is kept
+    by the caller in a `progress`, plain data: see `new_progress`.
+    """
+
+    def __init__(self, net: ChainNet, data: Squares, mean: torch.Tensor, recipe: Recipe) -> None:
+        self.net, self.recipe = net, recipe
+        self.device = next(net.parameters()).device
+        self.batches = Batches(
+            len(data), recipe.batch_size, recipe.seed, distributed.rank(), distributed.ranks()
+        )
+        crops = TrainingCrops(data, mean, net.input_px, recipe.seed, recipe.crops)
+        self.loader = loader(
+            crops,
+            recipe,
+            self.device,
+            batch_sampler=self.batches,
+            persistent_workers=recipe.workers > 0,
+        )
+        self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+        net.to(memory_format=self.layout)
+        self.model = _wrapped(net, recipe, self.device)
+        self.optimizer = _optimizer(net, recipe)
+        self.convs = conv_layers(net)
+        self.counts = torch.zeros(len(self.convs), dtype=torch.int64, device=self.device)
+
+    def new_progress(self) -> dict[str, Any]:
+        """An epoch of which nothing is done: sums over its updates, all processes together."""
+        scaled = {name: 0 for name in self.convs}
+        return {"step": 0, "loss": 0.0, "hits": 0, "seen": 0, "renormalised": scaled}
+
+    def begin(self, epoch: int, progress: dict[str, Any]) -> None:
+        """Make `loader` yield what is left of an epoch (the first is 1)."""
+        self.batches.epoch, self.batches.first = epoch, progress["step"]
+        self.net.train()
+
+    def update(
+        self,
+        progress: dict[str, Any],
+        rate: float,
+        images: torch.Tensor,
+        target: torch.Tensor,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> bool:
+        """One update by the next of the loader's batches, at a learning rate; adds to `progress`.
+
+        Returns whether any process was asked to stop. Raises DeconvError, before anything is
+        changed, if the loss is not finite.
+        """
+        batch = self.batches.batch(progress["step"])
+        own = self.batches.part(batch)
+        images = images.to(self.device, memory_format=self.layout, non_blocking=True)
+        target = target.to(self.device, non_blocking=True)
+        logits = self._forward(own if len(own) else batch[:1], images)
+        losses = F.cross_entropy(logits, target, reduction="none")[: len(own)]
+        hits = (logits.argmax(1) == target)[: len(own)]
+        loss, hits, asked = distributed.total(
+            [losses.detach().sum().item(), hits.sum().item(), float(stop())]
+        )
+        if not math.isfinite(loss):
+            raise DeconvError(self._not_finite(loss, batch, progress["step"], rate))
+        if self.recipe.label_smoothing:
+            smoothing = self.recipe.label_smoothing
+            losses = F.cross_entropy(logits, target, reduction="none", label_smoothing=smoothing)
+            losses = losses[: len(own)]
+        self.optimizer.zero_grad(set_to_none=True)
+        # DistributedDataParallel takes the mean over processes, which may have unequal parts.
+        (losses.sum() * (distributed.ranks() / len(batch))).backward()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        if self.recipe.max_rms is not None:
+            self.counts += rescale(list(self.convs.values()), self.recipe.max_rms)
+        progress["step"] += 1
+        progress["loss"] += loss
+        progress["hits"] += int(hits)
+        progress["seen"] += len(batch)
+        return asked > 0
+
+    def _forward(self, indices: np.ndarray, images: torch.Tensor) -> torch.Tensor:
+        keys = dropout_keys(self.recipe.seed, self.batches.epoch, torch.from_numpy(indices))
+        with with_keys(self.net, keys), autocast(self.device, self.recipe.precision):
+            return self.model(images).float()
+
+    def count(self, progress: dict[str, Any]) -> None:
+        """Move the filters counted on the device over to `progress`."""
+        for name, count in zip(self.convs, self.counts.tolist(), strict=True):
+            progress["renormalised"][name] += count
+        self.counts.zero_()
+
+    def _not_finite(self, loss: float, batch: np.ndarray, step: int, rate: float) -> str:
+        shown = ", ".join(map(str, batch[:8])) + (", …" if len(batch) > 8 else "")
+        return (
+            f"the loss is {loss} in epoch {self.batches.epoch}, batch {step} (images {shown} of "
+            f"the training set): lower the learning rate ({rate:g}) or look at those images. The "
+            "weights were not touched, and the snapshots before it are there"
+        )
+
+
+def loader(data: Dataset, recipe: Recipe, device: torch.device, **options: Any) -> DataLoader:
+    """A DataLoader with the recipe's workers."""
+    pin = device.type == "cuda"
+    return DataLoader(data, num_workers=recipe.workers, pin_memory=pin, **options)
+
+
+def _wrapped(net: ChainNet, recipe: Recipe, device: torch.device) -> nn.Module:
+    model: nn.Module = net
+    if distributed.ranks() > 1:
+        devices = [device.index] if device.type == "cuda" else None
+        model = DistributedDataParallel(net, device_ids=devices)
+    return torch.compile(model) if recipe.compile else model
+
+
+def _optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    options: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(net.parameters(), momentum=recipe.momentum, **options)
+    # Unfused it reads and writes the weights of layers 6 and 7 some ten times an update.
+    betas = (recipe.momentum, 0.999)
+    return torch.optim.AdamW(net.parameters(), betas=betas, fused=True, **options)
