@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def _train(
         cfg.get("pictures", "none"),
         cfg.get("watch_images", 64),
     )
-    hooks = Hooks(epoch=on_epoch, snapshot=draw, stop=lambda: stop["asked"])
+    hooks = Hooks(on_epoch, now_and_then(), draw, lambda: stop["asked"])
     return fit(net, train_data, val_data, mean, recipe, folder, config, hooks, start)
 
 
@@ -148,6 +149,19 @@ def _check_same(start: Snapshot, config: dict[str, Any], recipe: Recipe) -> None
             f"note: {distributed.ranks()} processes go on with what {processes} began; sums are "
             "taken in another order, so the last bits will differ from a run without a stop"
         )
+
+
+def now_and_then(seconds: float = 300.0) -> Callable[[int, int, int, float], None]:
+    """A hook that logs a line within long epochs, where no terminal shows a bar."""
+    last = time.monotonic()
+
+    def write(epoch: int, step: int, steps: int, loss: float) -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds and not sys.stderr.isatty():
+            last = time.monotonic()
+            log(f"epoch {epoch}, update {step}/{steps}: loss {loss:.3f}")
+
+    return write
 
 
 def line(row: dict[str, Any], epochs: int) -> str:

@@ -36,11 +36,14 @@ class Hooks:
     """What a run calls on its way, in process 0.
 
     epoch:    with the metrics of each finished epoch.
+    update:   after each update, with its epoch, its number in it, the epoch's number of updates,
+              and the mean loss of the epoch so far.
     snapshot: with each snapshot and its path, after it is written.
     stop:     asked after each update (in every process); true saves and ends the run.
     """
 
     epoch: Callable[[dict[str, Any]], None] = _nothing
+    update: Callable[[int, int, int, float], None] = _nothing
     snapshot: Callable[[Snapshot, Path], None] = _nothing
     stop: Callable[[], bool] = lambda: False
 
@@ -177,7 +180,10 @@ class _Run:
             rate = learning_rate(recipe, epoch, self.history, part)
             stop = self.updates.update(self.progress, rate, images, target, self.hooks.stop)
             self.step += 1
-            bar.set_postfix(loss=f"{self.progress['loss'] / self.progress['seen']:.3f}")
+            loss = self.progress["loss"] / self.progress["seen"]
+            bar.set_postfix(loss=f"{loss:.3f}")
+            if distributed.rank() == 0:
+                self.hooks.update(epoch, self.progress["step"], batches.count, loss)
             if stop or (recipe.save_steps and self.step % recipe.save_steps == 0):
                 self.updates.count(self.progress)
                 self.save()
