@@ -20,7 +20,10 @@ except ImportError:  # Windows, where nothing keeps a second run out
 
 LAST = "last.pt"
 DAMAGED = ".damaged"
-_NAME = re.compile(r"epoch_(\d{3,})(?:_step_(\d{6,}))?\.pt")
+_NAME = re.compile(r"epoch_(\d{3,})(?:_step_(\d{6,}))?")
+_CHECKED = (".pt", f".pt{CHECKSUM}")
+_SUFFIXES = (*_CHECKED, ".safetensors", f".safetensors{CHECKSUM}")
+_HALF_WRITTEN = re.compile(r"\.(epoch_\d+.*|metrics\.csv|last\.pt)\.\d+(\.tmp)?")
 
 
 def snapshot_name(snapshot: Snapshot) -> str:
@@ -31,13 +34,25 @@ def snapshot_name(snapshot: Snapshot) -> str:
 
 def snapshots(folder: str | Path) -> list[Path]:
     """The snapshots of a run, oldest first."""
-    found = [path for path in Path(folder).iterdir() if _NAME.fullmatch(path.name)]
+    return [path for stem in _stems(folder) if (path := Path(folder) / f"{stem}.pt").exists()]
+
+
+def _stems(folder: str | Path, suffixes: Collection[str] = _SUFFIXES) -> list[str]:
+    """The names, without their endings, that snapshots or what belongs to them have; oldest first.
+
+    A run that was killed while it saved or deleted can leave a part of what belongs together.
+    """
+    found = set()
+    for path in Path(folder).iterdir():
+        stem, dot, rest = path.name.partition(".")
+        if _NAME.fullmatch(stem) and dot + rest in suffixes:
+            found.add(stem)
     return sorted(found, key=_position)
 
 
-def _position(path: Path) -> tuple[int, int]:
+def _position(stem: str) -> tuple[int, int]:
     """(finished epochs, updates after them) by the name of a snapshot."""
-    epoch, step = _NAME.fullmatch(path.name).groups()
+    epoch, step = _NAME.fullmatch(stem).groups()
     return int(epoch), int(step or 0)
 
 
@@ -61,10 +76,18 @@ def held(folder: Path) -> Iterator[None]:
                     f"{folder} is in use by {holder}: wait for it or stop it, or train in "
                     "another folder"
                 ) from error
+        _clear_half_written(folder)
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
         yield
+
+
+def _clear_half_written(folder: Path) -> None:
+    """Delete what a killed run was writing; under the hold nobody else does."""
+    for path in [*folder.iterdir(), *folder.glob("watch/.*")]:
+        if _HALF_WRITTEN.fullmatch(path.name):
+            path.unlink()
 
 
 def keep(
@@ -92,12 +115,12 @@ def keep(
     link.unlink(missing_ok=True)
     link.symlink_to(path.name)
     os.replace(link, folder / LAST)
-    for old in snapshots(folder)[:-keep_last]:
-        epoch, step = _position(old)
-        if old != path and (step or epoch not in {0, *kept_epochs}):
-            for suffix in (".pt", ".safetensors"):
-                old.with_suffix(suffix).unlink(missing_ok=True)
-                old.with_suffix(suffix + CHECKSUM).unlink(missing_ok=True)
+    wanted = {old.stem for old in snapshots(folder)[-keep_last:]} | {path.stem}
+    for stem in _stems(folder):
+        epoch, step = _position(stem)
+        if stem not in wanted and (step or epoch not in {0, *kept_epochs}):
+            for suffix in _SUFFIXES:
+                (folder / f"{stem}{suffix}").unlink(missing_ok=True)
     return path
 
 
@@ -111,7 +134,8 @@ def newest_intact(folder: str | Path, report: Callable[[str], None]) -> tuple[Pa
     if not folder.is_dir():
         raise DeconvError(f"there is no run folder {folder}")
     skipped = []
-    for path in reversed(snapshots(folder)):
+    for stem in reversed(_stems(folder, _CHECKED)):
+        path = folder / f"{stem}.pt"
         try:
             if wrong := damage(path):
                 raise DeconvError(wrong)
@@ -132,6 +156,9 @@ def newest_intact(folder: str | Path, report: Callable[[str], None]) -> tuple[Pa
 
 def set_aside(folder: Path, newest: Path) -> None:
     """Rename the snapshots after `newest`, found damaged, so that they no longer count as new."""
-    every = snapshots(folder)
-    for path in every[every.index(newest) + 1 :]:
-        path.rename(path.with_name(path.name + DAMAGED))
+    for stem in _stems(folder, _CHECKED):
+        if _position(stem) > _position(newest.stem):
+            for suffix in _CHECKED:
+                path = folder / f"{stem}{suffix}"
+                if path.exists():
+                    path.rename(path.with_name(path.name + DAMAGED))
