@@ -28,18 +28,20 @@ def experiment(stem: str) -> Callable[[Callable[[DictConfig, Path], None]], Call
     """Decorate `run(cfg, folder)` of experiments/<stem>.py; the result is the command's main().
 
     The folder is new, under outputs/<stem>/, or that of `resume`; its path is the last line on
-    standard output. The whole configuration is written to folder/config.yaml. A DeconvError ends
+    standard output. The whole configuration is written to folder/config.yaml, unless the folder
+    is one that something else wrote before. A DeconvError ends
     the command with its message on standard error and exit status 2, and leaves no empty folder;
     Interrupted ends it with exit status 75. Under torchrun every process runs, process 0 under
     Hydra, and the others in its folder.
     """
 
     def decorate(run: Callable[[DictConfig, Path], None]) -> Callable[[], None]:
-        def guarded(cfg: DictConfig, folder: Path) -> None:
+        def guarded(cfg: DictConfig, folder: Path, fresh: bool) -> None:
             try:
                 run(cfg, folder)
             except (DeconvError, OSError) as error:
-                _leave_no_empty(folder)
+                if fresh:
+                    _leave_no_empty(folder)
                 _exit(message(error), EXIT_BAD_INPUT)
             except Interrupted as reason:
                 print(reason, file=sys.stderr, flush=True)
@@ -48,9 +50,10 @@ def experiment(stem: str) -> Callable[[Callable[[DictConfig, Path], None]], Call
         @functools.wraps(run)
         def job(cfg: DictConfig) -> None:
             folder = Path(distributed.from_first(HydraConfig.get().runtime.output_dir))
-            if not cfg.get("resume"):
+            fresh = not any(folder.iterdir())
+            if fresh:
                 OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
-            guarded(cfg, folder)
+            guarded(cfg, folder, fresh)
             print(folder, flush=True)
 
         def main() -> None:
@@ -66,7 +69,7 @@ def experiment(stem: str) -> Callable[[Callable[[DictConfig, Path], None]], Call
                         start(job)()
                     else:
                         cfg = compose(stem, arguments)
-                        guarded(cfg, Path(distributed.from_first(None)))
+                        guarded(cfg, Path(distributed.from_first(None)), fresh=False)
             except (DeconvError, OSError) as error:
                 _exit(str(error), EXIT_BAD_INPUT)
 
@@ -82,7 +85,7 @@ def _exit(message: str, status: int) -> None:
 
 def _leave_no_empty(folder: Path) -> None:
     names = {path.name for path in folder.iterdir()}
-    if distributed.rank() == 0 and names <= {"config.yaml", ".lock"}:
+    if names <= {"config.yaml", ".lock"}:
         for name in names:
             (folder / name).unlink()
         folder.rmdir()

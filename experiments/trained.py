@@ -16,7 +16,16 @@ from deconv import distributed
 from deconv.data import Squares, mean_image
 from deconv.errors import DeconvError
 from deconv.snapshots import Snapshot
-from deconv.training import Hooks, Recipe, fit, held, newest_intact, recipe_dict, set_aside
+from deconv.training import (
+    Hooks,
+    Recipe,
+    check_unused,
+    fit,
+    held,
+    newest_intact,
+    recipe_dict,
+    set_aside,
+)
 from experiments.common import (
     build_network,
     data_name,
@@ -47,6 +56,8 @@ def train_network(cfg: DictConfig, folder: Path) -> Snapshot:
         path = start = None
         if cfg.get("resume"):
             cfg, path, start = _resumed(cfg, folder)
+        elif distributed.rank() == 0:
+            check_unused(folder)
         return _train(cfg, folder, path, start, stop)
 
 
@@ -92,18 +103,6 @@ def _train(
         mean, rows = start.mean, [dict(row) for row in start.history]
         config["starts"] = start.config.get("starts", []) + config["starts"]
 
-    board = tensorboard(folder, len(rows)) if distributed.rank() == 0 else None
-
-    def on_epoch(row: dict[str, Any]) -> None:
-        rows.append(row)
-        write_table(folder / "metrics.csv", rows)
-        board(row)
-        log(line(row, recipe.epochs))
-
-    if start is not None and distributed.rank() == 0:
-        set_aside(folder, path)
-        write_table(folder / "metrics.csv", rows)
-        OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
     draw = watcher(
         net,
         val_data,
@@ -114,6 +113,19 @@ def _train(
         cfg.get("pictures", "none"),
         cfg.get("watch_images", 64),
     )
+    board = tensorboard(folder, len(rows)) if distributed.rank() == 0 else None
+
+    def on_epoch(row: dict[str, Any]) -> None:
+        rows.append(row)
+        write_table(folder / "metrics.csv", rows)
+        board(row)
+        log(line(row, recipe.epochs))
+
+    if distributed.rank() == 0:
+        if start is not None:
+            set_aside(folder, path)
+            write_table(folder / "metrics.csv", rows)
+        OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
     hooks = Hooks(on_epoch, now_and_then(), draw, lambda: stop["asked"])
     return fit(net, train_data, val_data, mean, recipe, folder, config, hooks, start)
 

@@ -19,7 +19,7 @@ from deconv.evaluation import Accuracy, evaluate
 from deconv.models import ChainNet
 from deconv.snapshots import Snapshot, load_weights
 from deconv.training.recipe import Recipe
-from deconv.training.run_folder import keep, snapshots
+from deconv.training.run_folder import check_unused, keep, settle
 from deconv.training.schedule import learning_rate
 from deconv.training.updates import Updates, loader
 
@@ -81,12 +81,9 @@ def fit(
     run = _Run(net, train_data, val_data, mean, recipe, folder, config or {}, hooks or Hooks())
     if start is not None:
         run.restore(start)
+        run.settle(start)
     elif distributed.rank() == 0:
-        if folder.is_dir() and snapshots(folder):
-            raise DeconvError(
-                f"{folder} already holds the snapshots of a run: go on with resume={folder}, or "
-                "train in another folder"
-            )
+        check_unused(folder)
         run.save()
     while run.epoch < recipe.epochs:
         run.train_epoch()
@@ -150,16 +147,20 @@ class _Run:
         """Write a snapshot, in process 0."""
         if distributed.rank() > 0:
             return
-        recipe, snapshot = self.recipe, self.snapshot()
-        final = self.epoch == recipe.epochs or self.epoch in recipe.snapshot_epochs
-        path = keep(
-            self.folder,
-            snapshot,
-            recipe.snapshot_epochs,
-            recipe.keep_last,
-            plain=final and not self.progress,
-        )
+        snapshot = self.snapshot()
+        path = keep(self.folder, snapshot, *self._wishes())
         self.hooks.snapshot(snapshot, path)
+
+    def settle(self, start: Snapshot) -> None:
+        """Finish the saving of `start`, in process 0, should the run have ended in it."""
+        if distributed.rank() == 0:
+            settle(self.folder, start, *self._wishes())
+
+    def _wishes(self) -> tuple[tuple[int, ...], int, bool]:
+        """What `keep` is to keep: epochs, how many of the newest, and whether plain weights too."""
+        recipe = self.recipe
+        stays = self.epoch == recipe.epochs or self.epoch in recipe.snapshot_epochs
+        return recipe.snapshot_epochs, recipe.keep_last, stays and not self.progress
 
     def train_epoch(self) -> None:
         """The updates of the next epoch, or those that are left of it."""

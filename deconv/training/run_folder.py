@@ -83,6 +83,15 @@ def held(folder: Path) -> Iterator[None]:
         yield
 
 
+def check_unused(folder: Path) -> None:
+    """Raise DeconvError if `folder` holds anything of a run that could be gone on with."""
+    if folder.is_dir() and snapshots(folder):
+        raise DeconvError(
+            f"{folder} already holds the snapshots of a run: go on with resume={folder}, or "
+            "train in another folder"
+        )
+
+
 def _clear_half_written(folder: Path) -> None:
     """Delete what a killed run was writing; under the hold nobody else does."""
     for path in [*folder.iterdir(), *folder.glob("watch/.*")]:
@@ -100,17 +109,23 @@ def keep(
     last.pt becomes a link to it. plain: also write its weights as safetensors.
     """
     path = folder / snapshot_name(snapshot)
-    try:
+    with _writing(path):
         save_snapshot(path, snapshot)
-        if plain:
-            save_safetensors(path.with_suffix(".safetensors"), snapshot)
-    except OSError as error:
-        raise DeconvError(
-            f"cannot write {path}: {error.strerror or error}. The snapshots before it are as they "
-            f"were; make room and go on with resume={folder}"
-        ) from error
     if wrong := damage(path):
         raise DeconvError(f"{path} was written, but {wrong}: the disk of {folder} may be failing")
+    settle(folder, snapshot, kept_epochs, keep_last, plain)
+    return path
+
+
+def settle(
+    folder: Path, snapshot: Snapshot, kept_epochs: Collection[int], keep_last: int, plain: bool
+) -> None:
+    """What `keep` does once the newest snapshot is written; also after a kill in between."""
+    path = folder / snapshot_name(snapshot)
+    weights = path.with_suffix(".safetensors")
+    if plain and damage(weights):
+        with _writing(weights):
+            save_safetensors(weights, snapshot)
     link = folder / f".{LAST}.{os.getpid()}"
     link.unlink(missing_ok=True)
     link.symlink_to(path.name)
@@ -121,7 +136,18 @@ def keep(
         if stem not in wanted and (step or epoch not in {0, *kept_epochs}):
             for suffix in _SUFFIXES:
                 (folder / f"{stem}{suffix}").unlink(missing_ok=True)
-    return path
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn an OSError, such as a full disk, into what to do about it."""
+    try:
+        yield
+    except OSError as error:
+        raise DeconvError(
+            f"cannot write {path}: {error.strerror or error}. The snapshots before it are as they "
+            f"were; make room and go on with resume={path.parent}"
+        ) from error
 
 
 def newest_intact(folder: str | Path, report: Callable[[str], None]) -> tuple[Path, Snapshot]:
@@ -158,7 +184,7 @@ def set_aside(folder: Path, newest: Path) -> None:
     """Rename the snapshots after `newest`, found damaged, so that they no longer count as new."""
     for stem in _stems(folder, _CHECKED):
         if _position(stem) > _position(newest.stem):
-            for suffix in _CHECKED:
-                path = folder / f"{stem}{suffix}"
-                if path.exists():
-                    path.rename(path.with_name(path.name + DAMAGED))
+            path = folder / f"{stem}.pt"
+            if path.exists():
+                path.rename(path.with_name(path.name + DAMAGED))
+            path.with_name(path.name + CHECKSUM).unlink(missing_ok=True)
