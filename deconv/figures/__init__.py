@@ -1,9 +1,10 @@
 """All drawing: from arrays that are already computed to figures. Nothing here runs a network.
 
-One module a page: `top_activations` (Figure 2), `training_page` (a run while it runs); `drawing`
-is what they share.
+One module a page: `top_activations` (Figure 2), `feature_evolution` (Figure 4, `animation` its
+frames), `training_page` (a run while it runs); `drawing` is what they share.
 """
 
+from deconv.figures.animation import evolution_frames, save_animation
 from deconv.figures.drawing import (
     DPI,
     FAINT,
@@ -16,6 +17,7 @@ from deconv.figures.drawing import (
     save,
     tile,
 )
+from deconv.figures.feature_evolution import Filmstrip, feature_evolution
 from deconv.figures.top_activations import Panel, top_activations
 from deconv.figures.training_page import SCALES, Watched, training_page
 
@@ -27,11 +29,15 @@ __all__ = [
     "PERCENTILE",
     "SCALES",
     "VOID",
+    "Filmstrip",
     "Panel",
     "Watched",
     "block",
+    "evolution_frames",
+    "feature_evolution",
     "grey_centred",
     "save",
+    "save_animation",
     "tile",
     "top_activations",
     "training_page",

@@ -19,7 +19,7 @@ from deconv.evaluation import Accuracy, evaluate
 from deconv.models import ChainNet
 from deconv.snapshots import Snapshot, load_weights
 from deconv.training.recipe import Recipe
-from deconv.training.run_folder import check_unused, keep, settle
+from deconv.training.run_folder import check_unused, keep, settle, snapshot_name
 from deconv.training.schedule import learning_rate
 from deconv.training.updates import Updates, loader
 
@@ -153,7 +153,8 @@ class _Run:
 
     def settle(self, start: Snapshot) -> None:
         """Finish the saving of `start`, in process 0, should the run have ended in it."""
-        if distributed.rank() == 0:
+        # A library user may go on in another folder than the one that `start` was saved in.
+        if distributed.rank() == 0 and (self.folder / snapshot_name(start)).exists():
             settle(self.folder, start, *self._wishes())
 
     def _wishes(self) -> tuple[tuple[int, ...], int, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -134,7 +135,10 @@ def _wrapped(net: ChainNet, recipe: Recipe, device: torch.device) -> nn.Module:
     model: nn.Module = net
     if distributed.ranks() > 1:
         devices = [device.index] if device.type == "cuda" else None
-        model = DistributedDataParallel(net, device_ids=devices)
+        # Else it would regroup the gradients after its first update, and three or more processes
+        # would then add them up in another order than a run that goes on does.
+        model = DistributedDataParallel(net, device_ids=devices, find_unused_parameters=True)
+        warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
     return torch.compile(model) if recipe.compile else model
 
 

@@ -1,0 +1,159 @@
+"""Figure 4: the strongest activation of some maps, painted at one snapshot after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from deconv.errors import DeconvError
+from deconv.figures.drawing import (
+    CAPTION_LINE,
+    FAINT,
+    INK,
+    MARGIN,
+    RED,
+    VOID,
+    block,
+    caption_lines,
+    draw_caption,
+    grey_centred,
+    picture,
+    text,
+    tile,
+)
+from deconv.figures.turnover_curves import turnover_curves
+
+
+@dataclass(frozen=True)
+class Filmstrip:
+    """One layer of Figure 4: M of its maps at T snapshots, and the turnover of all its maps.
+
+    projection: M×T×3×R×S float around zero. patch: M×T×3×R×S uint8, what the unit looked at.
+    inside: M×T×R×S bool, what of it belongs to the image; nowhere where the map is dead.
+    jumped: M×T bool, where the strongest image is not that of the snapshot before.
+    maps: M numbers. turnover: T shares in 0…1, NaN where there is none. settled: the index of
+    the snapshot after which it stays low, or None. title, note: the line above, strong and faint.
+    """
+
+    title: str
+    note: str
+    maps: np.ndarray
+    projection: np.ndarray
+    patch: np.ndarray
+    inside: np.ndarray
+    jumped: np.ndarray
+    turnover: np.ndarray
+    settled: int | None
+
+
+# Inches on the page, but for the tiles' pixels.
+ACROSS = 2
+"""Layers side by side."""
+BETWEEN, BELOW, NUMBERS, MOST = 0.34, 0.26, 0.27, 0.66
+"""Between blocks, below each, left of one for the maps' numbers; the largest side of a tile."""
+TITLE, EPOCHS, LEAST_PLOT = 0.24, 0.15, 2.3
+TILE_PX, TILE_GAP, MARK = 112, 8, tuple(round(255 * v) for v in to_rgb(RED))
+
+
+def feature_evolution(
+    strips: Sequence[Filmstrip],
+    epochs: Sequence[int],
+    threshold: float,
+    caption: str,
+    width_in: float = 8.0,
+) -> Figure:
+    """Figure 4: for each layer rows of maps and columns of epochs, and how its peaks turn over.
+
+    epochs: the T snapshots' epochs. threshold: the turnover (0…1) below which a layer counts as
+    settled; it is only marked here. caption: printed below, wrapped. width_in: page width.
+    Raises DeconvError if there is nothing to draw.
+    """
+    if not strips or not epochs:
+        raise DeconvError("Figure 4 needs at least one layer and one snapshot")
+    width = (width_in - 2 * MARGIN - (ACROSS - 1) * BETWEEN) / ACROSS
+    side = min(MOST, (width - NUMBERS) / len(epochs))
+    cells: list[Filmstrip | None] = [*strips, None]  # None: the curves
+    rows = [cells[i : i + ACROSS] for i in range(0, len(cells), ACROSS)]
+    heights = [max(_height(cell, side) for cell in row) for row in rows]
+    lines = caption_lines(caption, width_in)
+    end = 0.2 + sum(heights) + BELOW * len(rows)
+    figure = Figure(figsize=(width_in, end + CAPTION_LINE * len(lines) + 0.15), facecolor="white")
+    top = 0.2
+    for row, height in zip(rows, heights, strict=True):
+        for column, cell in enumerate(row):
+            left = MARGIN + column * (width + BETWEEN)
+            if cell is not None:
+                _draw_strip(figure, cell, epochs, left, top, side)
+                continue
+            across = width if column else width_in - 2 * MARGIN
+            turnover_curves(
+                figure, [(s.title, s.turnover, s.settled) for s in strips], epochs, threshold,
+                (left, top, across, height),
+            )  # fmt: skip
+        top += height + BELOW
+    draw_caption(figure, lines, end - 0.03)
+    return figure
+
+
+def _height(cell: Filmstrip | None, side: float) -> float:
+    """Inches from the title of a cell to its lower edge."""
+    return LEAST_PLOT if cell is None else TITLE + EPOCHS + len(cell.maps) * side
+
+
+def _draw_strip(
+    figure: Figure, strip: Filmstrip, epochs: Sequence[int], left: float, top: float, side: float
+) -> None:
+    """One layer with its upper left corner at (left, top) inches; a column is `side` wide."""
+    text(figure, left, top, strip.title, 10.5, INK, weight="bold")
+    text(figure, left + 0.105 * len(strip.title) - 0.03, top + 0.022, strip.note, 6.2, FAINT)
+    line = top + TITLE + 0.02
+    text(figure, left, line, "epoch", 5.2, FAINT, style="italic")
+    for column, epoch in enumerate(epochs):
+        middle = left + NUMBERS + (column + 0.5) * side
+        text(figure, middle, line - 0.005, str(epoch), 6.2, INK, ha="center")
+    first = top + TITLE + EPOCHS
+    for row, number in enumerate(strip.maps):
+        middle = first + (row + 0.5) * side
+        text(figure, left, middle, f"{number}", 5.2, FAINT, va="center")
+    pixels = strip_pixels(strip)
+    height, width = len(strip.maps) * side, len(epochs) * side
+    picture(figure, pixels, left + NUMBERS, first, width, height)
+
+
+def strip_pixels(strip: Filmstrip) -> np.ndarray:
+    """The tiles of a layer, a row a map and a column a snapshot, as one picture of uint8.
+
+    Between two tiles stands a bar where the strongest image is another one.
+    """
+    count, snapshots = strip.jumped.shape
+    tiles = [
+        projection_tile(strip, row, column, TILE_PX)
+        for row in range(count)
+        for column in range(snapshots)
+    ]
+    out = block(tiles, snapshots, TILE_GAP)
+    step = TILE_PX + TILE_GAP
+    for row, column in np.argwhere(strip.jumped):
+        top, left = TILE_GAP + row * step, column * step
+        out[top : top + TILE_PX, left + 1 : left + TILE_GAP - 1] = MARK
+    return out
+
+
+def projection_tile(strip: Filmstrip, row: int, column: int, side: int) -> np.ndarray:
+    """One projection as side×side×3 uint8 on a scale of its own; empty for a dead map."""
+    inside = strip.inside[row, column]
+    if not inside.any():
+        return np.full((side, side, 3), VOID, np.uint8)
+    return tile(grey_centred(strip.projection[row, column]), inside, side)
+
+
+def patch_tile(strip: Filmstrip, row: int, column: int, side: int) -> np.ndarray:
+    """What the unit looked at, as side×side×3 uint8; empty for a dead map."""
+    inside = strip.inside[row, column]
+    if not inside.any():
+        return np.full((side, side, 3), VOID, np.uint8)
+    return tile(strip.patch[row, column].transpose(1, 2, 0), inside, side)

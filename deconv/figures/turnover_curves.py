@@ -1,0 +1,95 @@
+"""How much of the strongest images changes between snapshots, and since when it is little."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from deconv.figures.drawing import FAINT, FONT, INK, axes_at, quiet, text
+from deconv.figures.learning_curves import spread
+
+Course = tuple[str, np.ndarray, int | None]
+"""A layer's title, its turnover at each snapshot, and the index of the one where it settles."""
+
+HEAD, FOOT, LABELS, NAMES = 0.4, 0.3, 0.44, 0.86
+"""Inches: the title, ticks below, left of the axes, right of them for the layers' names."""
+ROW, GAP, LINE = 0.125, 0.08, 0.105
+"""Inches: a layer's row of bars, between curves and bars, from one name to the next."""
+
+
+def turnover_curves(
+    figure: Figure,
+    courses: Sequence[Course],
+    epochs: Sequence[int],
+    threshold: float,
+    place: tuple[float, float, float, float],
+) -> None:
+    """Curves of turnover over the snapshots, below them since when each layer is settled.
+
+    place: left, top, width, height in inches. Snapshots stand at equal distances, as in the
+    filmstrip. threshold: drawn as a line (0…1).
+    """
+    left, top, width, height = place
+    text(figure, left, top, "Turnover of the nine strongest images", 9, INK, weight="bold")
+    note = "of a map, against the snapshot before; mean over all live maps of the layer"
+    text(figure, left, top + 0.18, note, 5.6, FAINT)
+    bars = ROW * len(courses)
+    tall = height - HEAD - GAP - bars - FOOT
+    inner = width - LABELS - NAMES
+    upper = axes_at(figure, left + LABELS, top + HEAD, inner, tall, "turnover")
+    lower = axes_at(figure, left + LABELS, top + HEAD + tall + GAP, inner, bars, "settled")
+    shades = matplotlib.colormaps["viridis"](np.linspace(0.82, 0.0, max(len(courses), 2)))
+    for axes in (upper, lower):
+        quiet(axes)
+        axes.set(xlim=(-0.25, len(epochs) - 0.75), xticks=range(len(epochs)))
+        axes.set_xticklabels([str(epoch) for epoch in epochs])
+    _curves(upper, courses, threshold, shades, LINE / tall)
+    _bars(lower, courses, epochs, shades)
+
+
+def _curves(
+    axes: Axes, courses: Sequence[Course], threshold: float, shades: np.ndarray, line: float
+) -> None:
+    """A line a layer, named at its right end with its last value. line: share of the height."""
+    axes.set_ylim(0, 100)
+    axes.set_ylabel("other images (%)", size=6.2, color=INK, **FONT)
+    axes.tick_params(labelbottom=False)
+    axes.axhline(100 * threshold, color=FAINT, linewidth=0.7, linestyle=(0, (4, 3)), zorder=0)
+    ends = []
+    for (title, values, _), shade in zip(courses, shades, strict=False):
+        percent = 100 * np.asarray(values, dtype=float)
+        at = np.arange(len(percent))
+        axes.plot(
+            at, percent, "-o", color=shade, linewidth=1.1, markersize=2.8, markeredgewidth=0,
+            label=title, clip_on=False,
+        )  # fmt: skip
+        known = percent[np.isfinite(percent)]
+        ends.append((known[-1] / 100 if len(known) else 0.0, _last(title, known), shade))
+    for height, (_, words, shade) in zip(
+        spread([end for end, _, _ in ends], line), ends, strict=True
+    ):
+        axes.text(1.03, height, words, size=5.8, color=shade, va="center",
+                  transform=axes.transAxes, **FONT)  # fmt: skip
+
+
+def _last(title: str, percent: np.ndarray) -> str:
+    return f"{title}: {percent[-1]:.0f} %" if len(percent) else f"{title}: no live map"
+
+
+def _bars(axes: Axes, courses: Sequence[Course], epochs: Sequence[int], shades: np.ndarray) -> None:
+    """For each layer a bar from the snapshot where it settles to the last one."""
+    axes.set(ylim=(len(courses) - 0.5, -0.5), yticks=range(len(courses)))
+    axes.set_yticklabels([title for title, _, _ in courses])
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("epoch", size=6.2, color=INK, labelpad=2, **FONT)
+    last = len(epochs) - 1
+    for row, ((title, _, settled), shade) in enumerate(zip(courses, shades, strict=False)):
+        words = "not settled" if settled is None else f"settled from {epochs[settled]} on"
+        if settled is not None:
+            axes.barh(row, last - settled, 0.62, left=settled, color=shade, label=title)
+        axes.text(1.03, row, words, size=5.6, color=FAINT if settled is None else INK,
+                  va="center", transform=axes.get_yaxis_transform(), **FONT)  # fmt: skip
