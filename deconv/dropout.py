@@ -59,7 +59,8 @@ class Dropout(nn.Dropout):
 
 def keep(keys: torch.Tensor, units: int, p: float, number: int) -> torch.Tensor:
     """N×units float32: 0 where a unit is left out (probability p), else 1/(1-p)."""
-    unit = torch.arange(units, device=keys.device) + (number << 32)
+    # Not a sum: torch.compile would work out that expression in numbers that do not wrap around.
+    unit = torch.arange(units, device=keys.device) ^ (number << 32)
     hashed = _mix((keys[:, None] ^ _mix(unit * _GOLDEN)) + _GOLDEN)
     # The lower 32 bits, as a number in 0…1 in steps of 2^-32, against p.
     kept = (hashed & 0xFFFFFFFF) >= round(p * (1 << 32))

@@ -29,6 +29,7 @@ FLOORS = {
     ],
     "studies": [
         "deconv.top_activations",
+        "deconv.evolution",
         "deconv.occlusion",
         "deconv.peak_views",
         "deconv.training",
