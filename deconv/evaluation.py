@@ -55,17 +55,20 @@ def evaluate(
     on_batch: called before each batch; what it raises ends the evaluation.
     """
     device = next(net.parameters()).device
-    parts: list[tuple[torch.Tensor, ...]] = []
+    # Numbers, not tensors: small tensors that stay would keep malloc from using the large blocks
+    # between them again.
+    columns: tuple[list[float], ...] = ([], [], [], [])
     with evaluation(net), autocast(device, precision):
         for images, target in loader:
             on_batch()
-            parts.append(_judge(net, images.to(device), target.to(device)))
-    whole = [torch.cat(column) for column in zip(*parts, strict=True)]
+            found = _judge(net, images.to(device), target.to(device))
+            for column, values in zip(columns, found, strict=True):
+                column += values.tolist()
     if isinstance(getattr(loader, "dataset", None), Share):
-        whole = [torch.cat(column) for column in zip(*filter(None, gather(whole)), strict=True)]
-    if not whole:
+        columns = tuple(sum(parts, []) for parts in zip(*gather(columns), strict=True))
+    if not columns[0]:
         raise DeconvError("the validation set is empty")
-    hit, five, loss, label = whole
+    hit, five, loss, label = (torch.tensor(column, dtype=torch.float64) for column in columns)
     per_class = [hit[label == c].mean() for c in label.unique()]
     return Accuracy(
         top1=100 * hit.mean().item(),
@@ -86,7 +89,7 @@ def _judge(
     best = scores.topk(min(5, scores.shape[1])).indices
     loss = -scores.gather(1, target[:, None])[:, 0]
     hits = best[:, 0] == target, (best == target[:, None]).any(1)
-    return *(h.double().cpu() for h in hits), loss.double().cpu(), target.cpu()
+    return *(hit.double() for hit in hits), loss.double(), target
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:

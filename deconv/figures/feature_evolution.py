@@ -56,7 +56,8 @@ ACROSS = 2
 BETWEEN, BELOW, NUMBERS, MOST = 0.34, 0.26, 0.27, 0.66
 """Between blocks, below each, left of one for the maps' numbers; the largest side of a tile."""
 TITLE, EPOCHS, LEAST_PLOT = 0.24, 0.15, 2.3
-TILE_PX, TILE_GAP, MARK = 112, 8, tuple(round(255 * v) for v in to_rgb(RED))
+TILE_PX, TILE_GAP, MARK_FROM = 112, 8, 22
+MARK = tuple(round(255 * v) for v in to_rgb(RED))
 
 
 def feature_evolution(
@@ -139,7 +140,7 @@ def strip_pixels(strip: Filmstrip) -> np.ndarray:
     step = TILE_PX + TILE_GAP
     for row, column in np.argwhere(strip.jumped):
         top, left = TILE_GAP + row * step, column * step
-        out[top : top + TILE_PX, left + 1 : left + TILE_GAP - 1] = MARK
+        out[top + MARK_FROM : top + TILE_PX - MARK_FROM, left + 1 : left + TILE_GAP - 1] = MARK
     return out
 
 

@@ -42,7 +42,7 @@ def turnover_curves(
     inner = width - LABELS - NAMES
     upper = axes_at(figure, left + LABELS, top + HEAD, inner, tall, "turnover")
     lower = axes_at(figure, left + LABELS, top + HEAD + tall + GAP, inner, bars, "settled")
-    shades = matplotlib.colormaps["viridis"](np.linspace(0.82, 0.0, max(len(courses), 2)))
+    shades = matplotlib.colormaps["viridis"](np.linspace(0.74, 0.0, max(len(courses), 2)))
     for axes in (upper, lower):
         quiet(axes)
         axes.set(xlim=(-0.25, len(epochs) - 0.75), xticks=range(len(epochs)))
