@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import nn
@@ -65,7 +66,7 @@ def evaluate(
             for column, values in zip(columns, found, strict=True):
                 column += values.tolist()
     if isinstance(getattr(loader, "dataset", None), Share):
-        columns = tuple(sum(parts, []) for parts in zip(*gather(columns), strict=True))
+        columns = tuple(list(chain(*parts)) for parts in zip(*gather(columns), strict=True))
     if not columns[0]:
         raise DeconvError("the validation set is empty")
     hit, five, loss, label = (torch.tensor(column, dtype=torch.float64) for column in columns)

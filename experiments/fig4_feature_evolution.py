@@ -417,10 +417,22 @@ def caption(facts: dict[str, Any], strips: Sequence[figures.Filmstrip]) -> str:
         f"the map is nowhere above 0 ({empty} of {tiles} tiles). Curves: how many of the nine "
         "images that excite a map most were not among its nine at the snapshot before, over all "
         "maps; bars: from the first snapshot after which that stays below "
-        f"{100 * facts['threshold']:g} %. Network: {facts['model']['name']}, trained on "
+        f"{100 * facts['threshold']:g} %; snapshots lie unevenly far apart. Network: "
+        f"{facts['model']['name']}, trained on "
         f"{training['images']} images of {training['data']} ({training['classes']} classes)"
-        f"{result}. Shared switches: {facts['choices']['collisions']}."
+        f"{result}{rates(steps)}. Shared switches: {facts['choices']['collisions']}."
     )
+
+
+def rates(steps: Sequence[dict[str, Any]]) -> str:
+    """The learning rate at the snapshots, as far as it is known: what settles may follow it."""
+    known = [(s["epoch"], s["metrics"]["lr"]) for s in steps if "lr" in s["metrics"]]
+    parts = [
+        f"{rate:.2g} at epoch {epoch}"
+        for i, (epoch, rate) in enumerate(known)
+        if i == 0 or rate != known[i - 1][1]
+    ]
+    return f"; learning rate {', '.join(parts)}" if parts else ""
 
 
 if __name__ == "__main__":

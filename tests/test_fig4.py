@@ -395,7 +395,7 @@ def test_tiles_stand_in_rows_of_maps_and_changes_are_marked():
     step = TILE_PX + TILE_GAP
     assert shown.shape == (2 * step + TILE_GAP, 3 * step + TILE_GAP, 3)
     marked = np.argwhere((shown == MARK).all(axis=2))
-    assert marked[:, 0].min() == TILE_GAP and marked[:, 0].max() == step - 1
+    assert TILE_GAP < marked[:, 0].min() and marked[:, 0].max() < step
     assert step < marked[:, 1].min() and marked[:, 1].max() < step + TILE_GAP
     empty = shown[TILE_GAP : TILE_GAP + TILE_PX, TILE_GAP : TILE_GAP + TILE_PX]
     assert (empty == figures.VOID).all(), "a dead map"
