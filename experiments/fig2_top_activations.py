@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -30,8 +29,7 @@ from deconv import distributed, figures
 from deconv.data import SPLITS, CentreCrops, Squares
 from deconv.distributed import Share
 from deconv.errors import DeconvError, unknown
-from deconv.geometry import interior_field
-from deconv.layers import COLLISIONS, collision_rate
+from deconv.layers import COLLISIONS
 from deconv.models import ChainNet
 from deconv.peak_views import PeakViews, peak_views
 from deconv.snapshots import Snapshot
@@ -49,7 +47,17 @@ from experiments.common import (
     stored_side_px,
     workers,
 )
+from experiments.facts import (
+    data_facts,
+    deconvnet_choices,
+    describe_field,
+    describe_network,
+    layer_title,
+    measure_collisions,
+    training_facts,
+)
 from experiments.provenance import write_provenance, write_table
+from experiments.redrawing import redraw
 from experiments.trained import train_network
 
 K = 9  # Fig. 2
@@ -60,8 +68,7 @@ LIVE = "more than 0 in all nine peaks"
 def main(cfg: DictConfig, folder: Path) -> None:
     """Mine, project, save, draw; or draw again what an earlier run saved."""
     if cfg.redraw:
-        if distributed.rank() == 0:
-            redraw(Path(cfg.redraw), folder)
+        redraw(cfg.redraw, folder, SAVED, draw)
         return
     snapshot = given(cfg)
     check(cfg, snapshot)
@@ -100,15 +107,10 @@ def compute(cfg: DictConfig, folder: Path, snapshot: Snapshot, data: Squares) ->
         )
     save(cfg, folder, panels)
     facts = choices(cfg, net, snapshot, counts) | {
-        "data": {
-            "name": data_name(cfg),
-            "split": cfg.split,
-            "images": len(data),
-            "fingerprint": data.fingerprint(),
-        },
+        "data": data_facts(cfg, cfg.split, data),
         "collision_rate": measure_collisions(net, crops),
         "mining_images_per_second": round(speed, 1),
-        "panels": {layer: describe(net, layer) for layer in panels},
+        "panels": {layer: describe_field(net, layer) for layer in panels},
         "seconds": round(time.perf_counter() - started, 1),
         "layout": [list(row) for row in cfg.page],
     }
@@ -175,14 +177,6 @@ def choose_maps(
     return live[np.sort(random.permutation(len(live))[:wanted])], counts
 
 
-def measure_collisions(net: ChainNet, crops: CentreCrops, images: int = 32) -> dict[str, float]:
-    """Pool -> the share of windows that share their switch, over the first images."""
-    batch = torch.stack([crops[i][0] for i in range(min(images, len(crops)))])
-    with torch.no_grad():
-        record = net.record(batch.to(next(net.parameters()).device))
-    return {name: round(collision_rate(s), 4) for name, s in record.switches.items()}
-
-
 def choices(
     cfg: DictConfig, net: ChainNet, snapshot: Snapshot, counts: dict[str, dict[str, int]]
 ) -> dict[str, Any]:
@@ -192,38 +186,11 @@ def choices(
         "choices": {
             "maps": f"a random subset (seed {cfg.seed}) of those {LIVE}",
             "peaks": f"k={K}, at most one per image and map; read after ReLU, before pooling",
-            "seed": "the unit keeps its own activation",
-            "relu": "on the top-down signal, before each transposed convolution",
-            "contrast_normalisation": "skipped on the way down",
-            "biases": "not used on the way down",
-            "collisions": cfg.collisions,
-            "scale": f"grey at 0, ± the {figures.PERCENTILE} percentile of the non-zero values",
-            "engine": "mirror",
-            "preprocessing": "RGB, shorter side and centre square, minus the per-pixel training "
-            f"mean, centre crop of {net.input_px} px, about ±128, no division",
-            "patches": "exact receptive field, blue-grey outside the image",
-        },
+        }
+        | deconvnet_choices(net, cfg.collisions),
         "live_maps": counts,
-        "training": {
-            "data": snapshot.config.get("data"),
-            "images": snapshot.config.get("training_images"),
-            "epochs": snapshot.epoch,
-            "classes": len(snapshot.classes),
-            "data_fingerprint": snapshot.config.get("data_fingerprint"),
-            "snapshot": cfg.snapshot,
-            "metrics": snapshot.metrics,
-        },
+        "training": training_facts(snapshot, cfg.snapshot),
     }
-
-
-def describe(net: ChainNet, layer: str) -> str:
-    """The note beside a layer's title."""
-    windows = net.windows(layer)
-    try:
-        size, stride, _ = interior_field([rows for rows, _ in windows])
-    except DeconvError:
-        return "each unit sees the whole image"
-    return f"receptive field {size}×{size} px, stride {stride}"
 
 
 def save(cfg: DictConfig, folder: Path, panels: dict[str, PeakViews]) -> None:
@@ -247,16 +214,6 @@ def save(cfg: DictConfig, folder: Path, panels: dict[str, PeakViews]) -> None:
 SAVED = ("arrays.npz", "table.csv", "provenance.json", "config.yaml")
 
 
-def redraw(source: Path, folder: Path) -> None:
-    """Copy what an earlier run saved and draw it again."""
-    missing = [name for name in SAVED if not (source / name).is_file()]
-    if missing:
-        raise DeconvError(f"{source} holds no {', '.join(missing)}; name a folder of this figure")
-    for name in SAVED:
-        shutil.copyfile(source / name, folder / name)
-    draw(folder, folder)
-
-
 def draw(source: Path, folder: Path) -> None:
     """Draw figure.png and figure.pdf into `folder` from the files of `source` alone."""
     arrays = np.load(source / "arrays.npz")
@@ -270,24 +227,21 @@ def draw(source: Path, folder: Path) -> None:
 def _panel(arrays: Any, layer: str, note: str) -> figures.Panel:
     names = ("maps", "projection", "patch", "inside")
     rows, columns = (int(n) for n in arrays[f"{layer}/grid"])
-    title = f"Layer {layer[4:]}" if layer.startswith("conv") else layer
-    return figures.Panel(title, note, rows, columns, *(arrays[f"{layer}/{n}"] for n in names))
+    return figures.Panel(
+        layer_title(layer), note, rows, columns, *(arrays[f"{layer}/{n}"] for n in names)
+    )
 
 
 def caption(facts: dict[str, Any]) -> str:
     """The text under the figure."""
-    data, training = facts["data"], facts["training"]
-    error = training["metrics"].get("val_top1_error")
-    result = "" if error is None else f", {100 - error:.1f} % top-1 on its validation images"
+    data = facts["data"]
     return (
         f"For each map, left: the nine strongest activations over {data['images']} images of "
         f"{data['name']} ({data['split']}), one an image, each painted by the deconvnet alone with "
         "that image's switches; grey is zero, every picture has its own scale. Right: the same "
         "nine units' image patches, cut to the exact receptive field (blue-grey lies outside the "
-        f"image). Maps are a random choice among the live ones. Network: {facts['model']['name']}, "
-        f"{training['epochs']} epochs on {training['images']} images of {training['data']} "
-        f"({training['classes']} classes)"
-        f"{result}. Shared switches: {facts['choices']['collisions']}."
+        "image). Maps are a random choice among the live ones. "
+        f"{describe_network(facts)} Shared switches: {facts['choices']['collisions']}."
     )
 
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import time
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -37,8 +36,8 @@ from deconv.data import CentreCrops, Squares
 from deconv.distributed import Share
 from deconv.errors import DeconvError, unknown
 from deconv.evolution import Evolution, evolution
-from deconv.geometry import interior_field, unclipped_field
-from deconv.layers import COLLISIONS, collision_rate
+from deconv.geometry import unclipped_field
+from deconv.layers import COLLISIONS
 from deconv.models import ChainNet, build
 from deconv.peak_views import peak_views
 from deconv.snapshots import Snapshot, load_snapshot, weights_hash
@@ -48,7 +47,15 @@ from deconv.training.course import epoch_ends, same_training
 from deconv.types import Peaks
 from experiments.command import experiment
 from experiments.common import build_network, data_name, device, log, squares, workers
+from experiments.facts import (
+    data_facts,
+    deconvnet_choices,
+    describe_field,
+    layer_title,
+    measure_collisions,
+)
 from experiments.provenance import write_provenance, write_table
+from experiments.redrawing import redraw
 from experiments.trained import train_network
 
 K = 9
@@ -62,8 +69,7 @@ Course = list[dict[str, Peaks]]
 def main(cfg: DictConfig, folder: Path) -> None:
     """Mine every snapshot, project, save, draw; or draw again what an earlier run saved."""
     if cfg.redraw:
-        if distributed.rank() == 0:
-            redraw(Path(cfg.redraw), folder)
+        redraw(cfg.redraw, folder, SAVED, draw)
         return
     if not cfg.run:
         train_first(cfg, folder)
@@ -159,7 +165,7 @@ def compute(cfg: DictConfig, folder: Path, paths: dict[int, Path], training: Sna
     facts = choices(cfg, training, net) | {
         "data": about,
         "snapshots": steps,
-        "panels": {layer: describe(net, layer) for layer in cfg.layers},
+        "panels": {layer: describe_field(net, layer) for layer in cfg.layers},
         "threshold": cfg.threshold,
         "seconds": round(time.perf_counter() - started, 1),
     }
@@ -168,20 +174,13 @@ def compute(cfg: DictConfig, folder: Path, paths: dict[int, Path], training: Sna
 
 def describe_data(cfg: DictConfig, data: Squares, training: Snapshot) -> dict[str, Any]:
     """What is mined, for the sidecar; a note if the network was trained on other images."""
-    fingerprint = data.fingerprint()
-    same = fingerprint == training.config.get("data_fingerprint")
+    same = data.fingerprint() == training.config.get("data_fingerprint")
     if not same:
         log(
             f"note: {data_name(cfg)} as set here is not what the run was trained on, so the "
             "figure does not show the strongest of its training images"
         )
-    return {
-        "name": data_name(cfg),
-        "split": "train",
-        "images": len(data),
-        "fingerprint": fingerprint,
-        "as_trained_on": same,
-    }
+    return data_facts(cfg, "train", data) | {"as_trained_on": same}
 
 
 def mine(cfg: DictConfig, path: Path, crops: CentreCrops) -> dict[str, Peaks]:
@@ -223,7 +222,7 @@ def project_all(
         for layer, chosen in maps.items():
             columns[layer].append(column(net, crops, layer, peaks[layer], chosen, cfg.collisions))
         facts = {"epoch": epoch, "file": path.name, "weights_sha256": weights_hash(net)}
-        facts |= {"collision_rate": collisions(net, crops), "metrics": snapshot.metrics}
+        facts |= {"collision_rate": measure_collisions(net, crops), "metrics": snapshot.metrics}
         steps.append(facts)
     arrays = {
         f"{layer}/{name}": np.stack([part[name] for part in parts], axis=1)
@@ -258,13 +257,6 @@ def column(
         for name, values in out.items():
             values[live.numpy()] = getattr(views, name)[:, 0].numpy()
     return out
-
-
-def collisions(net: ChainNet, crops: CentreCrops, images: int = 32) -> dict[str, float]:
-    """Pool -> the share of windows that share their switch, over the first images."""
-    batch = torch.stack([crops[i][0] for i in range(min(images, len(crops)))])
-    record = net.record(batch.to(next(net.parameters()).device))
-    return {name: round(collision_rate(s), 4) for name, s in record.switches.items()}
 
 
 def save(
@@ -335,18 +327,8 @@ def choices(cfg: DictConfig, training: Snapshot, net: ChainNet) -> dict[str, Any
             "0) that were not among them at the snapshot before, mean over the live maps",
             "settled": f"at the first snapshot after which turnover stays below {cfg.threshold:g}",
             "jumped": "the strongest image is not that of the snapshot before",
-            "seed": "the unit keeps its own activation",
-            "relu": "on the top-down signal, before each transposed convolution",
-            "contrast_normalisation": "skipped on the way down",
-            "biases": "not used on the way down",
-            "collisions": cfg.collisions,
-            "scale": f"each picture its own: grey at 0, ± the {figures.PERCENTILE} percentile of "
-            "the non-zero values",
-            "engine": "mirror",
-            "preprocessing": "RGB, shorter side and centre square, minus the per-pixel training "
-            f"mean, centre crop of {net.input_px} px, about ±128, no division",
-            "patches": "exact receptive field, blue-grey outside the image",
-        },
+        }
+        | deconvnet_choices(net, cfg.collisions),
         "training": {
             "run": cfg.run or None,
             "data": training.config.get("data"),
@@ -357,26 +339,7 @@ def choices(cfg: DictConfig, training: Snapshot, net: ChainNet) -> dict[str, Any
     }
 
 
-def describe(net: ChainNet, layer: str) -> str:
-    """The note beside a layer's title."""
-    try:
-        size, stride, _ = interior_field([rows for rows, _ in net.windows(layer)])
-    except DeconvError:
-        return "each unit sees the whole image"
-    return f"receptive field {size}×{size} px, stride {stride}"
-
-
 SAVED = ("arrays.npz", "table.csv", "turnover.csv", "provenance.json", "config.yaml")
-
-
-def redraw(source: Path, folder: Path) -> None:
-    """Copy what an earlier run saved and draw it again."""
-    missing = [name for name in SAVED if not (source / name).is_file()]
-    if missing:
-        raise DeconvError(f"{source} holds no {', '.join(missing)}; name a folder of this figure")
-    for name in SAVED:
-        shutil.copyfile(source / name, folder / name)
-    draw(folder, folder)
 
 
 def draw(source: Path, folder: Path) -> None:
@@ -392,10 +355,12 @@ def draw(source: Path, folder: Path) -> None:
 
 def _strip(arrays: Any, layer: str, note: str) -> figures.Filmstrip:
     names = ("maps", "projection", "patch", "inside", "jumped", "turnover")
-    title = f"Layer {layer[4:]}" if layer.startswith("conv") else layer
     settled = int(arrays[f"{layer}/settled"])
     return figures.Filmstrip(
-        title, note, *(arrays[f"{layer}/{n}"] for n in names), None if settled < 0 else settled
+        layer_title(layer),
+        note,
+        *(arrays[f"{layer}/{n}"] for n in names),
+        None if settled < 0 else settled,
     )
 
 

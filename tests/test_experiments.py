@@ -2,30 +2,15 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import command
 from PIL import Image
 
 import deconv
 from deconv.snapshots import weights_hash
-
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def command(stem, *overrides, cwd, fails=False):
-    """Run `python -m experiments.<stem>` in an empty folder of its own; (stdout lines, stderr)."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", f"experiments.{stem}", *overrides],
-        cwd=cwd, env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert (done.returncode != 0) == fails, done.stdout + done.stderr
-    return done.stdout.splitlines(), done.stderr
 
 
 @pytest.fixture(scope="module")

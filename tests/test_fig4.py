@@ -3,15 +3,13 @@
 import csv
 import json
 import math
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from commands import command
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
@@ -27,19 +25,7 @@ from deconv.types import Peaks
 from experiments.command import compose
 from experiments.fig4_feature_evolution import check, choose_epochs, choose_maps, column
 
-ROOT = Path(__file__).resolve().parent.parent
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
-
-
-def command(*overrides, cwd, fails=False):
-    """Run the experiment as a person would; (last line of standard output, standard error)."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.fig4_feature_evolution", *overrides],
-        cwd=cwd, env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert (done.returncode != 0) == fails, done.stdout + done.stderr
-    return done.stdout.splitlines()[-1:], done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +34,8 @@ def run(tmp_path_factory):
     cwd = tmp_path_factory.mktemp("fig4")
     # A rate at which two epochs of four steps move the strongest images.
     overrides = ["size=smoke", "maps=3", "epochs=[0,1,2]", "train.lr=0.2", "pictures=none"]
-    (folder,), _ = command(*overrides, cwd=cwd)
-    return Path(folder)
+    lines, _ = command("fig4_feature_evolution", *overrides, cwd=cwd)
+    return Path(lines[-1])
 
 
 # The command
@@ -148,7 +134,7 @@ def test_each_picture_is_the_projection_of_its_unit(run):
 
 
 def test_it_is_drawn_again_from_its_files_alone(run, tmp_path):
-    (folder,), _ = command(f"redraw={run}", cwd=tmp_path)
+    (*_, folder), _ = command("fig4_feature_evolution", f"redraw={run}", cwd=tmp_path)
     for name in (
         "figure.png", "figure.pdf", "animation.gif", "arrays.npz", "table.csv", "turnover.csv",
         "provenance.json", "config.yaml",
@@ -168,7 +154,9 @@ def test_bad_input_is_named_and_leaves_nothing(run, tmp_path):
         ([f"run={damaged}", "epochs=[0,1]"], ["cannot read", "damaged/epoch_001.pt"]),
         ([f"redraw={damaged}"], ["holds no arrays.npz, table.csv, turnover.csv"]),
     ):
-        _, error = command("size=smoke", *overrides, cwd=tmp_path, fails=True)
+        _, error = command(
+            "fig4_feature_evolution", "size=smoke", *overrides, cwd=tmp_path, fails=True
+        )
         assert all(word in error for word in words) and error.startswith("error: ")
         assert "Traceback" not in error
         assert not [path for path in (tmp_path / "outputs").rglob("*") if path.is_file()]

@@ -1,0 +1,13 @@
+"""What many tests need and what takes seconds to make."""
+
+from pathlib import Path
+
+import pytest
+from commands import command
+
+
+@pytest.fixture(scope="session")
+def smoke_run(tmp_path_factory):
+    """The folder of one training at size=smoke, with its snapshots; made once a test process."""
+    lines, _ = command("train", "size=smoke", "seed=3", cwd=tmp_path_factory.mktemp("smoke_run"))
+    return Path(lines[-1])
