@@ -160,7 +160,11 @@ def newest_intact(folder: str | Path, report: Callable[[str], None]) -> tuple[Pa
     if not folder.is_dir():
         raise DeconvError(f"there is no run folder {folder}")
     skipped = []
-    for stem in reversed(_stems(folder, _CHECKED)):
+    stems = _stems(folder, _CHECKED)
+    if gone := _gone(folder, stems):
+        skipped.append(f"{gone}: {LAST} points to it, and it is not there")
+        report(f"skipping {skipped[-1]}")
+    for stem in reversed(stems):
         path = folder / f"{stem}.pt"
         try:
             if wrong := damage(path):
@@ -178,6 +182,15 @@ def newest_intact(folder: str | Path, report: Callable[[str], None]) -> tuple[Pa
         f"no snapshot of {folder} can be used:\n  " + "\n  ".join(skipped) + "\nRestore one of "
         "them from a copy, or train anew in another folder"
     )
+
+
+def _gone(folder: Path, stems: Collection[str]) -> str | None:
+    """The snapshot that last.pt points to, if nothing of it is left."""
+    link = folder / LAST
+    if not link.is_symlink():
+        return None
+    target = os.readlink(link)
+    return None if Path(target).stem in stems else target
 
 
 def set_aside(folder: Path, newest: Path) -> None:
