@@ -18,6 +18,10 @@ class DeadUnitWarning(UserWarning):
     """A projection was asked of a unit with activation 0, so its picture is blank."""
 
 
+class NoRuleWarning(UserWarning):
+    """A projection crosses an operation that the deconvnet has no rule for."""
+
+
 def unknown(kind: str, name: object, valid: Iterable[str]) -> DeconvError:
     """The error for a name that is not among `valid`, with the nearest valid ones first."""
     names = [str(v) for v in valid]

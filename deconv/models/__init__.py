@@ -9,9 +9,10 @@ import torch
 from deconv.errors import DeconvError, unknown
 from deconv.models.chain import ChainNet
 from deconv.models.from_torchvision import CHAINS, from_torchvision
+from deconv.models.graph import GraphNet, wrap
 from deconv.models.zfnet import ARCHITECTURES, assemble, change, init_weights
 
-__all__ = ["MODELS", "ChainNet", "build", "input_side"]
+__all__ = ["MODELS", "ChainNet", "GraphNet", "build", "input_side", "wrap"]
 
 MODELS = (*ARCHITECTURES, *(f"torchvision/{name}" for name in CHAINS))
 """Every name that `build` takes."""

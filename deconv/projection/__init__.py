@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
-from deconv.errors import DeadUnitWarning, DeconvError, unknown
+from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning, unknown
 from deconv.layers import COLLISIONS
-from deconv.models import ChainNet
+from deconv.models import ChainNet, GraphNet
+from deconv.models.tracing import NO_RULE
 from deconv.projection.mirror import mirror
-from deconv.projection.vjp import DeconvnetRules, vector_jacobian
+from deconv.projection.vjp import RULES, DeconvnetRules, vector_jacobian
 from deconv.types import Record
 
-__all__ = ["ENGINES", "SEEDS", "DeconvnetRules", "project", "vector_jacobian"]
+__all__ = ["ENGINES", "RULES", "SEEDS", "DeconvnetRules", "project", "vector_jacobian"]
 
-ENGINES = ("mirror", "vjp")
+ENGINES = ("auto", "mirror", "vjp")
 SEEDS = ("activation", "one")
 
 
 def project(
-    net: ChainNet,
+    net: ChainNet | GraphNet,
     record: Record,
     layer: str,
     units: torch.Tensor,
     *,
-    engine: str = "mirror",
+    engine: str = "auto",
+    rule: str = "deconvnet",
     seed: str = "activation",
     collisions: str = "sum",
     chunk: int = 16,
@@ -36,7 +39,11 @@ def project(
     record: from `net.record(images, layers=[layer, …])`; its switches are used.
     units: K×4 int64 rows (image, map, y, x); image is the row in the record. Fully connected
         layers have y = x = 0.
-    engine: "mirror" (explicit, layer by layer) or "vjp" (autograd with replaced rules).
+    net: a chain, or any network from `deconv.wrap`.
+    engine: "mirror" (explicit, layer by layer, chains alone) or "vjp" (autograd with replaced
+        rules, any network); "auto" takes the mirror where there is one.
+    rule: "deconvnet", the paper's; "guided" (guided backpropagation) and "gradient" to compare
+        with, see `deconv.projection.vjp`; both go by "vjp".
     seed: "activation", the unit keeps its own value; or "one", it is set to 1, which changes
         only the scale of the picture unless the value is negative (a pre-activation), because
         the rectification on the way down is not symmetric.
@@ -45,18 +52,24 @@ def project(
     chunk: units projected at a time; memory grows with it.
 
     Returns K×3×H×W pixels on the scale of the preprocessed input, around zero.
-    Warns with DeadUnitWarning of units whose activation is 0: their pictures are blank.
+    Warns with DeadUnitWarning of units whose activation is 0: their pictures are blank; and with
+    NoRuleWarning where the way down crosses something that the deconvnet has no rule for (GELU,
+    attention …): there its own derivative is taken.
     Raises DeconvError for a unit outside its map and for unknown names.
     """
     if engine not in ENGINES:
         raise unknown("projection engine", engine, ENGINES)
+    if rule not in RULES:
+        raise unknown("rule", rule, RULES)
+    if rule != "deconvnet" and engine == "mirror":
+        raise DeconvError(f"rule={rule!r} goes by engine='vjp'; the mirror is the deconvnet's")
     if seed not in SEEDS:
         raise unknown("seed", seed, SEEDS)
     if collisions not in COLLISIONS:
         raise unknown("collision policy", collisions, COLLISIONS)
     if chunk < 1:
         raise DeconvError(f"chunk must be at least 1, got {chunk}")
-    net.stages_to(layer)
+    net.check_point(layer)
     if layer not in record.activations:
         raise DeconvError(
             f"the record holds no {layer!r}; record it with layers=[{layer!r}] "
@@ -69,7 +82,11 @@ def project(
         _warn_of_dead(units, activation, layer)
     if len(units) == 0:
         return record.images.new_zeros(record.images.shape).detach()[:0]
-    send = _send_mirror if engine == "mirror" else _send_vjp
+    chain = isinstance(net, ChainNet) or net.is_chain(layer)
+    mirrors = rule == "deconvnet" and (engine == "mirror" or (engine == "auto" and chain))
+    if rule == "deconvnet":
+        _warn_of_no_rule(net, layer)
+    send = _send_mirror if mirrors else partial(_send_vjp, rule=rule)
     with torch.no_grad():
         parts = [
             send(net, record, layer, part[:, 0], _seeder(part, seed), collisions)
@@ -82,11 +99,11 @@ def _send_mirror(net, record, layer, image, seeder, collisions):
     return mirror(net, record, layer, image, seeder(record.activations[layer][image]), collisions)
 
 
-def _send_vjp(net, record, layer, image, seeder, collisions):
+def _send_vjp(net, record, layer, image, seeder, collisions, rule):
     def point(images: torch.Tensor) -> torch.Tensor:
         return net.record(images, [layer], logits=False).activations[layer]
 
-    return vector_jacobian(point, record.images[image], seeder, collisions)
+    return vector_jacobian(point, record.images[image], seeder, collisions, rule)
 
 
 def _seeder(units: torch.Tensor, seed: str) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -100,6 +117,21 @@ def _seeder(units: torch.Tensor, seed: str) -> Callable[[torch.Tensor], torch.Te
         return signal
 
     return seeder
+
+
+def _warn_of_no_rule(net: ChainNet | GraphNet, layer: str) -> None:
+    if isinstance(net, ChainNet):
+        return
+    foreign = [step for step in net.steps_to(layer) if step.kind == NO_RULE]
+    if foreign:
+        kinds = ", ".join(sorted({step.what for step in foreign}))
+        warnings.warn(
+            f"the deconvnet has no rule for {kinds}, which the way down from {layer} crosses "
+            f"{len(foreign)} times (first at {foreign[0].name}): the derivative is taken there, so "
+            "the picture is a mixture of a deconvnet's and a gradient's",
+            NoRuleWarning,
+            stacklevel=3,
+        )
 
 
 def _check_units(units: torch.Tensor, activation: torch.Tensor, layer: str) -> None:

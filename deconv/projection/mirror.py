@@ -66,6 +66,19 @@ def _(stage: nn.ReLU, signal: torch.Tensor, below: Below) -> torch.Tensor:
 
 
 @down.register
+def _(stage: nn.ReLU6, signal: torch.Tensor, below: Below) -> torch.Tensor:
+    return signal.relu()
+
+
+@down.register
+def _(stage: nn.BatchNorm2d, signal: torch.Tensor, below: Below) -> torch.Tensor:
+    """In evaluation mode a scale for each map, here without its shift."""
+    scale = (stage.running_var + stage.eps).rsqrt()
+    scale = scale if stage.weight is None else scale * stage.weight
+    return signal * scale[:, None, None]
+
+
+@down.register
 def _(stage: nn.MaxPool2d, signal: torch.Tensor, below: Below) -> torch.Tensor:
     return unpool(signal, below.switches, below.shape[1:], below.collisions)
 
