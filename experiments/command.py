@@ -15,6 +15,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from deconv import distributed
 from deconv.errors import DeconvError, Interrupted, unknown
+from deconv.models import is_foreign
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 EXIT_BAD_INPUT = 2
@@ -57,7 +58,7 @@ def experiment(stem: str) -> Callable[[Callable[[DictConfig, Path], None]], Call
             print(folder, flush=True)
 
         def main() -> None:
-            arguments = sys.argv[1:]
+            sys.argv[1:] = arguments = expand(sys.argv[1:])
             try:
                 check_overrides(stem, arguments)
                 check_folder(arguments)
@@ -104,9 +105,24 @@ def message(error: Exception) -> str:
     return str(error).rsplit(f"{DeconvError.__module__}.{DeconvError.__name__}: ", 1)[-1].strip()
 
 
+def expand(arguments: Iterable[str]) -> list[str]:
+    """Arguments in which `model=timm/<name>` and the like are written out for Hydra.
+
+    Foreign networks have no file of their own each in conf/model: `foreign` stands for all.
+    """
+    out = []
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key == "model" and is_foreign(value):
+            out += ["model=foreign", f"model.name='{value}'"]
+        else:
+            out.append(argument)
+    return out
+
+
 def compose(stem: str, overrides: Iterable[str] = ()) -> DictConfig:
     """The configuration that `python -m experiments.<stem> <overrides>` would run with."""
-    overrides = list(overrides)
+    overrides = expand(overrides)
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             return hydra.compose(stem, overrides=overrides)
@@ -157,12 +173,17 @@ def check_overrides(stem: str, arguments: list[str]) -> None:
 NULLABLE: dict[str, type] = {
     "data.side_px": int,
     "data.test_per_class": int,
+    "model.class_names": str,
     "model.dropout": float,
     "model.fc_width": int,
     "model.init": str,
     "model.input_px": int,
     "model.maps_345": ListConfig,
+    "model.mean": ListConfig,
+    "model.name": str,
     "model.num_classes": int,
+    "model.std": ListConfig,
+    "model.weights": str,
     "redraw": str,
     "resume": str,
     "snapshot": str,

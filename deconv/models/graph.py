@@ -58,6 +58,11 @@ class GraphNet(nn.Module):
         return tuple(n for n, s in self.steps.items() if _readable(s))
 
     @property
+    def classes(self) -> int:
+        """How many logits it answers with."""
+        return next(reversed(self.steps.values())).shape[1]
+
+    @property
     def layers(self) -> tuple[str, ...]:
         """The convolutions and fully connected layers, in running order."""
         kinds = (nn.Conv2d, nn.Linear)
@@ -192,12 +197,12 @@ class GraphNet(nn.Module):
         return stages
 
     def is_chain(self, point: str) -> bool:
-        """Whether `stages_to` has an answer and the images go in as they are."""
+        """Whether `stages_to` has an answer, so that the explicit mirror can be used."""
         try:
             self.stages_to(point)
         except DeconvError:
             return False
-        return self.divide_by is None
+        return True
 
     def support(self, layer: str, axis: int, unit: int, image_size: tuple[int, int]) -> np.ndarray:
         """The sorted pixels along an axis that a unit depends on, over all paths of the graph."""

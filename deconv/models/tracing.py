@@ -6,6 +6,7 @@ by where it stands ("layer1.0.add"), and what runs more than once is numbered ("
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ _NORMS = {F.layer_norm, F.group_norm, F.local_response_norm}
 _SUMS = {operator.add, operator.iadd, torch.add, "add", "add_", operator.sub, torch.sub, "sub"}
 _PRODUCTS = {operator.mul, operator.imul, torch.mul, "mul", "mul_"}
 _QUOTIENTS = {operator.truediv, torch.div, "div", "div_"}
+_RESHAPES = {torch.flatten, torch.reshape, "flatten", "reshape", "view"}
 _AFFINE = _SUMS | {
     torch.cat, torch.concat, torch.flatten, torch.permute, torch.transpose, torch.mean,
     torch.chunk, torch.split, torch.squeeze, torch.unsqueeze, torch.reshape, F.dropout,
@@ -140,6 +142,9 @@ def _step(
 ) -> Step:
     module = root.get_submodule(node.target) if node.op == "call_module" else _stand_in(node)
     shape = tuple(value.shape) if isinstance(value, torch.Tensor) else ()
+    below = steps[taken[0]].shape if taken[0] in steps else ()
+    if node.target in _RESHAPES and len(below) == 4 and shape == (below[0], math.prod(below[1:])):
+        module = nn.Flatten()
     before = steps[taken[0]].channels_last if taken[0] in steps else False
     function = "" if node.op == "call_module" else getattr(node.target, "__name__", node.target)
     return Step(
@@ -210,22 +215,18 @@ def _mean(dim: Any = None, keepdim: bool = False) -> nn.Module | None:
     return nn.AdaptiveAvgPool2d(1) if tuple(dim or ()) in ((2, 3), (-2, -1)) else None
 
 
-def _flatten(start_dim: int = 0, end_dim: int = -1) -> nn.Module | None:
-    return nn.Flatten() if (start_dim, end_dim) == (1, -1) else None
-
-
 def _dropout(p: float = 0.5, training: bool = False, inplace: bool = False) -> nn.Module:
     return nn.Identity()
 
 
 _STAND_INS: dict[Any, Callable[..., nn.Module | None]] = {
     **dict.fromkeys((torch.relu, torch.relu_, F.relu, F.relu_, "relu", "relu_"), _relu),
-    **dict.fromkeys((torch.flatten, "flatten"), _flatten),
     **dict.fromkeys((torch.mean, "mean"), _mean),
     F.relu6: lambda inplace=False: nn.ReLU6(),
     F.max_pool2d: _max_pool,
     torch.max_pool2d: _max_pool,
     F.avg_pool2d: nn.AvgPool2d,
+    F.local_response_norm: nn.LocalResponseNorm,
     F.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
     F.dropout: _dropout,
     torchvision.ops.stochastic_depth: lambda p, mode, training=False: nn.Identity(),

@@ -96,7 +96,10 @@ def project(
 
 
 def _send_mirror(net, record, layer, image, seeder, collisions):
-    return mirror(net, record, layer, image, seeder(record.activations[layer][image]), collisions)
+    signal = seeder(record.activations[layer][image])
+    pixels = mirror(net, record, layer, image, signal, collisions)
+    scale = getattr(net, "divide_by", None)
+    return pixels if scale is None else pixels / scale
 
 
 def _send_vjp(net, record, layer, image, seeder, collisions, rule):
