@@ -1,7 +1,7 @@
 """Keep the numbers of runs in experiments/results, and print them in the README.
 
     python -m scripts.keep_results training <name> <training folder> [<figure folder> …]
-    python -m scripts.keep_results folds <row> <evaluation folder> …     # Table 4 from scratch
+    python -m scripts.keep_results folds <row> <training folder> …       # Table 4 from scratch
     python -m scripts.keep_results renormalisation <name> <its folder>
     python -m scripts.keep_results readme                                # only write the README
 
