@@ -22,7 +22,7 @@ from torch import nn
 from deconv.errors import DeconvError, unknown
 from deconv.geometry import AdaptiveAxis, Axis, WholeAxis, Window, interior_field, support
 from deconv.images import check_batch
-from deconv.layers import ContrastNorm, max_pool
+from deconv.layers import ContrastNorm, LocalContrastNorm, max_pool
 from deconv.types import Record
 
 
@@ -168,6 +168,9 @@ class ChainNet(nn.Sequential):
                 )
 
 
+_POINTS_OF_THEIR_OWN = (nn.MaxPool2d, nn.AdaptiveAvgPool2d, ContrastNorm, LocalContrastNorm)
+
+
 def _points(stages: OrderedDict[str, nn.Module]) -> dict[str, int]:
     """Point name -> index of the stage after which it is read."""
     points: dict[str, int] = {}
@@ -179,7 +182,7 @@ def _points(stages: OrderedDict[str, nn.Module]) -> dict[str, int]:
         elif isinstance(stage, nn.ReLU):
             # Elsewhere than right behind its layer a ReLU is a point of its own.
             points[layer if points.get(f"{layer}:z") == index - 1 else name] = index
-        elif isinstance(stage, nn.MaxPool2d | nn.AdaptiveAvgPool2d | ContrastNorm):
+        elif isinstance(stage, _POINTS_OF_THEIR_OWN):
             points[name] = index
     if layer and points[layer] == points[f"{layer}:z"]:
         del points[f"{layer}:z"]  # the logits have no rectified twin
@@ -207,6 +210,7 @@ def window(stage: nn.Module) -> Window | None:
 @window.register(nn.Identity)
 @window.register(nn.LocalResponseNorm)
 @window.register(ContrastNorm)
+@window.register(LocalContrastNorm)
 def _pointwise(stage: nn.Module) -> None:
     return None
 

@@ -19,7 +19,7 @@ from torch import fx, nn
 from torchvision.models.feature_extraction import NodePathTracer
 
 from deconv.errors import DeconvError
-from deconv.layers import ContrastNorm
+from deconv.layers import ContrastNorm, LocalContrastNorm
 
 AFFINE, RECTIFY, POOL, NORM, BATCH_NORM, NO_RULE = (
     "affine", "rectify", "pool", "normalise", "batch norm", "no rule"
@@ -50,7 +50,7 @@ class Step:
 _KINDS: tuple[tuple[str, tuple[type[nn.Module], ...]], ...] = (
     (RECTIFY, (nn.ReLU, nn.ReLU6)),
     (POOL, (nn.MaxPool2d,)),
-    (NORM, (nn.LocalResponseNorm, ContrastNorm, nn.LayerNorm, nn.GroupNorm)),
+    (NORM, (nn.LocalResponseNorm, ContrastNorm, LocalContrastNorm, nn.LayerNorm, nn.GroupNorm)),
     (BATCH_NORM, (nn.BatchNorm2d,)),
     (
         AFFINE,

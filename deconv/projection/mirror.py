@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from deconv.errors import DeconvError
-from deconv.layers import ContrastNorm, unpool
+from deconv.layers import ContrastNorm, LocalContrastNorm, unpool
 from deconv.models import ChainNet
 from deconv.types import Record
 
@@ -118,6 +118,7 @@ def _(stage: nn.Flatten, signal: torch.Tensor, below: Below) -> torch.Tensor:
 
 
 @down.register(ContrastNorm)
+@down.register(LocalContrastNorm)
 @down.register(nn.LocalResponseNorm)
 @down.register(nn.Dropout)
 @down.register(nn.Identity)

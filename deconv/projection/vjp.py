@@ -32,7 +32,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from deconv.errors import unknown
-from deconv.layers import COLLISIONS, contrast_norm, max_pool, unpool
+from deconv.layers import COLLISIONS, contrast_norm, local_contrast_norm, max_pool, unpool
 
 RULES = ("deconvnet", "guided", "gradient")
 """What happens to the signal on its way down; the paper's is the first."""
@@ -82,7 +82,7 @@ class DeconvnetRules(TorchFunctionMode):
             rectified = _Rectify.apply(x, limit, self.rule == "guided")
             in_place = func in _IN_PLACE or kwargs.get("inplace") or _flag(func, args)
             return x.copy_(rectified) if in_place else rectified
-        if self.rule == "deconvnet" and func in (contrast_norm, F.local_response_norm):
+        if self.rule == "deconvnet" and func in _SKIPPED:
             return _Scaled.apply(args[0], func(*args, **kwargs), torch.ones(()))
         if self.rule == "deconvnet" and func in _HELD:
             x = args[0] if args else kwargs["input"]
@@ -98,6 +98,7 @@ class DeconvnetRules(TorchFunctionMode):
 
 _RELUS = (torch.relu, torch.relu_, F.relu, F.relu_, torch.Tensor.relu, torch.Tensor.relu_)
 _IN_PLACE = (torch.relu_, F.relu_, torch.Tensor.relu_, F.hardtanh_)
+_SKIPPED = (contrast_norm, local_contrast_norm, F.local_response_norm)
 _MAX_POOLS = (F.max_pool2d, F.max_pool2d_with_indices, torch.max_pool2d)
 
 
