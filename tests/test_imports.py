@@ -30,6 +30,7 @@ FLOORS = {
     "studies": [
         "deconv.top_activations",
         "deconv.evolution",
+        "deconv.localisation",
         "deconv.occlusion",
         "deconv.peak_views",
         "deconv.training",
