@@ -18,9 +18,10 @@ Writes figure.png and figure.pdf, arrays.npz (scores, and the pictures that are 
 
 from __future__ import annotations
 
+import functools
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,17 @@ from deconv.data import SPLITS, CentreCrops, Scenes, Squares
 from deconv.errors import DeconvError, unknown
 from deconv.layers import COLLISIONS
 from deconv.localisation import (
+    CHANCE,
     LEVEL,
-    Located,
+    OWN,
+    RANDOM,
     Truth,
     bootstrap,
     bootstrap_difference,
     in_crop,
-    locate,
+    locate_peaks,
     preferred_part,
+    score,
     truth_of,
 )
 from deconv.models import ChainNet, build
@@ -74,7 +78,6 @@ from experiments.trained import train_network
 STEM = "truth_projections"
 TRAINED, UNTRAINED = "trained", "untrained"
 WHAT = ("object", "part")
-OWN, RANDOM, CHANCE = "own", "random_map", "chance"
 SHOWN_PEAKS = 3
 """Peaks of an example map that are drawn."""
 
@@ -135,7 +138,7 @@ def compute(cfg: DictConfig, folder: Path, snapshot: Snapshot, data: Squares) ->
     scenes = Scenes(len(data), cfg.data[f"{cfg.split}_seed"], snapshot.mean.shape[-1])
     if scenes.fingerprint() != data.fingerprint():
         raise DeconvError("the scenes with boxes are not those that were mined")
-    truths: dict[int, Truth] = {}
+    truth = functools.cache(lambda i: truth_of(scenes.scene(i), net.input_px))
     arrays: dict[str, np.ndarray] = {}
     for name, one in ((TRAINED, net), (UNTRAINED, untrained)):
         halves = [mine(cfg, one, crops, first) for first in (0, 1)]
@@ -143,7 +146,7 @@ def compute(cfg: DictConfig, folder: Path, snapshot: Snapshot, data: Squares) ->
             log(f"{name}: projecting units of {layer}")
             maps = choose_maps(cfg, [half[layer] for half in halves], layer)
             chosen = [pick(half[layer], maps) for half in halves]
-            scores = score(cfg, one, crops, scenes, truths, layer, maps, chosen)
+            scores = scores_of(cfg, one, crops, truth, layer, maps, chosen)
             arrays |= {f"{name}/{layer}/{key}": values for key, values in scores.items()}
             if name == TRAINED and layer == cfg.layers[-1]:
                 arrays |= examples(cfg, one, crops, scenes, layer, scores, maps, chosen[1])
@@ -190,109 +193,23 @@ def pick(peaks: Peaks, maps: torch.Tensor) -> Peaks:
     return Peaks(*(values[maps] for values in vars(peaks).values()))
 
 
-def score(
+def scores_of(
     cfg: DictConfig,
     net: ChainNet,
     crops: CentreCrops,
-    scenes: Scenes,
-    truths: dict[int, Truth],
+    truth: Callable[[int], Truth],
     layer: str,
     maps: torch.Tensor,
     halves: Sequence[Peaks],
 ) -> dict[str, np.ndarray]:
-    """M values each, in the order of `maps`: the shares of OWN, RANDOM and CHANCE for the object
-    and the part, averaged over the peaks of the second half; and the part that the first half
-    chose. A map without any part in its first half has "" and nan."""
-    deciding, _ = shares(cfg, net, crops, scenes, truths, layer, maps, halves[0], others=False)
-    own, others = shares(cfg, net, crops, scenes, truths, layer, maps, halves[1], others=True)
+    """`score` of the second half with the parts that the first half chose ("" for none)."""
+    deciding, _ = locate_peaks(net, crops, truth, layer, maps, halves[0], collisions=cfg.collisions)
+    own, random = locate_peaks(
+        net, crops, truth, layer, maps, halves[1], cfg.seed, collisions=cfg.collisions
+    )
     parts = [preferred_part([one.parts for one in row]) for row in deciding]
-    out: dict[str, list[float]] = {}
-    for row, random, part in zip(own, others, parts, strict=True):
-        inside = {
-            "object": [(o.object, r.object) for o, r in zip(row, random, strict=True)],
-            "part": [
-                (o.parts.get(part, (0.0, 0.0)), r.parts.get(part, (0.0, 0.0)))
-                for o, r in zip(row, random, strict=True)
-            ]
-            if part
-            else [],
-        }
-        for what, pairs in inside.items():
-            mean = (
-                np.mean([(o[0], r[0], o[1]) for o, r in pairs], axis=0) if pairs else [np.nan] * 3
-            )
-            for group, value in zip((OWN, RANDOM, CHANCE), mean, strict=True):
-                out.setdefault(f"{what}/{group}", []).append(float(value))
-    scores = {key: np.array(values) for key, values in out.items()}
-    return scores | {"maps": maps.numpy(), "parts": np.array([part or "" for part in parts])}
-
-
-def shares(
-    cfg: DictConfig,
-    net: ChainNet,
-    crops: CentreCrops,
-    scenes: Scenes,
-    truths: dict[int, Truth],
-    layer: str,
-    maps: torch.Tensor,
-    peaks: Peaks,
-    others: bool,
-) -> tuple[list[list[Located]], list[list[Located]]]:
-    """M×k: where each peak's projection lies, and that of another map's strongest unit there.
-
-    The other map is drawn by cfg.seed among those that are not 0 on the image. Without `others`
-    the second list is empty. truths: filled with the images that are seen for the first time.
-    """
-    count, k = peaks.image.shape
-    own: list[list[Any]] = [[None] * k for _ in range(count)]
-    random: list[list[Any]] = [[None] * k for _ in range(count)]
-    generator = np.random.default_rng((cfg.seed, 1, *layer.encode()))
-    for images in peaks.image.unique().split(CHUNK):
-        numbers = images.tolist()
-        for i in numbers:
-            if i not in truths:
-                truths[i] = truth_of(scenes.scene(i), net.input_px)
-        batch = torch.stack([crops[i][0] for i in numbers]).to(next(net.parameters()).device)
-        with torch.no_grad():
-            record = net.record(batch, [layer], logits=False)
-        at = torch.isin(peaks.image, images).nonzero()
-        rows = torch.searchsorted(images, peaks.image[at[:, 0], at[:, 1]].contiguous())
-        units = torch.stack(
-            [rows, maps[at[:, 0]], *(field[at[:, 0], at[:, 1]] for field in (peaks.y, peaks.x))],
-            dim=1,
-        )
-        known = [truths[i] for i in numbers]
-        wanted = [(own, units)]
-        if others:
-            values = record.activations[layer].cpu()
-            wanted.append((random, other_units(values, units, generator)))
-        for target, some in wanted:
-            found = locate(net, record, layer, some, known, collisions=cfg.collisions)
-            for (map_row, rank), one in zip(at.tolist(), found, strict=True):
-                target[map_row][rank] = one
-    return own, random if others else []
-
-
-def other_units(
-    values: torch.Tensor, units: torch.Tensor, generator: np.random.Generator
-) -> torch.Tensor:
-    """For each unit the strongest one of a random other map of its image that is not dead there.
-
-    values: N×C×h×w or N×C activations. units: K×4 rows (image, map, y, x). Returns K×4.
-    Raises DeconvError where no other map is alive.
-    """
-    flat = values.reshape(*values.shape[:2], -1)
-    best, at = flat.max(dim=2)
-    width = values.shape[-1] if values.dim() == 4 else 1
-    out = []
-    for image, own, _, _ in units.tolist():
-        alive = (best[image] > 0).nonzero().flatten().tolist()
-        if not (rest := [number for number in alive if number != own]):
-            raise DeconvError(f"image {image} of a batch has no other live map: train longer")
-        number = rest[int(generator.integers(len(rest)))]
-        y, x = divmod(int(at[image, number]), width)
-        out.append([image, number, y, x])
-    return torch.tensor(out)
+    names = np.array([part or "" for part in parts])
+    return score(own, random, parts) | {"maps": maps.numpy(), "parts": names}
 
 
 GROUPS = (TRAINED, RANDOM, UNTRAINED, CHANCE)
@@ -510,8 +427,8 @@ def caption(told: dict[str, Any]) -> str:
         "image. Untrained: the same network before training, with its own strongest units and "
         "preferred parts. Chance: the share of the receptive field that the boxes cover. Bars: "
         f"means with {100 * LEVEL:.0f} % bootstrap intervals over maps. Below: a random choice of "
-        "maps, their strongest units on odd images; above the image, below the projection; thin box "
-        "the object, thick boxes the preferred part. "
+        "maps, their strongest units on odd images; above the image, below the projection; thin "
+        "box the object, thick boxes the preferred part. "
         f"{describe_network(told)}"
     )
 

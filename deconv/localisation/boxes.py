@@ -1,8 +1,6 @@
-"""Where a projection lies: its energy inside known boxes, against what chance would put there.
+"""Where one projection lies: the share of its energy inside known boxes, and of its field's area.
 
-The paper shows by eye that projections paint what a unit responds to (§4, Fig. 2). Where the boxes
-of an object and its parts are known, as in the built-in scenes, that can be measured. Energy is
-the sum of squares over colours and pixels.
+Energy is the sum of squares over colours and pixels.
 """
 
 from __future__ import annotations
@@ -11,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from deconv.data import Scene
@@ -20,12 +17,6 @@ from deconv.geometry import receptive_field
 from deconv.models import ChainNet
 from deconv.projection import project
 from deconv.types import Box, Record
-
-LEVEL = 0.95
-"""Of the bootstrap intervals. A convention."""
-
-DRAWS = 2000
-"""Resamples of a bootstrap; the ends of an interval move by a few percent of its width."""
 
 Shares = Mapping[str, tuple[float, float]]
 """Part name -> (share of a projection's energy, share of the field's area) inside its boxes."""
@@ -128,51 +119,3 @@ def locate(
         }
         found.append(Located(shares.pop(""), shares))
     return found
-
-
-def excesses(peaks: Sequence[Shares]) -> dict[str, float]:
-    """Part name -> its energy share minus its area share, averaged over all peaks of a map.
-
-    A peak without the part counts as 0. Taking the area off keeps large parts from winning
-    because they are large, and averaging over all peaks small or rare ones because they are.
-    """
-    sums: dict[str, float] = defaultdict(float)
-    for peak in peaks:
-        for name, (energy, area) in peak.items():
-            sums[name] += energy - area
-    return {name: total / len(peaks) for name, total in sums.items()}
-
-
-def preferred_part(peaks: Sequence[Shares]) -> str | None:
-    """The part with the largest of `excesses`; ties go to the first name; None without parts."""
-    found = excesses(peaks)
-    return min(found, key=lambda name: (-found[name], name)) if found else None
-
-
-def bootstrap(
-    values: np.ndarray, seed: int, draws: int = DRAWS, level: float = LEVEL
-) -> tuple[float, float]:
-    """The interval of the mean of M values, from `draws` resamples of M of them.
-
-    Percentiles of the resampled means. Raises DeconvError for no value.
-    """
-    if len(values) == 0:
-        raise DeconvError("an interval needs at least one value")
-    means = resampled_means(values, seed, draws)
-    low, high = np.percentile(means, [50 * (1 - level), 50 * (1 + level)])
-    return float(low), float(high)
-
-
-def resampled_means(values: np.ndarray, seed: int, draws: int = DRAWS) -> np.ndarray:
-    """`draws` means of M values drawn from M with replacement."""
-    rows = np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))
-    return np.asarray(values, dtype=float)[rows].mean(axis=1)
-
-
-def bootstrap_difference(
-    one: np.ndarray, other: np.ndarray, seed: int, draws: int = DRAWS, level: float = LEVEL
-) -> tuple[float, float]:
-    """The interval of mean(one) - mean(other) of two groups that are not paired."""
-    means = resampled_means(one, seed, draws) - resampled_means(other, seed + 1, draws)
-    low, high = np.percentile(means, [50 * (1 - level), 50 * (1 + level)])
-    return float(low), float(high)
