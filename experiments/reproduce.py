@@ -135,7 +135,7 @@ def _named(cfg: DictConfig, key: str, stems: Sequence[str]) -> list[str]:
     for name in map(str, cfg[key]):
         found = [stem for stem in stems if stem == name or stem.startswith(f"{name}_")]
         if not found:
-            raise unknown("experiment", name, stems)
+            raise unknown("experiment", name, [*stems, *(s.partition("_")[0] for s in stems)])
         named += found
     return named
 
@@ -170,8 +170,10 @@ def check_run(cfg: DictConfig, stems: Sequence[str], asked: Mapping[str, str]) -
     return None
 
 
-def snapshot_of(run: Path) -> Path:
-    """The newest snapshot of a training's folder, under its own name."""
+def snapshot_of(run: Path, epoch: int | None = None) -> Path:
+    """The snapshot of an epoch of a training's folder if it is there, else the newest."""
+    if epoch is not None and (path := run / f"epoch_{epoch:03d}.pt").is_file():
+        return path.resolve()
     last = run / "last.pt"
     if not last.is_file():
         raise DeconvError(f"{run} holds no last.pt: run takes the folder of a training")
@@ -213,7 +215,7 @@ def step_of(cfg: DictConfig, stem: str, asked: Mapping[str, str], run: Path | No
     names = {}
     inputs = {}
     if step.needs != "nothing":
-        snapshot = snapshot_of(run)
+        snapshot = snapshot_of(run, (step.get("epoch") or {}).get(cfg.size_name))
         names = {"run": quoted(str(run)), "snapshot": quoted(str(snapshot))}
         inputs = {snapshot.name: file_hash(snapshot)}
     own = list(step.get("sizes", {}).get(cfg.size_name) or [])
@@ -244,7 +246,7 @@ def passed_on(cfg: DictConfig, asked: Mapping[str, str], own: Sequence[str]) -> 
 
 def quoted(text: str) -> str:
     """A value as Hydra reads it, in quotes if it holds what Hydra gives a meaning to."""
-    if re.fullmatch(r"[\w./@-]+", text):
+    if re.fullmatch(r"[\w./@-]+", text, re.ASCII):
         return text
     escaped = text.replace("\\'", "\\\\'").replace("'", "\\'")
     return f"'{escaped}'"
