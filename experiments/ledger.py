@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 
 from experiments.facts import describe_network
 from experiments.findings import OPEN, TRUTH, Finding, read_findings, status
-from experiments.reported import REPORTED, Claim
+from experiments.reported import DRAWN, REPORTED, Claim
 from experiments.steps import DONE, FAILED, NO_DATA, NOT_RUN
 
 FILE = "ledger.json"
@@ -145,18 +145,21 @@ def words(finding: Finding) -> str:
 def number(
     value: float | None, spread: float | None, unit: str, beside: Claim | None = None
 ) -> str:
-    """46.5 ± 1.7 %; as many digits as the claim that it stands beside has, three otherwise."""
+    """46.5 ± 1.7 %: as many digits as the claim that it stands beside, else three that tell
+    something; of percentages at least one after the point, of a spread at least two in all."""
     if value is None:
         return ""
-    printed = f"{beside.value:g}" if beside and beside.value is not None else ""
-    after = len(printed.partition(".")[2])
-    if beside is None or not printed:
-        # As printed: a claim's own digits; of ours three that tell something.
-        after = len(f"{value:.3g}".partition(".")[2]) if 1e-3 <= abs(value) < 1e3 else 3
+    model = value if beside is None or beside.value is None else beside.value
+    after = max(_decimals(f"{model:.3g}"), int(unit == "%"))
     text = f"{value:.{after}f}"
     if spread is not None:
-        text += f" ± {spread:.{max(after, len(f'{spread:.2g}'.partition('.')[2]))}f}"
+        text += f" ± {spread:.{max(after, _decimals(f'{spread:.2g}'))}f}"
     return f"{text} {unit}".strip()
+
+
+def _decimals(text: str) -> int:
+    """Digits after the point of a printed number, 3 where it has an exponent."""
+    return 3 if "e" in text else len(text.partition(".")[2])
 
 
 def unmeasured(records: Sequence[Kept]) -> dict[str, str]:
@@ -180,7 +183,7 @@ def _why(key: str, records: Sequence[Kept]) -> str:
         if stem.startswith(prefix)
     }
     if DONE in ended:
-        return BY_EYE if REPORTED[key].value is None else OPEN
+        return BY_EYE if REPORTED[key].known == DRAWN else OPEN
     return next((one for one in (NO_DATA, FAILED) if one in ended), NOT_RUN)
 
 
