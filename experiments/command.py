@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -111,6 +112,7 @@ def message(error: Exception) -> str:
 def compose(stem: str, overrides: Iterable[str] = ()) -> DictConfig:
     """The configuration that `python -m experiments.<stem> <overrides>` would run with."""
     overrides = list(overrides)
+    running, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             return hydra.compose(stem, overrides=overrides)
@@ -119,6 +121,8 @@ def compose(stem: str, overrides: Iterable[str] = ()) -> DictConfig:
             f"cannot read {' '.join(overrides)}: {str(error).splitlines()[0]}. Quote values with "
             "special characters for Hydra, and write $HOME instead of ~"
         ) from error
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 HYDRA_OPTIONS = ("--cfg", "-c", "--info", "-i", "--package", "-p")

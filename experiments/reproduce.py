@@ -75,7 +75,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
     with held(folder):
         cfg, asked, state = settings(cfg, folder)
         stems = chosen(cfg)
-        run = check_run(cfg, stems, asked)
+        run = check_run(cfg, stems)
         if run is None and TRAIN not in stems and needs_network(cfg, stems):
             stems = [TRAIN, *stems]
         elif run is not None:
@@ -145,18 +145,24 @@ def needs_network(cfg: DictConfig, stems: Sequence[str]) -> bool:
     return any(cfg.steps[stem].needs != "nothing" for stem in stems)
 
 
-def check_run(cfg: DictConfig, stems: Sequence[str], asked: Mapping[str, str]) -> Path | None:
+def check_run(cfg: DictConfig, stems: Sequence[str]) -> Path | None:
     """The training that cfg.run names, None if one is to be trained; before anything long.
 
     Raises DeconvError where there is no network and none can be trained.
     """
     if cfg.run:
-        snapshot_of(Path(cfg.run))
-        trained = load_snapshot(Path(cfg.run) / "last.pt").config.get("data")
+        snapshot_of(Path(cfg.run))  # refuses a folder without one
+        snapshot = load_snapshot(Path(cfg.run) / "last.pt")
+        trained, name = snapshot.config.get("data"), snapshot.recipe["name"]
         if trained and trained != cfg.data.name:
             log(
                 f"note: the network was trained on {trained}, figures are computed on "
                 f"{cfg.data.name}; data={trained} data.root=… chooses its own"
+            )
+        if name != cfg.model.name:
+            log(
+                f"note: the network is {name}, what is trained beside it {cfg.model.name}; "
+                f"model={name} makes them alike"
             )
         return Path(cfg.run).resolve()
     if needs_network(cfg, stems):

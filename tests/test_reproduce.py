@@ -198,21 +198,23 @@ def test_only_and_skip_take_short_names_and_training_comes_first():
 
 def test_the_network_is_checked_before_anything_runs(tmp_path, smoke_run, capsys):
     cfg = compose("reproduce", ["size=paper"])
-    assert check_run(cfg, ["train"], {}) is None
+    assert check_run(cfg, ["train"]) is None
     with pytest.raises(DeconvError, match="name its folder: run=<folder>"):
-        check_run(cfg, ["fig2_top_activations"], {})
+        check_run(cfg, ["fig2_top_activations"])
     with pytest.raises(DeconvError, match=r"skip=\[train\] needs a trained network"):
-        check_run(compose("reproduce", ["skip=[train]"]), ["fig2_top_activations"], {})
+        check_run(compose("reproduce", ["skip=[train]"]), ["fig2_top_activations"])
     with pytest.raises(DeconvError, match=r"holds no last\.pt"):
-        check_run(compose("reproduce", [f"run={tmp_path}"]), ["fig2_top_activations"], {})
+        check_run(compose("reproduce", [f"run={tmp_path}"]), ["fig2_top_activations"])
     cfg = compose("reproduce", ["size=smoke", f"run={smoke_run}"])
-    assert check_run(cfg, ["fig2_top_activations"], {}) == smoke_run
+    assert check_run(cfg, ["fig2_top_activations"]) == smoke_run
     assert not capsys.readouterr().out
-    check_run(compose("reproduce", [f"run={smoke_run}", "data=caltech101"]), ["train"], {})
+    check_run(compose("reproduce", [f"run={smoke_run}", "data=caltech101"]), ["train"])
     assert "trained on scenes, figures are computed on caltech101" in capsys.readouterr().out
+    check_run(compose("reproduce", ["size=smoke", "model=zfnet", f"run={smoke_run}"]), ["train"])
+    assert "model=zfnet_mini makes them alike" in capsys.readouterr().out
     (tmp_path / "last.pt").write_bytes(b"nothing")
     with pytest.raises(DeconvError, match="cannot read the snapshot"):
-        check_run(compose("reproduce", [f"run={tmp_path}"]), ["fig2_top_activations"], {})
+        check_run(compose("reproduce", [f"run={tmp_path}"]), ["fig2_top_activations"])
 
 
 def test_settings_go_on_to_the_experiments_and_their_own_win():
