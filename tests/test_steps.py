@@ -155,6 +155,7 @@ def test_ctrl_c_at_a_terminal_reaches_the_child_once(tmp_path):
     """The child is in a session of its own: what the terminal sends to the group it gets from us
     alone."""
     child = SLOW.replace("STATUS", "75").replace("sys.exit(75)", "time.sleep(1); sys.exit(75)")
+    child = "import os; print(os.getsid(0) == os.getpid(), flush=True)\n" + child
     program = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
         "from experiments.steps import *\n"
@@ -169,7 +170,7 @@ def test_ctrl_c_at_a_terminal_reaches_the_child_once(tmp_path):
         time.sleep(0.05)
     os.killpg(parent.pid, signal.SIGINT)
     assert parent.wait(timeout=60) == 0
-    assert log_path(tmp_path, "slow").read_text() == "told SIGINT\n"
+    assert log_path(tmp_path, "slow").read_text() == "True\ntold SIGINT\n"
 
 
 def test_what_was_running_when_the_machine_failed_counts_as_interrupted(tmp_path):

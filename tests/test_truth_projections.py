@@ -149,7 +149,7 @@ def shares_of(own, random, untrained, chance, maps=40):
         ((0.6, 0.56, 0.3, 0.3), False),
         ((0.6, 0.3, 0.56, 0.3), False),
         ((0.6, 0.3, 0.3, 0.56), False),
-        ((0.6, 0.3, 0.3, 0.54), True),  # paired: the maps' own scatter cancels
+        ((0.6, 0.3, 0.3, 0.545), True),  # paired: the maps' own scatter cancels
         ((0.6, 0.3, 0.545, 0.3), False),  # not paired: it does not
         ((0.2, 0.3, 0.3, 0.3), False),
     ],
