@@ -10,6 +10,10 @@ class DeconvError(ValueError):
     """Input that cannot be used. The message names it and says what to do."""
 
 
+class DataMissing(DeconvError):
+    """A data set that is not on this machine. The message says how to get it."""
+
+
 class Interrupted(Exception):
     """Work was asked to stop, and what is needed to go on has been saved. The message says how."""
 

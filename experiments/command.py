@@ -9,16 +9,23 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from deconv import distributed
+<<<<<<< HEAD
 from deconv.errors import DeconvError, Interrupted, unknown
 from deconv.models import is_foreign
+=======
+from deconv.errors import DataMissing, DeconvError, Interrupted, unknown
+>>>>>>> reproduce
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 EXIT_BAD_INPUT = 2
+EXIT_NO_DATA = 66
+"""A data set is not on this machine; sysexits.h calls it no input."""
 EXIT_INTERRUPTED = 75
 """Stopped by a signal with all saved; sysexits.h calls it a temporary failure: try again."""
 
@@ -30,10 +37,10 @@ def experiment(stem: str) -> Callable[[Callable[[DictConfig, Path], None]], Call
 
     The folder is new, under outputs/<stem>/, or that of `resume`; its path is the last line on
     standard output. The whole configuration is written to folder/config.yaml, unless the folder
-    is one that something else wrote before. A DeconvError ends
-    the command with its message on standard error and exit status 2, and leaves no empty folder;
-    Interrupted ends it with exit status 75. Under torchrun every process runs, process 0 under
-    Hydra, and the others in its folder.
+    is one that something else wrote before. A DeconvError ends the command with its message on
+    standard error and exit status 2, or 66 where a data set is not on this machine, and leaves no
+    empty folder; Interrupted ends it with exit status 75. Under torchrun every process runs,
+    process 0 under Hydra, and the others in its folder.
     """
 
     def decorate(run: Callable[[DictConfig, Path], None]) -> Callable[[], None]:
@@ -43,7 +50,8 @@ def experiment(stem: str) -> Callable[[Callable[[DictConfig, Path], None]], Call
             except (DeconvError, OSError) as error:
                 if fresh:
                     _leave_no_empty(folder)
-                _exit(message(error), EXIT_BAD_INPUT)
+                missing = isinstance(error, DataMissing)
+                _exit(message(error), EXIT_NO_DATA if missing else EXIT_BAD_INPUT)
             except Interrupted as reason:
                 print(reason, file=sys.stderr, flush=True)
                 sys.exit(EXIT_INTERRUPTED)
@@ -96,6 +104,7 @@ def check_folder(arguments: Iterable[str]) -> None:
     """Raise DeconvError if `resume=` names no folder, before anything makes it."""
     for argument in arguments:
         key, _, value = argument.partition("=")
+        value = value.strip("'\"")
         if key == "resume" and value not in ("", "null") and not Path(value).is_dir():
             raise DeconvError(f"there is no run folder {value} to go on with")
 
@@ -122,7 +131,12 @@ def expand(arguments: Iterable[str]) -> list[str]:
 
 def compose(stem: str, overrides: Iterable[str] = ()) -> DictConfig:
     """The configuration that `python -m experiments.<stem> <overrides>` would run with."""
+<<<<<<< HEAD
     overrides = expand(overrides)
+=======
+    overrides = list(overrides)
+    running, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
+>>>>>>> reproduce
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             return hydra.compose(stem, overrides=overrides)
@@ -131,6 +145,8 @@ def compose(stem: str, overrides: Iterable[str] = ()) -> DictConfig:
             f"cannot read {' '.join(overrides)}: {str(error).splitlines()[0]}. Quote values with "
             "special characters for Hydra, and write $HOME instead of ~"
         ) from error
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 HYDRA_OPTIONS = ("--cfg", "-c", "--info", "-i", "--package", "-p")

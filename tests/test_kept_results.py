@@ -1,12 +1,15 @@
-"""What is kept of folds is read from their folders and set beside the paper's."""
+"""What is kept of folds and ledgers is read from their folders and set beside the paper's."""
 
 import json
 import statistics
+from dataclasses import asdict
 
 import pytest
 
 from deconv.errors import DeconvError
+from experiments.findings import Finding
 from experiments.kept_results import portable, row_of_folds
+from scripts import keep_results
 
 
 def fold(folder, seed, accuracy, per_class=30, data="caltech101", tested=True):
@@ -65,3 +68,38 @@ def test_a_kept_command_names_no_folder_of_the_machine():
         "python -m experiments.train model=zfnet 'data.root=<folder>' 'train.lr_drops=[30,36]' "
         "seed=1 'snapshot=<folder>'"
     )
+
+
+def test_a_kept_ledger_stands_in_the_readme(tmp_path, monkeypatch):
+    record = {
+        "size": "laptop",
+        "network": {"words": "zfnet_mini, 24 epochs.", "weights_sha256": "ab"},
+        "steps": {
+            "table4_caltech101": {
+                "status": "done", "seconds": 3.0, "error": "", "data": "9 images", "commit": "c",
+                "findings": [asdict(Finding("table4/scratch/30", 47.0, 0.5, True, "five folds"))],
+            }
+        },
+    }  # fmt: skip
+    folder = tmp_path / "reproduce"
+    folder.mkdir()
+    monkeypatch.setattr(keep_results, "RESULTS", tmp_path / "results")
+    with pytest.raises(DeconvError, match=r"holds no ledger\.json"):
+        keep_results.keep("ledger", "scenes", [folder])
+    (folder / "ledger.json").write_text(json.dumps(record))
+    readme = tmp_path / "README.md"
+    monkeypatch.setattr(keep_results, "README", readme)
+    markers = (keep_results.START, keep_results.END)
+    ledger_markers = (keep_results.LEDGER_START, keep_results.LEDGER_END)
+    readme.write_text("\n".join(["before", *markers, "between", *ledger_markers, "after\n"]))
+    keep_results.write_blocks()
+    assert "No ledger is kept yet." in readme.read_text()
+    keep_results.keep("ledger", "scenes", [folder])
+    keep_results.keep("ledger", "caltech101", [folder])
+    for _ in range(2):
+        keep_results.write_blocks()
+        text = readme.read_text()
+        assert text.startswith("before\n<!-- results") and text.endswith("-->\nafter\n")
+        assert "\nbetween\n" in text and "No ledger" not in text
+        assert "|  | claim | paper | caltech101 | scenes |" in text
+        assert "| 46.5 ± 1.7 % | 47.0 ± 0.5 %: same trend | 47.0 ± 0.5 %: same trend |" in text
