@@ -156,17 +156,21 @@ def check_overrides(stem: str, arguments: list[str]) -> None:
 
 NULLABLE: dict[str, type] = {
     "data.side_px": int,
+    "coarse": str,
     "data.test_per_class": int,
     "model.dropout": float,
     "model.fc_width": int,
+    "model.first_layer": str,
     "model.init": str,
     "model.input_px": int,
     "model.maps_345": ListConfig,
     "model.num_classes": int,
+    "ours": str,
     "redraw": str,
     "resume": str,
     "snapshot": str,
     "train.max_rms": float,
+    "without": str,
 }
 """The kinds of the settings that are null until somebody sets them."""
 
