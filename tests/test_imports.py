@@ -30,6 +30,7 @@ FLOORS = {
     "studies": [
         "deconv.top_activations",
         "deconv.evolution",
+        "deconv.filter_quality",
         "deconv.occlusion",
         "deconv.peak_views",
         "deconv.training",
@@ -48,6 +49,7 @@ FLOORS = {
         "experiments.facts",
         "experiments.redrawing",
         "experiments.chosen_images",
+        "experiments.first_layer_claims",
     ],
     "trainings of experiments": ["experiments.trained"],
     "experiments": ["experiments.*", "scripts.*"],
