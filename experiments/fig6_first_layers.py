@@ -167,7 +167,7 @@ def compute(cfg: DictConfig, folder: Path, snapshots: dict[str, Snapshot]) -> No
         }
     if distributed.rank() > 0:
         return
-    unequal = {role: differences(snapshots["ours"], snapshots[role]) for role in ROLES[:2]}
+    unequal = {role: differences(snapshots["ours"], snapshots[role], role) for role in ROLES[:2]}
     np.savez_compressed(folder / "arrays.npz", **arrays)
     write_table(folder / "table.csv", rows)
     write_findings(folder, judge(rows, arrays, unequal, cfg.faint))
@@ -335,6 +335,7 @@ def caption(facts: dict[str, Any]) -> str:
     data, networks = facts["data"], facts["networks"]
     rows = {(row["network"], row["layer"]): row for row in facts["rows"]}
     lost = [100 * (rows[role, FIRST]["responses_aliased"] or 0) for role in ROLES[1:]]
+    noise = [100 * rows[role, FIRST]["white_noise_aliased"] for role in ROLES[1:]]
     return (
         "(a) to (c): the filters of layer 1, one scale a panel, grey is zero; (a) trained without "
         "the renormalisation of filters, (b) with a coarse first layer. (d), (e): of each map of "
@@ -344,9 +345,9 @@ def caption(facts: dict[str, Any]) -> str:
         "symmetric scale. Dead: never above 0 on these images; faint: "
         f"{facts['choices']['faint']}. Spectra: the share of energy at frequencies up to f along "
         "both axes; what lies above the dot, the Nyquist frequency 1/(2·stride) of layer 1, is "
-        f"aliased. Of the responses to {facts['response_images']} images that is "
-        f"{lost[0]:.0f} % in (b) and {lost[1]:.0f} % in (c). {inequality(facts)}"
-        f"{describe_network(networks['ours'])} {others(networks)} "
+        f"aliased (of white noise {noise[0]:.0f} % and {noise[1]:.0f} %; of layer 1's responses to "
+        f"{facts['response_images']} images {lost[0]:.0f} % in (b), {lost[1]:.0f} % in (c)). "
+        f"{inequality(facts)}{describe_network(networks['ours'])} {others(networks)} "
         f"Shared switches: {facts['choices']['collisions']}."
     )
 

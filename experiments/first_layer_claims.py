@@ -15,22 +15,28 @@ FIRST, SECOND = "conv1", "conv2"
 FEW = 0.1
 """Filters dominate if no larger share of them holds half of their layer's energy."""
 IDLE = ("epochs", "snapshot_epochs", "keep_last", "save_steps", "eval_every", "test_crops")
-IDLE += ("workers", "seed", "compile", "channels_last", "max_rms", "lr_drops")
-"""Settings of a training that do not make two of them unequal, or are compared apart."""
+IDLE += ("workers", "seed", "compile", "channels_last", "lr_drops")
+"""Settings that do not make two trainings unequal, or are compared as far as they were reached."""
 
 
-def differences(one: Snapshot, other: Snapshot) -> list[str]:
-    """What two trainings differ in beside the limit of the RMS and the network's first layers."""
+def differences(ours: Snapshot, other: Snapshot, role: str) -> list[str]:
+    """What a training differs in from that of `ours` beside what its role is about.
+
+    role: "without", which has no limit of the RMS and else the same network; or "coarse", which
+    has another network.
+    """
 
     def course(snapshot: Snapshot) -> dict[str, Any]:
         recipe = snapshot.config.get("train", {})
-        drops = [epoch for epoch in recipe.get("lr_drops", ()) if epoch < snapshot.epoch]
         facts = {"epochs": snapshot.epoch, "images": snapshot.config.get("data_fingerprint")}
         facts |= {name: value for name, value in recipe.items() if name not in IDLE}
-        return facts | {"lr_drops": drops}
+        facts["lr_drops"] = [e for e in recipe.get("lr_drops", ()) if e < snapshot.epoch]
+        network = {name: value for name, value in snapshot.recipe.items() if value is not None}
+        return facts | {"max_rms": recipe.get("max_rms"), "network": network}
 
-    left, right = course(one), course(other)
-    return sorted(name for name in left | right if left.get(name) != right.get(name))
+    left, right = course(ours), course(other)
+    apart = "max_rms" if role == "without" else "network"
+    return sorted(n for n in left | right if n != apart and left.get(n) != right.get(n))
 
 
 def judge(
@@ -44,7 +50,7 @@ def judge(
     rows: of table.csv. arrays: <role>/conv2/aliased of "coarse" and "ours". threshold: cfg.faint.
     """
     first = {row["network"]: row for row in rows if row["layer"] == FIRST}
-    found = [dominating(first), dead(first, threshold), aliasing(arrays)]
+    found = [dominating(first), dead(first, threshold), aliasing(first, arrays)]
     out = []
     for finding, role in zip(found, ("without", "coarse", "coarse"), strict=True):
         if unequal[role]:
@@ -83,14 +89,20 @@ def dead(first: dict[str, dict[str, Any]], threshold: float) -> Finding:
     return Finding("fig6/dead", lost, holds=lost > 0 if some else None, rule=rule)
 
 
-def aliasing(arrays: dict[str, np.ndarray]) -> Finding:
-    """Whether projections of layer 2 above the coarse layer hold more that its stride aliases."""
-    shares = [arrays[f"{role}/{SECOND}/aliased"] for role in ("coarse", "ours")]
-    shares = [values[~np.isnan(values)] for values in shares]
+def aliasing(first: dict[str, dict[str, Any]], arrays: dict[str, np.ndarray]) -> Finding:
+    """Whether projections of layer 2 above the coarse layer hold more that its stride aliases.
+
+    A larger stride aliases more of anything, of noise too. So each share is taken relative to
+    that of white noise, and networks with random weights do not differ.
+    """
+    shares = []
+    for role in ("coarse", "ours"):
+        values = arrays[f"{role}/{SECOND}/aliased"] / first[role]["white_noise_aliased"]
+        shares.append(values[~np.isnan(values)])
     rule = (
         "value: share of the spectral energy of layer 2's projections above the Nyquist frequency "
-        "of layer 1's stride, mean over live maps, coarse minus fine; spread: two standard errors; "
-        "holds if the value exceeds its spread"
+        "of layer 1's stride, relative to that of white noise, mean over live maps, coarse minus "
+        "fine; spread: two standard errors; holds if the value exceeds its spread"
     )
     if min(map(len, shares)) < 2:
         return Finding("fig6/aliasing", rule=rule + "; not judged, as fewer than two maps live")

@@ -81,8 +81,7 @@ def first_layers(
     """
     networks = {"a": without, "b": coarse, "c": ours}
     thirds, halves = ((width_in - 2 * MARGIN - (n - 1) * COLUMN_GAP) / n for n in (3, 2))
-    upper = {key: block(filter_tiles(of.filters, "common"), _columns(len(of.filters)), FILTER_GAP)
-             for key, of in networks.items()}  # fmt: skip
+    upper = {key: filter_pixels(of) for key, of in networks.items()}
     lower = {key: projection_pixels(of) for key, of in (("d", coarse), ("e", ours))}
     first, second = (
         max(width * p.shape[0] / p.shape[1] for p in pictures.values())
@@ -103,9 +102,16 @@ def first_layers(
     return figure
 
 
-def _columns(count: int) -> int:
-    """Columns of a grid about 4 wide and 3 high."""
-    return max(1, round((count * 4 / 3) ** 0.5))
+def columns(count: int, ratio: float) -> int:
+    """Columns of a grid about `ratio` times as wide as high, without a gap at its end if it can."""
+    wanted = max(1, round((count * ratio) ** 0.5))
+    whole = [n for n in range(1, count + 1) if count % n == 0 and 0.65 < n / wanted < 1.35]
+    return min(whole, key=lambda n: abs(n - wanted), default=wanted)
+
+
+def filter_pixels(of: FirstLayers) -> np.ndarray:
+    """The filters as one picture on one scale."""
+    return block(filter_tiles(of.filters, "common"), columns(len(of.filters), 4 / 3), FILTER_GAP)
 
 
 def projection_pixels(of: FirstLayers) -> np.ndarray:
@@ -116,7 +122,7 @@ def projection_pixels(of: FirstLayers) -> np.ndarray:
         else np.full((TILE_PX, TILE_PX, 3), VOID, np.uint8)
         for pixels, inside in zip(of.projection, of.inside, strict=True)
     ]
-    return block(tiles, round(1.25 * _columns(len(tiles))), TILE_GAP)
+    return block(tiles, columns(len(tiles), 1.8), TILE_GAP)
 
 
 def _field(of: FirstLayers) -> str:
