@@ -29,10 +29,10 @@ from typing import Any
 import numpy as np
 import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 from deconv import distributed, figures
-from deconv.data import SPLITS, CentreCrops
+from deconv.data import SPLITS, CentreCrops, Squares
 from deconv.distributed import Share
 from deconv.errors import DeconvError, unknown
 from deconv.filter_quality import (
@@ -48,7 +48,7 @@ from deconv.filter_quality import (
 )
 from deconv.geometry import unclipped_field
 from deconv.layers import COLLISIONS
-from deconv.models import ChainNet
+from deconv.models import ChainNet, build
 from deconv.peak_views import peak_views
 from deconv.snapshots import Snapshot, load_snapshot, weights_hash
 from deconv.top_activations import CHUNK, top_activations
@@ -65,6 +65,8 @@ from experiments.trained import train_network
 ROLES = ("without", "coarse", "ours")
 FREQUENCIES = np.linspace(0, 0.5, 51)
 """Cycles a pixel, where the curves of the spectra are computed."""
+CONTROL_IMAGES, CONTROL_SEED = 256, 1000
+"""Of networks with random weights: images they are mined over, the seed of the first one."""
 
 
 @experiment("fig6_first_layers")
@@ -105,9 +107,9 @@ def check(cfg: DictConfig) -> None:
         raise DeconvError(f"bands takes two frequencies that rise within 0…0.5, got {cfg.bands}")
     if not 0 < cfg.faint < 1:
         raise DeconvError(f"faint is a share between 0 and 1, got {cfg.faint}")
-    for name in ("epochs", "response_images"):
-        if cfg[name] < 1:
-            raise DeconvError(f"{name} must be at least 1, got {cfg[name]}")
+    for name, least in (("epochs", 1), ("response_images", 1), ("controls", 2)):
+        if cfg[name] < least:
+            raise DeconvError(f"{name} must be at least {least}, got {cfg[name]}")
 
 
 def twin(cfg: DictConfig, role: str, ours: Snapshot | None) -> DictConfig:
@@ -157,6 +159,8 @@ def compute(cfg: DictConfig, folder: Path, snapshots: dict[str, Snapshot]) -> No
         found = look(cfg, role, net, CentreCrops(data[sides[role]], snapshot.mean, net.input_px))
         if distributed.rank() > 0:
             continue
+        if role != "without":
+            found["random_aliased"] = controls(cfg, snapshot, data[sides[role]])
         arrays |= {f"{role}/{name}": array for name, array in found.items()}
         rows += [summary(cfg, role, net, found, layer) for layer in (FIRST, SECOND)]
         networks[role] = {
@@ -227,6 +231,24 @@ def projections(
     return out
 
 
+def controls(cfg: DictConfig, snapshot: Snapshot, data: Squares) -> np.ndarray:
+    """What layer 1's stride aliases of layer 2's projections, in networks of random weights.
+
+    One number each, the mean over maps, of cfg.controls networks over the first CONTROL_IMAGES.
+    """
+    shares = []
+    for number in range(cfg.controls):
+        net = build(**snapshot.recipe, seed=CONTROL_SEED + number).to(device(cfg))
+        crops = CentreCrops(data, snapshot.mean, net.input_px)
+        some = Subset(crops, range(min(CONTROL_IMAGES, len(crops))))
+        loader = DataLoader(some, batch_size=CHUNK, num_workers=workers(cfg))
+        peaks = top_activations(net, loader, SECOND, k=1, progress=False)[SECOND]
+        pictures = torch.from_numpy(projections(net, crops, peaks, cfg.collisions)["projection"])
+        stride = square_stride(net.get_submodule(FIRST))
+        shares.append(aliased(pictures, stride).nanmean().item())
+    return np.array(shares)
+
+
 def summary(
     cfg: DictConfig, role: str, net: ChainNet, found: dict[str, np.ndarray], layer: str
 ) -> dict[str, Any]:
@@ -257,6 +279,9 @@ def summary(
         **{name: _digits(share) for name, share in shares.items()},
         "aliased": _digits(_mean(found[f"{layer}/aliased"])),
         "white_noise_aliased": 1 - 1 / stride**2,
+        "random_aliased": _digits(_mean(found["random_aliased"]))
+        if layer == SECOND and role != "without"
+        else "",
         "responses_aliased": _digits(_mean(found["responses_aliased"])) if layer == FIRST else "",
     }
 
@@ -284,6 +309,8 @@ def choices(cfg: DictConfig, net: ChainNet) -> dict[str, Any]:
             "bands": f"max(|f_y|, |f_x|) up to {cfg.bands[0]}, up to {cfg.bands[1]}, above, cycles "
             "a pixel",
             "aliasing": "energy at |f_y| or |f_x| above 1/(2·stride of layer 1)",
+            "random weights": f"{cfg.controls} networks of the same recipe, over the first "
+            f"{CONTROL_IMAGES} images",
             "responses": f"of the first {cfg.response_images} images, at every pixel, without bias "
             "and ReLU",
             "filters": "drawn on one scale a panel",
@@ -315,8 +342,8 @@ def panel(arrays: Any, facts: dict[str, Any], role: str) -> figures.FirstLayers:
     kernel, stride = row["kernel"], row["stride"]
     times = row["largest_rms"] / row["median_rms"] if row["median_rms"] else math.inf
     note = (
-        f"{row['maps']} of {kernel}×{kernel} px; strongest {times:.1f}× the median RMS; dead "
-        f"{row['dead']}, faint {row['faint']}"
+        f"{row['maps']} of {kernel}×{kernel} px, strongest {times:.1f}× the median, "
+        f"{row['dead']} dead, {row['faint']} faint"
     )
     return figures.FirstLayers(
         f"{kernel}×{kernel} stride {stride}",
@@ -335,18 +362,20 @@ def caption(facts: dict[str, Any]) -> str:
     data, networks = facts["data"], facts["networks"]
     rows = {(row["network"], row["layer"]): row for row in facts["rows"]}
     lost = [100 * (rows[role, FIRST]["responses_aliased"] or 0) for role in ROLES[1:]]
-    noise = [100 * rows[role, FIRST]["white_noise_aliased"] for role in ROLES[1:]]
+    random = [100 * (rows[role, SECOND]["random_aliased"] or 0) for role in ROLES[1:]]
     return (
         "(a) to (c): the filters of layer 1, one scale a panel, grey is zero; (a) trained without "
         "the renormalisation of filters, (b) with a coarse first layer. (d), (e): of each map of "
         f"layer 2 the strongest activation over {data['images']} images of {data['name']} "
         f"({data['split']}), painted by the deconvnet with that image's switches and cut to the "
         "exact receptive field (blue-grey lies outside the image); every picture has its own "
-        "symmetric scale. Dead: never above 0 on these images; faint: "
+        "symmetric scale, a dash is a dead map. Dead: never above 0 on these images; faint: "
         f"{facts['choices']['faint']}. Spectra: the share of energy at frequencies up to f along "
         "both axes; what lies above the dot, the Nyquist frequency 1/(2·stride) of layer 1, is "
-        f"aliased (of white noise {noise[0]:.0f} % and {noise[1]:.0f} %; of layer 1's responses to "
-        f"{facts['response_images']} images {lost[0]:.0f} % in (b), {lost[1]:.0f} % in (c)). "
+        f"aliased. In layer 2 of networks with random weights that is {random[0]:.0f} % for the "
+        f"coarse and {random[1]:.0f} % for the fine layer 1; of layer 1's responses to "
+        f"{facts['response_images']} images it is {lost[0]:.0f} % in (b) and {lost[1]:.0f} % in "
+        "(c). "
         f"{inequality(facts)}{describe_network(networks['ours'])} {others(networks)} "
         f"Shared switches: {facts['choices']['collisions']}."
     )

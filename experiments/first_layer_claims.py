@@ -47,10 +47,11 @@ def judge(
 ) -> list[Finding]:
     """The claims of Figure 6. A comparison of trainings that are not equal is not judged.
 
-    rows: of table.csv. arrays: <role>/conv2/aliased of "coarse" and "ours". threshold: cfg.faint.
+    rows: of table.csv. arrays: <role>/conv2/aliased, of each map, and <role>/random_aliased, of
+    each network with random weights, of "coarse" and "ours". threshold: cfg.faint.
     """
     first = {row["network"]: row for row in rows if row["layer"] == FIRST}
-    found = [dominating(first), dead(first, threshold), aliasing(first, arrays)]
+    found = [dominating(first), dead(first, threshold), aliasing(arrays)]
     out = []
     for finding, role in zip(found, ("without", "coarse", "coarse"), strict=True):
         if unequal[role]:
@@ -89,23 +90,27 @@ def dead(first: dict[str, dict[str, Any]], threshold: float) -> Finding:
     return Finding("fig6/dead", lost, holds=lost > 0 if some else None, rule=rule)
 
 
-def aliasing(first: dict[str, dict[str, Any]], arrays: dict[str, np.ndarray]) -> Finding:
+def aliasing(arrays: dict[str, np.ndarray]) -> Finding:
     """Whether projections of layer 2 above the coarse layer hold more that its stride aliases.
 
-    A larger stride aliases more of anything, of noise too. So each share is taken relative to
-    that of white noise, and networks with random weights do not differ.
+    A larger stride aliases more of anything, so each share is taken relative to that of the same
+    network with random weights; then a network that has learnt nothing does not differ.
     """
-    shares = []
+    means, variances = [], []
     for role in ("coarse", "ours"):
-        values = arrays[f"{role}/{SECOND}/aliased"] / first[role]["white_noise_aliased"]
-        shares.append(values[~np.isnan(values)])
-    rule = (
-        "value: share of the spectral energy of layer 2's projections above the Nyquist frequency "
-        "of layer 1's stride, relative to that of white noise, mean over live maps, coarse minus "
-        "fine; spread: two standard errors; holds if the value exceeds its spread"
-    )
-    if min(map(len, shares)) < 2:
-        return Finding("fig6/aliasing", rule=rule + "; not judged, as fewer than two maps live")
-    more = float(shares[0].mean() - shares[1].mean())
-    spread = 2 * math.sqrt(sum(values.var(ddof=1) / len(values) for values in shares))
-    return Finding("fig6/aliasing", more, spread, more > spread, rule)
+        shares, random = arrays[f"{role}/{SECOND}/aliased"], arrays[f"{role}/random_aliased"]
+        shares = shares[~np.isnan(shares)] / random.mean()
+        if len(shares) < 2:
+            return Finding("fig6/aliasing", rule=f"{ALIASING}; not judged, as fewer than two live")
+        means.append(shares.mean())
+        variances += [shares.var(ddof=1) / len(shares), (random / random.mean()).var(ddof=1)]
+    more, spread = float(means[0] - means[1]), 2 * math.sqrt(sum(variances))
+    return Finding("fig6/aliasing", more, spread, more > spread, ALIASING)
+
+
+ALIASING = (
+    "value: share of the spectral energy of layer 2's projections above the Nyquist frequency of "
+    "layer 1's stride, mean over live maps, relative to the same network with random weights, "
+    "coarse minus fine; spread: two standard deviations, of these means and among random weights "
+    "together; holds if the value exceeds its spread"
+)

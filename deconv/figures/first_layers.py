@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from deconv.figures.drawing import (
     BLUE,
@@ -58,8 +58,12 @@ class FirstLayers:
 # Inches.
 TOP, HEAD, GAP, COLUMN_GAP, PLOT, FOOT = 0.2, 0.4, 0.22, 0.26, 1.5, 0.42
 FILTER_GAP, TILE_GAP, TILE_PX = 5, 3, 96
+DASH = (150, 156, 166)
+"""RGB of the dash in the tile of a dead map."""
 GREEN = "#009e73"
 """The third colour of Okabe and Ito beside BLUE and RED."""
+LABEL, LEGEND = 9, 30
+"""Percent of a spectrum's height that a label takes, and the legend with one."""
 LEAST_RMS = 1e-4
 """Of the largest, below which a filter's RMS is drawn at the lower edge."""
 
@@ -115,14 +119,19 @@ def filter_pixels(of: FirstLayers) -> np.ndarray:
 
 
 def projection_pixels(of: FirstLayers) -> np.ndarray:
-    """The projections as one picture, each on its own scale; a dead map leaves its tile empty."""
+    """The projections as one picture, each on its own scale; a dead map leaves a dash."""
     tiles = [
-        tile(grey_centred(pixels), inside, TILE_PX)
-        if inside.any()
-        else np.full((TILE_PX, TILE_PX, 3), VOID, np.uint8)
+        tile(grey_centred(pixels), inside, TILE_PX) if inside.any() else _dead_tile()
         for pixels, inside in zip(of.projection, of.inside, strict=True)
     ]
     return block(tiles, columns(len(tiles), 1.8), TILE_GAP)
+
+
+def _dead_tile() -> np.ndarray:
+    """Empty but for a dash."""
+    out = np.full((TILE_PX, TILE_PX, 3), VOID, np.uint8)
+    out[TILE_PX // 2 - 2 : TILE_PX // 2 + 2, TILE_PX // 3 : -TILE_PX // 3] = DASH
+    return out
 
 
 def _field(of: FirstLayers) -> str:
@@ -188,6 +197,9 @@ def _rms(axes: Axes, networks: Sequence[FirstLayers], max_rms: float | None) -> 
     if max_rms is not None:
         axes.axhline(max_rms, color=INK, linewidth=0.7, linestyle=(0, (4, 3)), label="limit")
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set(xlim=(0, 100))
     _labels(axes, "filters (%)", "RMS")
     _legend(axes, "best")
@@ -199,19 +211,26 @@ def _spectrum(
     """Cumulative energy; a dot where the stride's Nyquist frequency cuts the curve."""
     axes.plot(frequencies, 100 * (2 * np.asarray(frequencies)) ** 2, color=FAINT, linewidth=0.8,
               linestyle=(0, (1, 2)), label="white noise")  # fmt: skip
-    for of, colour in zip(networks, (RED, BLUE), strict=True):
+    limits = [1 / (2 * of.stride) for of in networks]
+    carried = [
+        float(np.interp(limit, frequencies, 100 * np.asarray(of.within[layer])))
+        for of, limit in zip(networks, limits, strict=True)
+    ]
+    for of, limit, height, colour in zip(networks, limits, carried, (RED, BLUE), strict=True):
         within = 100 * np.asarray(of.within[layer])
-        limit = 1 / (2 * of.stride)
-        reached = float(np.interp(limit, frequencies, within))
-        axes.plot(frequencies, within, color=colour, linewidth=1.1, clip_on=False,
-                  label=f"{of.name}: {100 - reached:.0f} % aliases")  # fmt: skip
-        axes.plot([limit, limit, 0.5], [0, reached, reached], color=colour, linewidth=0.6,
+        axes.plot(frequencies, within, color=colour, linewidth=1.1, clip_on=False, label=of.name)
+        axes.plot([limit, limit, 0.5], [0, height, height], color=colour, linewidth=0.6,
                   linestyle=(0, (4, 3)))  # fmt: skip
-        axes.plot([limit], [reached], "o", color=colour, markersize=3.4, markeredgewidth=0)
+        axes.plot([limit], [height], "o", color=colour, markersize=3.4, markeredgewidth=0)
+        below = height == min(carried) and height > LABEL
+        axes.text(0.5, height - 1 if below else height + 1, f"{100 - height:.0f} % aliases",
+                  size=5.6, color=colour, ha="right", va="top" if below else "bottom",
+                  bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.4},
+                  **FONT)  # fmt: skip
     axes.set(xlim=(0, 0.5), ylim=(0, 100))
     axes.xaxis.set_major_locator(MaxNLocator(5))
     _labels(axes, "frequency (cycles a pixel)", "energy (%)")
-    _legend(axes, "best")
+    _legend(axes, "upper left" if min(carried) < LEGEND else "lower right")
 
 
 def _labels(axes: Axes, across: str, up: str) -> None:
@@ -221,4 +240,12 @@ def _labels(axes: Axes, across: str, up: str) -> None:
 
 def _legend(axes: Axes, place: str) -> None:
     font = FONT | {"size": 5.6}
-    axes.legend(loc=place, frameon=False, handlelength=1.6, labelspacing=0.3, prop=font)
+    axes.legend(
+        loc=place,
+        frameon=True,
+        framealpha=0.8,
+        edgecolor="none",
+        handlelength=1.6,
+        labelspacing=0.3,
+        prop=font,
+    )
