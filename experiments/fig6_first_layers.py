@@ -342,7 +342,7 @@ def panel(arrays: Any, facts: dict[str, Any], role: str) -> figures.FirstLayers:
     kernel, stride = row["kernel"], row["stride"]
     times = row["largest_rms"] / row["median_rms"] if row["median_rms"] else math.inf
     note = (
-        f"{row['maps']} of {kernel}×{kernel} px, strongest {times:.1f}× the median, "
+        f"{row['maps']} of {kernel}×{kernel} px, strongest {times:.1f}× median, "
         f"{row['dead']} dead, {row['faint']} faint"
     )
     return figures.FirstLayers(

@@ -345,7 +345,7 @@ def page_of(kernel, stride, maps, side, seed):
         f"{kernel}×{kernel} stride {stride}", stride, filters,
         np.sqrt((filters**2).mean(axis=(1, 2, 3))),
         rng.normal(size=(maps, 3, side, side)), inside, within, 
-        "96 of 11×11 px, strongest 12.3× the median, 10 dead, 12 faint",
+        "96 of 11×11 px, strongest 12.3× median, 10 dead, 12 faint",
     )  # fmt: skip
 
 
