@@ -15,12 +15,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from deconv import distributed
-<<<<<<< HEAD
-from deconv.errors import DeconvError, Interrupted, unknown
-from deconv.models import is_foreign
-=======
 from deconv.errors import DataMissing, DeconvError, Interrupted, unknown
->>>>>>> reproduce
+from deconv.models import is_foreign
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 EXIT_BAD_INPUT = 2
@@ -131,12 +127,9 @@ def expand(arguments: Iterable[str]) -> list[str]:
 
 def compose(stem: str, overrides: Iterable[str] = ()) -> DictConfig:
     """The configuration that `python -m experiments.<stem> <overrides>` would run with."""
-<<<<<<< HEAD
     overrides = expand(overrides)
-=======
     overrides = list(overrides)
     running, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
->>>>>>> reproduce
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             return hydra.compose(stem, overrides=overrides)
@@ -188,10 +181,12 @@ def check_overrides(stem: str, arguments: list[str]) -> None:
 
 NULLABLE: dict[str, type] = {
     "data.side_px": int,
+    "coarse": str,
     "data.test_per_class": int,
     "model.class_names": str,
     "model.dropout": float,
     "model.fc_width": int,
+    "model.first_layer": str,
     "model.init": str,
     "model.input_px": int,
     "model.maps_345": ListConfig,
@@ -200,10 +195,12 @@ NULLABLE: dict[str, type] = {
     "model.num_classes": int,
     "model.std": ListConfig,
     "model.weights": str,
+    "ours": str,
     "redraw": str,
     "resume": str,
     "snapshot": str,
     "train.max_rms": float,
+    "without": str,
 }
 """The kinds of the settings that are null until somebody sets them."""
 

@@ -1,8 +1,7 @@
 """All drawing: from arrays that are already computed to figures. Nothing here runs a network.
 
-One module a page: `top_activations` (Figure 2), `feature_evolution` (Figure 4, `animation` its
-frames), `localisation` (projections against known boxes), `training_page` (a run while it runs);
-`drawing` is what they share.
+One module a page, named as the experiment that shows it; `animation` draws Figure 4's frames,
+`training_page` a run while it runs; `drawing` is what they share.
 """
 
 from deconv.figures.animation import evolution_frames, save_animation
@@ -19,6 +18,7 @@ from deconv.figures.drawing import (
     tile,
 )
 from deconv.figures.feature_evolution import Filmstrip, feature_evolution
+from deconv.figures.first_layers import FirstLayers, first_layers
 from deconv.figures.localisation import BoxedExamples, SharePanel, localisation
 from deconv.figures.top_activations import Panel, top_activations
 from deconv.figures.training_page import SCALES, Watched, training_page
@@ -33,12 +33,14 @@ __all__ = [
     "VOID",
     "BoxedExamples",
     "Filmstrip",
+    "FirstLayers",
     "Panel",
     "SharePanel",
     "Watched",
     "block",
     "evolution_frames",
     "feature_evolution",
+    "first_layers",
     "grey_centred",
     "localisation",
     "save",

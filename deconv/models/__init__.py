@@ -50,6 +50,7 @@ def build(
     maps_345: tuple[int, int, int] | None = None,
     fc_width: int | None = None,
     dropout: float | None = None,
+    first_layer: str | None = None,
     init: str | None = None,
     seed: int | None = None,
     weights: str | None = None,
@@ -64,7 +65,8 @@ def build(
         minus a mean.
     input_px: side of the square input; default 224, and 112 for zfnet_mini.
     remove, maps_345, fc_width: the rows of Table 3; dropout: of layers 6 and 7, default 0.5 and 0
-        for zfnet_mini; see `deconv.models.zfnet.change`.
+        for zfnet_mini; first_layer: "coarse" for one as AlexNet's in zfnet and zfnet_mini
+        (Figure 6 b, d); see `deconv.models.zfnet.change`.
     init: "paper", "gain" or "he", see `deconv.models.zfnet.init_weights`; default "paper", and
         "gain" for zfnet_mini.
     seed: of the weights; without one torch's own generator draws them.
@@ -79,7 +81,7 @@ def build(
         raise DeconvError(f"num_classes must be at least 1, got {num_classes}")
     maps_345 = tuple(maps_345) if maps_345 is not None else None
     changes = {"input_px": input_px, "remove": tuple(remove), "maps_345": maps_345}
-    changes |= {"fc_width": fc_width, "dropout": dropout}
+    changes |= {"fc_width": fc_width, "dropout": dropout, "first_layer": first_layer}
     if is_foreign(name) and (name not in MODELS or mean is not None or std is not None):
         if given := [k for k, v in (changes | {"init": init}).items() if v and k != "input_px"]:
             raise DeconvError(f"{name} comes as it is: leave out {', '.join(given)}")
