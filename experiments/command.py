@@ -155,6 +155,7 @@ def check_overrides(stem: str, arguments: list[str]) -> None:
 
 
 NULLABLE: dict[str, type] = {
+    "boxes": str,
     "data.side_px": int,
     "data.test_per_class": int,
     "model.dropout": float,

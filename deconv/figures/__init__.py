@@ -1,10 +1,12 @@
 """All drawing: from arrays that are already computed to figures. Nothing here runs a network.
 
 One module a page: `top_activations` (Figure 2), `feature_evolution` (Figure 4, `animation` its
-frames), `training_page` (a run while it runs); `drawing` is what they share.
+frames), `correspondence` (Figure 8 with Table 1), `training_page` (a run while it runs);
+`drawing` is what they share.
 """
 
 from deconv.figures.animation import evolution_frames, save_animation
+from deconv.figures.correspondence import DeltaPanel, DeltaRow, MaskedFaces, correspondence
 from deconv.figures.drawing import (
     DPI,
     FAINT,
@@ -29,10 +31,14 @@ __all__ = [
     "PERCENTILE",
     "SCALES",
     "VOID",
+    "DeltaPanel",
+    "DeltaRow",
     "Filmstrip",
+    "MaskedFaces",
     "Panel",
     "Watched",
     "block",
+    "correspondence",
     "evolution_frames",
     "feature_evolution",
     "grey_centred",
