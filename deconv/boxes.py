@@ -101,7 +101,7 @@ def random_boxes(
     for box in avoid:
         first = max(0, box[0] - height + 1 - top), max(0, box[1] - width + 1 - left)
         free[first[0] : max(0, box[2] - top), first[1] : max(0, box[3] - left)] = False
-    places = np.argwhere(free) + (top, left)
+    places = np.argwhere(free) + np.array([top, left])
     if not len(places):
         return []
     chosen = random.choice(len(places), count, replace=len(places) < count)

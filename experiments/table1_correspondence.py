@@ -26,6 +26,7 @@ import hashlib
 import json
 import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,15 @@ from experiments.trained import train_network
 STEM = "table1_correspondence"
 ROWS = (*PARTS, "random")
 BORROWED = tuple(f"borrowed {part}" for part in PARTS)
+MIXED = "different parts"
+MASKED = (*ROWS, MIXED, *BORROWED)
+"""The masks that the table has rows for."""
+ZEROS = ("counted", "left out")
+"""Whether dimensions count in which neither of two images changed."""
 SHOWN_RANDOM = 2
 Box = tuple[int, int, int, int]
+Resampled = dict[tuple[str, str], dict[str, np.ndarray]]
+"""(layer, zeros) -> mask -> Δ of each resample of the faces."""
 
 
 @experiment(STEM)
@@ -149,10 +157,10 @@ def compute(
     nets = {"trained": net}
     if cfg.untrained:
         nets["untrained"] = build(**snapshot.recipe, seed=cfg.seed).to(device(cfg))
-    rows, arrays, gaps = [], _pictures(cfg, net, snapshot, faces, masks, groups[0]), {}
+    rows, arrays, resampled = [], _pictures(cfg, net, snapshot, faces, masks, groups[0]), {}
     for name, one in nets.items():
         log(f"{len(faces)} faces, {len(masks[0])} masks each, {name} network")
-        found, more, gaps[name] = measure(cfg, one, snapshot, faces, masks, groups)
+        found, more, resampled[name] = measure(cfg, one, snapshot, faces, masks, groups)
         rows += [{"network": name, **row} for row in found]
         arrays |= {f"{name}/{key}": array for key, array in more.items()}
     np.savez_compressed(folder / "arrays.npz", **arrays)
@@ -162,7 +170,7 @@ def compute(
         "seconds": round(time.perf_counter() - started, 1),
     }
     write_provenance(folder, net, facts)
-    write_findings(folder, findings(cfg, rows, gaps))
+    write_findings(folder, findings(cfg, rows, resampled))
 
 
 def choose_masks(cfg: DictConfig, faces: list[Face], crop_px: int) -> list[dict[str, Box]]:
@@ -187,10 +195,10 @@ def measure(
     faces: list[Face],
     masks: list[dict[str, Box]],
     groups: list[list[int]],
-) -> tuple[list[dict[str, Any]], dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
-    """The rows of the table for one network, its distances, and per layer the resampled Δ.
+) -> tuple[list[dict[str, Any]], dict[str, np.ndarray], Resampled]:
+    """The rows of the table for one network, its distances, and Δ for every resample of the faces.
 
-    Distances: <layer>/distance and <layer>/moved, N×K×N×K between masks of faces.
+    Distances: <layer>/<zeros>, N×K×N×K between masks of faces.
     """
     names, layers = list(masks[0]), list(cfg.layers)
     changes = [
@@ -205,63 +213,68 @@ def measure(
     rows, arrays, resampled = [], {}, {}
     for layer in layers:
         found = sign_distances(torch.cat([change[layer].sign for change in changes]))
-        shape = (len(faces), len(names)) * 2
-        distance, moved = (d.numpy().reshape(shape) for d in (found.all, found.moved))
-        arrays |= {f"{layer}/distance": distance, f"{layer}/moved": moved}
-        zeros = torch.stack([change[layer].zeros for change in changes]).numpy()
+        still = torch.stack([change[layer].zeros for change in changes]).numpy()
         size = torch.stack([change[layer].size for change in changes]).numpy()
-        own, resampled[layer] = _layer_rows(cfg, names, pairs, groups, distance, moved)
-        for row in own:
-            at = _columns(names, row["mask"])
-            dimensions = changes[0][layer].sign.shape[1]
-            shares = {"zeros": zeros[:, at].mean(), "change": size[:, at].mean()}
-            rows.append({"layer": layer, "dimensions": dimensions, **row, **shares})
+        for zeros, values in zip(ZEROS, (found.all, found.moved), strict=True):
+            distance = values.numpy().reshape((len(faces), len(names)) * 2)
+            arrays[f"{layer}/{zeros}"] = distance
+            own, resampled[layer, zeros] = _rows(cfg, names, pairs, groups, distance)
+            for row in own:
+                at = _columns(names, row["mask"])
+                about = {"still": still[:, at].mean(), "change": size[:, at].mean()}
+                about["dimensions"] = changes[0][layer].sign.shape[1]
+                rows.append({"layer": layer, "zeros": zeros, **row, **about})
     return rows, arrays, resampled
 
 
 def _columns(names: list[str], row: str) -> list[int]:
-    """The masks of a row of the table: one, or all random ones."""
+    """The masks of a row of the table: one, all random ones, or all three parts."""
+    if row == MIXED:
+        return [names.index(part) for part in PARTS]
     return [k for k, name in enumerate(names) if name == row or name.startswith(f"{row} ")]
 
 
-def _layer_rows(
+def _rows(
     cfg: DictConfig,
     names: list[str],
     pairs: np.ndarray,
     groups: list[list[int]],
     distance: np.ndarray,
-    moved: np.ndarray,
 ) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
     """A row a mask, and the Δ of each mask for every resample of the images."""
     counts = resamples(len(pairs), cfg.resamples, np.random.default_rng((cfg.seed, 4)))
     few = resamples(cfg.group, cfg.resamples, np.random.default_rng((cfg.seed, 5)))
     rows, resampled = [], {}
-    for row in (*ROWS, *BORROWED):
-        own = _between(distance, _columns(names, row))
-        resampled[row] = bootstrap_means(own, pairs, counts).mean(axis=0)
+    for mask in MASKED:
+        own = _between(distance, _columns(names, mask), mixed=mask == MIXED)
+        resampled[mask] = bootstrap_means(own, pairs, counts).mean(axis=0)
         first = own[:, groups[0]][:, :, groups[0]]
         mean, spread = _mean_delta(own, groups[0])
         around = bootstrap_means(first, ~np.eye(cfg.group, dtype=bool), few).mean(axis=0)
         drawn = [_mean_delta(own, group)[0] for group in groups]
-        low, high = interval(resampled[row])
-        rows.append(
-            {"mask": row, "first": mean, "first_sd_pairs": spread}
-            | dict(zip(("first_low", "first_high"), interval(around), strict=True))
-            | {"draws": np.mean(drawn), "draws_sd": np.std(drawn)}
-            | {"all": own[:, pairs].mean(), "low": low, "high": high}
-            | {"moved": _between(moved, _columns(names, row))[:, pairs].mean()}
-            | _against_random(cfg, names, row, pairs, distance)
-        )
+        row = {"mask": mask, "first": mean, "first_sd_pairs": spread}
+        row |= _ends("first", around) | {"draws": np.mean(drawn), "draws_sd": np.std(drawn)}
+        row |= {"all": own[:, pairs].mean()} | _ends("all", resampled[mask])
+        if mask in PARTS:
+            row |= _against_random(cfg, names, mask, pairs, distance)
+        rows.append(row)
     for row in rows:
-        if row["mask"] != "random":
-            below = resampled[row["mask"]] - resampled["random"]
-            row |= dict(zip(("below_low", "below_high"), interval(below), strict=True))
+        if row["mask"] in PARTS:
+            row |= _ends("below_random", resampled["random"] - resampled[row["mask"]])
     return rows, resampled
 
 
-def _between(distance: np.ndarray, columns: list[int]) -> np.ndarray:
-    """R×N×N: distances between faces with the same mask, for each mask of a row."""
-    return np.stack([distance[:, k, :, k] for k in columns])
+def _ends(name: str, values: np.ndarray) -> dict[str, float]:
+    return dict(zip((f"{name}_low", f"{name}_high"), interval(values), strict=True))
+
+
+def _between(distance: np.ndarray, columns: list[int], mixed: bool = False) -> np.ndarray:
+    """R×N×N: distances between faces with the same mask, for each mask of a row.
+
+    mixed: with two different masks, for each ordered pair of masks.
+    """
+    both = [(k, m) for k in columns for m in columns if mixed == (k != m)]
+    return np.stack([distance[:, k, :, m] for k, m in both])
 
 
 def _mean_delta(own: np.ndarray, group: list[int]) -> tuple[float, float]:
@@ -271,13 +284,11 @@ def _mean_delta(own: np.ndarray, group: list[int]) -> tuple[float, float]:
 
 
 def _against_random(
-    cfg: DictConfig, names: list[str], row: str, pairs: np.ndarray, distance: np.ndarray
+    cfg: DictConfig, names: list[str], part: str, pairs: np.ndarray, distance: np.ndarray
 ) -> dict[str, float]:
-    if row not in PARTS:
-        return {}
     random = np.random.default_rng((cfg.seed, 6))
-    part, others = names.index(row), _columns(names, "random")
-    difference, p = exchange_test(distance, pairs, part, others, cfg.shuffles, random)
+    others = _columns(names, "random")
+    difference, p = exchange_test(distance, pairs, names.index(part), others, cfg.shuffles, random)
     return {"below_random": difference, "p": p}
 
 
@@ -344,8 +355,8 @@ def choices(
             "values below 1 only so)",
             "spread": "standard deviation over the pairs of a draw; beside it the 95 % interval "
             "of a bootstrap over images, which leaves out pairs of an image with itself",
-            "sign": f"-1, 0 or 1; 0 up to {ZERO:g} of the layer's largest activation; 'moved' "
-            "leaves out dimensions where both are 0",
+            "sign": f"-1, 0 or 1; 0 up to {ZERO:g} of the layer's largest activation; counted, "
+            "and left out where both are 0",
             "sides": "left and right of the image",
             "masks": "one size in an image, that of its largest part"
             if cfg.mask == "same"
@@ -370,20 +381,38 @@ def choices(
 # What was found
 
 
+@dataclass(frozen=True)
+class Found:
+    """All that the findings are judged by: rows of the table by (network, layer, zeros, mask)."""
+
+    cfg: DictConfig
+    rows: dict[tuple[str, str, str, str], dict[str, Any]]
+    resampled: dict[str, Resampled]
+
+    def drop(self, mask: str, layer: str, zeros: str, network: str = "trained") -> np.ndarray:
+        """How far a part's Δ lies below random, as a share of random, for each resample.
+
+        mask: "random" stands for the mean of the three parts.
+        """
+        own = self.resampled[network][layer, zeros]
+        part = np.mean([own[p] for p in PARTS], axis=0) if mask == "random" else own[mask]
+        return 1 - part / own["random"]
+
+
 def findings(
-    cfg: DictConfig,
-    rows: list[dict[str, Any]],
-    resampled: dict[str, dict[str, dict[str, np.ndarray]]],
+    cfg: DictConfig, rows: list[dict[str, Any]], resampled: dict[str, Resampled]
 ) -> list[Finding]:
     """One finding for each cell of Table 1 at the layers asked for, and the controls."""
-    found, at = [], {(r["network"], r["layer"], r["mask"]): r for r in rows}
+    keys = ("network", "layer", "zeros", "mask")
+    of = Found(cfg, {tuple(row[key] for key in keys): row for row in rows}, resampled)
     layers = {number: layer for layer in reversed(cfg.layers) if (number := _number(layer))}
+    found = []
     for number, layer in layers.items():
         if number in ("5", "7"):
-            trained = resampled["trained"]
-            found += _table_findings(cfg, number, layer, layers, at, trained)
+            found += [_cell(of, number, layer, layers.get("5"), mask) for mask in ROWS]
         for part in PARTS:
-            found += _truth_findings(cfg, number, at, resampled, layer, part)
+            found += _controls(of, number, layer, part)
+        found.append(_same_part(of, number, layer))
     return found
 
 
@@ -392,91 +421,82 @@ def _number(layer: str) -> str:
     return "".join(c for c in layer if c.isdigit())
 
 
-def _drop(resampled: dict[str, np.ndarray], part: str) -> np.ndarray:
-    """How far a part's Δ, or the mean of all parts, lies below random, as a share of random."""
-    own = np.mean([resampled[p] for p in PARTS], axis=0) if part == "random" else resampled[part]
-    return 1 - own / resampled["random"]
+def _cell(of: Found, number: str, layer: str, layer5: str | None, mask: str) -> Finding:
+    """One cell of the paper's table."""
+    who = "the mean of eyes and nose" if mask == "random" else mask.replace("_", " ")
+    low = None
+    if number == "5":
+        low, _ = interval(of.drop(mask, layer, "counted"))
+        rule = f"{who} lies below random: the 95 % interval of the difference is above 0"
+    elif layer5 is None:
+        rule = "needs layer 5 beside layer 7"
+    else:
+        apart = of.drop(mask, layer5, "counted") - of.drop(mask, layer, "counted")
+        low, _ = interval(apart)
+        rule = (
+            f"{who} lies less far below random than at layer 5, as a share of random: the 95 % "
+            "interval of the difference is above 0"
+        )
+    row = of.rows["trained", layer, "counted", mask]
+    return Finding(
+        f"table1/{mask}/layer{number}", float(row["draws"]), float(row["draws_sd"]),
+        None if low is None else low > 0,
+        f"Value: mean Δ of {of.cfg.draws} draws of {of.cfg.group} faces at {layer}; spread: "
+        f"standard deviation between draws. Rule: {rule}.",
+    )  # fmt: skip
 
 
-def _table_findings(
-    cfg: DictConfig,
-    number: str,
-    layer: str,
-    layers: dict[str, str],
-    at: dict[tuple[str, str, str], dict[str, Any]],
-    resampled: dict[str, dict[str, np.ndarray]],
-) -> list[Finding]:
-    about = (
-        f"Value: mean Δ of {cfg.draws} draws of {cfg.group} faces at {layer}; spread: standard "
-        "deviation between draws. "
-    )
+def _controls(of: Found, number: str, layer: str, part: str) -> list[Finding]:
+    """A part against random with and without zeros, against its borrowed masks, untrained."""
+    stem, who = f"truth/{STEM}/layer{number}/{part}", part.replace("_", " ")
     found = []
-    for mask in ROWS:
-        who = "the mean of eyes and nose" if mask == "random" else mask.replace("_", " ")
-        if number == "5":
-            low, _ = interval(_drop(resampled[layer], mask))
-            holds = low > 0
-            rule = f"{who} lies below random: the 95 % interval of the difference is above 0"
-        elif "5" not in layers:
-            holds, rule = None, "needs layer 5 beside layer 7"
-        else:
-            apart = _drop(resampled[layers["5"]], mask) - _drop(resampled[layer], mask)
-            low, _ = interval(apart)
-            holds = low > 0
-            rule = (
-                f"{who} lies less far below random than at layer 5, as a share of random: the "
-                "95 % interval of the difference is above 0"
-            )
-        row = at["trained", layer, mask]
+    for zeros in ZEROS:
+        p = float(of.rows["trained", layer, zeros, part]["p"])
         found.append(
             Finding(
-                f"table1/{mask}/layer{number}", float(row["draws"]), float(row["draws_sd"]),
-                None if holds is None else bool(holds), about + f"Rule: {rule}.",
+                f"{stem}/exchange, zeros {zeros}", p, None, p < 0.05,
+                f"p of {who} lying below random at {layer}, zeros {zeros}, if the names of an "
+                f"image's masks meant nothing ({of.cfg.shuffles} shuffles); holds below 0.05.",
+                "p",
             )
         )  # fmt: skip
-    return found
-
-
-def _truth_findings(
-    cfg: DictConfig,
-    number: str,
-    at: dict[tuple[str, str, str], dict[str, Any]],
-    resampled: dict[str, dict[str, dict[str, np.ndarray]]],
-    layer: str,
-    part: str,
-) -> list[Finding]:
-    """The part against random by exchange, against its borrowed masks, against no training."""
-    stem, who = f"truth/{STEM}/layer{number}", part.replace("_", " ")
-    row, own = at["trained", layer, part], resampled["trained"][layer]
-    found = [
-        Finding(
-            f"{stem}/{part}/exchange", float(row["p"]), None, bool(row["p"] < 0.05),
-            f"p of {who} lying below random at {layer} if the names of an image's masks meant "
-            f"nothing ({cfg.shuffles} shuffles); holds below 0.05.", "p",
-        )
-    ]  # fmt: skip
-    low, high = interval(own[part] - own[f"borrowed {part}"])
+    own = of.resampled["trained"][layer, "left out"]
     found.append(
-        Finding(
-            f"{stem}/{part}/place",
-            float(row["all"] - at["trained", layer, f"borrowed {part}"]["all"]),
-            (high - low) / 2, bool(high < 0),
-            f"Δ of {who} minus Δ of masks where another face has it, at {layer}; spread: half "
-            "the 95 % interval; holds if that lies below 0: more than a matter of place.", "Δ",
+        _below_zero(
+            f"{stem}/place", own[part] - own[f"borrowed {part}"],
+            f"Δ of {who} minus Δ of masks where another face has it, at {layer}, zeros left out",
         )
     )  # fmt: skip
-    if "untrained" in resampled:
-        apart = _drop(own, part) - _drop(resampled["untrained"][layer], part)
-        low, high = interval(apart)
+    if "untrained" in of.resampled:
+        apart = of.drop(part, layer, "left out", "untrained") - of.drop(part, layer, "left out")
         found.append(
-            Finding(
-                f"{stem}/{part}/learned", float(apart.mean()), (high - low) / 2, bool(low > 0),
-                f"how much further {who} lies below random at {layer} than in the untrained "
-                "network, as a share of random, mean over resamples; spread: half the 95 % "
-                "interval; holds if that lies above 0.", "share",
+            _below_zero(
+                f"{stem}/learned", apart,
+                f"how far {who} lies below random in the untrained network minus the same in the "
+                f"trained one, as shares of random, at {layer}, zeros left out",
             )
         )  # fmt: skip
     return found
+
+
+def _same_part(of: Found, number: str, layer: str) -> Finding:
+    own = of.resampled["trained"][layer, "counted"]
+    return _below_zero(
+        f"truth/{STEM}/layer{number}/same_part",
+        np.mean([own[part] for part in PARTS], axis=0) - own[MIXED],
+        f"Δ with the same part hidden in both faces, mean of the three, minus Δ with two "
+        f"different parts hidden, at {layer}: both use the same changes, so how large these are "
+        "and how many are 0 cancels",
+    )
+
+
+def _below_zero(key: str, resampled: np.ndarray, what: str) -> Finding:
+    low, high = interval(resampled)
+    return Finding(
+        key, float(np.nanmean(resampled)), (high - low) / 2, high < 0,
+        f"Value: {what}, mean over resamples of the faces; spread: half the 95 % interval; holds "
+        "if that lies below 0.", "Δ",
+    )  # fmt: skip
 
 
 # What is shown
@@ -487,7 +507,7 @@ SAVED = ("arrays.npz", "table.csv", "findings.json", "provenance.json", "config.
 
 def read_table(folder: Path) -> list[dict[str, Any]]:
     """table.csv with its numbers as numbers; empty cells are left out."""
-    words = ("network", "layer", "mask")
+    words = ("network", "layer", "zeros", "mask")
     with (folder / "table.csv").open() as file:
         return [
             {k: v if k in words else float(v) for k, v in row.items() if v}
@@ -495,23 +515,28 @@ def read_table(folder: Path) -> list[dict[str, Any]]:
         ]
 
 
+PRINTED = (
+    ("the first draw, ± over its pairs", "counted", "first", "first_sd_pairs"),
+    ("mean of all draws, ± between draws", "counted", "draws", "draws_sd"),
+    ("all pairs, ± half the 95 % interval", "counted", "all", None),
+    ("all pairs, without what changed in neither face", "left out", "all", None),
+)
+"""Blocks of the printed table: title, zeros, column of the value, of ±."""
+
+
 def printed(rows: list[dict[str, Any]]) -> str:
     """Table 1 in the paper's form, of the first draw, then of all draws, as plain text."""
     layers = list(dict.fromkeys(row["layer"] for row in rows))
-    at = {(r["network"], r["layer"], r["mask"]): r for r in rows}
+    at = {(r["zeros"], r["layer"], r["mask"]): r for r in rows if r["network"] == "trained"}
     lines = []
-    for title, value, spread in (
-        ("the first draw, ± over its pairs", "first", "first_sd_pairs"),
-        ("mean of all draws, ± between draws", "draws", "draws_sd"),
-        ("all pairs of all faces, half the 95 % interval", "all", None),
-    ):
+    for title, zeros, value, spread in PRINTED:
         lines.append(f"mean feature sign change: {title}")
         lines.append(f"  {'hidden':20}" + "".join(f"{_title(layer):>18}" for layer in layers))
-        for mask in (*ROWS, *BORROWED):
+        for mask in MASKED:
             cells = []
             for layer in layers:
-                row = at["trained", layer, mask]
-                around = row[spread] if spread else (row["high"] - row["low"]) / 2
+                row = at[zeros, layer, mask]
+                around = row[spread] if spread else (row["all_high"] - row["all_low"]) / 2
                 cells.append(f"{row[value]:.3f} ± {around:.3f}")
             lines.append(f"  {mask.replace('_', ' '):20}" + "".join(f"{c:>18}" for c in cells))
     return "\n".join(lines)
@@ -524,41 +549,37 @@ def _title(layer: str) -> str:
 def draw(source: Path, folder: Path) -> None:
     """Draw figure.png and figure.pdf into `folder` from the files of `source` alone."""
     facts = json.loads((source / "provenance.json").read_text())
-    rows = read_table(source)
+    rows = [row for row in read_table(source) if row["network"] == "trained"]
+    shown = [*PARTS, *(f"random {r + 1}" for r in range(min(SHOWN_RANDOM, facts["random"])))]
     with np.load(source / "arrays.npz") as arrays:
-        names = ["", *arrays["masks"].tolist()]
-        columns = [*range(len(PARTS) + 1), *(names.index(f"random {r + 1}") for r in range(
-            min(SHOWN_RANDOM, facts["random"])))]  # fmt: skip
-        pictures = arrays["pictures"][:, columns]
-        boxes = arrays["boxes"][arrays["group"]][:, [c - 1 for c in columns[1:]]]
-    titles = ["whole", *(names[c].replace("_", " ") for c in columns[1:])]
+        columns = [arrays["masks"].tolist().index(name) for name in shown]
+        pictures = arrays["pictures"][:, [0, *(c + 1 for c in columns)]]
+        boxes = arrays["boxes"][arrays["group"]][:, columns]
+    titles = ["whole", *(name.replace("_", " ") for name in shown)]
     tiles = figures.MaskedFaces(titles, pictures, boxes)
     layers = list(dict.fromkeys(row["layer"] for row in rows))
-    panels = [_panel(source, rows, layer) for layer in layers]
-    figures.save(figures.correspondence(tiles, panels, caption(facts)), folder)
+    panels = [[_panel(rows, layer, zeros) for layer in layers] for zeros in ZEROS]
+    figures.save(figures.correspondence(tiles, *panels, caption(facts)), folder)
 
 
-def _panel(source: Path, rows: list[dict[str, Any]], layer: str) -> figures.DeltaPanel:
-    at = {(r["network"], r["mask"]): r for r in rows if r["layer"] == layer}
-    number = _number(layer)
+def _panel(rows: list[dict[str, Any]], layer: str, zeros: str) -> figures.DeltaPanel:
+    at = {r["mask"]: r for r in rows if (r["layer"], r["zeros"]) == (layer, zeros)}
+    number, lines = _number(layer), []
 
-    def interval_of(network: str, mask: str) -> tuple[float, float, float] | None:
-        row = at.get((network, mask))
-        return (row["all"], row["low"], row["high"]) if row else None
+    def bar(mask: str) -> tuple[float, float, float] | None:
+        row = at.get(mask)
+        return (row["all"], row["all_low"], row["all_high"]) if row else None
 
-    lines = []
-    for mask in ROWS:
-        row = at["trained", mask]
-        paper = TABLE1[mask][("5", "7").index(number)] if number in ("5", "7") else None
-        lines.append(
-            figures.DeltaRow(
-                mask.replace("_", " "), interval_of("trained", mask),
-                (row["first"], row["first_sd_pairs"]), interval_of("trained", f"borrowed {mask}"),
-                interval_of("untrained", mask), paper, row.get("p"),
-            )
-        )  # fmt: skip
-    dimensions = int(at["trained", ROWS[0]]["dimensions"])
-    return figures.DeltaPanel(f"Layer {number}", f"{layer}, {dimensions} values", lines)
+    for mask in (*ROWS, MIXED):
+        printed_there = mask in TABLE1 and number in ("5", "7") and zeros == ZEROS[0]
+        paper = TABLE1[mask][("5", "7").index(number)] if printed_there else None
+        first = at[mask]["first"], at[mask]["first_sd_pairs"]
+        name, p = mask.replace("_", " "), at[mask].get("p")
+        other = bar(f"borrowed {mask}")
+        lines.append(figures.DeltaRow(name, bar(mask), first, other, paper, p))
+    counted = "" if zeros == ZEROS[0] else ", without those that changed in neither face"
+    note = f"{layer}, {int(at[MIXED]['dimensions'])} values{counted}"
+    return figures.DeltaPanel(_title(layer).split(" (")[0].capitalize(), note, lines)
 
 
 def caption(facts: dict[str, Any]) -> str:
@@ -568,18 +589,18 @@ def caption(facts: dict[str, Any]) -> str:
     right = facts["right"]
     known = "" if right is None else f" The network classifies {100 * right:.0f} % of them rightly."
     return (
-        f"Left: the {facts['group']} faces of the first draw with what is hidden; left and right "
-        f"are those of the image; masks measure {facts['mask_px']:g} px on average, of "
-        f"{facts['input_px']}. Right: mean change of sign Δ between faces when the same part is "
-        "hidden in both; lower: more alike. Dots: all pairs of all "
-        f"{data['images']} faces ({data['name']}: {who}), bars: 95 % interval of a bootstrap over "
-        "faces. Open circles: the first draw ± standard deviation over its pairs, as the paper's "
-        "experiment. Triangles: masks where another face has the part, instead of this one "
-        f"(overlap with the part itself {facts['borrowed_overlap']:.2f}). Squares: the untrained "
-        f"network. Black: the paper's values on ImageNet, ±. Random: mean over {facts['random']} "
-        "masks a face, inside the object, touching no eye and no nose. p: chance of lying so far "
-        f"below random if the masks of a face exchanged their names.{known} "
-        f"{describe_network(facts)}"
+        f"Pictures: the {facts['group']} faces of the first draw and what is hidden in them; left "
+        f"and right are those of the image; masks measure {facts['mask_px']:g} px on average, of "
+        f"{facts['input_px']}. Plots: mean change of sign Δ between two faces with the same part "
+        "hidden in both (different parts: another part in each); lower: more alike. Upper plots "
+        "count 0 as a sign, as a Hamming distance does, so that Δ grows with the number of values "
+        "that change; lower plots leave out values that changed in neither face. Dots: all pairs "
+        f"of {data['images']} faces ({data['name']}: {who}), 95 % interval of a bootstrap over "
+        "faces. Circles: the first draw, the paper's experiment. Triangles: masks where another "
+        f"face has the part (overlap with the face's own {facts['borrowed_overlap']:.2f}). Random: "
+        f"mean over {facts['random']} masks a face inside the object that touch no eye and no "
+        "nose. p: chance of a Δ so far below random if a face's masks exchanged their names."
+        f"{known} {describe_network(facts)}"
     )
 
 

@@ -52,15 +52,14 @@ class DeltaRow:
     """Δ of one mask at one layer, in all the ways it was measured; None: not there.
 
     all: over all pairs of all faces. first: of the first draw and its standard deviation over
-    pairs. borrowed: masks where another face has the part. untrained: another network. paper: the
-    printed value and ±. p: of lying below random by chance.
+    pairs. borrowed: masks where another face has the part. paper: the printed value and ±.
+    p: of lying below random by chance.
     """
 
     name: str
     all: Interval
     first: tuple[float, float]
     borrowed: Interval | None
-    untrained: Interval | None
     paper: tuple[float, float] | None
     p: float | None
 
@@ -75,46 +74,55 @@ class DeltaPanel:
 
 
 # Inches on the page, but for the tiles' pixels.
-TILES, TILE_GAP, HEAD = 4.1, 0.05, 0.28
-BETWEEN, NAMES, TITLE, FOOT, LEGEND = 0.3, 0.6, 0.3, 0.3, 0.5
-LEAST_PANEL = 1.5
+TILES, TILE_GAP, HEAD = 4.35, 0.05, 0.22
+BETWEEN, NAMES, TITLE, FOOT, LEGEND = 0.28, 0.68, 0.26, 0.36, 0.42
+PANEL = 2.18
 TILE_PX = 224
-LEVELS = {"paper": 0.3, "all": 0.1, "first": -0.06, "borrowed": -0.2, "untrained": -0.34}
+LEVELS = {"paper": 0.31, "all": 0.11, "first": -0.1, "borrowed": -0.3}
 """Where the marks of a row stand, in rows above its middle."""
-MARKS = {"all": ("o", BLUE, BLUE, 4.6), "first": ("o", BLUE, "white", 3.6),
-         "borrowed": ("^", RED, "white", 4.0), "untrained": ("s", FAINT, "white", 3.2),
-         "paper": ("D", INK, INK, 2.8)}  # fmt: skip
+MARKS = {"all": ("o", BLUE, BLUE, 4.4), "first": ("o", BLUE, "white", 3.6),
+         "borrowed": ("^", RED, "white", 4.0), "paper": ("D", INK, INK, 2.8)}  # fmt: skip
 """Shape, line, filling and size in points."""
-WORDS = {"all": "all pairs, 95 %", "first": "first draw, ± over pairs",
-         "borrowed": "where another face has it, 95 %", "untrained": "untrained network, 95 %",
-         "paper": "paper (ImageNet), ±"}  # fmt: skip
+WORDS = {"all": "all pairs, 95 % interval", "first": "first draw, ± SD over pairs",
+         "borrowed": "where another face has it, 95 %", "paper": "the paper, ImageNet, ±"}  # fmt: skip
 
 
 def correspondence(
-    faces: MaskedFaces, panels: Sequence[DeltaPanel], caption: str, width_in: float = 8.0
+    faces: MaskedFaces,
+    beside: Sequence[DeltaPanel],
+    below: Sequence[DeltaPanel],
+    caption: str,
+    width_in: float = 8.0,
 ) -> Figure:
-    """Rows of faces with their masks on the left, Δ at each layer as dots on the right.
+    """Rows of faces with their masks on the left, Δ as dots beside and below them.
 
-    caption: printed below, wrapped. width_in: page width. Raises DeconvError for no panel.
+    beside: panels under each other, at the right of the faces. below: two in a row.
+    caption: printed below, wrapped. width_in: page width. Raises DeconvError for nothing beside.
     """
-    if not panels or not len(faces.pictures):
+    if not beside or not len(faces.pictures):
         raise DeconvError("Figure 8 needs at least one face and one layer")
     count, columns = faces.pictures.shape[:2]
     side = (TILES - (columns - 1) * TILE_GAP) / columns
     tall = HEAD + count * side + (count - 1) * TILE_GAP
-    body = max(tall, len(panels) * (TITLE + FOOT + LEAST_PANEL) + LEGEND)
+    body = max(tall + LEGEND, len(beside) * PANEL)
+    rows = [below[i : i + 2] for i in range(0, len(below), 2)]
     lines = caption_lines(caption, width_in)
-    height = 0.2 + body + 0.2 + CAPTION_LINE * len(lines) + 0.15
-    figure = Figure(figsize=(width_in, height), facecolor="white")
-    _draw_faces(figure, faces, side, 0.2 + (body - tall) / 2)
+    end = 0.2 + body + (0.1 + PANEL) * len(rows)
+    figure = Figure(figsize=(width_in, end + CAPTION_LINE * len(lines) + 0.3), facecolor="white")
+    _draw_faces(figure, faces, side, 0.2)
+    _draw_legend(figure, [*beside, *below], MARGIN, 0.2 + tall + 0.14)
     left = MARGIN + TILES + BETWEEN
-    width = width_in - MARGIN - left
-    each = (body - LEGEND) / len(panels)
-    for number, panel in enumerate(panels):
-        place = left, 0.2 + number * each, width, each
-        _draw_panel(figure, panel, place, _reach(panels))
-    _draw_legend(figure, panels, left, 0.2 + body - LEGEND + 0.06)
-    draw_caption(figure, lines, 0.2 + body + 0.2)
+    each = body / len(beside)
+    for number, panel in enumerate(beside):
+        place = left, 0.2 + number * each, width_in - MARGIN - left, each
+        _draw_panel(figure, panel, place)
+    half = (width_in - 2 * MARGIN - BETWEEN) / 2
+    for number, row in enumerate(rows):
+        top = 0.2 + body + 0.1 + number * (0.1 + PANEL)
+        for column, panel in enumerate(row):
+            place = MARGIN + column * (half + BETWEEN), top, half, PANEL
+            _draw_panel(figure, panel, place)
+    draw_caption(figure, lines, end + 0.12)
     return figure
 
 
@@ -122,7 +130,7 @@ def _draw_faces(figure: Figure, faces: MaskedFaces, side: float, top: float) -> 
     """The grid of pictures; what is hidden has a thin frame."""
     for column, title in enumerate(faces.titles):
         middle = MARGIN + column * (side + TILE_GAP) + side / 2
-        text(figure, middle, top + 0.08, title, 7, INK, ha="center")
+        text(figure, middle, top + 0.03, title, 7, INK, ha="center")
     for row, versions in enumerate(faces.pictures):
         for column, pixels in enumerate(versions):
             y = top + HEAD + row * (side + TILE_GAP)
@@ -145,28 +153,23 @@ def framed(pixels: np.ndarray, box: np.ndarray | None) -> np.ndarray:
     return out
 
 
-def _reach(panels: Sequence[DeltaPanel]) -> float:
-    """The right end of the shared axis: just beyond the largest mark, from 0 on."""
-    ends = [
-        end
-        for panel in panels
-        for row in panel.rows
-        for value in _values(row).values()
-        for end in value
-    ]
-    return 1.04 * max(ends)
+def _limits(panel: DeltaPanel) -> tuple[float, float]:
+    """The ends of a panel's axis: a little beyond the outermost marks, not below 0."""
+    ends = [end for row in panel.rows for value in _values(row).values() for end in value]
+    room = 0.06 * (max(ends) - min(ends)) or 0.01
+    return max(0.0, min(ends) - room), max(ends) + room
 
 
 def _values(row: DeltaRow) -> dict[str, Interval]:
     """Name of the mark -> (value, low, high), of those that are there."""
-    found = {"all": row.all, "borrowed": row.borrowed, "untrained": row.untrained}
+    found = {"all": row.all, "borrowed": row.borrowed}
     for name, pair in (("first", row.first), ("paper", row.paper)):
         found[name] = None if pair is None else (pair[0], pair[0] - pair[1], pair[0] + pair[1])
     return {name: value for name, value in found.items() if value is not None}
 
 
 def _draw_panel(
-    figure: Figure, panel: DeltaPanel, place: tuple[float, float, float, float], reach: float
+    figure: Figure, panel: DeltaPanel, place: tuple[float, float, float, float]
 ) -> None:
     """One layer: a row a mask, from the paper's table. place: left, top, width, height."""
     left, top, width, height = place
@@ -175,7 +178,7 @@ def _draw_panel(
     tall = height - TITLE - FOOT
     axes = axes_at(figure, left + NAMES, top + TITLE, width - NAMES, tall, panel.title)
     quiet(axes)
-    axes.set(xlim=(0, reach), ylim=(len(panel.rows) - 0.5, -0.5), yticks=range(len(panel.rows)))
+    axes.set(xlim=_limits(panel), ylim=(len(panel.rows) - 0.5, -0.5), yticks=range(len(panel.rows)))
     axes.set_yticklabels([_label(row) for row in panel.rows])
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("mean change of sign Δ (lower: more alike)", size=6.2, color=INK, labelpad=2,
@@ -204,11 +207,9 @@ def _mark(axes: Axes, name: str, value: Interval, height: float) -> None:
 def _draw_legend(figure: Figure, panels: Sequence[DeltaPanel], left: float, top: float) -> None:
     """What the marks mean, in two columns, of those that are drawn."""
     there = {name for panel in panels for row in panel.rows for name in _values(row)}
-    names = [name for name in LEVELS if name in there]
-    names.sort(key=lambda name: -LEVELS[name])
-    for number, name in enumerate(names):
-        row, column = number % 3, number // 3
-        x, y = left + 1.42 * column, top + 0.13 * row
+    for number, name in enumerate(name for name in LEVELS if name in there):
+        row, column = divmod(number, 2)
+        x, y = left + 2.1 * column, top + 0.14 * row
         shape, line, filling, size = MARKS[name]
         axes = axes_at(figure, x, y, 0.24, 0.11)
         axes.plot([0, 1], [0, 0], "-", color=line, linewidth=0.9)
