@@ -407,7 +407,7 @@ def findings(
     of = Found(cfg, {tuple(row[key] for key in keys): row for row in rows}, resampled)
     layers = {number: layer for layer in reversed(cfg.layers) if (number := _number(layer))}
     found = []
-    for number, layer in layers.items():
+    for number, layer in sorted(layers.items()):
         if number in ("5", "7"):
             found += [_cell(of, number, layer, layers.get("5"), mask) for mask in ROWS]
         for part in PARTS:
@@ -424,23 +424,24 @@ def _number(layer: str) -> str:
 def _cell(of: Found, number: str, layer: str, layer5: str | None, mask: str) -> Finding:
     """One cell of the paper's table."""
     who = "the mean of eyes and nose" if mask == "random" else mask.replace("_", " ")
-    low = None
-    if number == "5":
-        low, _ = interval(of.drop(mask, layer, "counted"))
-        rule = f"{who} lies below random: the 95 % interval of the difference is above 0"
-    elif layer5 is None:
-        rule = "needs layer 5 beside layer 7"
+    holds = None
+    if layer5 is None:
+        rule = "needs layer 5"
     else:
-        apart = of.drop(mask, layer5, "counted") - of.drop(mask, layer, "counted")
-        low, _ = interval(apart)
-        rule = (
-            f"{who} lies less far below random than at layer 5, as a share of random: the 95 % "
-            "interval of the difference is above 0"
-        )
+        at5 = of.drop(mask, layer5, "counted")
+        holds = interval(at5)[0] > 0
+        rule = f"at layer 5 {who} lies below random, the 95 % interval of the difference above 0"
+        if number == "7":
+            closer = interval(at5 - of.drop(mask, layer, "counted"))[0] > 0
+            holds = holds and closer
+            rule += (
+                ", and at layer 7 less far below it, as a share of random, the 95 % interval of "
+                "that difference above 0"
+            )
     row = of.rows["trained", layer, "counted", mask]
     return Finding(
         f"table1/{mask}/layer{number}", float(row["draws"]), float(row["draws_sd"]),
-        None if low is None else low > 0,
+        holds,
         f"Value: mean Δ of {of.cfg.draws} draws of {of.cfg.group} faces at {layer}; spread: "
         f"standard deviation between draws. Rule: {rule}.",
     )  # fmt: skip

@@ -84,7 +84,7 @@ MARKS = {"all": ("o", BLUE, BLUE, 4.4), "first": ("o", BLUE, "white", 3.6),
          "borrowed": ("^", RED, "white", 4.0), "paper": ("D", INK, INK, 2.8)}  # fmt: skip
 """Shape, line, filling and size in points."""
 WORDS = {"all": "all pairs, 95 % interval", "first": "first draw, ± SD over pairs",
-         "borrowed": "where another face has it, 95 %", "paper": "the paper, ImageNet, ±"}  # fmt: skip
+         "borrowed": "where another face has it, 95 %", "paper": "paper (ImageNet), ±"}  # fmt: skip
 
 
 def correspondence(
