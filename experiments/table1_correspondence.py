@@ -550,7 +550,8 @@ def _title(layer: str) -> str:
 def draw(source: Path, folder: Path) -> None:
     """Draw figure.png and figure.pdf into `folder` from the files of `source` alone."""
     facts = json.loads((source / "provenance.json").read_text())
-    rows = [row for row in read_table(source) if row["network"] == "trained"]
+    table = read_table(source)
+    rows = [row for row in table if row["network"] == "trained"]
     shown = [*PARTS, *(f"random {r + 1}" for r in range(min(SHOWN_RANDOM, facts["random"])))]
     with np.load(source / "arrays.npz") as arrays:
         columns = [arrays["masks"].tolist().index(name) for name in shown]
@@ -560,7 +561,7 @@ def draw(source: Path, folder: Path) -> None:
     tiles = figures.MaskedFaces(titles, pictures, boxes)
     layers = list(dict.fromkeys(row["layer"] for row in rows))
     panels = [[_panel(rows, layer, zeros) for layer in layers] for zeros in ZEROS]
-    figures.save(figures.correspondence(tiles, *panels, caption(facts)), folder)
+    figures.save(figures.correspondence(tiles, *panels, caption(facts, table)), folder)
 
 
 def _panel(rows: list[dict[str, Any]], layer: str, zeros: str) -> figures.DeltaPanel:
@@ -583,7 +584,7 @@ def _panel(rows: list[dict[str, Any]], layer: str, zeros: str) -> figures.DeltaP
     return figures.DeltaPanel(_title(layer).split(" (")[0].capitalize(), note, lines)
 
 
-def caption(facts: dict[str, Any]) -> str:
+def caption(facts: dict[str, Any], table: list[dict[str, Any]]) -> str:
     """The text under the figure."""
     data, kinds = facts["data"], facts["classes"]
     who = ", ".join(f"{count} of {kind}" if kind else f"{count}" for kind, count in kinds.items())
@@ -601,8 +602,21 @@ def caption(facts: dict[str, Any]) -> str:
         f"face has the part (overlap with the face's own {facts['borrowed_overlap']:.2f}). Random: "
         f"mean over {facts['random']} masks a face inside the object that touch no eye and no "
         "nose. p: chance of a Δ so far below random if a face's masks exchanged their names."
-        f"{known} {describe_network(facts)}"
+        f"{known}{_untrained(table)} {describe_network(facts)}"
     )
+
+
+def _untrained(table: list[dict[str, Any]]) -> str:
+    """A sentence on the upper plots' values in an untrained network, if it was measured."""
+    at = {(row["layer"], row["mask"]): row["all"] for row in table
+          if (row["network"], row["zeros"]) == ("untrained", ZEROS[0])}  # fmt: skip
+    layers = dict.fromkeys(layer for layer, _ in at)
+    words = [
+        f"{layer} {np.mean([at[layer, part] for part in PARTS]):.3f}, {at[layer, 'random']:.3f}"
+        for layer in layers
+    ]
+    says = "Before training the upper plots' means of the three parts and of random are"
+    return f" {says} {'; '.join(words)}." if words else ""
 
 
 if __name__ == "__main__":

@@ -428,3 +428,22 @@ def test_files_of_boxes_that_cannot_be_read_are_named(tmp_path, text, words):
         file_faces(write(tmp_path, text), 48, 42)
     with pytest.raises(DeconvError, match=r"cannot read the file of boxes .*none\.json"):
         file_faces(tmp_path / "none.json", 48, 42)
+
+
+# Boxes around a detector's points
+
+
+def test_boxes_stand_around_the_points_of_faces_seen_from_the_front():
+    from scripts.find_face_parts import boxes_of
+
+    def found(nose=(150, 140), right=(200, 100), size=(300, 300)):
+        points = np.array([(100, 100), right, nose, (110, 180), (190, 180)], float)
+        return boxes_of(np.array([60.0, 40.0, 240.0, 320.0]), points, size)
+
+    assert found() == {
+        "left_eye": [78, 69, 122, 131], "right_eye": [78, 169, 122, 231],
+        "nose": [98, 119, 160, 181], "object": [40, 60, 300, 240],
+    }  # fmt: skip
+    assert found(nose=(180, 140)) is None, "turned aside"
+    assert found(right=(195, 140)) is None, "tilted"
+    assert found(size=(300, 150)) is None, "a part beyond the image"
