@@ -99,7 +99,7 @@ def test_common_masks_have_one_size_cover_their_parts_and_stay_inside():
 
 
 def test_random_boxes_are_all_the_free_places_and_no_other():
-    within, avoid = (2, 1, 12, 14), [(4, 5, 7, 8), (0, 0, 4, 3)]
+    within, avoid = (2, 1, 12, 14), [(6, 6, 8, 8), (0, 0, 4, 3)]
     free = set()
     for top, left in itertools.product(range(20), range(20)):
         box = (top, left, top + 3, left + 4)
@@ -316,6 +316,19 @@ def test_faces_of_scenes_show_their_parts_where_the_boxes_say(faces):
             assert cut.mean() >= 0.4 and cut.sum() > 0.7 * change.sum()
         left, right = (face.parts[f"{side}_eye"] for side in ("left", "right"))
         assert left[1] < right[1], "of the image"
+
+
+def test_faces_behind_something_are_passed_over():
+    every = scene_faces("dog face", 4, 2, 64, 56, 4, seen=0.0)
+    clear = scene_faces("dog face", 4, 2, 64, 56, 4, seen=0.85)
+    assert {face.name for face in every} != {face.name for face in clear}
+    for face in clear:
+        index = int(face.name.split()[-1])
+        scene = render(2, index, 64)
+        for name, (top, left, bottom, right) in face.parts.items():
+            without = render(2, index, 64, omit=frozenset([name])).image
+            change = np.abs(scene.image.astype(int) - without).max(axis=2) > 8
+            assert change[top + 4 : bottom + 4, left + 4 : right + 4].mean() >= 0.85
 
 
 def test_masks_of_a_face_keep_apart(faces):
