@@ -180,6 +180,7 @@ def check_overrides(stem: str, arguments: list[str]) -> None:
 
 
 NULLABLE: dict[str, type] = {
+    "boxes": str,
     "data.side_px": int,
     "coarse": str,
     "data.test_per_class": int,

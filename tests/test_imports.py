@@ -26,6 +26,8 @@ FLOORS = {
         "deconv.data",
         "deconv.figures",
         "deconv.evaluation",
+        "deconv.boxes",
+        "deconv.pair_statistics",
     ],
     "studies": [
         "deconv.top_activations",
@@ -33,6 +35,8 @@ FLOORS = {
         "deconv.localisation",
         "deconv.filter_quality",
         "deconv.occlusion",
+        "deconv.faces",
+        "deconv.correspondence",
         "deconv.peak_views",
         "deconv.training",
         "deconv.monitoring",

@@ -5,6 +5,7 @@ One module a page, named as the experiment that shows it; `animation` draws Figu
 """
 
 from deconv.figures.animation import evolution_frames, save_animation
+from deconv.figures.correspondence import DeltaPanel, DeltaRow, MaskedFaces, correspondence
 from deconv.figures.drawing import (
     DPI,
     FAINT,
@@ -32,12 +33,16 @@ __all__ = [
     "SCALES",
     "VOID",
     "BoxedExamples",
+    "DeltaPanel",
+    "DeltaRow",
     "Filmstrip",
     "FirstLayers",
+    "MaskedFaces",
     "Panel",
     "SharePanel",
     "Watched",
     "block",
+    "correspondence",
     "evolution_frames",
     "feature_evolution",
     "first_layers",
