@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 
 from deconv.errors import DeadUnitWarning, DeconvError, unknown
 from deconv.layers import COLLISIONS
 from deconv.models import ChainNet
-from deconv.projection.mirror import mirror
+from deconv.projection.mirror import OPERATIONS, Step, mirror, mirror_steps
 from deconv.projection.vjp import DeconvnetRules, vector_jacobian
 from deconv.types import Record
 
-__all__ = ["ENGINES", "SEEDS", "DeconvnetRules", "project", "vector_jacobian"]
+__all__ = [
+    "ENGINES",
+    "OPERATIONS",
+    "SEEDS",
+    "DeconvnetRules",
+    "Step",
+    "project",
+    "project_steps",
+    "vector_jacobian",
+]
 
 ENGINES = ("mirror", "vjp")
 SEEDS = ("activation", "one")
@@ -50,12 +59,59 @@ def project(
     """
     if engine not in ENGINES:
         raise unknown("projection engine", engine, ENGINES)
+    if chunk < 1:
+        raise DeconvError(f"chunk must be at least 1, got {chunk}")
+    units = _checked(net, record, layer, units, seed, collisions)
+    if len(units) == 0:
+        return record.images.new_zeros(record.images.shape).detach()[:0]
+    send = _send_mirror if engine == "mirror" else _send_vjp
+    with torch.no_grad():
+        parts = [
+            send(net, record, layer, part[:, 0], _seeder(part, seed), collisions)
+            for part in units.split(chunk)
+        ]
+    return torch.cat(parts)
+
+
+def project_steps(
+    net: ChainNet,
+    record: Record,
+    layer: str,
+    units: torch.Tensor,
+    *,
+    seed: str = "activation",
+    collisions: str = "sum",
+) -> Iterator[Step]:
+    """The way down of `project`, one operation at a time.
+
+    Takes, warns and raises as `project` does with engine="mirror", before the first step. Yields
+    the kept units alone, then the K signals below each stage; the last are the K×3×H×W pixels.
+    All K units go down at once. A step is worked out when it is asked for.
+    """
+    units = _checked(net, record, layer, units, seed, collisions)
+    return _steps(net, record, layer, units, _seeder(units, seed), collisions)
+
+
+@torch.no_grad()
+def _steps(net, record, layer, units, seeder, collisions):
+    image = units[:, 0]
+    start = seeder(record.activations[layer][image])
+    yield from mirror_steps(net, record, layer, image, start, collisions)
+
+
+def _checked(
+    net: ChainNet,
+    record: Record,
+    layer: str,
+    units: torch.Tensor,
+    seed: str,
+    collisions: str,
+) -> torch.Tensor:
+    """`units` on the record's device, after all that `project` has to say about its input."""
     if seed not in SEEDS:
         raise unknown("seed", seed, SEEDS)
     if collisions not in COLLISIONS:
         raise unknown("collision policy", collisions, COLLISIONS)
-    if chunk < 1:
-        raise DeconvError(f"chunk must be at least 1, got {chunk}")
     net.stages_to(layer)
     if layer not in record.activations:
         raise DeconvError(
@@ -67,15 +123,7 @@ def project(
     units = units.to(activation.device, torch.int64)
     if seed == "activation":
         _warn_of_dead(units, activation, layer)
-    if len(units) == 0:
-        return record.images.new_zeros(record.images.shape).detach()[:0]
-    send = _send_mirror if engine == "mirror" else _send_vjp
-    with torch.no_grad():
-        parts = [
-            send(net, record, layer, part[:, 0], _seeder(part, seed), collisions)
-            for part in units.split(chunk)
-        ]
-    return torch.cat(parts)
+    return units
 
 
 def _send_mirror(net, record, layer, image, seeder, collisions):
@@ -132,5 +180,5 @@ def _warn_of_dead(units: torch.Tensor, activation: torch.Tensor, layer: str) -> 
             f"painted for them: (image, map, y, x) = {shown}. Choose other units; a map that is "
             f"0 everywhere is dead.",
             DeadUnitWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
