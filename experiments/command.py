@@ -167,6 +167,7 @@ NULLABLE: dict[str, type] = {
     "resume": str,
     "snapshot": str,
     "train.max_rms": float,
+    "unit": ListConfig,
 }
 """The kinds of the settings that are null until somebody sets them."""
 
