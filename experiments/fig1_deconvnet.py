@@ -285,6 +285,7 @@ def choices(net: ChainNet, cfg: DictConfig) -> dict[str, str]:
         "image": "named" if cfg.images else f"classified rightly, drawn by seed {cfg.seed}",
         "maps": "of the unit's layer its own and the most active; below, those with the most "
         "energy of the top-down signal where it is filtered; the same within a layer",
+        "ties": "among equal values of a window the first in scan order is the switch",
         "map_colours": f"white at 0, each row its own scale, ± the {figures.PERCENTILE} percentile "
         "of the non-zero values shown",
     }
@@ -392,7 +393,8 @@ def caption(facts: dict[str, Any]) -> str:
         words += (
             "Bottom: each window has a colour, and so has the position that won it; the window "
             f"with the strongest signal is framed. {_shared(shared)} won by more than one window"
-            f" (shared switches: {facts['choices']['collisions']}). "
+            f" (shared switches: {facts['choices']['collisions']}); where a whole window is 0, its "
+            "first position counts as the winner. "
         )
     return words + describe_network(facts)
 

@@ -32,6 +32,7 @@ FLOORS = {
         "deconv.evolution",
         "deconv.occlusion",
         "deconv.peak_views",
+        "deconv.layer_table",
         "deconv.round_trip",
         "deconv.training",
         "deconv.monitoring",

@@ -6,6 +6,7 @@ frames), `deconvnet_schematic` (Figure 1, `pool_detail` its lower panel), `archi
 """
 
 from deconv.figures.animation import evolution_frames, save_animation
+from deconv.figures.architecture_boxes import Box, architecture_boxes
 from deconv.figures.deconvnet_schematic import ImageRow, MapRow, deconvnet_schematic
 from deconv.figures.drawing import (
     DPI,
@@ -32,12 +33,14 @@ __all__ = [
     "PERCENTILE",
     "SCALES",
     "VOID",
+    "Box",
     "Filmstrip",
     "ImageRow",
     "MapRow",
     "Panel",
     "PoolWindows",
     "Watched",
+    "architecture_boxes",
     "block",
     "deconvnet_schematic",
     "evolution_frames",

@@ -55,13 +55,16 @@ def draw_pool_windows(axes: Axes, detail: PoolWindows, top: float, width_in: flo
     middle = top + TITLES + rows * cell / 2
     titles = ("from above", "unpooled", "switches", "rectified", "pooled")
     fields = (detail.signal, detail.unpooled, None, detail.up, detail.pooled)
-    for left, words, values in zip(lefts, titles, fields, strict=True):
+    coming = _power(np.concatenate([detail.signal.ravel(), detail.unpooled.ravel()]))
+    powers = (coming, coming, 0, *[_power(detail.up)] * 2)
+    for left, words, values, power in zip(lefts, titles, fields, powers, strict=True):
         pooled = words in ("from above", "pooled")
         shape = detail.pooled.shape if pooled else detail.up.shape
         upper = middle - shape[0] * cell / 2
-        _grid(axes, detail, values, pooled, left, upper, cell)
+        _grid(axes, detail, values, pooled, left, upper, cell, power)
+        unit = f"\nin 10$^{{{power}}}$" if power else ""
         across = left + shape[1] * cell / 2
-        label(axes, across, upper - 0.09, words + _unit(values), 5.8)
+        label(axes, across, upper - 0.04, words + unit, 5.8, va="bottom")
     ends = [(left - 0.05, left + width + 0.05) for left, width in zip(
         lefts, (small, wide, wide, wide, small), strict=True)]  # fmt: skip
     arrow(axes, (ends[0][1], middle), (ends[1][0], middle), "unpool")
@@ -78,11 +81,11 @@ def _grid(
     left: float,
     top: float,
     cell: float,
+    power: int,
 ) -> None:
-    """Cells with numbers, or dots where there are none; those of a window (pooled) or those that
-    it chose are in its colour."""
+    """Cells with numbers in that power of ten, or with dots where there are none. Those of a
+    window (pooled) or those that it chose are in its colour."""
     colours, shape = _colours(detail, pooled), (detail.pooled if pooled else detail.up).shape
-    power = _power(values) if values is not None else 0
     for y in range(shape[0]):
         for x in range(shape[1]):
             corner = (left + x * cell, top + y * cell)
@@ -123,11 +126,6 @@ def _power(values: np.ndarray) -> int:
     if largest == 0 or 1 <= largest < 1000:
         return 0
     return int(np.floor(np.log10(largest))) - 1
-
-
-def _unit(values: np.ndarray | None) -> str:
-    power = 0 if values is None else _power(values)
-    return f" (in 10$^{{{power}}}$)" if power else ""
 
 
 def _number(value: float) -> str:
