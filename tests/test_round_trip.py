@@ -126,6 +126,8 @@ def test_leading_maps_are_those_with_most_energy_where_the_signal_is_filtered():
         if layer == "3":
             by_hand[unit[0]] = float("inf")
         assert maps.tolist() == sorted(by_hand, key=lambda c: -by_hand[c])[:3]
+    for number in range(4):  # the unit's own map comes first, however weak it is
+        assert leading_maps(levels, number, 1)[-1].tolist() == [number]
     few = leading_maps(levels, unit[0], 99)
     assert [len(maps) for maps in few] == [len(level.up) for level in levels]
 
