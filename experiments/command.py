@@ -202,6 +202,7 @@ NULLABLE: dict[str, type] = {
     "snapshot": str,
     "train.max_rms": float,
     "without": str,
+    "unit": ListConfig,
 }
 """The kinds of the settings that are null until somebody sets them."""
 

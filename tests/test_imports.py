@@ -38,6 +38,8 @@ FLOORS = {
         "deconv.faces",
         "deconv.correspondence",
         "deconv.peak_views",
+        "deconv.layer_table",
+        "deconv.round_trip",
         "deconv.training",
         "deconv.monitoring",
     ],

@@ -21,6 +21,7 @@ from deconv.figures.drawing import (
 from deconv.figures.feature_evolution import Filmstrip, feature_evolution
 from deconv.figures.first_layers import FirstLayers, first_layers
 from deconv.figures.localisation import BoxedExamples, SharePanel, localisation
+from deconv.figures.pool_detail import PoolWindows
 from deconv.figures.top_activations import Panel, top_activations
 from deconv.figures.training_page import SCALES, Watched, training_page
 
@@ -32,17 +33,23 @@ __all__ = [
     "PERCENTILE",
     "SCALES",
     "VOID",
+    "Box",
     "BoxedExamples",
     "DeltaPanel",
     "DeltaRow",
     "Filmstrip",
     "FirstLayers",
+    "ImageRow",
+    "MapRow",
     "MaskedFaces",
     "Panel",
+    "PoolWindows",
     "SharePanel",
     "Watched",
+    "architecture_boxes",
     "block",
     "correspondence",
+    "deconvnet_schematic",
     "evolution_frames",
     "feature_evolution",
     "first_layers",

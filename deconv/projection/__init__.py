@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
@@ -12,11 +12,21 @@ from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning, unknown
 from deconv.layers import COLLISIONS
 from deconv.models import ChainNet, GraphNet
 from deconv.models.tracing import NO_RULE
-from deconv.projection.mirror import mirror
+from deconv.projection.mirror import OPERATIONS, Step, mirror, mirror_steps
 from deconv.projection.vjp import RULES, DeconvnetRules, vector_jacobian
 from deconv.types import Record
 
-__all__ = ["ENGINES", "RULES", "SEEDS", "DeconvnetRules", "project", "vector_jacobian"]
+__all__ = [
+    "ENGINES",
+    "OPERATIONS",
+    "RULES",
+    "SEEDS",
+    "DeconvnetRules",
+    "Step",
+    "project",
+    "project_steps",
+    "vector_jacobian",
+]
 
 ENGINES = ("auto", "mirror", "vjp")
 SEEDS = ("activation", "one")
@@ -63,23 +73,9 @@ def project(
         raise unknown("rule", rule, RULES)
     if rule != "deconvnet" and engine == "mirror":
         raise DeconvError(f"rule={rule!r} goes by engine='vjp'; the mirror is the deconvnet's")
-    if seed not in SEEDS:
-        raise unknown("seed", seed, SEEDS)
-    if collisions not in COLLISIONS:
-        raise unknown("collision policy", collisions, COLLISIONS)
     if chunk < 1:
         raise DeconvError(f"chunk must be at least 1, got {chunk}")
-    net.check_point(layer)
-    if layer not in record.activations:
-        raise DeconvError(
-            f"the record holds no {layer!r}; record it with layers=[{layer!r}] "
-            f"(it has {', '.join(record.activations) or 'no layer'})"
-        )
-    activation = record.activations[layer].detach()
-    _check_units(units, activation, layer)
-    units = units.to(activation.device, torch.int64)
-    if seed == "activation":
-        _warn_of_dead(units, activation, layer)
+    units = _checked(net, record, layer, units, seed, collisions)
     if len(units) == 0:
         return record.images.new_zeros(record.images.shape).detach()[:0]
     chain = isinstance(net, ChainNet) or net.is_chain(layer)
@@ -93,6 +89,59 @@ def project(
             for part in units.split(chunk)
         ]
     return torch.cat(parts)
+
+
+def project_steps(
+    net: ChainNet | GraphNet,
+    record: Record,
+    layer: str,
+    units: torch.Tensor,
+    *,
+    seed: str = "activation",
+    collisions: str = "sum",
+) -> Iterator[Step]:
+    """The way down of `project`, one operation at a time.
+
+    Takes, warns and raises as `project` does with engine="mirror", before the first step. Yields
+    the kept units alone, then the K signals below each stage; the last are the K×3×H×W pixels.
+    All K units go down at once. A step is worked out when it is asked for.
+    """
+    units = _checked(net, record, layer, units, seed, collisions)
+    return _steps(net, record, layer, units, _seeder(units, seed), collisions)
+
+
+@torch.no_grad()
+def _steps(net, record, layer, units, seeder, collisions):
+    image = units[:, 0]
+    start = seeder(record.activations[layer][image])
+    yield from mirror_steps(net, record, layer, image, start, collisions)
+
+
+def _checked(
+    net: ChainNet | GraphNet,
+    record: Record,
+    layer: str,
+    units: torch.Tensor,
+    seed: str,
+    collisions: str,
+) -> torch.Tensor:
+    """`units` on the record's device, after all that `project` has to say about its input."""
+    if seed not in SEEDS:
+        raise unknown("seed", seed, SEEDS)
+    if collisions not in COLLISIONS:
+        raise unknown("collision policy", collisions, COLLISIONS)
+    net.check_point(layer)
+    if layer not in record.activations:
+        raise DeconvError(
+            f"the record holds no {layer!r}; record it with layers=[{layer!r}] "
+            f"(it has {', '.join(record.activations) or 'no layer'})"
+        )
+    activation = record.activations[layer].detach()
+    _check_units(units, activation, layer)
+    units = units.to(activation.device, torch.int64)
+    if seed == "activation":
+        _warn_of_dead(units, activation, layer)
+    return units
 
 
 def _send_mirror(net, record, layer, image, seeder, collisions):
@@ -167,5 +216,5 @@ def _warn_of_dead(units: torch.Tensor, activation: torch.Tensor, layer: str) -> 
             f"painted for them: (image, map, y, x) = {shown}. Choose other units; a map that is "
             f"0 everywhere is dead.",
             DeadUnitWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
