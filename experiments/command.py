@@ -165,7 +165,10 @@ NULLABLE: dict[str, type] = {
     "model.num_classes": int,
     "redraw": str,
     "resume": str,
+    "score_stride_px": int,
+    "size_px": int,
     "snapshot": str,
+    "stride_px": int,
     "train.max_rms": float,
 }
 """The kinds of the settings that are null until somebody sets them."""

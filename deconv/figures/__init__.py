@@ -1,7 +1,8 @@
 """All drawing: from arrays that are already computed to figures. Nothing here runs a network.
 
 One module a page: `top_activations` (Figure 2), `feature_evolution` (Figure 4, `animation` its
-frames), `training_page` (a run while it runs); `drawing` is what they share.
+frames), `occlusion` (Figure 7), `training_page` (a run while it runs); `drawing` is what they
+share.
 """
 
 from deconv.figures.animation import evolution_frames, save_animation
@@ -18,6 +19,7 @@ from deconv.figures.drawing import (
     tile,
 )
 from deconv.figures.feature_evolution import Filmstrip, feature_evolution
+from deconv.figures.occlusion import OcclusionRow, occlusion
 from deconv.figures.top_activations import Panel, top_activations
 from deconv.figures.training_page import SCALES, Watched, training_page
 
@@ -30,12 +32,14 @@ __all__ = [
     "SCALES",
     "VOID",
     "Filmstrip",
+    "OcclusionRow",
     "Panel",
     "Watched",
     "block",
     "evolution_frames",
     "feature_evolution",
     "grey_centred",
+    "occlusion",
     "save",
     "save_animation",
     "tile",
