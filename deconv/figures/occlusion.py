@@ -156,9 +156,7 @@ def legend(row: OcclusionRow) -> list[tuple[int | None, float]]:
     return named + ([(None, rest)] if rest else [])
 
 
-def _heat(
-    figure: Figure, axes: Axes, row: OcclusionRow, values: np.ndarray, limit: float
-) -> None:
+def _heat(figure: Figure, axes: Axes, row: OcclusionRow, values: np.ndarray, limit: float) -> None:
     _cells(axes, row, values, cmap=HEAT, vmin=0.0, vmax=limit)
 
 
@@ -243,8 +241,13 @@ def _draw_legend(
         colour = OTHER if label is None else colours[label]
         figure.add_artist(
             Rectangle(
-                (left / across, 1 - (at + 0.085) / down), 0.085 / across, 0.085 / down,
-                facecolor=colour, edgecolor=FAINT, linewidth=0.3, transform=figure.transFigure,
+                (left / across, 1 - (at + 0.085) / down),
+                0.085 / across,
+                0.085 / down,
+                facecolor=colour,
+                edgecolor=FAINT,
+                linewidth=0.3,
+                transform=figure.transFigure,
             )  # fmt: skip
         )
         name = "others" if label is None else shorten(row.names[label])
