@@ -385,7 +385,7 @@ def choices(cfg: DictConfig, net: ChainNet) -> dict[str, Any]:
         "stride_px": stride_px(cfg, net),
         "fill": cfg.fill,
         "squares": cfg.squares,
-        "strongest": f"largest {cfg.strongest} over the whole image's map",
+        "strongest": {"sum": "by its sum", "max": "by its maximum"}[cfg.strongest],
         "drawn_square": "where the true class's probability is lowest",
         "projected": "the map's strongest unit; others: its strongest units in other images",
         "images": "named" if cfg.images else f"drawn (seed {cfg.seed})"
@@ -440,16 +440,17 @@ def caption(facts: dict[str, Any]) -> str:
     size, stride = chosen["size_px"], chosen["stride_px"]
     border = {"overhang": "squares at the border hang over", "inside": "squares lie wholly inside"}
     return (
-        f"A square of {size}×{size} px of the mean image is slid over the input in steps of {stride} "
-        "px; each cell of (b), (d) and (e) lies at the square's centre in the input "
-        f"({border[chosen['squares']]}). (a) The square where the true class's probability is lowest; "
-        "the small frame in the maps marks that position. (b) Sum over the map of "
-        f"{layer_title(chosen['layer']).lower()} that responds most to the whole image; the triangle "
-        "on the scale is the value without a square, as in (d). (c) The deconvnet's picture of that "
-        "map's strongest unit in this image (black frame) and in the images of "
-        f"{data['name']} ({data['split']}, {data['images']} images) to which it responds most, cut to "
-        "the receptive field; grey is zero, every picture has its own scale. (e) Bold: the true "
-        f"class.{describe_scores(facts['scored'])} {describe_network(facts)}"
+        f"A square of {size}×{size} px of the mean image is slid over the input in steps of "
+        f"{stride} px; each cell of (b), (d) and (e) lies at the square's centre in the input "
+        f"({border[chosen['squares']]}). (a) The square where the true class's probability is "
+        "lowest; the small frame in the maps marks that position. (b) Sum over the map of "
+        f"{layer_title(chosen['layer']).lower()} that responds most to the whole image "
+        f"({chosen['strongest']}). The triangle on the scales of (b) and (d) is the value without "
+        "a square. (c) The deconvnet's picture of that map's strongest unit in this image (black "
+        f"frame) and in the images of {data['name']} ({data['split']}, {data['images']} images) to "
+        "which it responds most, cut to the receptive field; grey is zero, every picture has its "
+        f"own scale. (e) The true class is set in bold.{describe_scores(facts['scored'])} "
+        f"{describe_network(facts)}"
     )
 
 
@@ -459,15 +460,15 @@ def describe_scores(scored: dict[str, Any]) -> str:
     if "probability_drop_on_object" in scored:
         result = scored["probability_drop_on_object"]
         words.append(
-            f" Over {result['images']} scenes the probability falls by {result['own']:.2f} more where "
-            "the square lies on the object than elsewhere, against "
+            f" Over {result['images']} scenes the probability falls by {result['own']:.2f} more "
+            "where the square lies on the object than elsewhere, against "
             f"{result['shuffled']:.2f} with the boxes of other scenes."
         )
     if "activation_drop_on_projection" in scored:
         result = scored["activation_drop_on_projection"]
         words.append(
-            f" Over {result['images']} images the map's sum falls by {result['own']:.0%} more where "
-            "the square covers what (c) paints than elsewhere, against "
+            f" Over {result['images']} images the map's sum falls by {result['own']:.0%} more "
+            "where the square covers what (c) paints than elsewhere, against "
             f"{result['shuffled']:.0%} with what is painted for other images."
         )
     return "".join(words)

@@ -141,8 +141,8 @@ SCORES: dict[str, tuple[str, int, Callable[[np.ndarray, np.ndarray], float]]] = 
 """Score -> region, which of `falls`, how one is scored by the other."""
 
 WORDS = {
-    "probability_drop_on_object": "fall of the true class's probability, mean over squares of which "
-    f"at least {ON_BOX:g} lies in the object's box minus mean over the other squares",
+    "probability_drop_on_object": "fall of the true class's probability, mean over squares of "
+    f"which at least {ON_BOX:g} lies in the object's box minus mean over the other squares",
     "activation_drop_on_object": "the same of the summed activation of the strongest map, as a "
     "share of the whole image's",
     "probability_drop_on_parts": "fall of the true class's probability, mean over squares that "

@@ -30,7 +30,7 @@ from deconv.figures.drawing import (
 )
 
 COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#0072b2", "#000000")
-"""Okabe and Ito's eight, which colour-blind readers can tell apart; the true class has the first."""
+"""Those of Okabe and Ito, which colour-blind readers can tell apart; the first: true."""
 OTHER = "#bbbbbb"
 """All labels beyond the eight that occur most."""
 HEAT = "viridis"
@@ -66,7 +66,8 @@ class OcclusionRow:
 
 
 # Inches on the page, but for the tiles' pixels.
-GAP, LEGEND, HEADING, TITLE, BELOW, PAGE_GAP = 0.13, 0.94, 0.34, 0.21, 0.36, 0.1
+GAP, LEGEND, HEADING, TITLE, BELOW, PAGE_GAP = 0.13, 0.94, 0.34, 0.21, 0.34, 0.08
+SWATCH = 0.085
 TILE_PX, TILE_GAP = 150, 8
 NAME_LENGTH = 19
 
@@ -87,8 +88,8 @@ def occlusion(
     lefts = [MARGIN + i * (side + GAP) for i in range(6)]
     headings = (
         "(a) input, with the\nsquare at one position",
-        f"(b) {layer}, strongest map:\nsummed activation",
-        "(c) projections of that map:\nthis image (frame), others",
+        f"(b) summed activation of\n{layer}'s strongest map",
+        "(c) that map projected:\nthis image (frame), others",
         "(d) probability\nof the true class",
         "(e) most probable\nlabel",
     )
@@ -107,25 +108,30 @@ def occlusion(
 def _draw_row(
     figure: Figure, row: OcclusionRow, lefts: Sequence[float], top: float, side: float
 ) -> None:
-    boxes = [axes_at(figure, lefts[i], top, side, side, label) for i, label in enumerate("abcde")]
-    boxes[0].imshow(row.picture, interpolation="nearest", aspect="auto", extent=extent_of(row))
-    _outline(boxes[0], row.square)
-    for at, values, clean, limit in (
-        (1, row.activation, row.clean[1], max(row.activation.max(), row.clean[1])),
-        (3, row.probability, row.clean[0], 1.0),
+    boxes = {
+        label: axes_at(figure, lefts[i], top, side, side, label)
+        for i, label in enumerate("abcde")
+        if label != "c"
+    }
+    boxes["a"].imshow(row.picture, interpolation="nearest", aspect="auto", extent=extent_of(row))
+    _outline(boxes["a"], row.square)
+    for at, values, clean in (
+        ("b", row.activation, row.clean[1]),
+        ("d", row.probability, row.clean[0]),
     ):
-        _heat(figure, boxes[at], row, values, float(limit) or 1.0)
-        bar = axes_at(figure, lefts[at], top + side + 0.14, side, 0.06, "bar")
-        _colour_bar(bar, float(limit) or 1.0, clean)
-    figure.delaxes(boxes[2])
+        low, high = min(0.0, float(values.min()), clean), max(float(values.max()), clean)
+        high = high if high > low else low + 1.0
+        _cells(boxes[at], row, values, cmap=HEAT, vmin=low, vmax=high)
+        bar = axes_at(figure, lefts["abcde".index(at)], top + side + 0.1, side, 0.06, "bar")
+        _colour_bar(bar, low, high, clean)
     picture(figure, _tiles(row), lefts[2], top, side, side)
     shares = legend(row)
-    colours = {label: COLOURS[i] for i, (label, _) in enumerate(shares) if label is not None}
-    cells = np.array([to_rgb(colours.get(int(n), OTHER)) for n in row.label.flat])
-    _cells(boxes[4], row, cells.reshape(*row.label.shape, 3))
-    for axes in (boxes[0], boxes[1], boxes[3], boxes[4]):
-        _frame(axes, row, numbered=axes is boxes[0])
-    _draw_legend(figure, row, shares, colours, lefts[5] - 0.03, top)
+    colours = {label: colour for label, colour, _ in shares}
+    cells = np.array([to_rgb(colours.get(n, OTHER)) for n in row.label.flatten().tolist()])
+    _cells(boxes["e"], row, cells.reshape(*row.label.shape, 3))
+    for label, axes in boxes.items():
+        _frame(axes, row, numbered=label == "a")
+    _draw_legend(figure, row, shares, lefts[5] - 0.03, top)
 
 
 def extent_of(row: OcclusionRow) -> tuple[float, float, float, float]:
@@ -141,23 +147,18 @@ def cell_extent(row: OcclusionRow) -> tuple[float, float, float, float]:
     return left - half, right + half, bottom + half, top - half
 
 
-def legend(row: OcclusionRow) -> list[tuple[int | None, float]]:
-    """(label, share of the positions) in the order of the colours; None gathers all others.
+def legend(row: OcclusionRow) -> list[tuple[int | None, str, float]]:
+    """(label, colour, share of the positions) of the labels that occur; None gathers the rest.
 
-    The true class comes first, wherever it occurs; then the most frequent. Up to eight labels have
-    names, in all.
+    The true class comes first and has the first colour, which no other label gets; then the most
+    frequent. There are as many names as colours.
     """
     counts = Counter(row.label.flatten().tolist())
     ranked = sorted(counts, key=lambda n: (n != row.true, -counts[n], n))
-    if row.true not in counts:
-        ranked.insert(0, row.true)
-    named = [(n, counts[n] / row.label.size) for n in ranked[: len(COLOURS)]]
-    rest = sum(counts[n] for n in ranked[len(COLOURS) :]) / row.label.size
-    return named + ([(None, rest)] if rest else [])
-
-
-def _heat(figure: Figure, axes: Axes, row: OcclusionRow, values: np.ndarray, limit: float) -> None:
-    _cells(axes, row, values, cmap=HEAT, vmin=0.0, vmax=limit)
+    colours = COLOURS[0 if row.true in counts else 1 :]
+    named = [(n, c, counts[n] / row.label.size) for n, c in zip(ranked, colours, strict=False)]
+    rest = sum(counts[n] for n in ranked[len(colours) :]) / row.label.size
+    return named + ([(None, OTHER, rest)] if rest else [])
 
 
 def _cells(axes: Axes, row: OcclusionRow, values: np.ndarray, **style: object) -> None:
@@ -192,12 +193,12 @@ def _frame(axes: Axes, row: OcclusionRow, numbered: bool) -> None:
     axes.spines[:].set(color=FAINT, linewidth=0.4)
 
 
-def _colour_bar(axes: Axes, limit: float, clean: float) -> None:
-    """The scale from 0 to `limit`, a mark where the whole image lies."""
+def _colour_bar(axes: Axes, low: float, high: float, clean: float) -> None:
+    """The scale from `low` to `high`, a mark where the whole image lies."""
     ramp = np.linspace(0, 1, 256)[None]
-    axes.imshow(ramp, cmap=HEAT, aspect="auto", extent=(0, limit, 0, 1), interpolation="nearest")
+    axes.imshow(ramp, cmap=HEAT, aspect="auto", extent=(low, high, 0, 1), interpolation="nearest")
     axes.set_yticks([])
-    ticks = [0, limit / 2, limit]
+    ticks = [low, (low + high) / 2, high]
     axes.set_xticks(ticks, [f"{value:.3g}" for value in ticks])
     axes.tick_params(length=1.5, width=0.5, pad=1.2, color=FAINT, labelsize=5.2,
                      labelcolor=INK, labelfontfamily=FONT["family"])  # fmt: skip
@@ -206,7 +207,7 @@ def _colour_bar(axes: Axes, limit: float, clean: float) -> None:
     axes.spines[:].set(color=FAINT, linewidth=0.4)
     axes.plot([clean], [1.0], marker="v", markersize=3.4, color=INK, markeredgewidth=0,
               clip_on=False, zorder=5)  # fmt: skip
-    axes.set(xlim=(0, limit), ylim=(0, 1))
+    axes.set(xlim=(low, high), ylim=(0, 1))
 
 
 def _tiles(row: OcclusionRow) -> np.ndarray:
@@ -230,30 +231,20 @@ def _tiles(row: OcclusionRow) -> np.ndarray:
 def _draw_legend(
     figure: Figure,
     row: OcclusionRow,
-    shares: Sequence[tuple[int | None, float]],
-    colours: dict[int, str],
+    shares: Sequence[tuple[int | None, str, float]],
     left: float,
     top: float,
 ) -> None:
     across, down = figure.get_size_inches()
-    for i, (label, share) in enumerate(shares):
+    for i, (label, colour, _) in enumerate(shares):
         at = top + i * 0.135
-        colour = OTHER if label is None else colours[label]
-        figure.add_artist(
-            Rectangle(
-                (left / across, 1 - (at + 0.085) / down),
-                0.085 / across,
-                0.085 / down,
-                facecolor=colour,
-                edgecolor=FAINT,
-                linewidth=0.3,
-                transform=figure.transFigure,
-            )  # fmt: skip
-        )
+        corner = left / across, 1 - (at + SWATCH) / down
+        swatch = Rectangle(corner, SWATCH / across, SWATCH / down, transform=figure.transFigure)
+        swatch.set(facecolor=colour, edgecolor=FAINT, linewidth=0.3)
+        figure.add_artist(swatch)
         name = "others" if label is None else shorten(row.names[label])
         weight = "bold" if label == row.true else "normal"
         text(figure, left + 0.125, at - 0.008, name, 5.6, INK, weight=weight)
-        figure.texts[-1].set_label(f"{share:.4f}")
 
 
 def shorten(name: str, length: int = NAME_LENGTH) -> str:
