@@ -324,9 +324,9 @@ def row_of(row: dict[str, Any]) -> dict[str, Any]:
     names = {key: row["names"].get(str(row[key]), row[key]) for key in ("true", "label_there")}
     left_out = ("square", "names", "others", "name", "label", *names)
     numbers = {key: value for key, value in row.items() if key not in left_out}
-    return {"image": row["image"], "class": names["true"], "file_or_class": row["name"]} | numbers | {
-        "label_at_largest_drop": names["label_there"], "top": top, "left": left,
-    }  # fmt: skip
+    first = {"image": row["image"], "class": names["true"], "file_or_class": row["name"]}
+    last = {"label_at_largest_drop": names["label_there"], "top": top, "left": left}
+    return first | numbers | last
 
 
 def projections(
@@ -412,10 +412,11 @@ def draw(source: Path, folder: Path) -> None:
 def _row(arrays: Any, i: int, row: dict[str, Any], chosen: dict[str, Any]) -> figures.OcclusionRow:
     names = {int(number): name for number, name in row["names"].items()}
     there = row["label_there"]
-    instead = "" if there == row["true"] else f" (then {names[there]})"
+    instead = "" if there == row["true"] else f" (then {figures.shorten(names[there])})"
+    file = "" if row["name"] == names[row["true"]] else f"{figures.shorten(row['name'])}; "
     note = (
-        f"map {row['map']}; probability {row['probability']:.2f} uncovered, at least "
-        f"{row['lowest_probability']:.2f}{instead}; another label at {row['label_changed']:.0%} of "
+        f"{file}map {row['map']}; probability {row['probability']:.3f} uncovered, at least "
+        f"{row['lowest_probability']:.3f}{instead}; another label at {row['label_changed']:.0%} of "
         f"{row['positions']} positions"
     )
     fields = {n: arrays[f"{i}/{n}"] for n in ("probability", "activation", "label",
@@ -439,17 +440,19 @@ def caption(facts: dict[str, Any]) -> str:
     chosen, data = facts["choices"], facts["data"]
     size, stride = chosen["size_px"], chosen["stride_px"]
     border = {"overhang": "squares at the border hang over", "inside": "squares lie wholly inside"}
+    shade = f" {chosen['fill']:+g}" if chosen["fill"] else ""
     return (
-        f"A square of {size}×{size} px of the mean image is slid over the input in steps of "
+        f"A square of {size}×{size} px of the mean image{shade} is slid over the input in steps of "
         f"{stride} px; each cell of (b), (d) and (e) lies at the square's centre in the input "
         f"({border[chosen['squares']]}). (a) The square where the true class's probability is "
         "lowest; the small frame in the maps marks that position. (b) Sum over the map of "
         f"{layer_title(chosen['layer']).lower()} that responds most to the whole image "
         f"({chosen['strongest']}). The triangle on the scales of (b) and (d) is the value without "
         "a square. (c) The deconvnet's picture of that map's strongest unit in this image (black "
-        f"frame) and in the images of {data['name']} ({data['split']}, {data['images']} images) to "
-        "which it responds most, cut to the receptive field; grey is zero, every picture has its "
-        f"own scale. (e) The true class is set in bold.{describe_scores(facts['scored'])} "
+        f"frame) and in those others of {data['images']} images of {data['name']} "
+        f"({data['split']}) to which it responds most, cut to the receptive field; "
+        "grey is zero, every picture has its own scale. (e) The true class is set in "
+        f"bold.{describe_scores(facts['scored'])} "
         f"{describe_network(facts)}"
     )
 

@@ -19,7 +19,7 @@ from deconv.figures.drawing import (
     tile,
 )
 from deconv.figures.feature_evolution import Filmstrip, feature_evolution
-from deconv.figures.occlusion import OcclusionRow, occlusion
+from deconv.figures.occlusion import OcclusionRow, occlusion, shorten
 from deconv.figures.top_activations import Panel, top_activations
 from deconv.figures.training_page import SCALES, Watched, training_page
 
@@ -42,6 +42,7 @@ __all__ = [
     "occlusion",
     "save",
     "save_animation",
+    "shorten",
     "tile",
     "top_activations",
     "training_page",

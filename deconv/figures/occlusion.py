@@ -10,7 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
+from matplotlib.textpath import TextPath
 
 from deconv.figures.drawing import (
     CAPTION_LINE,
@@ -69,7 +71,7 @@ class OcclusionRow:
 GAP, LEGEND, HEADING, TITLE, BELOW, PAGE_GAP = 0.13, 0.94, 0.34, 0.21, 0.34, 0.08
 SWATCH = 0.085
 TILE_PX, TILE_GAP = 150, 8
-NAME_LENGTH = 19
+NAME_LENGTH, TITLE_LENGTH, TITLE_PT = 19, 24, 8.5
 
 
 def occlusion(
@@ -94,15 +96,24 @@ def occlusion(
         "(e) most probable\nlabel",
     )
     for left, heading in zip(lefts[:5], headings, strict=True):
-        text(figure, left, 0.15, heading, 6.6, INK, linespacing=1.3)
+        for line, words in enumerate(heading.split("\n")):
+            text(figure, left, 0.24 + 0.125 * line, words, 6.6, INK, va="baseline")
     top = 0.15 + HEADING
     for row in rows:
-        text(figure, MARGIN, top, row.title, 8.5, INK, weight="bold")
-        text(figure, lefts[1], top + 0.026, row.note, 6.2, FAINT)
+        title = shorten(row.title, TITLE_LENGTH)
+        text(figure, MARGIN, top, title, TITLE_PT, INK, weight="bold")
+        behind = max(lefts[1], MARGIN + title_width(title) + 0.1)
+        text(figure, behind, top + 0.026, row.note, 6.2, FAINT)
         _draw_row(figure, row, lefts, top + TITLE, side)
         top += height
     draw_caption(figure, lines, top)
     return figure
+
+
+def title_width(title: str) -> float:
+    """Of a row's title, in inches."""
+    font = FontProperties(family=FONT["family"], weight="bold")
+    return TextPath((0, 0), title, TITLE_PT, prop=font).get_extents().width / 72
 
 
 def _draw_row(
