@@ -64,7 +64,13 @@ from experiments.facts import (
     training_facts,
 )
 from experiments.findings import write_findings
-from experiments.occlusion_findings import comparisons, findings, score_arrays, score_rows
+from experiments.occlusion_findings import (
+    FEWEST,
+    comparisons,
+    findings,
+    score_arrays,
+    score_rows,
+)
 from experiments.provenance import write_provenance, write_table
 from experiments.redrawing import redraw
 from experiments.trained import train_network
@@ -458,23 +464,23 @@ def caption(facts: dict[str, Any]) -> str:
 
 
 def describe_scores(scored: dict[str, Any]) -> str:
-    """The sentences of the caption about the scores, empty where nothing was scored."""
+    """The sentences of the caption about the scores, none for fewer than FEWEST images."""
     words = []
-    if "probability_drop_on_object" in scored:
-        result = scored["probability_drop_on_object"]
-        words.append(
-            f" Over {result['images']} scenes the probability falls by {result['own']:.2f} more "
-            "where the square lies on the object than elsewhere, against "
-            f"{result['shuffled']:.2f} with the boxes of other scenes."
-        )
-    if "activation_drop_on_projection" in scored:
-        result = scored["activation_drop_on_projection"]
-        words.append(
-            f" Over {result['images']} images the map's sum falls by {result['own']:.0%} more "
-            "where the square covers what (c) paints than elsewhere, against "
-            f"{result['shuffled']:.0%} with what is painted for other images."
-        )
+    for score, sentence in SENTENCES.items():
+        result = scored.get(score)
+        if result and result["images"] >= FEWEST:
+            words.append(f" Over {result['images']} {sentence.format(**result)}")
     return "".join(words)
+
+
+SENTENCES = {
+    "probability_drop_on_object": "scenes the probability falls by {own:.2f} more where the square "
+    "lies on the object than elsewhere, against {shuffled:.2f} with the boxes of other scenes.",
+    "activation_drop_on_projection": "images the sum of (b) falls by {own:.0%} more where the "
+    "square covers what (c) paints than elsewhere, against {shuffled:.0%} with what is painted for "
+    "other images.",
+}
+"""Of the caption, by score."""
 
 
 if __name__ == "__main__":

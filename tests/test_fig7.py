@@ -22,7 +22,14 @@ from deconv.occlusion_scores import Comparison
 from deconv.snapshots import Snapshot
 from deconv.types import Peaks
 from experiments.command import compose
-from experiments.fig7_occlusion import check, check_images, choose, to_score, without
+from experiments.fig7_occlusion import (
+    check,
+    check_images,
+    choose,
+    describe_scores,
+    to_score,
+    without,
+)
 from experiments.findings import read_findings
 from experiments.occlusion_findings import FEWEST, findings
 
@@ -217,6 +224,17 @@ def test_photographs_are_judged_by_what_is_painted_alone():
     assert "no boxes of objects are known" in found[0].rule and found[0].value is None
     nothing = findings({}, known_boxes=False)
     assert [f.holds for f in nothing] == [None, None]
+
+
+def test_the_caption_tells_scores_of_enough_images():
+    found = dataclasses.asdict(comparison(FEWEST))
+    scored = {"images": 24, "known_boxes": True, "probability_drop_on_object": found}
+    assert describe_scores(scored).startswith(
+        f" Over {FEWEST} scenes the probability falls by 0.20"
+    )
+    assert "against 0.05 with the boxes of other scenes." in describe_scores(scored)
+    found["images"] -= 1
+    assert describe_scores(scored) == ""
 
 
 # What is chosen
