@@ -143,8 +143,9 @@ SCORES: dict[str, tuple[str, int, Callable[[np.ndarray, np.ndarray], float]]] = 
 WORDS = {
     "probability_drop_on_object": "fall of the true class's probability, mean over squares of "
     f"which at least {ON_BOX:g} lies in the object's box minus mean over the other squares",
-    "activation_drop_on_object": "the same of the summed activation of the strongest map, as a "
-    "share of the whole image's",
+    "activation_drop_on_object": "fall of the strongest map's summed activation, as a share of the "
+    f"whole image's: mean over squares of which at least {ON_BOX:g} lies in the object's box minus "
+    "mean over the other squares",
     "probability_drop_on_parts": "fall of the true class's probability, mean over squares that "
     f"cover at least {OVER_PART:g} of some part's box minus mean over the other squares",
     "largest_drop_on_object": "share of images in which the middle of the square with the largest "
@@ -180,7 +181,7 @@ def findings(compared: Mapping[str, Comparison], known_boxes: bool) -> list[Find
         rule = WORDS[score] if score in compared else f"{WORDS[score]}: not judged, {missing}"
         out.append(_finding(key, compared.get(score), rule, ""))
     for score, result in compared.items():
-        if known_boxes:
+        if known_boxes and SCORES[score][0] != "painted":
             unit = "share of images" if SCORES[score][2] is hit else "share"
             out.append(_finding(f"{TRUTH}{STEM}/{score}", result, WORDS[score], unit))
     return out
