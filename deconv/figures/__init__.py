@@ -21,6 +21,7 @@ from deconv.figures.drawing import (
 from deconv.figures.feature_evolution import Filmstrip, feature_evolution
 from deconv.figures.first_layers import FirstLayers, first_layers
 from deconv.figures.localisation import BoxedExamples, SharePanel, localisation
+from deconv.figures.occlusion import OcclusionRow, occlusion, shorten
 from deconv.figures.pool_detail import PoolWindows
 from deconv.figures.top_activations import Panel, top_activations
 from deconv.figures.training_page import SCALES, Watched, training_page
@@ -42,6 +43,7 @@ __all__ = [
     "ImageRow",
     "MapRow",
     "MaskedFaces",
+    "OcclusionRow",
     "Panel",
     "PoolWindows",
     "SharePanel",
@@ -55,8 +57,10 @@ __all__ = [
     "first_layers",
     "grey_centred",
     "localisation",
+    "occlusion",
     "save",
     "save_animation",
+    "shorten",
     "tile",
     "top_activations",
     "training_page",
