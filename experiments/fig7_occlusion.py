@@ -469,7 +469,8 @@ def describe_scores(scored: dict[str, Any]) -> str:
     for score, sentence in SENTENCES.items():
         result = scored.get(score)
         if result and result["images"] >= FEWEST:
-            words.append(f" Over {result['images']} {sentence.format(**result)}")
+            sentence = sentence.format(**result).replace(" -", " −")
+            words.append(f" Over {result['images']} {sentence}")
     return "".join(words)
 
 

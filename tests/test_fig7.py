@@ -17,7 +17,7 @@ import deconv
 from deconv import figures
 from deconv.data import CLASSES, CentreCrops, Scenes, render
 from deconv.errors import DeconvError
-from deconv.figures.occlusion import COLOURS, OTHER, legend, shorten
+from deconv.figures.occlusion import COLOURS, OTHER, legend, number, shorten
 from deconv.occlusion_scores import Comparison
 from deconv.snapshots import Snapshot
 from deconv.types import Peaks
@@ -452,6 +452,11 @@ def test_nothing_on_the_page_overlaps_or_is_cut_off(count, tiles):
             across = min(box.x1, other.x1) - max(box.x0, other.x0)
             down = min(box.y1, other.y1) - max(box.y0, other.y0)
             assert min(across, down) < 2, (i, "more than a hair in common")
+
+
+def test_numbers_of_scales():
+    shown = [number(value) for value in (0, 0.4953, 36.44, 363.6, 1024.3, -120.4)]
+    assert shown == ["0", "0.495", "36.4", "364", "1024", "-120"]
 
 
 def test_long_names_are_cut():
