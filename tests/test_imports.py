@@ -34,6 +34,8 @@ FLOORS = {
         "deconv.peak_views",
         "deconv.training",
         "deconv.monitoring",
+        "deconv.probes",
+        "deconv.overlap",
     ],
     "the paper": ["experiments.reported"],
     "records of experiments": [
@@ -48,6 +50,7 @@ FLOORS = {
         "experiments.facts",
         "experiments.redrawing",
         "experiments.chosen_images",
+        "experiments.transfer",
     ],
     "trainings of experiments": ["experiments.trained"],
     "experiments": ["experiments.*", "scripts.*"],
