@@ -52,7 +52,7 @@ FLOORS = {
         "experiments.chosen_images",
         "experiments.transfer",
     ],
-    "trainings of experiments": ["experiments.trained"],
+    "trainings of experiments": ["experiments.trained", "experiments.probing"],
     "experiments": ["experiments.*", "scripts.*"],
     "tests": ["tests.*"],
 }
