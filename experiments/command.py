@@ -155,6 +155,7 @@ def check_overrides(stem: str, arguments: list[str]) -> None:
 
 
 NULLABLE: dict[str, type] = {
+    "compare": str,
     "data.side_px": int,
     "data.test_per_class": int,
     "model.dropout": float,
@@ -163,10 +164,12 @@ NULLABLE: dict[str, type] = {
     "model.input_px": int,
     "model.maps_345": ListConfig,
     "model.num_classes": int,
+    "overlap_root": str,
     "redraw": str,
     "resume": str,
     "snapshot": str,
     "train.max_rms": float,
+    "train_per_class": int,
 }
 """The kinds of the settings that are null until somebody sets them."""
 

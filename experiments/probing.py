@@ -145,8 +145,9 @@ def choices(cfg: DictConfig, net: ChainNet, jobs: Iterable[Job]) -> dict[str, st
         "c": f"out of {list(cfg.c)} by a fifth of the training images, then trained on all",
         "svm": "linear, one class against the rest, squared hinge",
         "folds": f"{cfg.folds} random splits; spread: sample standard deviation over them",
-        "test_images": "all that are not trained on" if at_most is None else f"at most {at_most} "
-        "a class",
+        "test_images": "all that are not trained on"
+        if at_most is None
+        else f"at most {at_most} a class",
         "preprocessing": preprocessing(net),
     }
 

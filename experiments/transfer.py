@@ -1,4 +1,4 @@
-"""The images of a transfer experiment: all of a data set, split at random again and again (§5.2)."""
+"""The images of a transfer experiment: all of a data set, split at random several times (§5.2)."""
 
 from __future__ import annotations
 

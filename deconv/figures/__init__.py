@@ -1,9 +1,11 @@
 """All drawing: from arrays that are already computed to figures. Nothing here runs a network.
 
 One module a page: `top_activations` (Figure 2), `feature_evolution` (Figure 4, `animation` its
-frames), `training_page` (a run while it runs); `drawing` is what they share.
+frames), `accuracy_curves` (Figure 9, Tables 4, 5 and 7), `training_page` (a run while it runs);
+`drawing` is what they share.
 """
 
+from deconv.figures.accuracy_curves import AccuracyLine, AccuracyPanel, accuracy_curves
 from deconv.figures.animation import evolution_frames, save_animation
 from deconv.figures.drawing import (
     DPI,
@@ -29,9 +31,12 @@ __all__ = [
     "PERCENTILE",
     "SCALES",
     "VOID",
+    "AccuracyLine",
+    "AccuracyPanel",
     "Filmstrip",
     "Panel",
     "Watched",
+    "accuracy_curves",
     "block",
     "evolution_frames",
     "feature_evolution",

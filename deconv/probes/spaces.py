@@ -42,7 +42,9 @@ class Scaling:
         mean = rough.mean(0)
         length = float((rough - mean).pow(2).sum(1).mean().sqrt())
         if length <= 1e-6 * float(rough.norm(dim=1).mean()):
-            raise DeconvError("all training images have the same features: there is nothing to learn")
+            raise DeconvError(
+                "all training images have the same features: there is nothing to learn"
+            )
         return cls(how, divisor, mean, length)
 
     def __call__(self, features: torch.Tensor) -> torch.Tensor:
