@@ -13,18 +13,16 @@ import torch
 from omegaconf import DictConfig, ListConfig
 from torch.utils.data import DataLoader, Subset
 
-from deconv.data import CentreCrops
+from deconv import distributed
+from deconv.data import CentreCrops, Squares
 from deconv.errors import DeconvError, unknown
 from deconv.models import ChainNet
 from deconv.probes import KINDS, SCALINGS, extract, probe, reduced_width, tap
-from deconv.snapshots import Snapshot
-from experiments.common import build_network, device, log, workers
-from experiments.facts import preprocessing
-from experiments.provenance import write_table
-from experiments.transfer import Split, pool
+from deconv.snapshots import Snapshot, load_snapshot
+from experiments.common import build_network, device, given, log, stored_side_px, workers
+from experiments.trained import train_network
+from experiments.transfer import Job, Split, check_unseen, overlap, pool, sizes, splits
 
-Job = tuple[str, int]
-"""Kind of classifier and the layer it stands on."""
 BATCH = 32
 
 
@@ -35,6 +33,51 @@ class Frozen:
     name: str
     net: ChainNet
     mean: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is to be probed: snapshots, the pool (names and labels alone), its folds.
+
+    seen: for each snapshot what it saw of the pool, and what was removed for that; for the sidecar.
+    """
+
+    snapshots: list[Snapshot]
+    data: Squares
+    folds: list[Split]
+    seen: list[dict[str, Any]]
+
+
+def open_study(
+    cfg: DictConfig, folder: Path, jobs: Sequence[Job], per_class: object, wanted: Sequence[int]
+) -> Study | None:
+    """Check everything, then open the data and the networks; train one where none is named.
+
+    per_class: the setting, wanted: what it stands for where it is empty; see `transfer.sizes`.
+    None in the processes of torchrun that have nothing left to do.
+    """
+    snapshot = given(cfg)
+    other = load_snapshot(cfg.compare) if cfg.get("compare") else None
+    if other and not snapshot:
+        raise DeconvError("compare=… stands beside snapshot=…: name both")
+    snapshots = [s for s in (snapshot, other) if s]
+    for one in snapshots or [None]:
+        check(cfg, one, jobs)
+    data = pool(cfg, stored_side_px(cfg, snapshot), listed=True)
+    numbers = sizes(cfg, data, per_class, wanted)
+    folds = splits(cfg, data, numbers)
+    seen = [check_unseen(cfg, s, data, folds) for s in snapshots]
+    if cfg.remove_overlap and snapshots:
+        whole = pool(cfg, stored_side_px(cfg, snapshot))
+        twins, seen[0]["overlap"] = overlap(cfg, snapshots[0], whole)
+        folds = splits(cfg, data, numbers, [twin.target for twin in twins])
+    elif cfg.remove_overlap:
+        raise DeconvError("remove_overlap is for a network that was trained elsewhere: snapshot=…")
+    if not snapshots:
+        log("no snapshot given: training one first")
+        snapshots = [train_network(cfg, folder)]
+        seen = [check_unseen(cfg, snapshots[0], data, folds)]
+    return Study(snapshots, data, folds, seen) if distributed.rank() == 0 else None
 
 
 def check(cfg: DictConfig, snapshot: Snapshot | None, jobs: Iterable[Job]) -> None:
@@ -113,51 +156,3 @@ def mean_and_spread(values: Sequence[float]) -> dict[str, Any]:
     """mean, sample standard deviation ("" of one value) and number of folds."""
     spread = round(statistics.stdev(values), 4) if len(values) > 1 else ""
     return {"mean": round(statistics.mean(values), 4), "std": spread, "folds": len(values)}
-
-
-def save(
-    folder: Path,
-    table: Sequence[dict[str, Any]],
-    rows: Sequence[dict[str, Any]],
-    each: Sequence[np.ndarray],
-    classes: Sequence[str],
-) -> None:
-    """table.csv (means), folds.csv (a row a fold) and arrays.npz (its rows × classes, percent)."""
-    write_table(folder / "table.csv", list(table))
-    write_table(folder / "folds.csv", list(rows))
-    np.savez_compressed(
-        folder / "arrays.npz",
-        class_accuracy=np.array(each, dtype=np.float32),
-        classes=np.array(list(classes)),
-    )
-
-
-def choices(cfg: DictConfig, net: ChainNet, jobs: Iterable[Job]) -> dict[str, str]:
-    """What the paper leaves open about a transfer, and how it was decided, for the sidecar."""
-    taps = {str(layer): tap(net, layer) for _, layer in jobs}
-    at_most = cfg.data.get("test_per_class", 50)
-    return {
-        "layers": ", ".join(f"{layer} is {point}" for layer, point in taps.items())
-        + ": what the next layer is given, after pool and normalisation",
-        "features": f"of the centre crop alone; maps with more than {cfg.max_features} values in "
-        "all averaged to a square grid",
-        "scaling": f"{cfg.scaling}, then minus the training mean, mean squared length 1",
-        "c": f"out of {list(cfg.c)} by a fifth of the training images, then trained on all",
-        "svm": "linear, one class against the rest, squared hinge",
-        "folds": f"{cfg.folds} random splits; spread: sample standard deviation over them",
-        "test_images": "all that are not trained on"
-        if at_most is None
-        else f"at most {at_most} a class",
-        "preprocessing": preprocessing(net),
-    }
-
-
-def as_in_paper(cfg: DictConfig, snapshot: Snapshot) -> bool:
-    """Whether the network and the folds are the paper's, so that its numbers are targets."""
-    plain = all(
-        value in (None, (), [], 1000, "zfnet") or key in ("init", "input_px")
-        for key, value in snapshot.recipe.items()
-    )
-    trained = snapshot.config.get("data") == "imagenet" and snapshot.recipe["name"] == "zfnet"
-    at_most = {"caltech101": 50, "caltech256": None}.get(cfg.data.name, 0)
-    return plain and trained and cfg.folds == 5 and cfg.data.get("test_per_class") == at_most

@@ -17,33 +17,42 @@ accuracy of each class), findings.json, config.yaml and provenance.json.
 
 from __future__ import annotations
 
-import csv
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
-from deconv import distributed, figures
-from deconv.data import Squares
+from deconv import figures
 from deconv.errors import DeconvError
 from deconv.models import build
-from deconv.snapshots import Snapshot, load_snapshot
-from experiments import probing, transfer
 from experiments.command import experiment
-from experiments.common import data_name, given, log, stored_side_px
+from experiments.common import log
 from experiments.facts import data_facts, describe_network, training_facts
 from experiments.findings import TRUTH, Finding, write_findings
-from experiments.probing import Frozen, Job, as_in_paper, probe_all, summarise
+from experiments.probing import Frozen, Job, Study, open_study, probe_all, summarise
 from experiments.provenance import write_provenance
 from experiments.redrawing import redraw
 from experiments.reported import TABLE7
-from experiments.trained import train_network
+from experiments.transfer_record import (
+    CONTROL,
+    HERE,
+    PAPER,
+    SAVED,
+    as_in_paper,
+    choices,
+    folds_in_words,
+    lines,
+    log_line,
+    network_name,
+    read_table,
+    save,
+    seen_in_words,
+)
 
 PAPER_SIZE = {"caltech101": 30, "caltech256": 60}
 PAPER_ROW = "paper, trained on ImageNet"
-CONTROL = "first random weights"
+UNTRAINED = "first random weights"
 MARGIN = 1.0
 """Percentage points that a rise has to have where a single fold tells no spread."""
 LEVEL = 5.0
@@ -56,30 +65,11 @@ def main(cfg: DictConfig, folder: Path) -> None:
     if cfg.redraw:
         redraw(cfg.redraw, folder, SAVED, draw)
         return
-    snapshot = given(cfg)
-    other = load_snapshot(cfg.compare) if cfg.compare else None
-    if other and not snapshot:
-        raise DeconvError("compare=… stands beside snapshot=…: name both")
-    for one in (snapshot, other) if other else (snapshot,):
-        probing.check(cfg, one, jobs(cfg))
-    data = transfer.pool(cfg, stored_side_px(cfg, snapshot), listed=True)
     wanted = [cfg.data.get("train_per_class", 30)]
-    (per_class,) = transfer.sizes(cfg, data, cfg.train_per_class, wanted)
-    folds = transfer.splits(cfg, data, [per_class])
-    seen = [transfer.check_unseen(cfg, s, data, folds) for s in (snapshot, other) if s]
-    if snapshot is None:
-        log("no snapshot given: training one first")
-        snapshot = train_network(cfg, folder)
-        seen = [transfer.check_unseen(cfg, snapshot, data, folds)]
-    if distributed.rank() > 0:
-        return
-    if cfg.remove_overlap:
-        data = transfer.pool(cfg, stored_side_px(cfg, snapshot))
-        twins, removed = transfer.overlap(cfg, snapshot, data)
-        folds = transfer.splits(cfg, data, [per_class], [twin.target for twin in twins])
-        seen[0]["overlap"] = removed
-    compute(cfg, folder, [snapshot, *([other] if other else [])], data, folds, seen)
-    draw(folder, folder)
+    study = open_study(cfg, folder, jobs(cfg), cfg.train_per_class, wanted)
+    if study is not None:
+        compute(cfg, folder, study)
+        draw(folder, folder)
 
 
 def jobs(cfg: DictConfig) -> list[Job]:
@@ -90,58 +80,39 @@ def jobs(cfg: DictConfig) -> list[Job]:
     return found
 
 
-def compute(
-    cfg: DictConfig,
-    folder: Path,
-    snapshots: list[Snapshot],
-    data: Squares,
-    folds: list[transfer.Split],
-    seen: list[dict[str, Any]],
-) -> None:
+def compute(cfg: DictConfig, folder: Path, study: Study) -> None:
     """Probe every network on every fold and save the table, its folds, facts and findings."""
-    networks = [Frozen(name(s, snapshots), s.network(), s.mean) for s in snapshots]
+    snapshots, first = study.snapshots, study.snapshots[0]
+    networks = [Frozen(network_name(s, snapshots), s.network(), s.mean) for s in snapshots]
     if cfg.control:
-        first = snapshots[0]
-        untrained = build(**first.recipe, seed=cfg.seed)
-        networks.append(Frozen(CONTROL, untrained, first.mean))
+        networks.append(Frozen(UNTRAINED, build(**first.recipe, seed=cfg.seed), first.mean))
     rows, each = [], []
     for network in networks:
-        found = probe_all(cfg, network, jobs(cfg), folds)
+        found = probe_all(cfg, network, jobs(cfg), study.folds)
         rows += found[0]
         each += found[1]
     table = [
-        {"source": "control" if row["network"] == CONTROL else "here"} | row
+        {"source": CONTROL if row["network"] == UNTRAINED else HERE} | row
         for row in summarise(rows)
     ]
     ours = [row for row in table if row["network"] == networks[0].name]
-    per_class = folds[0].per_class
-    probing.save(folder, table + paper_rows(cfg, per_class), rows, each, data.classes)
-    net = networks[0].net
+    per_class = study.folds[0].per_class
+    save(folder, table + paper_rows(cfg, per_class), rows, each, study.data.classes)
     facts = {
         "table": "7",
-        "choices": probing.choices(cfg, net, jobs(cfg)),
-        "data": data_facts(cfg, "random splits", data) | {"label": data_name(cfg)},
-        "classes": len(data.classes),
+        "choices": choices(cfg, networks[0].net, jobs(cfg)),
+        "data": data_facts(cfg, "random splits", study.data),
+        "classes": len(study.data.classes),
         "per_class": per_class,
         "folds": cfg.folds,
-        "seen": seen,
-        "training": training_facts(snapshots[0], cfg.snapshot),
+        "seen": study.seen,
+        "training": training_facts(first, cfg.snapshot),
         "compared": [training_facts(s, cfg.compare) for s in snapshots[1:]],
     }
-    write_provenance(folder, net, facts)
-    write_findings(folder, judge(cfg, ours, per_class, as_in_paper(cfg, snapshots[0])))
+    write_provenance(folder, networks[0].net, facts)
+    write_findings(folder, judge(cfg, ours, per_class, as_in_paper(cfg, first)))
     for row in table:
-        spread = f" ± {row['std']:.1f}" if row["std"] != "" else ""
-        log(f"{row['network']}, {row['classifier']} ({row['layer']}): {row['mean']:.1f}{spread} %")
-
-
-def name(snapshot: Snapshot, among: list[Snapshot]) -> str:
-    """What a network is called in the table: by its data, and by its epochs where that is not
-    enough."""
-    words = f"{snapshot.recipe['name']}, trained on {snapshot.config.get('data')}"
-    twice = sum(s.config.get("data") == snapshot.config.get("data") for s in among) > 1
-    number = f" ({'first' if snapshot is among[0] else 'second'})" if twice else ""
-    return words + number
+        log(f"{row['network']}, {row['classifier']} on layer {row['layer']}: {log_line(row)} %")
 
 
 def paper_rows(cfg: DictConfig, per_class: int) -> list[dict[str, Any]]:
@@ -150,7 +121,7 @@ def paper_rows(cfg: DictConfig, per_class: int) -> list[dict[str, Any]]:
         return []
     column = list(PAPER_SIZE).index(cfg.data.name)
     return [
-        {"source": "paper", "network": PAPER_ROW, "classifier": kind, "layer": layer}
+        {"source": PAPER, "network": PAPER_ROW, "classifier": kind, "layer": layer}
         | {"per_class": per_class, "mean": pair[column][0], "std": pair[column][1], "folds": 5}
         for (kind, layer), pair in TABLE7.items()
         if (kind, layer) in jobs(cfg)
@@ -205,64 +176,41 @@ def _moves(
     return step > margin, rule
 
 
-SAVED = ("arrays.npz", "table.csv", "folds.csv", "provenance.json", "config.yaml", "findings.json")
 TITLES = {"svm": "Linear SVM", "softmax": "Softmax"}
 
 
 def draw(source: Path, folder: Path) -> None:
     """Draw figure.png and figure.pdf into `folder` from the files of `source` alone."""
-    with (source / "table.csv").open() as file:
-        table = list(csv.DictReader(file))
+    table = read_table(source)
     facts = json.loads((source / "provenance.json").read_text())
     panels = []
     for kind, title in TITLES.items():
         own = [row for row in table if row["classifier"] == kind]
-        if not own:
-            continue
-        layers = sorted({int(row["layer"]) for row in own})
-        lines = [
-            figures.AccuracyLine(
-                network,
-                [int(row["layer"]) for row in rows],
-                [float(row["mean"]) for row in rows],
-                [float(row["std"] or math.nan) for row in rows],
-                rows[0]["source"] == "paper",
-                rows[0]["source"] == "control",
+        if own:
+            layers = sorted({row["layer"] for row in own})
+            chance = 100 / facts["classes"]
+            panels.append(
+                figures.AccuracyPanel(title, "layer", layers, lines(own, "layer"), chance)
             )
-            for network in dict.fromkeys(row["network"] for row in own)
-            if (
-                rows := sorted(
-                    (row for row in own if row["network"] == network),
-                    key=lambda row: int(row["layer"]),
-                )
-            )
-        ]
-        chance = 100 / facts["classes"]
-        panels.append(figures.AccuracyPanel(title, "layer", layers, lines, chance))
     widths = [max(1.2, len(panel.ticks)) for panel in panels]
     figures.save(figures.accuracy_curves(panels, widths, caption(facts, table)), folder)
 
 
-def caption(facts: dict[str, Any], table: list[dict[str, str]]) -> str:
+def caption(facts: dict[str, Any], table: list[dict[str, Any]]) -> str:
     """The text under the figure."""
-    many = f"mean and standard deviation over {facts['folds']} random splits"
-    folds = many if facts["folds"] > 1 else "one random split"
     sources = {row["source"] for row in table}
     words = (
         f"Linear classifiers on the layers of frozen networks, {facts['per_class']} training "
-        f"images a class of {facts['data']['label']} ({facts['classes']} classes); accuracy is the "
-        f"mean over the classes, on test images, {folds}. A layer is read where the next one reads "
-        "it, after pool and normalisation; its maps are averaged to a coarser grid where they are "
-        "large. "
+        f"images a class of {facts['data']['name']} ({facts['classes']} classes). Accuracy is the "
+        f"mean over the classes on test images; {folds_in_words(facts['folds'])}. A layer is read "
+        "where the next one reads it, after pool and normalisation; its maps are averaged to a "
+        "coarser grid where they are large. "
     )
-    if "paper" in sources:
+    if PAPER in sources:
         words += "Hollow: Table 7 of the paper, whose network learnt on ImageNet. "
-    if "control" in sources:
+    if CONTROL in sources:
         words += "Grey: the same network before training. "
-    for one in facts["seen"]:
-        if "classifiers are trained on" in one["seen"]:
-            words += f"Here {one['seen']}. "
-    return words + describe_network(facts)
+    return words + seen_in_words(facts["seen"]) + describe_network(facts)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,9 @@ from deconv.overlap import Twin, find_overlap
 from deconv.snapshots import Snapshot
 from experiments.common import data_name, log, side_px, squares, workers
 
+Job = tuple[str, int]
+"""A classifier ("svm" or "softmax") and the number of the layer it stands on."""
+
 TEST_PER_CLASS = 50
 """§5.2 for Caltech-101; also for data sets whose configuration does not say."""
 

@@ -52,7 +52,8 @@ FLOORS = {
         "experiments.chosen_images",
         "experiments.transfer",
     ],
-    "trainings of experiments": ["experiments.trained", "experiments.probing"],
+    "trainings of experiments": ["experiments.trained"],
+    "transfers of experiments": ["experiments.probing", "experiments.transfer_record"],
     "experiments": ["experiments.*", "scripts.*"],
     "tests": ["tests.*"],
 }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from deconv.figures.drawing import (
     BLUE,
@@ -60,7 +61,7 @@ class AccuracyPanel:
 
 
 # Inches on the page.
-TOP, HEAD, HEIGHT, FOOT = 0.2, 0.34, 2.5, 0.46
+TOP, HEAD, HEIGHT, FOOT = 0.2, 0.28, 2.5, 0.46
 LABELS, GAP, NAMES, ROW, CELL = 0.42, 0.5, 2.0, 0.185, 1.05
 MARKERS = "os^Dv"
 PAPER_MARKERS = "DsvP"
@@ -120,7 +121,7 @@ def _styles(panels: Sequence[AccuracyPanel]) -> dict[str, dict[str, object]]:
             styles[line.name] = {
                 "color": colour, "marker": MARKERS[ours % len(MARKERS)], "linestyle": "-",
                 "linewidth": 0.9 if line.control else 1.4, "markersize": 4.4,
-                "markeredgewidth": 0, "zorder": 3,
+                "markeredgewidth": 0, "zorder": 2.5 if line.control else 3,
             }  # fmt: skip
             ours += 1
     return styles
@@ -144,6 +145,7 @@ def _draw(axes: Axes, panel: AccuracyPanel, styles: dict, top: float) -> None:
     ends = list(place.values())
     room = max(0.04 * (ends[-1] - ends[0]), 0.35 if not panel.to_scale else 0.5)
     axes.set(xlim=(ends[0] - room, ends[-1] + room), ylim=(0, top), xticks=ends)
+    axes.yaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10], integer=True))
     axes.set_xticklabels(_sparse(panel, ends))
     axes.set_xlabel(panel.axis, size=6.4, color=INK, labelpad=3, **FONT)
     axes.set_ylabel("mean accuracy per class (%)", size=6.4, color=INK, labelpad=3, **FONT)
