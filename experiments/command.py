@@ -181,6 +181,7 @@ def check_overrides(stem: str, arguments: list[str]) -> None:
 
 NULLABLE: dict[str, type] = {
     "boxes": str,
+    "compare": str,
     "data.side_px": int,
     "coarse": str,
     "data.test_per_class": int,
@@ -197,6 +198,7 @@ NULLABLE: dict[str, type] = {
     "model.std": ListConfig,
     "model.weights": str,
     "ours": str,
+    "overlap_root": str,
     "redraw": str,
     "resume": str,
     "score_stride_px": int,
@@ -206,6 +208,7 @@ NULLABLE: dict[str, type] = {
     "train.max_rms": float,
     "without": str,
     "unit": ListConfig,
+    "train_per_class": int,
 }
 """The kinds of the settings that are null until somebody sets them."""
 

@@ -127,9 +127,9 @@ def test_the_pictures_are_projections_of_the_strongest_units(run, facts, snapsho
         among += fact["image"] in order[:OTHERS]
         order.remove(fact["image"])
         assert fact["others"] == order[:OTHERS]
-        for place, number in enumerate([fact["image"], *order[:3]]):
-            y, x = divmod(int(maps[number].argmax()), maps.shape[-1])
-            units = torch.tensor([[number, fact["map"], y, x]])
+        for place, of in enumerate([fact["image"], *order[:3]]):
+            y, x = divmod(int(maps[of].argmax()), maps.shape[-1])
+            units = torch.tensor([[of, fact["map"], y, x]])
             pixels = deconv.project(net, record, "conv5", units)[0]
             box = deconv.receptive_field(net, "conv5", y, x, (112, 112))
             wanted = pixels[:, box[0] : box[2], box[1] : box[3]].reshape(3, -1).numpy()
@@ -397,8 +397,8 @@ def test_labels_beyond_the_colours_are_gathered():
     assert found[-1][1] == OTHER and sum(share for *_, share in found) == pytest.approx(1)
     page = figures.occlusion([at], "layer 5", "words")
     cells = panel(page, "e").images[0].get_array()
-    for number, colour, _ in found[:-1]:
-        assert np.allclose(cells[label == number], to_rgb(colour))
+    for chosen, colour, _ in found[:-1]:
+        assert np.allclose(cells[label == chosen], to_rgb(colour))
     assert np.allclose(cells[np.isin(label, [0, 8, 9, 10])], to_rgb(OTHER))
     words = [text.get_text() for text in page.texts]
     assert "others" in words and "class 8" not in words

@@ -44,6 +44,8 @@ FLOORS = {
         "deconv.round_trip",
         "deconv.training",
         "deconv.monitoring",
+        "deconv.probes",
+        "deconv.overlap",
     ],
     "the paper": ["experiments.reported"],
     "records of experiments": [
@@ -62,9 +64,11 @@ FLOORS = {
         "experiments.steps",
         "experiments.first_layer_claims",
         "experiments.occlusion_findings",
+        "experiments.transfer",
     ],
     "accounts of experiments": ["experiments.ledger"],
     "trainings of experiments": ["experiments.trained"],
+    "transfers of experiments": ["experiments.probing", "experiments.transfer_record"],
     "experiments": ["experiments.*", "scripts.*"],
     "tests": ["tests.*"],
 }

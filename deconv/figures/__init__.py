@@ -4,6 +4,7 @@ One module a page, named as the experiment that shows it; `animation` draws Figu
 `training_page` a run while it runs; `drawing` is what they share.
 """
 
+from deconv.figures.accuracy_curves import AccuracyLine, AccuracyPanel, accuracy_curves
 from deconv.figures.animation import evolution_frames, save_animation
 from deconv.figures.correspondence import DeltaPanel, DeltaRow, MaskedFaces, correspondence
 from deconv.figures.drawing import (
@@ -34,6 +35,8 @@ __all__ = [
     "PERCENTILE",
     "SCALES",
     "VOID",
+    "AccuracyLine",
+    "AccuracyPanel",
     "Box",
     "BoxedExamples",
     "DeltaPanel",
@@ -48,6 +51,7 @@ __all__ = [
     "PoolWindows",
     "SharePanel",
     "Watched",
+    "accuracy_curves",
     "architecture_boxes",
     "block",
     "correspondence",
