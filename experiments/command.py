@@ -157,14 +157,18 @@ def check_overrides(stem: str, arguments: list[str]) -> None:
 NULLABLE: dict[str, type] = {
     "data.side_px": int,
     "data.test_per_class": int,
+    "ensembles": DictConfig,
+    "epochs_each": int,
     "model.dropout": float,
     "model.fc_width": int,
     "model.init": str,
     "model.input_px": int,
     "model.maps_345": ListConfig,
     "model.num_classes": int,
+    "networks": ListConfig,
     "redraw": str,
     "resume": str,
+    "rows": ListConfig,
     "snapshot": str,
     "train.max_rms": float,
 }

@@ -18,6 +18,7 @@ FLOORS = {
         "deconv.images",
         "deconv.distributed",
         "deconv.checked_files",
+        "deconv.average_precision",
     ],
     "networks": ["deconv.models"],
     "tools": [
@@ -31,6 +32,7 @@ FLOORS = {
         "deconv.top_activations",
         "deconv.evolution",
         "deconv.occlusion",
+        "deconv.one_vs_rest",
         "deconv.peak_views",
         "deconv.training",
         "deconv.monitoring",
@@ -42,14 +44,17 @@ FLOORS = {
         "experiments.watching",
         "experiments.kept_results",
         "experiments.findings",
+        "experiments.printed",
     ],
     "shared by experiments": ["experiments.common", "experiments.command"],
     "parts of experiments": [
         "experiments.facts",
         "experiments.redrawing",
         "experiments.chosen_images",
+        "experiments.ablation_findings",
     ],
     "trainings of experiments": ["experiments.trained"],
+    "series of trainings": ["experiments.series"],
     "experiments": ["experiments.*", "scripts.*"],
     "tests": ["tests.*"],
 }

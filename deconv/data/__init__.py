@@ -12,17 +12,20 @@ from deconv.data.crops import (
     prepare,
     ten_crops,
 )
+from deconv.data.multi_label import PARTS, MultiLabel, scene_parts
 from deconv.data.photographs import Photographs
 from deconv.data.scenes import CLASSES, Part, Scene, Scenes, render
 from deconv.data.sources import SOURCES, SPLITS, photographs
 
 __all__ = [
     "CLASSES",
+    "PARTS",
     "SOURCES",
     "SPLITS",
     "Batches",
     "Cached",
     "CentreCrops",
+    "MultiLabel",
     "Part",
     "Photographs",
     "Scene",
@@ -36,5 +39,6 @@ __all__ = [
     "photographs",
     "prepare",
     "render",
+    "scene_parts",
     "ten_crops",
 ]
