@@ -105,6 +105,11 @@ def check(cfg: DictConfig) -> None:
             f"data={cfg.data.name} has one label an image; Table 6 takes data=voc2012 "
             "data.root=<folder>, or the parts of the built-in data=scenes"
         )
+    if cfg.data.name == "voc2012" and not cfg.snapshot:
+        raise DeconvError(
+            "a network cannot be trained on images with several labels: name one that was trained "
+            "on others, snapshot=<run>/last.pt"
+        )
     strengths = cfg.strengths
     if not isinstance(strengths, ListConfig) or not all(
         type(s) in (int, float) and s > 0 for s in strengths
