@@ -302,9 +302,15 @@ def panel(lines: Sequence[dict[str, str]]) -> figures.ErrorChanges:
     shape = (len(rows), len(DRAWN))
     arrays = {name: np.array(values).reshape(shape) for name, values in kinds.items()}
     names = [name_of(line) for line in rows]
+    theirs = [line["paper network"] for line in rows]
     errors_of = ", ".join(f"{c} {float(base[c]):.1f} %" for c in TABLE_COLUMNS)
     return figures.ErrorChanges(
-        base["network"], f"unchanged: {errors_of}", names, [f"{c} error" for c in DRAWN], **arrays
+        base["network"],
+        f"unchanged: {errors_of}",
+        names,
+        [f"{c} error" for c in DRAWN],
+        theirs=theirs,
+        **arrays,
     )
 
 
