@@ -19,6 +19,7 @@ FLOORS = {
         "deconv.ground_truth",
         "deconv.distributed",
         "deconv.checked_files",
+        "deconv.average_precision",
     ],
     "networks": ["deconv.models"],
     "tools": [
@@ -39,6 +40,7 @@ FLOORS = {
         "deconv.faces",
         "deconv.correspondence",
         "deconv.occlusion_scores",
+        "deconv.one_vs_rest",
         "deconv.peak_views",
         "deconv.layer_table",
         "deconv.round_trip",
@@ -55,6 +57,7 @@ FLOORS = {
         "experiments.kept_results",
         "experiments.findings",
         "experiments.index_page",
+        "experiments.printed",
     ],
     "shared by experiments": ["experiments.common", "experiments.command"],
     "parts of experiments": [
@@ -65,10 +68,12 @@ FLOORS = {
         "experiments.first_layer_claims",
         "experiments.occlusion_findings",
         "experiments.transfer",
+        "experiments.ablation_findings",
     ],
     "accounts of experiments": ["experiments.ledger"],
     "trainings of experiments": ["experiments.trained"],
     "transfers of experiments": ["experiments.probing", "experiments.transfer_record"],
+    "series of trainings": ["experiments.series"],
     "experiments": ["experiments.*", "scripts.*"],
     "tests": ["tests.*"],
 }

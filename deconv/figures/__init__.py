@@ -19,6 +19,7 @@ from deconv.figures.drawing import (
     save,
     tile,
 )
+from deconv.figures.error_changes import ErrorChanges, error_changes
 from deconv.figures.feature_evolution import Filmstrip, feature_evolution
 from deconv.figures.first_layers import FirstLayers, first_layers
 from deconv.figures.localisation import BoxedExamples, SharePanel, localisation
@@ -41,6 +42,7 @@ __all__ = [
     "BoxedExamples",
     "DeltaPanel",
     "DeltaRow",
+    "ErrorChanges",
     "Filmstrip",
     "FirstLayers",
     "ImageRow",
@@ -56,6 +58,7 @@ __all__ = [
     "block",
     "correspondence",
     "deconvnet_schematic",
+    "error_changes",
     "evolution_frames",
     "feature_evolution",
     "first_layers",
