@@ -6,7 +6,9 @@ One module a page, named as the experiment that shows it; `animation` draws Figu
 
 from deconv.figures.accuracy_curves import AccuracyLine, AccuracyPanel, accuracy_curves
 from deconv.figures.animation import evolution_frames, save_animation
+from deconv.figures.architecture_boxes import Box, architecture_boxes
 from deconv.figures.correspondence import DeltaPanel, DeltaRow, MaskedFaces, correspondence
+from deconv.figures.deconvnet_schematic import ImageRow, MapRow, deconvnet_schematic
 from deconv.figures.drawing import (
     DPI,
     FAINT,
