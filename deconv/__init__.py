@@ -13,6 +13,7 @@ from deconv.projection import project
 from deconv.snapshots import Snapshot, load_snapshot, save_snapshot
 from deconv.top_activations import top_activations
 from deconv.types import Peaks, Record
+from deconv.way_down import Trace, trace
 
 __version__ = "0.1.0"
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Peaks",
     "Record",
     "Snapshot",
+    "Trace",
     "build",
     "load_snapshot",
     "occlude",
@@ -34,5 +36,6 @@ __all__ = [
     "receptive_field",
     "save_snapshot",
     "top_activations",
+    "trace",
     "wrap",
 ]

@@ -35,6 +35,7 @@ from deconv.peak_views import PeakViews, peak_views
 from deconv.snapshots import Snapshot
 from deconv.top_activations import CHUNK, top_activations
 from deconv.types import Peaks
+from deconv.way_down import trace
 from experiments.command import experiment
 from experiments.common import (
     build_network,
@@ -105,6 +106,8 @@ def compute(cfg: DictConfig, folder: Path, snapshot: Snapshot, data: Squares) ->
         panels[layer] = peak_views(
             net, crops, layer, peaks[layer], maps, crops.picture, collisions=cfg.collisions
         )
+        if cfg.trace:
+            write_traces(cfg, folder, net, crops, layer, panels[layer])
     save(cfg, folder, panels)
     facts = choices(cfg, net, snapshot, counts) | {
         "data": data_facts(cfg, cfg.split, data),
@@ -115,6 +118,26 @@ def compute(cfg: DictConfig, folder: Path, snapshot: Snapshot, data: Squares) ->
         "layout": [list(row) for row in cfg.page],
     }
     write_provenance(folder, net, facts)
+
+
+def write_traces(
+    cfg: DictConfig, folder: Path, net: ChainNet, crops: CentreCrops, layer: str, views: PeakViews
+) -> None:
+    """trace.txt: what is left of each shown map's strongest unit on its way down, operation by
+    operation, and why its picture is blank if it is; the causes also on standard output."""
+    for number, image, y, x in zip(
+        *(field.tolist() for field in (views.maps, *(f[:, 0] for f in (views.image, views.y,
+                                                                       views.x)))), strict=True
+    ):  # fmt: skip
+        batch = crops[image][0][None].to(next(net.parameters()).device)
+        record = net.record(batch, [layer], logits=False)
+        found = trace(
+            net, record, layer, torch.tensor([0, number, y, x]), collisions=cfg.collisions
+        )
+        with (folder / "trace.txt").open("a") as file:
+            file.write(f"image {image} of the data set: {found}\n\n")
+        if found.cause:
+            log(f"{layer}, map {number}: {found.cause}")
 
 
 def check(cfg: DictConfig, snapshot: Snapshot | None) -> None:

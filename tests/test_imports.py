@@ -37,6 +37,7 @@ FLOORS = {
         "deconv.localisation",
         "deconv.filter_quality",
         "deconv.occlusion",
+        "deconv.way_down",
         "deconv.faces",
         "deconv.correspondence",
         "deconv.occlusion_scores",

@@ -51,9 +51,10 @@ class Step:
         return self.signal.flatten(1).square().sum(dim=1)
 
 
-OPERATIONS = ("seed", "unpool", "rectify", "filter", "spread", "reshape", "skip")
-"""The kept unit alone; then by kind of stage: max-pool, ReLU, convolution or linear layer, average
-pool, flattening, and what is passed unchanged (contrast normalisation, dropout)."""
+OPERATIONS = ("seed", "unpool", "rectify", "filter", "scale", "spread", "reshape", "skip")
+"""The kept unit alone; then by kind of stage: max-pool, ReLU, convolution or linear layer, batch
+normalisation, average pool, flattening, and what is passed unchanged (contrast normalisation,
+dropout)."""
 
 
 def mirror_steps(
@@ -98,7 +99,8 @@ def operation(stage: nn.Module) -> str:
 
 _NAMES: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (nn.MaxPool2d, "unpool"),
-    (nn.ReLU, "rectify"),
+    ((nn.ReLU, nn.ReLU6), "rectify"),
+    (nn.BatchNorm2d, "scale"),
     ((nn.Conv2d, nn.Linear), "filter"),
     (nn.AdaptiveAvgPool2d, "spread"),
     (nn.Flatten, "reshape"),
