@@ -38,8 +38,9 @@ def followed(net, layer="conv2", image=IMAGE, unit=UNIT, **options):
 
 
 def test_energies_are_those_computed_by_hand():
-    found = followed(chain(ONES, [3.0, -1.0]))
-    value = 3 * IMAGE[0, 0, 1, 2] - IMAGE[0, 1, 1, 2]  # of the unit
+    image = IMAGE * torch.tensor([9.0, 1.0, 1.0])[:, None, None]
+    found = followed(chain(ONES, [3.0, -1.0]), image=image)
+    value = 3 * image[0, 0, 1, 2] - image[0, 1, 1, 2]  # of the unit
     assert found.activation == pytest.approx(float(value)) and value > 0
     kept = [("conv2", "seed"), ("relu2", "rectify"), ("conv2", "filter"), ("relu1", "rectify"),
             ("conv1", "filter")]  # fmt: skip
