@@ -17,7 +17,7 @@ import deconv
 from deconv import figures
 from deconv.data import CLASSES, CentreCrops, Scenes, render
 from deconv.errors import DeconvError
-from deconv.figures.occlusion import COLOURS, OTHER, legend, number, shorten
+from deconv.figures.occlusion import COLOURS, OTHER, legend, shorten, three_digits
 from deconv.occlusion_scores import Comparison
 from deconv.snapshots import Snapshot
 from deconv.types import Peaks
@@ -455,7 +455,7 @@ def test_nothing_on_the_page_overlaps_or_is_cut_off(count, tiles):
 
 
 def test_numbers_of_scales():
-    shown = [number(value) for value in (0, 0.4953, 36.44, 363.6, 1024.3, -120.4)]
+    shown = [three_digits(value) for value in (0, 0.4953, 36.44, 363.6, 1024.3, -120.4)]
     assert shown == ["0", "0.495", "36.4", "364", "1024", "-120"]
 
 

@@ -210,7 +210,7 @@ def _colour_bar(axes: Axes, low: float, high: float, clean: float) -> None:
     axes.imshow(ramp, cmap=HEAT, aspect="auto", extent=(low, high, 0, 1), interpolation="nearest")
     axes.set_yticks([])
     ticks = [low, (low + high) / 2, high]
-    axes.set_xticks(ticks, [number(value) for value in ticks])
+    axes.set_xticks(ticks, [three_digits(value) for value in ticks])
     axes.tick_params(length=1.5, width=0.5, pad=1.2, color=FAINT, labelsize=5.2,
                      labelcolor=INK, labelfontfamily=FONT["family"])  # fmt: skip
     for label, side in zip(axes.get_xticklabels(), ("left", "center", "right"), strict=True):
@@ -221,7 +221,7 @@ def _colour_bar(axes: Axes, low: float, high: float, clean: float) -> None:
     axes.set(xlim=(low, high), ylim=(0, 1))
 
 
-def number(value: float) -> str:
+def three_digits(value: float) -> str:
     """Three digits, whole numbers without a power of ten."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
