@@ -39,17 +39,58 @@ def centre_box(box: Box, stored_px: int, crop_px: int) -> Box:
     return top - edge, left - edge, bottom - edge, right - edge
 
 
+def in_crop(box: Box, stored_px: int, crop_px: int) -> Box:
+    """A box of the stored square as seen in its centre crop, clipped; of no area if outside."""
+    top, left, bottom, right = (
+        min(max(at, 0), crop_px) for at in centre_box(box, stored_px, crop_px)
+    )
+    return top, left, bottom, right
+
+
+def crop_box(box: Box, stored_px: int, crop_px: int) -> Box | None:
+    """A box of the stored square in pixels of its centre crop, clipped to it; None if outside.
+
+    box: half-open (top, left, bottom, right). stored_px, crop_px: sides of both squares.
+    Raises DeconvError for a crop larger than the square and for a box without pixels.
+    """
+    if not 1 <= crop_px <= stored_px:
+        raise DeconvError(f"a crop of {crop_px} px does not lie in a square of {stored_px} px")
+    _check_area(box)
+    seen = in_crop(box, stored_px, crop_px)
+    return seen if area(seen) else None
+
+
+def covered_share(square: Box, box: Box) -> float:
+    """The share of the box's pixels, 0…1, that lie in the square.
+
+    Both are half-open (top, left, bottom, right) in the same pixels; exchanged, they give the
+    share of the square that lies on the box. Raises DeconvError for a box without pixels.
+    """
+    _check_area(box)
+    return shared(square, box) / area(box)
+
+
+def _check_area(box: Box) -> None:
+    if box[2] - box[0] < 1 or box[3] - box[1] < 1:
+        raise DeconvError(f"the box (top, left, bottom, right) = {tuple(box)} holds no pixel")
+
+
 def inside(box: Box, height: int, width: int) -> bool:
     """Whether a box holds a pixel and lies wholly within an image."""
     top, left, bottom, right = box
     return 0 <= top < bottom <= height and 0 <= left < right <= width
 
 
-def overlap(a: Box, b: Box) -> float:
-    """The area that two boxes share over the area that they cover together, 0…1."""
+def shared(a: Box, b: Box) -> int:
+    """Pixels that lie in both boxes."""
     rows = max(0, min(a[2], b[2]) - max(a[0], b[0]))
     columns = max(0, min(a[3], b[3]) - max(a[1], b[1]))
-    both = rows * columns
+    return rows * columns
+
+
+def overlap(a: Box, b: Box) -> float:
+    """The area that two boxes share over the area that they cover together, 0…1."""
+    both = shared(a, b)
     return both / (area(a) + area(b) - both)
 
 

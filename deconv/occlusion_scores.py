@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deconv.boxes import covered_share
 from deconv.errors import DeconvError
-from deconv.ground_truth import covered_share
 from deconv.types import Box
 
 RESAMPLES = 10_000

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from deconv.boxes import covered_share, crop_box
 from deconv.data import Scene
-from deconv.ground_truth import covered_share, crop_box
 from deconv.models import ChainNet
 from deconv.occlusion import occlude
 from deconv.occlusion_scores import (

@@ -16,7 +16,6 @@ FLOORS = {
         "deconv.dropout",
         "deconv.geometry",
         "deconv.images",
-        "deconv.ground_truth",
         "deconv.distributed",
         "deconv.checked_files",
         "deconv.average_precision",

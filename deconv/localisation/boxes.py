@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
+from deconv.boxes import in_crop
 from deconv.data import Scene
 from deconv.errors import DeconvError
 from deconv.geometry import receptive_field
@@ -20,13 +21,6 @@ from deconv.types import Box, Record
 
 Shares = Mapping[str, tuple[float, float]]
 """Part name -> (share of a projection's energy, share of the field's area) inside its boxes."""
-
-
-def in_crop(box: Box, stored_px: int, crop_px: int) -> Box:
-    """A box of a stored square as seen in its centre crop, clipped; of no area if outside."""
-    edge = (stored_px - crop_px) // 2
-    top, left, bottom, right = (min(max(at - edge, 0), crop_px) for at in box)
-    return top, left, bottom, right
 
 
 def union(boxes: Iterable[Box], height: int, width: int) -> torch.Tensor:
