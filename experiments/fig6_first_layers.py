@@ -134,7 +134,7 @@ def check_networks(settings: dict[str, DictConfig], given: dict[str, Snapshot]) 
         snapshot = given.get(role)
         net = snapshot.network() if snapshot else build_network(cfg, 2)
         for layer in (FIRST, SECOND):
-            net.stages_to(layer)
+            net.check_point(layer)
         strides[role] = square_stride(net.get_submodule(FIRST))
         recipe = snapshot.config.get("train", {}) if snapshot else cfg.train
         limit = recipe.get("max_rms", "not known")

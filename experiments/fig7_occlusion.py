@@ -112,7 +112,7 @@ def check_split(cfg: DictConfig) -> str:
 
 def check(cfg: DictConfig, net: ChainNet) -> None:
     """Raise DeconvError for a layer, square, option or number that cannot be used."""
-    net.stages_to(cfg.layer)
+    net.check_point(cfg.layer)
     side = (net.input_px, net.input_px)
     square_corners(side, size_px(cfg, net), stride_px(cfg, net), cfg.squares)
     square_corners(side, size_px(cfg, net), score_stride_px(cfg, net))

@@ -103,7 +103,7 @@ def check(cfg: DictConfig, snapshot: Snapshot | None) -> None:
     if not isinstance(cfg.layers, ListConfig) or not cfg.layers:
         raise DeconvError(f"layers takes a list such as [conv5,fc7], got {cfg.layers}")
     for layer in cfg.layers:
-        net.stages_to(layer)
+        net.check_point(layer)
     if len(set(cfg.layers)) < len(cfg.layers):
         raise DeconvError(f"layers names one twice: {list(cfg.layers)}")
     if not isinstance(cfg.classes, ListConfig):

@@ -67,7 +67,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
     """Learn each class on the training images and judge it on the validation images."""
     check(cfg)
     snapshot = given(cfg)
-    (snapshot.network() if snapshot else build_network(cfg, 2)).stages_to(cfg.layer)
+    (snapshot.network() if snapshot else build_network(cfg, 2)).check_point(cfg.layer)
     side = stored_side_px(cfg, snapshot)
     data = {split: marked(cfg, split, side) for split in ("train", "val")}
     if snapshot is None:

@@ -115,7 +115,7 @@ def check(cfg: DictConfig, snapshot: Snapshot | None) -> None:
     if not isinstance(cfg.layers, ListConfig) or not cfg.layers:
         raise DeconvError(f"layers takes a list such as [conv1,conv5], got {cfg.layers}")
     for layer in cfg.layers:
-        net.stages_to(layer)
+        net.check_point(layer)
     for name in ("maps", "k", "examples"):
         if cfg[name] < 1:
             raise DeconvError(f"{name}={cfg[name]} must be at least 1")
