@@ -4,9 +4,9 @@ build a network, `record` images through it, `project` units to pixels, mine a d
 `top_activations`, ask for a unit's `receptive_field`, `occlude` an image.
 """
 
-from deconv.errors import DeadUnitWarning, DeconvError
+from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning
 from deconv.geometry import receptive_field
-from deconv.models import MODELS, build
+from deconv.models import MODELS, GraphNet, build, wrap
 from deconv.occlusion import OcclusionMaps, occlude
 from deconv.peak_views import PeakViews, peak_views
 from deconv.projection import project
@@ -19,6 +19,8 @@ __all__ = [
     "MODELS",
     "DeadUnitWarning",
     "DeconvError",
+    "GraphNet",
+    "NoRuleWarning",
     "OcclusionMaps",
     "PeakViews",
     "Peaks",
@@ -32,4 +34,5 @@ __all__ = [
     "receptive_field",
     "save_snapshot",
     "top_activations",
+    "wrap",
 ]

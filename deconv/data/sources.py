@@ -9,7 +9,7 @@ import numpy as np
 from torchvision import datasets
 
 from deconv.data.photographs import Photographs
-from deconv.errors import DeconvError, unknown
+from deconv.errors import DataMissing, DeconvError, unknown
 from deconv.images import read_rgb
 
 SPLITS = ("train", "val")
@@ -175,7 +175,7 @@ def imagenet(root: Path, split: str, side_px: int) -> Photographs:
     try:
         data = datasets.ImageNet(str(root), split, loader=read_rgb)
     except (RuntimeError, OSError) as error:
-        raise DeconvError(
+        raise DataMissing(
             f"{root} is not ImageNet 2012 in torchvision's layout ({error}). Put the archives "
             f"ILSVRC2012_devkit_t12.tar.gz and ILSVRC2012_img_{split}.tar there."
         ) from error
@@ -206,7 +206,7 @@ def cifar10(root: Path, split: str, side_px: int, download: bool = False) -> Pho
 
 def _present(folder: Path, download: bool, name: str, how: str) -> None:
     if not download and not folder.is_dir():
-        raise DeconvError(f"{name} is not at {folder}. To get it: {how}; or set data.root.")
+        raise DataMissing(f"{name} is not at {folder}. To get it: {how}; or set data.root.")
 
 
 SOURCES: dict[str, Callable[..., Photographs]] = {
@@ -224,7 +224,7 @@ def photographs(name: str, root: str | Path, split: str, side_px: int, **options
 
     name: one of SOURCES; split: "train" or "val", of those in DRAWN also WHOLE; options: those of
     the source.
-    Raises DeconvError if the folder is missing or empty and says how to get the data.
+    Raises DataMissing if the folder is missing or empty and says how to get the data.
     """
     if name not in SOURCES:
         raise unknown("data set", name, SOURCES)
@@ -236,7 +236,7 @@ def photographs(name: str, root: str | Path, split: str, side_px: int, **options
         raise DeconvError(f"val_fraction must be in 0…1, got {options['val_fraction']}")
     if not options.get("download") and (not root.is_dir() or not any(root.iterdir())):
         state = "empty" if root.is_dir() else "missing"
-        raise DeconvError(f"the data folder {root} of {name} is {state}: set data.root=<folder>")
+        raise DataMissing(f"the data folder {root} of {name} is {state}: set data.root=<folder>")
     try:
         return SOURCES[name](root, split, side_px, **options)
     except DeconvError:
