@@ -101,21 +101,31 @@ def check_unseen(
 ) -> dict[str, Any]:
     """Refuse test images that the network was trained on; say what it saw of the others.
 
-    Raises DeconvError naming the fold. Returns facts for the sidecar.
+    Raises DeconvError naming the fold. Returns facts for the sidecar; where they hold a
+    caveat, a caption has to say so.
     """
     theirs, there = snapshot.config.get("data_settings"), trained_on(snapshot)
     if there != data_name(cfg):
         return {"seen": f"the network was trained on {there}, another data set"}
     if not theirs:
         log(f"note: the network was trained on {there}, too; on which images is not known")
-        return {"seen": f"the network was trained on images of {there}, it is not known on which"}
+        return {
+            "seen": f"{trained_words(snapshot)} was trained on images of that data set, it is not "
+            "known on which, so its test images may be among them",
+            "caveat": True,
+        }
     if cfg.data.name not in DRAWN:
         if theirs != data_settings(cfg):
             log(
                 f"note: the network was trained on {there} with other settings, so some test "
                 "images may be among those that it was trained on"
             )
-            return {"seen": f"the network was trained on {there} with other settings: {theirs}"}
+            return {
+                "seen": f"{trained_words(snapshot)} was trained with other settings of its data, "
+                "so some test images may be among those that it was trained on",
+                "caveat": True,
+                "data_settings": theirs,
+            }
         return {"seen": f"the network was trained on 'train' of {there}; this is its 'val'"}
     chosen = (theirs["train_per_class"], theirs["test_per_class"], theirs["seed"])
     seen = set(train_and_test(data.targets, data.classes, *chosen)["train"])
@@ -129,7 +139,8 @@ def check_unseen(
     trained = {i for split in folds for i in split.train}
     return {
         "seen": f"{trained_words(snapshot)} was trained on {len(seen & trained)} of "
-        f"the {len(trained)} images that the classifiers are trained on, and on no test image"
+        f"the {len(trained)} images that the classifiers are trained on, and on no test image",
+        "caveat": True,
     }
 
 

@@ -104,7 +104,7 @@ def folds_in_words(folds: int) -> str:
 
 def seen_in_words(seen: Sequence[dict[str, Any]]) -> str:
     """What a caption says where a network was trained on images of the pool, and of overlap."""
-    words = [f"Note: {s['seen']}. " for s in seen if "classifiers are trained on" in s["seen"]]
+    words = [f"Note: {s['seen']}. " for s in seen if s.get("caveat")]
     words += [
         f"{s['overlap']['removed']} images with their like in the network's training set are left "
         "out. "
