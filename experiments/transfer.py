@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from deconv.data import DRAWN, WHOLE, Squares, train_and_test
 from deconv.errors import DeconvError
 from deconv.overlap import Twin, find_overlap
 from deconv.snapshots import Snapshot
-from experiments.common import data_name, log, side_px, squares, workers
+from experiments.common import data_name, data_settings, log, side_px, squares, workers
 
 Job = tuple[str, int]
 """A classifier ("svm" or "softmax") and the number of the layer it stands on."""
@@ -88,20 +89,44 @@ def splits(
     return found
 
 
+def trained_on(snapshot: Snapshot) -> str:
+    """The data set that a network was trained on, for people; of an image folder also its name."""
+    settings = snapshot.config.get("settings", {}).get("data", {})
+    root = settings.get("root") if snapshot.config.get("data") == "imagefolder" else None
+    return f"{snapshot.config.get('data')}{f' {Path(root).name}' if root else ''}"
+
+
 def check_unseen(
     cfg: DictConfig, snapshot: Snapshot, data: Squares, folds: Sequence[Split]
 ) -> dict[str, Any]:
     """Refuse test images that the network was trained on; say what it saw of the others.
 
-    Raises DeconvError naming the fold. Returns facts for the sidecar.
+    Raises DeconvError naming the fold. Returns facts for the sidecar; where they hold a
+    caveat, a caption has to say so.
     """
-    config = snapshot.config
-    if config.get("data") != cfg.data.name:
-        return {"seen": "the network was trained on another data set"}
-    theirs = config.get("data_settings")
-    if cfg.data.name not in DRAWN or not theirs:
-        log(f"note: the network was trained on {cfg.data.name}, too: it takes its 'val' as unseen")
-        return {"seen": f"the network was trained on 'train' of {cfg.data.name}; this is its 'val'"}
+    theirs, there = snapshot.config.get("data_settings"), trained_on(snapshot)
+    if there != data_name(cfg):
+        return {"seen": f"the network was trained on {there}, another data set"}
+    if not theirs:
+        log(f"note: the network was trained on {there}, too; on which images is not known")
+        return {
+            "seen": f"{trained_words(snapshot)} was trained on images of that data set, it is not "
+            "known on which, so its test images may be among them",
+            "caveat": True,
+        }
+    if cfg.data.name not in DRAWN:
+        if theirs != data_settings(cfg):
+            log(
+                f"note: the network was trained on {there} with other settings, so some test "
+                "images may be among those that it was trained on"
+            )
+            return {
+                "seen": f"{trained_words(snapshot)} was trained with other settings of its data, "
+                "so some test images may be among those that it was trained on",
+                "caveat": True,
+                "data_settings": theirs,
+            }
+        return {"seen": f"the network was trained on 'train' of {there}; this is its 'val'"}
     chosen = (theirs["train_per_class"], theirs["test_per_class"], theirs["seed"])
     seen = set(train_and_test(data.targets, data.classes, *chosen)["train"])
     for split in folds:
@@ -113,9 +138,15 @@ def check_unseen(
             )
     trained = {i for split in folds for i in split.train}
     return {
-        "seen": f"the network was trained on {len(seen & trained)} of the {len(trained)} images "
-        "that the classifiers are trained on, and on no test image"
+        "seen": f"{trained_words(snapshot)} was trained on {len(seen & trained)} of "
+        f"the {len(trained)} images that the classifiers are trained on, and on no test image",
+        "caveat": True,
     }
+
+
+def trained_words(snapshot: Snapshot) -> str:
+    """A network by its name and data set."""
+    return f"{snapshot.recipe['name']} of {trained_on(snapshot)}"
 
 
 def overlap(
@@ -130,9 +161,9 @@ def overlap(
     settings = snapshot.config.get("settings", {}).get("data")
     if settings is None:
         raise DeconvError("the snapshot does not say what it was trained on: remove_overlap=false")
-    if settings["name"] == cfg.data.name:
+    if trained_on(snapshot) == data_name(cfg):
         raise DeconvError(
-            f"the network was trained on {cfg.data.name} itself, so every image has its like; "
+            f"the network was trained on {data_name(cfg)} itself, so every image has its like; "
             "remove_overlap is for networks that were trained elsewhere"
         )
     there = OmegaConf.merge(cfg, {"data": None})

@@ -17,7 +17,7 @@ from deconv.probes import tap
 from deconv.snapshots import Snapshot
 from experiments.facts import preprocessing
 from experiments.provenance import write_table
-from experiments.transfer import TEST_PER_CLASS, Job
+from experiments.transfer import TEST_PER_CLASS, Job, trained_on
 
 SAVED = ("arrays.npz", "table.csv", "folds.csv", "provenance.json", "config.yaml", "findings.json")
 """The files that a figure is drawn from, and that go with it."""
@@ -104,7 +104,7 @@ def folds_in_words(folds: int) -> str:
 
 def seen_in_words(seen: Sequence[dict[str, Any]]) -> str:
     """What a caption says where a network was trained on images of the pool, and of overlap."""
-    words = [f"Here {s['seen']}. " for s in seen if "classifiers are trained on" in s["seen"]]
+    words = [f"Note: {s['seen']}. " for s in seen if s.get("caveat")]
     words += [
         f"{s['overlap']['removed']} images with their like in the network's training set are left "
         "out. "
@@ -116,10 +116,9 @@ def seen_in_words(seen: Sequence[dict[str, Any]]) -> str:
 
 def network_name(snapshot: Snapshot, among: Sequence[Snapshot]) -> str:
     """What a network is called in a table: by its data, numbered where that is not enough."""
-    words = f"{snapshot.recipe['name']}, trained on {snapshot.config.get('data')}"
-    same = [s for s in among if s.config.get("data") == snapshot.config.get("data")]
-    number = next(i for i, s in enumerate(same) if s is snapshot)
-    return f"{words} ({number + 1})" if len(same) > 1 else words
+    words = [f"{s.recipe['name']}, trained on {trained_on(s)}" for s in among]
+    number = next(i for i, s in enumerate(among) if s is snapshot)
+    return words[number] + (f" ({number + 1})" if words.count(words[number]) > 1 else "")
 
 
 def paper_rows(

@@ -20,8 +20,14 @@ def tap(net: ChainNet, layer: int) -> str:
     That is what layer n hands on, after its ReLU and where they follow its pool, its contrast
     normalisation and an average to a fixed grid: in ZFNet norm1, norm2, conv3, conv4, pool5, fc6,
     fc7. Where the paper reads a layer is not stated.
-    Raises DeconvError for a layer that the network does not have.
+    Raises DeconvError for a layer that the network does not have, and for a network whose layers
+    bear no numbers of their own, such as those of other packages.
     """
+    if not isinstance(net, ChainNet):
+        raise DeconvError(
+            f"the layers of {net.name} are not numbered as the paper's, so layer {layer} means "
+            "nothing in it: probe a network that this package builds"
+        )
     numbers = {int("".join(filter(str.isdigit, name))): name for name in net.layers}
     if layer not in numbers:
         raise unknown(f"layer of {net.name}", layer, numbers)
