@@ -1,11 +1,13 @@
 """Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks", to build on.
 
 build a network, `record` images through it, `project` units to pixels, mine a data set for
-`top_activations`, ask for a unit's `receptive_field`, `occlude` an image.
+`top_activations`, ask for a unit's `receptive_field`, `occlude` an image, shift, enlarge or turn
+it (`transform_response`).
 """
 
 from deconv.errors import DeadUnitWarning, DeconvError
 from deconv.geometry import receptive_field
+from deconv.invariance import TransformResponse, transform_response
 from deconv.models import MODELS, build
 from deconv.occlusion import OcclusionMaps, occlude
 from deconv.peak_views import PeakViews, peak_views
@@ -24,6 +26,7 @@ __all__ = [
     "Peaks",
     "Record",
     "Snapshot",
+    "TransformResponse",
     "build",
     "load_snapshot",
     "occlude",
@@ -32,4 +35,5 @@ __all__ = [
     "receptive_field",
     "save_snapshot",
     "top_activations",
+    "transform_response",
 ]

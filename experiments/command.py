@@ -166,6 +166,7 @@ NULLABLE: dict[str, type] = {
     "redraw": str,
     "resume": str,
     "snapshot": str,
+    "symmetric": ListConfig,
     "train.max_rms": float,
 }
 """The kinds of the settings that are null until somebody sets them."""
