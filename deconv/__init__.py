@@ -5,10 +5,14 @@ build a network, `record` images through it, `project` units to pixels, mine a d
 it (`transform_response`).
 """
 
-from deconv.errors import DeadUnitWarning, DeconvError
+from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning
 from deconv.geometry import receptive_field
+<<<<<<< HEAD
 from deconv.invariance import TransformResponse, transform_response
 from deconv.models import MODELS, build
+=======
+from deconv.models import MODELS, GraphNet, build, wrap
+>>>>>>> main
 from deconv.occlusion import OcclusionMaps, occlude
 from deconv.peak_views import PeakViews, peak_views
 from deconv.projection import project
@@ -21,6 +25,8 @@ __all__ = [
     "MODELS",
     "DeadUnitWarning",
     "DeconvError",
+    "GraphNet",
+    "NoRuleWarning",
     "OcclusionMaps",
     "PeakViews",
     "Peaks",
@@ -35,5 +41,9 @@ __all__ = [
     "receptive_field",
     "save_snapshot",
     "top_activations",
+<<<<<<< HEAD
     "transform_response",
+=======
+    "wrap",
+>>>>>>> main
 ]

@@ -10,12 +10,20 @@ class DeconvError(ValueError):
     """Input that cannot be used. The message names it and says what to do."""
 
 
+class DataMissing(DeconvError):
+    """A data set that is not on this machine. The message says how to get it."""
+
+
 class Interrupted(Exception):
     """Work was asked to stop, and what is needed to go on has been saved. The message says how."""
 
 
 class DeadUnitWarning(UserWarning):
     """A projection was asked of a unit with activation 0, so its picture is blank."""
+
+
+class NoRuleWarning(UserWarning):
+    """A projection crosses an operation that the deconvnet has no rule for."""
 
 
 def unknown(kind: str, name: object, valid: Iterable[str]) -> DeconvError:

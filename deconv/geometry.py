@@ -18,6 +18,10 @@ from deconv.errors import DeconvError
 from deconv.types import Box
 
 
+class WholeImage(DeconvError):
+    """A receptive field without a size of its own: it is the whole image, however large."""
+
+
 @dataclass(frozen=True)
 class Axis:
     """One sliding window along one axis: kernel, stride, padding and dilation in positions."""
@@ -78,10 +82,16 @@ Window = tuple[AnyAxis, AnyAxis]
 """The (rows, columns) axes of one layer."""
 
 
-class HasWindows(Protocol):
-    """A network that can list the windows between its input and a point."""
+class HasFields(Protocol):
+    """A network that knows which pixels its units depend on."""
 
-    def windows(self, layer: str) -> list[Window]: ...
+    def support(self, layer: str, axis: int, unit: int, image_size: tuple[int, int]) -> np.ndarray:
+        """The sorted pixels along axis 0 (rows) or 1 (columns) that a unit depends on."""
+        ...
+
+    def interior(self, layer: str, axis: int) -> tuple[int, int, int]:
+        """(size, stride, start) along an axis, as `interior_field`."""
+        ...
 
 
 def sizes(axes: Iterable[AnyAxis], size: int) -> list[int]:
@@ -105,22 +115,16 @@ def support(axes: Sequence[AnyAxis], unit: int, size: int) -> np.ndarray:
     return positions
 
 
-def receptive_field(
-    net: HasWindows, layer: str, y: int, x: int, image_size: tuple[int, int]
-) -> Box:
+def receptive_field(net: HasFields, layer: str, y: int, x: int, image_size: tuple[int, int]) -> Box:
     """The smallest box that holds every pixel the unit (y, x) of a layer depends on.
 
-    net: from `deconv.build`. layer: a point name such as "conv5"; a fully connected layer has
-    the one unit (0, 0). image_size: (height, width) in pixels.
+    net: from `deconv.build` or `deconv.wrap`. layer: a point name such as "conv5"; a fully
+    connected layer has the one unit (0, 0). image_size: (height, width) in pixels.
     Returns half-open (top, left, bottom, right), clipped to the image; (0, 0, 0, 0) for a unit
     that sees padding alone.
     Raises DeconvError if the unit is outside the map or the image too small for the layer.
     """
-    windows = net.windows(layer)
-    rows, columns = (
-        support([window[axis] for window in windows], int((y, x)[axis]), image_size[axis])
-        for axis in (0, 1)
-    )
+    rows, columns = (net.support(layer, a, int((y, x)[a]), image_size) for a in (0, 1))
     if len(rows) == 0 or len(columns) == 0:
         return (0, 0, 0, 0)
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
@@ -130,28 +134,24 @@ def interior_field(axes: Sequence[AnyAxis]) -> tuple[int, int, int]:
     """(size, stride, start) along one axis, borders apart: unit i sees start + i·stride … + size.
 
     In pixels of the input; for units at a border the interval reaches outside the image.
-    Raises DeconvError for windows whose field depends on the image (fully connected, adaptive).
+    Raises WholeImage for windows whose field depends on the image (fully connected, adaptive).
     """
     size, stride, start = 1, 1, 0
     for axis in axes:
         if not isinstance(axis, Axis):
-            raise DeconvError(f"a field through {axis} depends on the size of the image")
+            raise WholeImage(f"a field through {axis} depends on the size of the image")
         size += (axis.kernel - 1) * axis.dilation * stride
         start -= axis.padding * stride
         stride *= axis.stride
     return size, stride, start
 
 
-def unclipped_field(
-    net: HasWindows, layer: str, y: int, x: int, image_size: tuple[int, int]
-) -> Box:
+def unclipped_field(net: HasFields, layer: str, y: int, x: int, image_size: tuple[int, int]) -> Box:
     """`receptive_field` without the clipping at the image's borders, so that all units of a
     convolutional layer have boxes of one size; the whole image where the field depends on it."""
-    windows = net.windows(layer)
-    if not all(isinstance(axis, Axis) for window in windows for axis in window):
+    try:
+        (height, down, top), (width, right, left) = (net.interior(layer, a) for a in (0, 1))
+    except WholeImage:
         return (0, 0, *image_size)
-    (height, down, top), (width, right, left) = (
-        interior_field([window[axis] for window in windows]) for axis in (0, 1)
-    )
     top, left = top + y * down, left + x * right
     return top, left, top + height, left + width

@@ -37,14 +37,18 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def resized_size(width: int, height: int, shorter_px: int) -> tuple[int, int]:
+    """(width, height) of an image after its shorter side is brought to `shorter_px`."""
+    scale = shorter_px / min(width, height)
+    return max(shorter_px, round(width * scale)), max(shorter_px, round(height * scale))
+
+
 def resized(image: Image.Image, shorter_px: int) -> Image.Image:
     """The image with its shorter side at `shorter_px`, its aspect ratio kept.
 
     Interpolation is bilinear with antialiasing; the paper does not name one.
     """
-    width, height = image.size
-    scale = shorter_px / min(width, height)
-    size = (max(shorter_px, round(width * scale)), max(shorter_px, round(height * scale)))
+    size = resized_size(*image.size, shorter_px)
     return image if size == image.size else image.resize(size, Image.Resampling.BILINEAR)
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
-from deconv.errors import unknown
+from deconv.errors import DeconvError, unknown
 
 
 def max_pool(pool: nn.MaxPool2d, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -133,3 +133,53 @@ def contrast_norm(x: torch.Tensor, size: int, alpha: float, beta: float, k: floa
     if beta == 0.75:  # two square roots are much faster than a general power
         return x * scale.rsqrt() * scale.sqrt().rsqrt()
     return x * scale.pow(-beta)
+
+
+class LocalContrastNorm(nn.Module):
+    """Subtractive and divisive local contrast normalisation (Jarrett et al. 2009, §2.2).
+
+        v = x − Σ_j w ∗ x_j        y = v / max(c, σ)        σ² = Σ_j w ∗ v_j²
+
+    w is a Gaussian window, the same for all maps, that sums to 1 over the window and all maps j;
+    c is the mean of σ over the map, image by image. Zeiler & Fergus cite it beside Krizhevsky's
+    for their contrast normalisation and state no form; `ContrastNorm` is the default here.
+    Not in the paper they cite: windows reach over the border as over zeros, and their weights are
+    not made up for there.
+
+    size: side of the window in positions, odd (9 in Jarrett et al.). sigma: of the Gaussian, in
+    positions; Jarrett et al. do not state it.
+    """
+
+    def __init__(self, size: int = 9, sigma: float = 1.6) -> None:
+        super().__init__()
+        if size < 1 or size % 2 == 0:
+            raise DeconvError(f"the window of contrast normalisation has an odd side, got {size}")
+        self.size, self.sigma = size, sigma
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return local_contrast_norm(x, self.size, self.sigma)
+
+    def extra_repr(self) -> str:
+        return f"size={self.size}, sigma={self.sigma}"
+
+
+def local_contrast_norm(x: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
+    """`LocalContrastNorm` as a function of N×C×H×W; part of the override protocol."""
+    if has_torch_function_unary(x):
+        return handle_torch_function(local_contrast_norm, (x,), x, size, sigma)
+    at = torch.arange(size, dtype=x.dtype, device=x.device) - size // 2
+    row = (-(at**2) / (2 * sigma**2)).exp()
+    row = row / row.sum()
+    centred = x - _window_mean(x, row)
+    deviation = _window_mean(centred.square(), row).clamp(min=0).sqrt()
+    floor = deviation.mean(dim=(2, 3), keepdim=True)
+    # A map that is flat everywhere has nothing to divide by, and nothing to divide.
+    return centred / torch.maximum(deviation, floor).clamp(min=torch.finfo(x.dtype).tiny)
+
+
+def _window_mean(x: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
+    """N×1×H×W: the Gaussian mean over a window and all maps; the window is row × row."""
+    pad = len(row) // 2
+    mean = x.mean(dim=1, keepdim=True)
+    mean = F.conv2d(mean, row.view(1, 1, -1, 1), padding=(pad, 0))
+    return F.conv2d(mean, row.view(1, 1, 1, -1), padding=(0, pad))

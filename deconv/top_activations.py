@@ -45,7 +45,7 @@ def top_activations(
     """
     layers = [layers] if isinstance(layers, str) else list(layers)
     for layer in layers:
-        net.stages_to(layer)
+        net.check_point(layer)
     if not layers:
         raise DeconvError(f"name at least one layer of {', '.join(net.points)}")
     if k < 1:

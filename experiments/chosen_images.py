@@ -51,7 +51,7 @@ def choose_images(
 
     cfg.images: a list of paths or of numbers in `data`; empty: drawn by cfg.seed among the images
         of `data` whose centre crop the network gets right, of as many classes as there are, only
-        of `classes` if given.
+        of `classes` if given; among all images where the network knows none of data's classes.
     cfg.labels: for paths, the class of each, by name; may be empty where no label is needed.
     Raises DeconvError for a number or class that does not exist, for labels that are not one for
     each image, and where too few images are classified rightly, saying how many are.
@@ -91,6 +91,7 @@ def draw_right_ones(
     them. Raises DeconvError where fewer are right.
     """
     where = next(net.parameters()).device
+    foreign = not set(data.classes) & set(snapshot.classes)
     seen: Counter[int] = Counter()
     turns = []
     for i in np.random.default_rng(seed).permutation(len(data)).tolist():
@@ -101,7 +102,9 @@ def draw_right_ones(
     found: list[int] = []
     for _, _, i in sorted(turns):
         image = _of_data(i, snapshot, net, data)
-        if int(net.record(image.input[None].to(where)).logits.argmax()) == image.label:
+        if foreign:
+            found.append(i)
+        elif int(net.record(image.input[None].to(where)).logits.argmax()) == image.label:
             found.append(i)
         if len(found) == count:
             return found
@@ -134,7 +137,9 @@ def _named(
 def _of_data(index: int, snapshot: Snapshot, net: ChainNet, data: Squares) -> ChosenImage:
     stored, label = data[index]
     inputs = prepare(stored, snapshot.mean, net.input_px)
-    return ChosenImage(data.classes[label], stored, inputs, int(label), index)
+    name = data.classes[label]
+    known = list(snapshot.classes).index(name) if name in snapshot.classes else None
+    return ChosenImage(name, stored, inputs, known, index)
 
 
 def _class_number(name: str, classes: Sequence[str]) -> int:

@@ -9,15 +9,19 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from deconv import distributed
-from deconv.errors import DeconvError, Interrupted, unknown
+from deconv.errors import DataMissing, DeconvError, Interrupted, unknown
+from deconv.models import is_foreign
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 EXIT_BAD_INPUT = 2
+EXIT_NO_DATA = 66
+"""A data set is not on this machine; sysexits.h calls it no input."""
 EXIT_INTERRUPTED = 75
 """Stopped by a signal with all saved; sysexits.h calls it a temporary failure: try again."""
 
@@ -29,10 +33,10 @@ def experiment(stem: str) -> Callable[[Callable[[DictConfig, Path], None]], Call
 
     The folder is new, under outputs/<stem>/, or that of `resume`; its path is the last line on
     standard output. The whole configuration is written to folder/config.yaml, unless the folder
-    is one that something else wrote before. A DeconvError ends
-    the command with its message on standard error and exit status 2, and leaves no empty folder;
-    Interrupted ends it with exit status 75. Under torchrun every process runs, process 0 under
-    Hydra, and the others in its folder.
+    is one that something else wrote before. A DeconvError ends the command with its message on
+    standard error and exit status 2, or 66 where a data set is not on this machine, and leaves no
+    empty folder; Interrupted ends it with exit status 75. Under torchrun every process runs,
+    process 0 under Hydra, and the others in its folder.
     """
 
     def decorate(run: Callable[[DictConfig, Path], None]) -> Callable[[], None]:
@@ -42,7 +46,8 @@ def experiment(stem: str) -> Callable[[Callable[[DictConfig, Path], None]], Call
             except (DeconvError, OSError) as error:
                 if fresh:
                     _leave_no_empty(folder)
-                _exit(message(error), EXIT_BAD_INPUT)
+                missing = isinstance(error, DataMissing)
+                _exit(message(error), EXIT_NO_DATA if missing else EXIT_BAD_INPUT)
             except Interrupted as reason:
                 print(reason, file=sys.stderr, flush=True)
                 sys.exit(EXIT_INTERRUPTED)
@@ -57,7 +62,7 @@ def experiment(stem: str) -> Callable[[Callable[[DictConfig, Path], None]], Call
             print(folder, flush=True)
 
         def main() -> None:
-            arguments = sys.argv[1:]
+            sys.argv[1:] = arguments = expand(sys.argv[1:])
             try:
                 check_overrides(stem, arguments)
                 check_folder(arguments)
@@ -95,6 +100,7 @@ def check_folder(arguments: Iterable[str]) -> None:
     """Raise DeconvError if `resume=` names no folder, before anything makes it."""
     for argument in arguments:
         key, _, value = argument.partition("=")
+        value = value.strip("'\"")
         if key == "resume" and value not in ("", "null") and not Path(value).is_dir():
             raise DeconvError(f"there is no run folder {value} to go on with")
 
@@ -104,9 +110,26 @@ def message(error: Exception) -> str:
     return str(error).rsplit(f"{DeconvError.__module__}.{DeconvError.__name__}: ", 1)[-1].strip()
 
 
+def expand(arguments: Iterable[str]) -> list[str]:
+    """Arguments in which `model=timm/<name>` and the like are written out for Hydra.
+
+    Foreign networks have no file of their own each in conf/model: `foreign` stands for all.
+    """
+    out = []
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key == "model" and is_foreign(value):
+            out += ["model=foreign", f"model.name='{value}'"]
+        else:
+            out.append(argument)
+    return out
+
+
 def compose(stem: str, overrides: Iterable[str] = ()) -> DictConfig:
     """The configuration that `python -m experiments.<stem> <overrides>` would run with."""
+    overrides = expand(overrides)
     overrides = list(overrides)
+    running, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             return hydra.compose(stem, overrides=overrides)
@@ -115,6 +138,8 @@ def compose(stem: str, overrides: Iterable[str] = ()) -> DictConfig:
             f"cannot read {' '.join(overrides)}: {str(error).splitlines()[0]}. Quote values with "
             "special characters for Hydra, and write $HOME instead of ~"
         ) from error
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 HYDRA_OPTIONS = ("--cfg", "-c", "--info", "-i", "--package", "-p")
@@ -155,19 +180,39 @@ def check_overrides(stem: str, arguments: list[str]) -> None:
 
 
 NULLABLE: dict[str, type] = {
+    "boxes": str,
+    "compare": str,
     "data.side_px": int,
+    "coarse": str,
     "data.test_per_class": int,
+    "model.class_names": str,
     "model.dropout": float,
     "model.fc_width": int,
+    "model.first_layer": str,
     "model.init": str,
     "model.input_px": int,
     "model.maps_345": ListConfig,
+    "model.mean": ListConfig,
+    "model.name": str,
     "model.num_classes": int,
+    "model.std": ListConfig,
+    "model.weights": str,
+    "ours": str,
+    "overlap_root": str,
     "redraw": str,
     "resume": str,
+    "score_stride_px": int,
+    "size_px": int,
     "snapshot": str,
+<<<<<<< HEAD
     "symmetric": ListConfig,
+=======
+    "stride_px": int,
+>>>>>>> main
     "train.max_rms": float,
+    "without": str,
+    "unit": ListConfig,
+    "train_per_class": int,
 }
 """The kinds of the settings that are null until somebody sets them."""
 

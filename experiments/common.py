@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from deconv import distributed
 from deconv.data import SPLITS, Cached, Scenes, Squares, cache_path, photographs
 from deconv.errors import DeconvError, unknown
-from deconv.models import ChainNet, build, input_side
+from deconv.models import ChainNet, build, foreign, input_side, is_foreign
 from deconv.snapshots import Snapshot, load_snapshot
 from deconv.training import Recipe
 
@@ -88,6 +88,9 @@ def build_network(cfg: DictConfig, num_classes: int) -> ChainNet:
     """The untrained network of cfg.model, its weights drawn by cfg.seed."""
     settings = OmegaConf.to_container(cfg.model, resolve=True)
     settings["num_classes"] = settings.get("num_classes") or num_classes
+    settings.pop("class_names", None)
+    if settings.get("weights") == RANDOM:
+        settings["weights"] = None
     return build(settings.pop("name"), seed=cfg.seed, **settings)
 
 
@@ -98,12 +101,44 @@ def given(cfg: DictConfig) -> Snapshot | None:
     """
     if cfg.snapshot:
         return load_snapshot(cfg.snapshot)
+    if is_foreign(cfg.model.name) and (cfg.model.weights or cfg.model.name.startswith("file:")):
+        return foreign_snapshot(cfg)
     if cfg.size_name == "paper":
         raise DeconvError(
             "size=paper needs a trained network: run python -m experiments.train size=paper "
             "first, then name its snapshot=<folder>/last.pt"
         )
     return None
+
+
+RANDOM = "random"
+"""model.weights of a foreign network that is to be looked at untrained."""
+
+
+def foreign_snapshot(cfg: DictConfig) -> Snapshot:
+    """The foreign network that cfg.model names, as a snapshot: to look at, not to go on with.
+
+    Its mean image is its package's mean, or cfg.model.mean, at every pixel.
+    """
+    settings = cfg.model
+    weights = None if settings.weights == RANDOM else settings.weights
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(cfg.seed)
+        net, wanted, classes = foreign(
+            settings.name, settings.num_classes or 1000, weights,
+            mean=settings.mean, std=settings.std, input_px=settings.input_px,
+        )  # fmt: skip
+    if settings.class_names:
+        classes = Path(settings.class_names).read_text().splitlines()
+    classes = list(classes or [f"class {i}" for i in range(net.classes)])
+    if len(classes) != net.classes:
+        raise DeconvError(
+            f"{settings.name} has {net.classes} outputs, and {len(classes)} names of classes"
+        )
+    side = cfg.data.side_px or wanted.stored_px
+    mean = torch.tensor(wanted.mean).view(3, 1, 1).expand(3, side, side).contiguous()
+    config = {"data": f"weights {settings.weights or 'of the file'}"}
+    return Snapshot(net.recipe, net.state_dict(), mean, classes, config=config)
 
 
 def stored_side_px(cfg: DictConfig, snapshot: Snapshot | None) -> int:

@@ -9,8 +9,7 @@ from omegaconf import DictConfig
 
 from deconv import figures
 from deconv.data import CentreCrops, Squares
-from deconv.errors import DeconvError
-from deconv.geometry import interior_field
+from deconv.geometry import WholeImage
 from deconv.layers import collision_rate
 from deconv.models import ChainNet
 from deconv.snapshots import Snapshot
@@ -78,8 +77,8 @@ def describe_network(facts: dict[str, Any]) -> str:
 def describe_field(net: ChainNet, layer: str) -> str:
     """The note beside a layer's title."""
     try:
-        size, stride, _ = interior_field([rows for rows, _ in net.windows(layer)])
-    except DeconvError:
+        size, stride, _ = net.interior(layer, 0)
+    except WholeImage:
         return "each unit sees the whole image"
     return f"receptive field {size}×{size} px, stride {stride}"
 

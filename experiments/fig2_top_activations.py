@@ -129,7 +129,7 @@ def check(cfg: DictConfig, snapshot: Snapshot | None) -> None:
     if not page_is_rows or not cfg.page:
         raise DeconvError(f"page takes rows of layers such as [[conv1,conv2],[conv5]]: {cfg.page}")
     for layer in layers(cfg):
-        net.stages_to(layer)
+        net.check_point(layer)
         shape = grid(cfg, layer)
         if len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in shape):
             raise DeconvError(f"the grid of {layer} takes [rows,columns], got {shape}")

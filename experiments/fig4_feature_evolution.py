@@ -128,7 +128,7 @@ def check(cfg: DictConfig, net: ChainNet) -> None:
     if not isinstance(cfg.layers, ListConfig) or not cfg.layers:
         raise DeconvError(f"layers takes a list such as [conv1,conv5], got {cfg.layers}")
     for layer in cfg.layers:
-        net.stages_to(layer)
+        net.check_point(layer)
     image = torch.zeros(1, 3, net.input_px, net.input_px)
     for layer, values in net.record(image, list(cfg.layers), logits=False).activations.items():
         if not 1 <= cfg.maps <= values.shape[1]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import statistics
 from pathlib import Path
 from typing import Any
@@ -70,35 +71,45 @@ def figure(folder: Path) -> dict[str, Any]:
     return {"figure": facts["figure"]} | {name: facts[name] for name in FIGURE}
 
 
-def fold(folder: Path) -> dict[str, Any]:
-    """What is kept of one network of Table 4, from the folder of its evaluation.
+def fold(run: Path) -> dict[str, Any]:
+    """What is kept of one network of Table 4, from the folder of its training.
 
-    The training is the run that the evaluated snapshot lies in.
+    The accuracy is that of the ten-crop test with which a training ends.
     """
-    config, found = _config(folder), _rows(folder / "table.csv")[0]
-    run = Path(config["snapshot"]).parent
     trained, rows, facts = _config(run), _rows(run / "metrics.csv"), _facts(run)
-    if trained["data"]["name"] != "caltech101" or config["crops"] != "ten":
-        raise DeconvError(f"{folder} is not a ten-crop evaluation of a network for Caltech-101")
-    if _facts(folder)["data"]["settings"] != facts["data_settings"]:
-        raise DeconvError(f"{folder} evaluated another split than {run} was trained beside")
+    last = rows[-1]
+    if trained["data"]["name"] != "caltech101" or not last.get("ten_crop_mean_class_accuracy"):
+        raise DeconvError(
+            f"{run} is not a finished training on Caltech-101 with train.test_crops=ten"
+        )
     starts = facts.get("starts") or [facts]
     return {
         "split_seed": trained["data"]["seed"],
         "images_per_class": trained["data"]["train_per_class"],
         "training_images": facts["training_images"],
-        "test_images": int(found["images"]),
-        "mean_class_accuracy": round(float(found["mean_class"]), 2),
-        "top1_accuracy": round(float(found["top1"]), 2),
-        "centre_crop_mean_class_accuracy": round(float(rows[-1]["val_mean_class_accuracy"]), 2),
-        "train_error": round(float(rows[-1]["train_error"]), 2),
+        "mean_class_accuracy": round(float(last["ten_crop_mean_class_accuracy"]), 2),
+        "top1_accuracy": round(100 - float(last["ten_crop_top1_error"]), 2),
+        "centre_crop_mean_class_accuracy": round(float(last["val_mean_class_accuracy"]), 2),
+        "train_error": round(float(last["train_error"]), 2),
         "epochs": len(rows),
         "renormalised_filters": renormalised(rows),
         "recipe": trained["train"],
-        "weights_sha256": _facts(folder)["weights_sha256"],
-        "command": starts[0]["command"],
+        "weights_sha256": facts["weights_sha256"],
+        "command": portable(starts[0]["command"]),
         "commit": starts[0]["commit"],
     } | _speed(rows, facts["training_images"])
+
+
+def portable(command: str) -> str:
+    """A command without what is particular to one machine: folders of data, cache and output."""
+    words = []
+    for word in shlex.split(command):
+        key, equals, value = word.partition("=")
+        if key in ("cache_dir", "hydra.run.dir"):
+            continue
+        path = equals and (key == "data.root" or ("/" in value and Path(value).is_absolute()))
+        words.append(f"{key}=<folder>" if path else word)
+    return shlex.join(words)
 
 
 def row_of_folds(folders: list[Path]) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-TEXT, SECONDARY, DRAWN = "text", "secondary source", "drawn only"
+TEXT, SECONDARY, DRAWN, DERIVED = "text", "secondary source", "drawn only", "derived"
 """How a number is known: read in the paper's text or tables; in another's account of it; only as
-words about a picture."""
+words about a picture; by arithmetic from what is stated."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Claim:
     """One statement of the paper.
 
     place: figure or table. says: what is stated or measured. value, spread: as printed, None where
-    the paper prints none. unit: of both. known: TEXT, SECONDARY or DRAWN. note: what to keep in
-    mind about it.
+    the paper prints none. unit: of both. known: TEXT, SECONDARY, DRAWN or DERIVED. note: what
+    to keep in mind about it.
     """
 
     place: str
@@ -124,6 +124,10 @@ def _figures() -> dict[str, Claim]:
             f"fig3/{stage}": Claim("Fig. 3", f"side of {stage}", side, None, "px", SECONDARY)
             for stage, side in FIG3_SIDES.items()
         },
+        "fig3/parameters": Claim(
+            "Fig. 3", "weights and biases of these layers for 1000 classes", 62_357_608, None,
+            "", DERIVED, "the paper prints no total; this one follows from the figure's sizes",
+        ),
         "fig2/hierarchy": Claim(
             "Fig. 2", "the nine strongest images of a map share a structure", known=DRAWN
         ),

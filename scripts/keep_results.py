@@ -1,11 +1,12 @@
 """Keep the numbers of runs in experiments/results, and print them in the README.
 
     python -m scripts.keep_results training <name> <training folder> [<figure folder> …]
-    python -m scripts.keep_results folds <row> <evaluation folder> …     # Table 4 from scratch
+    python -m scripts.keep_results folds <row> <training folder> …       # Table 4 from scratch
     python -m scripts.keep_results renormalisation <name> <its folder>
+    python -m scripts.keep_results ledger <name> <folder of reproduce>
     python -m scripts.keep_results readme                                # only write the README
 
-The numbers are read from the folders' files; the README's block between the markers is written
+The numbers are read from the folders' files; the README's blocks between the markers are written
 from experiments/results alone. No number is typed by hand.
 """
 
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from deconv.errors import DeconvError, unknown
-from experiments import kept_results
+from experiments import kept_results, ledger
 from experiments.reported import GTX580_DAYS
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -26,6 +27,8 @@ RESULTS = CHECKOUT / "experiments" / "results"
 README = CHECKOUT / "README.md"
 START = "<!-- results: written by scripts/keep_results.py -->"
 END = "<!-- end of results -->"
+LEDGER_START = "<!-- ledger: written by scripts/keep_results.py -->"
+LEDGER_END = "<!-- end of ledger -->"
 FOLDS, SPEED, ONSET = "caltech101_scratch.json", "training_speed.json", "renormalisation.json"
 IMAGENET, EPOCHS = 1_281_167, 70
 
@@ -45,8 +48,14 @@ def keep(kind: str, name: str, folders: list[Path]) -> None:
         facts = json.loads((folders[0] / "provenance.json").read_text())
         kept = {key: facts[key] for key in ("model", "data", "max_rms", "versions")}
         _write(ONSET, _read(ONSET) | {name: kept | {"rows": rows}})
+    elif kind == "ledger":
+        path = folders[0] / ledger.FILE
+        if not path.is_file():
+            raise DeconvError(f"{folders[0]} holds no {ledger.FILE}: name a folder of reproduce")
+        ledger.write(RESULTS / f"ledger_{name}.json", json.loads(path.read_text()))
     else:
-        raise unknown("kind of result", kind, ("training", "folds", "renormalisation", "readme"))
+        kinds = ("training", "folds", "renormalisation", "ledger", "readme")
+        raise unknown("kind of result", kind, kinds)
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -187,15 +196,25 @@ def onset() -> list[str]:
     return lines and [head, "|---|---|---|---|---|", *lines]
 
 
-def write_block() -> None:
-    """Put the block between the markers of README.md."""
+def ledger_block() -> str:
+    """The README's ledger: a column for each kept record."""
+    paths = sorted(RESULTS.glob("ledger_*.json"))
+    records = {p.stem.removeprefix("ledger_"): json.loads(p.read_text()) for p in paths}
+    text = ledger.side_by_side(records) if records else "No ledger is kept yet."
+    return f"{LEDGER_START}\n\n{text}\n\n{LEDGER_END}"
+
+
+def write_blocks() -> None:
+    """Put each block between its markers of README.md."""
     text = README.read_text()
-    before, rest = text.split(START)
-    README.write_text(before + block() + rest.split(END)[1])
+    for start, end, content in ((START, END, block()), (LEDGER_START, LEDGER_END, ledger_block())):
+        before, rest = text.split(start)
+        text = before + content + rest.split(end)[1]
+    README.write_text(text)
 
 
 def main(arguments: list[str]) -> None:
-    """Keep one result, if one is named, and write the README's block."""
+    """Keep one result, if one is named, and write the README's blocks."""
     if arguments != ["readme"] and len(arguments) < 3:
         sys.exit(__doc__)
     try:
@@ -204,7 +223,7 @@ def main(arguments: list[str]) -> None:
             keep(kind, name, [Path(folder) for folder in folders])
     except (DeconvError, OSError) as error:
         sys.exit(f"error: {error}")
-    write_block()
+    write_blocks()
 
 
 if __name__ == "__main__":

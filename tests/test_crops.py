@@ -84,7 +84,7 @@ def test_the_centre_crop_and_its_picture_show_the_same_pixels():
         assert torch.equal(crops[i][0], crops.picture(i).float())
 
 
-@pytest.mark.parametrize("crops", ["ten", "any"])
+@pytest.mark.parametrize("crops", ["ten", "any", "resized"])
 def test_training_crops_depend_on_seed_epoch_and_index_alone(crops):
     data, mean = Noise(), torch.full((3, 16, 16), 100.0)
     views = [TrainingCrops(data, mean, 12, seed, crops) for seed in (5, 5, 6)]
@@ -113,6 +113,43 @@ def test_any_crop_reaches_every_offset():
     view = TrainingCrops(data, torch.zeros(3, 16, 16), 14, 0, "any")
     corners = {int(view[epoch, 0][0][0, 0].min()) for epoch in range(300)}
     assert corners == {y * 16 + x for y in range(3) for x in range(3)}
+
+
+def test_resized_crops_are_parts_within_the_limits_of_size_and_shape():
+    """On a ramp the corner values of a crop tell its place, its size and its mirror image."""
+    side, crop = 64, 16
+    ramps = torch.arange(side).expand(side, side)
+    data = Noise(1, side)
+    data.images = torch.stack([ramps, ramps.T, ramps])[None].byte()
+    view = TrainingCrops(data, torch.zeros(3, side, side), crop, 0, "resized")
+    areas, aspects, mirrors, lefts = [], [], [], []
+    for epoch in range(400):
+        x, y, _ = view[epoch, 0][0].double()
+        mirrors.append(bool(x[0, 0] > x[0, -1]))
+        # Antialiasing bends the ramp only near the edges of the part.
+        width, height = (float((v[8] - v[7]).abs().mean() * crop) for v in (x.T, y))
+        areas.append(width * height / side**2)
+        aspects.append(width / height)
+        lefts.append(float(x.mean()) + 0.5 - width / 2)
+    assert 0.33 < min(areas) < 0.42 and 0.9 < max(areas) < 1.02
+    assert 0.72 < min(aspects) < 0.8 and 1.25 < max(aspects) < 1.4
+    assert 150 < sum(mirrors) < 250
+    assert -0.6 < min(lefts) < 1 and max(lefts) > 15
+
+
+def test_a_resized_crop_is_what_pillow_makes_of_the_same_part():
+    from deconv.data.crops import _part, _resized_cut
+
+    image = Noise(1, 48).images[0]
+    mean = torch.rand(3, 48, 48) * 255
+    for seed in range(5):
+        box = _part(np.random.default_rng(seed), 48)
+        found = _resized_cut(image, mean, 20, box, mirror=True)
+        top, left, bottom, right = box
+        for plane, pixels in zip(found, image.float() - mean, strict=True):
+            part = Image.fromarray(pixels.numpy()[top:bottom, left:right])
+            wanted = np.asarray(part.resize((20, 20), Image.Resampling.BILINEAR))
+            np.testing.assert_allclose(plane.numpy(), wanted[:, ::-1], atol=1e-3)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

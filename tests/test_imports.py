@@ -16,6 +16,7 @@ FLOORS = {
         "deconv.dropout",
         "deconv.geometry",
         "deconv.images",
+        "deconv.ground_truth",
         "deconv.distributed",
         "deconv.checked_files",
         "deconv.warping",
@@ -27,16 +28,30 @@ FLOORS = {
         "deconv.data",
         "deconv.figures",
         "deconv.evaluation",
+        "deconv.boxes",
+        "deconv.pair_statistics",
     ],
     "studies": [
         "deconv.top_activations",
         "deconv.evolution",
+        "deconv.localisation",
+        "deconv.filter_quality",
         "deconv.occlusion",
+<<<<<<< HEAD
         "deconv.invariance",
         "deconv.invariance_scores",
+=======
+        "deconv.faces",
+        "deconv.correspondence",
+        "deconv.occlusion_scores",
+>>>>>>> main
         "deconv.peak_views",
+        "deconv.layer_table",
+        "deconv.round_trip",
         "deconv.training",
         "deconv.monitoring",
+        "deconv.probes",
+        "deconv.overlap",
     ],
     "the paper": ["experiments.reported"],
     "records of experiments": [
@@ -45,15 +60,25 @@ FLOORS = {
         "experiments.watching",
         "experiments.kept_results",
         "experiments.findings",
+        "experiments.index_page",
     ],
     "shared by experiments": ["experiments.common", "experiments.command"],
     "parts of experiments": [
         "experiments.facts",
         "experiments.redrawing",
         "experiments.chosen_images",
+<<<<<<< HEAD
         "experiments.invariance_findings",
+=======
+        "experiments.steps",
+        "experiments.first_layer_claims",
+        "experiments.occlusion_findings",
+        "experiments.transfer",
+>>>>>>> main
     ],
+    "accounts of experiments": ["experiments.ledger"],
     "trainings of experiments": ["experiments.trained"],
+    "transfers of experiments": ["experiments.probing", "experiments.transfer_record"],
     "experiments": ["experiments.*", "scripts.*"],
     "tests": ["tests.*"],
 }

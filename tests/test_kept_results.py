@@ -1,37 +1,35 @@
-"""What is kept of folds is read from their folders and set beside the paper's."""
+"""What is kept of folds and ledgers is read from their folders and set beside the paper's."""
 
 import json
 import statistics
+from dataclasses import asdict
 
 import pytest
 
 from deconv.errors import DeconvError
-from experiments.kept_results import row_of_folds
+from experiments.findings import Finding
+from experiments.kept_results import portable, row_of_folds
+from scripts import keep_results
 
 
-def fold(folder, seed, accuracy, per_class=30, crops="ten", settings=None):
-    """The files that a training and its evaluation leave, as far as they are read."""
-    run, evaluation = folder / f"run{seed}", folder / f"evaluation{seed}"
+def fold(folder, seed, accuracy, per_class=30, data="caltech101", tested=True):
+    """The files that a training leaves, as far as they are read."""
+    run = folder / f"run{seed}"
     run.mkdir(parents=True)
-    evaluation.mkdir()
     (run / "config.yaml").write_text(
-        f"data: {{name: caltech101, seed: {seed}, train_per_class: {per_class}}}\n"
+        f"data: {{name: {data}, seed: {seed}, train_per_class: {per_class}}}\n"
         "train: {epochs: 2}\n"
     )
+    columns = "epoch,train_error,images_per_second,renormalised_conv1,val_mean_class_accuracy"
+    test = f"{accuracy},{100 - accuracy - 2}" if tested else ","
     (run / "metrics.csv").write_text(
-        "epoch,train_error,images_per_second,renormalised_conv1,val_mean_class_accuracy\n"
-        f"1,90,10,3,\n2,50,,4,{accuracy - 1}\n"
+        f"{columns},ten_crop_mean_class_accuracy,ten_crop_top1_error\n"
+        f"1,90,10,3,,,\n2,50,,4,{accuracy - 1},{test}\n"
     )
-    facts = {"training_images": 600, "data_settings": {"seed": seed}, "weights_sha256": "0" * 16}
+    facts = {"training_images": 600, "weights_sha256": "1" * 16}
     facts["starts"] = [{"command": "python -m experiments.train", "commit": "abc"}]
     (run / "provenance.json").write_text(json.dumps(facts))
-    (evaluation / "config.yaml").write_text(f"snapshot: {run}/last.pt\ncrops: {crops}\n")
-    (evaluation / "table.csv").write_text(
-        f"images,top1,mean_class\n200,{accuracy + 2},{accuracy}\n"
-    )
-    evaluated = {"data": {"settings": settings or {"seed": seed}}, "weights_sha256": "1" * 16}
-    (evaluation / "provenance.json").write_text(json.dumps(evaluated))
-    return evaluation
+    return run
 
 
 def test_a_row_has_the_mean_and_the_spread_of_its_folds(tmp_path):
@@ -42,7 +40,8 @@ def test_a_row_has_the_mean_and_the_spread_of_its_folds(tmp_path):
     assert row["standard_deviation"] == round(statistics.stdev(values), 2)
     assert row["reported"] == {"mean": 46.5, "spread": 1.7}
     first = row["folds"][0]
-    assert first["mean_class_accuracy"] == 50 and first["centre_crop_mean_class_accuracy"] == 49
+    assert first["mean_class_accuracy"] == 50 and first["top1_accuracy"] == 52
+    assert first["centre_crop_mean_class_accuracy"] == 49
     assert first["renormalised_filters"] == {"conv1": 7} and first["epochs"] == 2
     assert first["training_minutes"] == 2.0, "two epochs of 600 images at 10 images/s"
     assert first["weights_sha256"] == "1" * 16 and first["commit"] == "abc"
@@ -55,7 +54,52 @@ def test_folds_that_do_not_belong_together_are_refused(tmp_path):
         row_of_folds([first, first])
     with pytest.raises(DeconvError, match="one number of images per class"):
         row_of_folds([first, fold(tmp_path, 1, 30.0, per_class=15)])
-    with pytest.raises(DeconvError, match="not a ten-crop evaluation"):
-        row_of_folds([fold(tmp_path, 2, 30.0, crops="centre")])
-    with pytest.raises(DeconvError, match="another split"):
-        row_of_folds([fold(tmp_path, 3, 30.0, settings={"seed": 9})])
+    for wrong in ({"tested": False}, {"data": "imagenette"}):
+        with pytest.raises(DeconvError, match="not a finished training on Caltech-101"):
+            row_of_folds([fold(tmp_path / str(wrong), 2, 30.0, **wrong)])
+
+
+def test_a_kept_command_names_no_folder_of_the_machine():
+    command = (
+        "python -m experiments.train model=zfnet data.root=/mnt/x cache_dir=/c "
+        "'train.lr_drops=[30,36]' hydra.run.dir=/home/a/b seed=1 snapshot=/runs/last.pt"
+    )
+    assert portable(command) == (
+        "python -m experiments.train model=zfnet 'data.root=<folder>' 'train.lr_drops=[30,36]' "
+        "seed=1 'snapshot=<folder>'"
+    )
+
+
+def test_a_kept_ledger_stands_in_the_readme(tmp_path, monkeypatch):
+    record = {
+        "size": "laptop",
+        "network": {"words": "zfnet_mini, 24 epochs.", "weights_sha256": "ab"},
+        "steps": {
+            "table4_caltech101": {
+                "status": "done", "seconds": 3.0, "error": "", "data": "9 images", "commit": "c",
+                "findings": [asdict(Finding("table4/scratch/30", 47.0, 0.5, True, "five folds"))],
+            }
+        },
+    }  # fmt: skip
+    folder = tmp_path / "reproduce"
+    folder.mkdir()
+    monkeypatch.setattr(keep_results, "RESULTS", tmp_path / "results")
+    with pytest.raises(DeconvError, match=r"holds no ledger\.json"):
+        keep_results.keep("ledger", "scenes", [folder])
+    (folder / "ledger.json").write_text(json.dumps(record))
+    readme = tmp_path / "README.md"
+    monkeypatch.setattr(keep_results, "README", readme)
+    markers = (keep_results.START, keep_results.END)
+    ledger_markers = (keep_results.LEDGER_START, keep_results.LEDGER_END)
+    readme.write_text("\n".join(["before", *markers, "between", *ledger_markers, "after\n"]))
+    keep_results.write_blocks()
+    assert "No ledger is kept yet." in readme.read_text()
+    keep_results.keep("ledger", "scenes", [folder])
+    keep_results.keep("ledger", "caltech101", [folder])
+    for _ in range(2):
+        keep_results.write_blocks()
+        text = readme.read_text()
+        assert text.startswith("before\n<!-- results") and text.endswith("-->\nafter\n")
+        assert "\nbetween\n" in text and "No ledger" not in text
+        assert "|  | claim | paper | caltech101 | scenes |" in text
+        assert "| 46.5 ± 1.7 % | 47.0 ± 0.5 %: same trend | 47.0 ± 0.5 %: same trend |" in text

@@ -1,5 +1,7 @@
 """Pooling, unpooling and contrast normalisation against loops, other libraries and gradients."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,7 +9,18 @@ from oracles import loop_contrast_norm, loop_max_pool, loop_unpool, randn
 from torch import nn
 
 from deconv.errors import DeconvError
-from deconv.layers import COLLISIONS, ContrastNorm, collision_rate, contrast_norm, max_pool, unpool
+from deconv.layers import (
+    COLLISIONS,
+    ContrastNorm,
+    LocalContrastNorm,
+    collision_rate,
+    contrast_norm,
+    max_pool,
+    unpool,
+)
+from deconv.models import ChainNet
+from deconv.models.from_torchvision import name_stages
+from deconv.projection import project
 
 POOLS = {
     "zfnet": ({"kernel_size": 3, "stride": 2, "ceil_mode": True}, (10, 10)),
@@ -184,3 +197,76 @@ def test_contrast_norm_runs_in_bfloat16():
     out = ContrastNorm()(x.bfloat16())
     assert out.dtype == torch.bfloat16
     assert torch.allclose(out.double(), ContrastNorm()(x), rtol=0.03)
+
+
+# Jarrett's contrast normalisation
+
+
+def loop_local_contrast_norm(x, size, sigma):
+    """The formula of Jarrett et al. 2009, position by position."""
+    n, maps, height, width = x.shape
+    reach = size // 2
+    window = torch.tensor(
+        [
+            [math.exp(-(p * p + q * q) / (2 * sigma**2)) for q in range(-reach, reach + 1)]
+            for p in range(-reach, reach + 1)
+        ],
+        dtype=x.dtype,
+    )
+    window = window / window.sum() / maps
+
+    def weighted(values, y, z):
+        total = 0.0
+        for p in range(-reach, reach + 1):
+            for q in range(-reach, reach + 1):
+                if 0 <= y + p < height and 0 <= z + q < width:
+                    total += float(window[p + reach, q + reach] * values[:, y + p, z + q].sum())
+        return total
+
+    out = torch.empty_like(x)
+    for i in range(n):
+        places = [(y, z) for y in range(height) for z in range(width)]
+        means = torch.tensor([weighted(x[i], y, z) for y, z in places], dtype=x.dtype)
+        v = x[i] - means.view(height, width)
+        sigmas = torch.tensor([weighted(v**2, y, z) ** 0.5 for y, z in places], dtype=x.dtype)
+        out[i] = v / sigmas.clamp(min=float(sigmas.mean())).view(height, width)
+    return out
+
+
+@pytest.mark.parametrize(("size", "sigma"), [(3, 0.8), (5, 1.6)])
+def test_local_contrast_norm_equals_loops(size, sigma):
+    x = randn(2, 3, 6, 7) * 10 + 4
+    found = LocalContrastNorm(size, sigma)(x)
+    assert (found - loop_local_contrast_norm(x, size, sigma)).abs().max() < 1e-10
+
+
+def test_local_contrast_norm_takes_off_brightness_and_contrast():
+    norm, x = LocalContrastNorm(5), randn(1, 2, 30, 30)
+    inner = (..., slice(8, -8), slice(8, -8))
+    assert (norm(3 * x) - norm(x)).abs().max() < 1e-10
+    brighter, plain = norm(x + 7)[inner], norm(x)[inner]
+    # Only the floor c, a mean over the map with its borders, knows the brightness.
+    assert (brighter.sign() == plain.sign()).all()
+    flat = norm(torch.zeros(1, 2, 9, 9))
+    assert torch.equal(flat, torch.zeros_like(flat)), "nothing is divided by nothing"
+    with pytest.raises(DeconvError, match="odd side, got 4"):
+        LocalContrastNorm(4)
+
+
+def test_local_contrast_norm_is_skipped_on_the_way_down():
+    stages = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3)]
+    with_norm = [*stages[:2], LocalContrastNorm(3), stages[2]]
+    nets = [
+        ChainNet(name, name_stages([*modules, nn.Flatten(), nn.Linear(2 * 25, 3)]), {}, 9).double()
+        for name, modules in (("plain", stages), ("normalised", with_norm))
+    ]
+    x = randn(1, 3, 9, 9)
+    assert "norm1" in nets[1].points
+    pictures = []
+    for net in nets:
+        record = net.record(x, ["conv2"])
+        for engine in ("mirror", "vjp"):
+            units = torch.tensor([[0, 1, 2, 2]])
+            pictures.append(project(net, record, "conv2", units, seed="one", engine=engine))
+    for picture in pictures[1:]:
+        assert (picture - pictures[0]).abs().max() < 1e-12

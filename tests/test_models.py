@@ -44,6 +44,30 @@ def test_zfnet_mini_has_the_sizes_it_declares():
     assert [found[layer] for layer in layers] == [55, 27, 27, 13, 13, 13, 13, 6]
 
 
+@pytest.mark.parametrize(
+    ("name", "conv1", "expected"),
+    [
+        ("zfnet", (11, 4, 2), {"conv1": 55, "pool1": 27, "conv2": 27, "pool2": 13, "pool5": 6}),
+        ("zfnet_mini", (8, 4, 1), {"conv1": 27, "pool1": 13, "conv2": 13, "pool5": 6}),
+    ],
+)
+def test_a_coarse_first_layer_leaves_the_upper_maps_as_large(name, conv1, expected):
+    plain, net = meta(name), meta(name, first_layer="coarse")
+    assert (net.conv1.kernel_size[0], net.conv1.stride[0], net.conv1.padding[0]) == conv1
+    assert net.conv1.out_channels == plain.conv1.out_channels
+    found, before = sides(net, net.input_px), sides(plain, plain.input_px)
+    assert {p: found[p] for p in found if p in expected} == expected
+    assert ("pool2" in found) == ("pool2" in expected)
+    assert all(found[layer] == before[layer] == 13 for layer in ("norm2", "conv3", "conv5"))
+    assert net.fc6.weight.shape == plain.fc6.weight.shape
+    again = dict(net.recipe)
+    assert again["first_layer"] == "coarse" and str(meta(again.pop("name"), **again)) == str(net)
+    changed = meta(name, first_layer="coarse", remove=(3,), maps_345=(9, 9, 9))
+    assert changed.conv1.stride == net.conv1.stride and not hasattr(changed, "conv3")
+    with pytest.raises(DeconvError, match="unknown layer to remove 2"):
+        meta(name, first_layer="coarse", remove=(2,))
+
+
 @pytest.mark.parametrize("input_px", [64, 96, 112, 128])
 def test_zfnet_mini_takes_images_of_several_sizes(input_px):
     net = deconv.build("zfnet_mini", num_classes=3, fc_width=8, seed=0)
@@ -254,6 +278,13 @@ def test_all_names_can_be_built():
         ("zfnet", {"input_px": 20}, "input_px=20 is too small"),
         ("zfnet", {"dropout": 1.0}, "dropout must be at least 0 and below 1, got 1.0"),
         ("zfnet", {"dropout": -0.1}, "dropout must be .* got -0.1"),
+        (
+            "zfnet",
+            {"first_layer": "course"},
+            "unknown first layer 'course'.*'coarse'",
+        ),
+        ("alexnet", {"first_layer": "coarse"}, "first layer of alexnet is coarse already"),
+        ("torchvision/alexnet", {"first_layer": "coarse"}, "leave out first_layer"),
         ("zfnet", {"init": "hi"}, "unknown init 'hi'.*paper, gain, he"),
         ("zfnet", {"weights": "IMAGENET1K_V1"}, "no ready weights for zfnet.*load_snapshot"),
         ("torchvision/alexnet", {"fc_width": 9}, "comes as it is: leave out fc_width"),

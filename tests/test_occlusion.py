@@ -5,6 +5,7 @@ import torch
 
 import deconv
 from deconv.errors import DeconvError
+from deconv.occlusion import square_corners
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +73,62 @@ def test_bad_requests_are_named(net, image):
         deconv.occlude(net, image, 0, layer="conv6", size_px=9)
     with pytest.raises(DeconvError, match="one image, got 2"):
         deconv.occlude(net, torch.stack([image, image]), 0, size_px=9)
+
+
+@pytest.mark.parametrize(("stride", "size"), [(13, 24), (8, 15), (9, 1), (50, 50), (21, 50)])
+def test_squares_that_hang_over_fill_the_image_with_their_cells(stride, size):
+    corners = square_corners((64, 50), size, stride, "overhang").double()
+    centres = corners + size / 2
+    for axis, extent in ((0, 64), (1, 50)):
+        along = (centres[:, 0] if axis == 0 else centres[0])[:, axis]
+        assert (along[1:] - along[:-1] == stride).all()
+        assert along[0] >= 0 and along[-1] <= extent, "every centre lies in the image"
+        before, after = along[0] - stride / 2, extent - along[-1] - stride / 2
+        assert before <= 0.5 and after <= 0.5, "no pixel is left without a cell"
+        assert abs(before - after) <= 1, "as much on both sides"
+    assert torch.equal(corners[..., 0], corners[:, :1, 0].expand(corners.shape[:2]))
+
+
+def test_maps_of_squares_that_hang_over_equal_a_loop(net, image):
+    maps = deconv.occlude(net, image, 2, size_px=21, stride_px=19, fill=-3.0, squares="overhang")
+    assert maps.probability.shape == (4, 4)
+    assert maps.positions[0, 0].tolist() == [-7, -7] and maps.positions[3, 3].tolist() == [50, 50]
+    rows = torch.arange(64)
+    for i in range(4):
+        for j in range(4):
+            y, x = maps.positions[i, j].tolist()
+            under = ((rows >= y) & (rows < y + 21))[:, None] & ((rows >= x) & (rows < x + 21))
+            with torch.no_grad():
+                record = net.record(torch.where(under, -3.0, image)[None], ["conv5"])
+            odds = record.logits[0].softmax(0)
+            assert float(maps.probability[i, j]) == pytest.approx(float(odds[2]), rel=1e-9)
+            summed = float(record.activations["conv5"][0, maps.map].sum())
+            assert float(maps.activation[i, j]) == pytest.approx(summed, rel=1e-9)
+            assert int(maps.label[i, j]) == int(odds.argmax())
+
+
+@pytest.mark.parametrize("layer", ["conv5", "fc6"])
+def test_the_strongest_map_by_sum_or_by_maximum(net, layer):
+    different = 0
+    for seed in range(8):
+        generator = torch.Generator().manual_seed(seed)
+        image = torch.randn(3, 64, 64, generator=generator, dtype=torch.float64) * 50
+        maps = net.record(image[None], [layer]).activations[layer][0]
+        found = {
+            how: deconv.occlude(net, image, 0, layer, 64, 64, strongest=how).map
+            for how in ("sum", "max")
+        }
+        sums = [float(m.sum()) for m in maps]
+        tops = [float(m.max()) for m in maps]
+        assert found == {"sum": sums.index(max(sums)), "max": tops.index(max(tops))}
+        different += found["sum"] != found["max"]
+    assert (different > 0) == (layer == "conv5")
+
+
+def test_unknown_options_are_named(net, image):
+    with pytest.raises(DeconvError, match="Did you mean 'overhang'"):
+        deconv.occlude(net, image, 0, size_px=9, squares="overhangs")
+    with pytest.raises(DeconvError, match=r"'mean'.*Valid: sum, max"):
+        deconv.occlude(net, image, 0, size_px=9, strongest="mean")
+    with pytest.raises(DeconvError, match="whole numbers"):
+        square_corners((64, 64), 9.5, 3)

@@ -214,7 +214,7 @@ def test_images_of_another_precision_are_refused():
 
 
 def test_a_window_that_is_not_known_has_no_receptive_field():
-    stages = OrderedDict(conv1=nn.Conv2d(3, 2, 3), mean=nn.AvgPool2d(2), conv2=nn.Conv2d(2, 2, 1))
+    stages = OrderedDict(conv1=nn.Conv2d(3, 2, 3), mean=nn.LPPool2d(2, 2), conv2=nn.Conv2d(2, 2, 1))
     net = ChainNet("averaging", stages, {}, 9)
-    with pytest.raises(DeconvError, match="no rule for AvgPool2d"):
+    with pytest.raises(DeconvError, match="no rule for LPPool2d"):
         net.windows("conv2")

@@ -326,6 +326,20 @@ def test_an_intact_folder_is_gone_on_from_without_a_word(tmp_path):
     assert newest_intact(tmp_path, lines.append)[0] == path and lines == [], "last.pt is for people"
 
 
+def test_a_newest_snapshot_of_which_nothing_is_left_is_reported(tmp_path):
+    saved(tmp_path, (0, 0), (1, 0), (2, 0))
+    for suffix in (".pt", ".pt.sha256"):
+        (tmp_path / f"epoch_002{suffix}").unlink()
+    lines = []
+    path, _ = newest_intact(tmp_path, lines.append)
+    assert path.name == "epoch_001.pt"
+    assert lines == ["skipping epoch_002.pt: last.pt points to it, and it is not there"]
+    for path in snapshots(tmp_path):
+        flip(path)
+    with pytest.raises(DeconvError, match=r"epoch_002\.pt: last\.pt points to it"):
+        newest_intact(tmp_path, lines.append)
+
+
 def test_if_nothing_is_intact_all_are_listed(tmp_path):
     saved(tmp_path, (0, 0), (1, 0), (2, 0))
     for path in snapshots(tmp_path):

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from deconv.data import SOURCES, SPLITS, Cached, mean_image, photographs
-from deconv.errors import DeconvError
+from deconv.errors import DataMissing, DeconvError
 from deconv.images import read_rgb, to_rgb
 
 
@@ -213,12 +213,13 @@ def test_imagenet_is_unpacked_and_read_from_its_archives(tmp_path):
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_missing_or_empty_folder_is_named_with_what_to_do(tmp_path, name):
-    with pytest.raises(DeconvError, match=r"nowhere.* is missing.*data\.root"):
+    with pytest.raises(DataMissing, match=r"nowhere.* is missing.*data\.root"):
         photographs(name, tmp_path / "nowhere", "val", 32)
-    with pytest.raises(DeconvError, match=r"is empty.*data\.root"):
+    with pytest.raises(DataMissing, match=r"is empty.*data\.root"):
         photographs(name, tmp_path, "val", 32)
     (tmp_path / "unrelated.txt").write_text("")
-    with pytest.raises(DeconvError, match=str(tmp_path)):
+    kind = DeconvError if name == "imagefolder" else DataMissing
+    with pytest.raises(kind, match=str(tmp_path)):
         photographs(name, tmp_path, "val", 32, **(FOLDER if name == "imagefolder" else {}))
 
 

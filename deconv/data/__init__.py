@@ -13,12 +13,14 @@ from deconv.data.crops import (
 )
 from deconv.data.photographs import Photographs
 from deconv.data.scenes import CLASSES, Part, Scene, Scenes, render
-from deconv.data.sources import SOURCES, SPLITS, photographs
+from deconv.data.sources import DRAWN, SOURCES, SPLITS, WHOLE, photographs, train_and_test
 
 __all__ = [
     "CLASSES",
+    "DRAWN",
     "SOURCES",
     "SPLITS",
+    "WHOLE",
     "Batches",
     "Cached",
     "CentreCrops",
@@ -35,4 +37,5 @@ __all__ = [
     "prepare",
     "render",
     "ten_crops",
+    "train_and_test",
 ]

@@ -7,18 +7,24 @@ division by a standard deviation. Channels are in RGB order.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
 from deconv.distributed import Share, gather
 from deconv.errors import DeconvError, unknown
+from deconv.types import Box
 
-CROPS = ("ten", "any")
+CROPS = ("ten", "any", "resized")
+RESIZED_AREA, RESIZED_ASPECT = (0.35, 1.0), (3 / 4, 4 / 3)
+"""Of "resized" crops: their share of the square's area, and width over height. Szegedy et al. 2015
+begin at 0.08 of the area, for a million images and more epochs."""
 CENTRE = 4
 """Number of the centre among the five plain sub-crops."""
 
@@ -91,6 +97,28 @@ def _cut(
     return pixels.flip(-1) if mirror else pixels
 
 
+def _part(random: np.random.Generator, side: int) -> Box:
+    """A random part of a square of `side` px, within RESIZED_AREA and RESIZED_ASPECT."""
+    area = side * side * random.uniform(*RESIZED_AREA)
+    aspect = np.exp(random.uniform(*np.log(RESIZED_ASPECT)))
+    height, width = (
+        int(np.clip(round(math.sqrt(v)), 1, side)) for v in (area / aspect, area * aspect)
+    )
+    top, left = (int(random.integers(side - extent + 1)) for extent in (height, width))
+    return top, left, top + height, left + width
+
+
+def _resized_cut(
+    image: torch.Tensor, mean: torch.Tensor, crop_px: int, box: Box, mirror: bool
+) -> torch.Tensor:
+    top, left, bottom, right = box
+    part = image[:, top:bottom, left:right].float() - mean[:, top:bottom, left:right]
+    pixels = F.interpolate(
+        part[None], (crop_px, crop_px), mode="bilinear", antialias=True, align_corners=False
+    )[0]
+    return pixels.flip(-1) if mirror else pixels
+
+
 def _side(image: torch.Tensor, mean: torch.Tensor, crop_px: int) -> int:
     if not isinstance(image, torch.Tensor):
         raise DeconvError(
@@ -155,8 +183,9 @@ class TrainingCrops(Dataset):
     """What a network is trained on: a random sub-crop, a pure function of (seed, epoch, index).
 
     Its keys are pairs (epoch, index), as `Batches` gives them, so that worker processes hold
-    no state. crops: "ten", one of the paper's ten (§3); or "any", any position and mirror image
-    (Krizhevsky et al. 2012, §4.1). Differs from paper: "any".
+    no state. crops: "ten", one of the paper's ten (§3); "any", any position and mirror image
+    (Krizhevsky et al. 2012, §4.1); "resized", a part of any size and shape within RESIZED_AREA and
+    RESIZED_ASPECT, brought to crop×crop (Szegedy et al. 2015). Differs from paper: the last two.
     """
 
     def __init__(
@@ -178,7 +207,11 @@ class TrainingCrops(Dataset):
         if self.crops == "ten":
             crop = int(random.integers(5))
             return prepare(image, self.mean, self.crop_px, crop, mirror), label
-        room = _side(image, self.mean, self.crop_px) - self.crop_px + 1
+        side = _side(image, self.mean, self.crop_px)
+        if self.crops == "resized":
+            box = _part(random, side)
+            return _resized_cut(image, self.mean, self.crop_px, box, mirror), label
+        room = side - self.crop_px + 1
         top, left = (int(v) for v in random.integers(room, size=2))
         return _cut(image, self.mean, self.crop_px, top, left, mirror), label
 

@@ -9,10 +9,14 @@ import numpy as np
 from torchvision import datasets
 
 from deconv.data.photographs import Photographs
-from deconv.errors import DeconvError, unknown
+from deconv.errors import DataMissing, DeconvError, unknown
 from deconv.images import read_rgb
 
 SPLITS = ("train", "val")
+WHOLE = "all"
+"""In place of a split, all images of a data set out of DRAWN."""
+DRAWN = ("caltech101", "caltech256")
+"""The data sets that come in one piece, so that both splits are drawn at random by a seed."""
 
 
 def imagefolder(
@@ -65,18 +69,26 @@ def _per_class(targets: Sequence[int], count: Callable[[int], int], seed: int) -
     return drawn
 
 
-def _train_and_test(
+def train_and_test(
     targets: Sequence[int],
     classes: Sequence[str],
     train_per_class: int,
     test_per_class: int | None,
     seed: int,
 ) -> dict[str, list[int]]:
-    """The images of both splits: so many of each class to train on, of the rest to test on.
+    """A random split by (seed, class): "train" and "val" -> positions in `targets`, in order.
 
+    `train_per_class` of each class to train on, of the others at most `test_per_class` (None: all)
+    to test on. With one seed, fewer images to train on are a part of more of them.
     Raises DeconvError naming the classes of which none would be left to test on.
     """
-    few = [c for i, c in enumerate(classes) if targets.count(i) <= train_per_class]
+    if train_per_class < 1 or (test_per_class is not None and test_per_class < 1):
+        raise DeconvError(
+            f"a split wants at least one image of a class, got {train_per_class=} and "
+            f"{test_per_class=}"
+        )
+    sizes = np.bincount(np.asarray(targets), minlength=len(classes))
+    few = [c for c, size in zip(classes, sizes, strict=True) if size <= train_per_class]
     if few:
         raise DeconvError(
             f"train_per_class={train_per_class} leaves no test image in {', '.join(few[:5])}: "
@@ -113,8 +125,11 @@ def caltech101(
         str(folder / data.categories[label] / f"image_{number:04d}.jpg")
         for label, number in zip(data.y, data.index, strict=True)
     ]
-    parts = _train_and_test(data.y, data.categories, train_per_class, test_per_class, seed)
-    return Photographs(data, data.y, data.categories, paths, side_px, parts[split])
+    chosen = None
+    if split != WHOLE:
+        parts = train_and_test(data.y, data.categories, train_per_class, test_per_class, seed)
+        chosen = parts[split]
+    return Photographs(data, data.y, data.categories, paths, side_px, chosen)
 
 
 CLUTTER = "257.clutter"
@@ -148,8 +163,10 @@ def caltech256(
         str(folder / classes[label] / f"{label + 1:03d}_{number:04d}.jpg")
         for label, number in zip(targets, data.index, strict=False)
     ]
-    parts = _train_and_test(targets, classes, train_per_class, test_per_class, seed)
-    return Photographs(data, targets, classes, paths, side_px, parts[split])
+    chosen = None
+    if split != WHOLE:
+        chosen = train_and_test(targets, classes, train_per_class, test_per_class, seed)[split]
+    return Photographs(data, targets, classes, paths, side_px, chosen)
 
 
 def imagenet(root: Path, split: str, side_px: int) -> Photographs:
@@ -158,7 +175,7 @@ def imagenet(root: Path, split: str, side_px: int) -> Photographs:
     try:
         data = datasets.ImageNet(str(root), split, loader=read_rgb)
     except (RuntimeError, OSError) as error:
-        raise DeconvError(
+        raise DataMissing(
             f"{root} is not ImageNet 2012 in torchvision's layout ({error}). Put the archives "
             f"ILSVRC2012_devkit_t12.tar.gz and ILSVRC2012_img_{split}.tar there."
         ) from error
@@ -189,7 +206,7 @@ def cifar10(root: Path, split: str, side_px: int, download: bool = False) -> Pho
 
 def _present(folder: Path, download: bool, name: str, how: str) -> None:
     if not download and not folder.is_dir():
-        raise DeconvError(f"{name} is not at {folder}. To get it: {how}; or set data.root.")
+        raise DataMissing(f"{name} is not at {folder}. To get it: {how}; or set data.root.")
 
 
 SOURCES: dict[str, Callable[..., Photographs]] = {
@@ -205,19 +222,21 @@ SOURCES: dict[str, Callable[..., Photographs]] = {
 def photographs(name: str, root: str | Path, split: str, side_px: int, **options) -> Photographs:
     """One split of a data set of photographs, as squares of `side_px`.
 
-    name: one of SOURCES; split: "train" or "val"; options: those of the source.
-    Raises DeconvError if the folder is missing or empty and says how to get the data.
+    name: one of SOURCES; split: "train" or "val", of those in DRAWN also WHOLE; options: those of
+    the source.
+    Raises DataMissing if the folder is missing or empty and says how to get the data.
     """
     if name not in SOURCES:
         raise unknown("data set", name, SOURCES)
-    if split not in SPLITS:
-        raise unknown("split", split, SPLITS)
+    valid = (*SPLITS, WHOLE) if name in DRAWN else SPLITS
+    if split not in valid:
+        raise unknown("split", split, valid)
     root = Path(root).expanduser()
     if not 0 <= options.get("val_fraction", 0) <= 1:
         raise DeconvError(f"val_fraction must be in 0…1, got {options['val_fraction']}")
     if not options.get("download") and (not root.is_dir() or not any(root.iterdir())):
         state = "empty" if root.is_dir() else "missing"
-        raise DeconvError(f"the data folder {root} of {name} is {state}: set data.root=<folder>")
+        raise DataMissing(f"the data folder {root} of {name} is {state}: set data.root=<folder>")
     try:
         return SOURCES[name](root, split, side_px, **options)
     except DeconvError:

@@ -1,10 +1,12 @@
 """All drawing: from arrays that are already computed to figures. Nothing here runs a network.
 
-One module a page: `top_activations` (Figure 2), `feature_evolution` (Figure 4, `animation` its
-frames), `training_page` (a run while it runs); `drawing` is what they share.
+One module a page, named as the experiment that shows it; `animation` draws Figure 4's frames,
+`training_page` a run while it runs; `drawing` is what they share.
 """
 
+from deconv.figures.accuracy_curves import AccuracyLine, AccuracyPanel, accuracy_curves
 from deconv.figures.animation import evolution_frames, save_animation
+from deconv.figures.correspondence import DeltaPanel, DeltaRow, MaskedFaces, correspondence
 from deconv.figures.drawing import (
     DPI,
     FAINT,
@@ -18,6 +20,10 @@ from deconv.figures.drawing import (
     tile,
 )
 from deconv.figures.feature_evolution import Filmstrip, feature_evolution
+from deconv.figures.first_layers import FirstLayers, first_layers
+from deconv.figures.localisation import BoxedExamples, SharePanel, localisation
+from deconv.figures.occlusion import OcclusionRow, occlusion, shorten
+from deconv.figures.pool_detail import PoolWindows
 from deconv.figures.top_activations import Panel, top_activations
 from deconv.figures.training_page import SCALES, Watched, training_page
 
@@ -29,15 +35,36 @@ __all__ = [
     "PERCENTILE",
     "SCALES",
     "VOID",
+    "AccuracyLine",
+    "AccuracyPanel",
+    "Box",
+    "BoxedExamples",
+    "DeltaPanel",
+    "DeltaRow",
     "Filmstrip",
+    "FirstLayers",
+    "ImageRow",
+    "MapRow",
+    "MaskedFaces",
+    "OcclusionRow",
     "Panel",
+    "PoolWindows",
+    "SharePanel",
     "Watched",
+    "accuracy_curves",
+    "architecture_boxes",
     "block",
+    "correspondence",
+    "deconvnet_schematic",
     "evolution_frames",
     "feature_evolution",
+    "first_layers",
     "grey_centred",
+    "localisation",
+    "occlusion",
     "save",
     "save_animation",
+    "shorten",
     "tile",
     "top_activations",
     "training_page",

@@ -15,13 +15,14 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from functools import singledispatch
 
+import numpy as np
 import torch
 from torch import nn
 
 from deconv.errors import DeconvError, unknown
-from deconv.geometry import AdaptiveAxis, Axis, WholeAxis, Window
+from deconv.geometry import AdaptiveAxis, Axis, WholeAxis, Window, interior_field, support
 from deconv.images import check_batch
-from deconv.layers import ContrastNorm, max_pool
+from deconv.layers import ContrastNorm, LocalContrastNorm, max_pool
 from deconv.types import Record
 
 
@@ -71,6 +72,24 @@ class ChainNet(nn.Sequential):
     def windows(self, layer: str) -> list[Window]:
         """The sliding windows between the image and a point, for `deconv.geometry`."""
         return [w for _, stage in self.stages_to(layer) if (w := window(stage)) is not None]
+
+    def check_point(self, point: str) -> str:
+        """The point's name. Raises DeconvError for an unknown one, naming the nearest."""
+        self.stages_to(point)
+        return point
+
+    def before(self, point: str) -> str | None:
+        """The point of the pre-activation z of a rectified point, None where there is none."""
+        return f"{point}:z" if f"{point}:z" in self._points else None
+
+    def support(self, layer: str, axis: int, unit: int, image_size: tuple[int, int]) -> np.ndarray:
+        """The sorted pixels along an axis that a unit depends on, see `deconv.geometry`."""
+        axes = [window[axis] for window in self.windows(layer)]
+        return support(axes, unit, image_size[axis])
+
+    def interior(self, layer: str, axis: int) -> tuple[int, int, int]:
+        """(size, stride, start) of units away from the borders, see `deconv.geometry`."""
+        return interior_field([window[axis] for window in self.windows(layer)])
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits N×classes of preprocessed images N×3×H×W (RGB, about ±128, mean subtracted).
@@ -149,6 +168,9 @@ class ChainNet(nn.Sequential):
                 )
 
 
+_POINTS_OF_THEIR_OWN = (nn.MaxPool2d, nn.AdaptiveAvgPool2d, ContrastNorm, LocalContrastNorm)
+
+
 def _points(stages: OrderedDict[str, nn.Module]) -> dict[str, int]:
     """Point name -> index of the stage after which it is read."""
     points: dict[str, int] = {}
@@ -160,7 +182,7 @@ def _points(stages: OrderedDict[str, nn.Module]) -> dict[str, int]:
         elif isinstance(stage, nn.ReLU):
             # Elsewhere than right behind its layer a ReLU is a point of its own.
             points[layer if points.get(f"{layer}:z") == index - 1 else name] = index
-        elif isinstance(stage, nn.MaxPool2d | nn.AdaptiveAvgPool2d | ContrastNorm):
+        elif isinstance(stage, _POINTS_OF_THEIR_OWN):
             points[name] = index
     if layer and points[layer] == points[f"{layer}:z"]:
         del points[f"{layer}:z"]  # the logits have no rectified twin
@@ -180,11 +202,15 @@ def window(stage: nn.Module) -> Window | None:
 
 
 @window.register(nn.ReLU)
+@window.register(nn.ReLU6)
+@window.register(nn.BatchNorm2d)
+@window.register(nn.Dropout2d)
 @window.register(nn.Dropout)
 @window.register(nn.Flatten)
 @window.register(nn.Identity)
 @window.register(nn.LocalResponseNorm)
 @window.register(ContrastNorm)
+@window.register(LocalContrastNorm)
 def _pointwise(stage: nn.Module) -> None:
     return None
 
@@ -192,16 +218,28 @@ def _pointwise(stage: nn.Module) -> None:
 @window.register
 def _(stage: nn.Conv2d) -> Window:
     return tuple(
-        Axis(stage.kernel_size[a], stage.stride[a], stage.padding[a], stage.dilation[a])
+        Axis(stage.kernel_size[a], stage.stride[a], _padding(stage, a), stage.dilation[a])
         for a in (0, 1)
     )
 
 
-@window.register
-def _(stage: nn.MaxPool2d) -> Window:
+def _padding(stage: nn.Conv2d, axis: int) -> int:
+    """The padding before the first position along an axis, also for padding="same"."""
+    if not isinstance(stage.padding, str):
+        return stage.padding[axis]
+    total = stage.dilation[axis] * (stage.kernel_size[axis] - 1) if stage.padding == "same" else 0
+    if total % 2:
+        raise DeconvError(f"padding='same' of {stage} is not the same on both sides")
+    return total // 2
+
+
+@window.register(nn.MaxPool2d)
+@window.register(nn.AvgPool2d)
+def _(stage: nn.MaxPool2d | nn.AvgPool2d) -> Window:
+    dilation = getattr(stage, "dilation", 1)
     kernel, stride, padding, dilation = (
         value if isinstance(value, tuple) else (value, value)
-        for value in (stage.kernel_size, stage.stride, stage.padding, stage.dilation)
+        for value in (stage.kernel_size, stage.stride, stage.padding, dilation)
     )
     return tuple(
         Axis(kernel[a], stride[a], padding[a], dilation[a], stage.ceil_mode) for a in (0, 1)

@@ -10,7 +10,7 @@ from torch import nn
 
 from deconv.dropout import Dropout
 from deconv.errors import DeconvError, unknown
-from deconv.layers import ContrastNorm
+from deconv.layers import ContrastNorm, LocalContrastNorm
 from deconv.models.chain import ChainNet
 
 CHAINS = ("alexnet", "vgg11", "vgg13", "vgg16", "vgg19")
@@ -82,6 +82,7 @@ _PREFIX: dict[type[nn.Module], str] = {
     nn.MaxPool2d: "pool",
     nn.LocalResponseNorm: "norm",
     ContrastNorm: "norm",
+    LocalContrastNorm: "norm",
     nn.AdaptiveAvgPool2d: "grid",
     nn.Flatten: "flatten",
     nn.Linear: "fc",

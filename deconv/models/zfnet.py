@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
@@ -40,6 +40,8 @@ class Architecture:
     dropout: share of the units of layers 6 and 7 left out while training (§3: 0.5).
     fc_grid: side of the grid that the last maps are averaged to before the first fully connected
         layer, for networks that take images of several sizes; None where there is no such step.
+    coarse: the layers that first_layer="coarse" puts in place of the network's own, by number;
+        empty where there is no such variant. See `change`.
     """
 
     input_px: int
@@ -50,10 +52,12 @@ class Architecture:
     dropout: float = 0.5
     init: str = "paper"
     fc_grid: int | None = None
+    coarse: dict[int, Conv] = field(default_factory=dict)
 
 
 # Figure 3 and §3. The paddings are not in the paper: these, with ceil_mode, are the ones that
-# give the figure's 110/55/26/13/13/13/6.
+# give the figure's 110/55/26/13/13/13/6. The coarse variant has AlexNet's layer 1 and, as AlexNet,
+# stride 1 in layer 2: 55/27/27/13/13/13/6 with AlexNet's paddings; the pools stay as they are here.
 ZFNET = Architecture(
     input_px=224,
     convs={
@@ -64,6 +68,10 @@ ZFNET = Architecture(
         5: Conv(256, kernel=3, padding=1, pool=True),
     },
     fcs={6: 4096, 7: 4096},
+    coarse={
+        1: Conv(96, kernel=11, stride=4, padding=2, pool=True, norm=True),
+        2: Conv(256, kernel=5, padding=2, pool=True, norm=True),
+    },
 )
 
 # Krizhevsky et al. 2012, §3.5: groups stand for its two GPUs; norm before pool.
@@ -83,7 +91,9 @@ ALEXNET = Architecture(
 
 # Differs from paper: ours, for images of 64 to 128 px on a CPU. Kernels and strides are those of
 # ZFNet at half the resolution, so that the maps are 55/27/27/13/13/13/6 at 112 px and a unit of
-# layer 5 sees 65 % of the image's side, as in ZFNet (62 %).
+# layer 5 sees 65 % of the image's side, as in ZFNet (62 %). The coarse variant's layer 1 is to its
+# own as 11×11 stride 4 is to 7×7 stride 2: 5 · 11/7 = 7.9 px, stride 2 · 4/2. Where the large
+# networks have stride 1 for 2 in layer 2, it leaves out that layer's pool: 27/13/13/13/13/13/6.
 ZFNET_MINI = Architecture(
     input_px=112,
     convs={
@@ -97,9 +107,16 @@ ZFNET_MINI = Architecture(
     init="gain",
     dropout=0.0,  # a narrow layer 6 that loses half its units does not begin to learn
     fc_grid=6,
+    coarse={
+        1: Conv(48, kernel=8, stride=4, padding=1, pool=True, norm=True),
+        2: Conv(96, kernel=3, padding=1, norm=True),
+    },
 )
 
 ARCHITECTURES = {"zfnet": ZFNET, "alexnet": ALEXNET, "zfnet_mini": ZFNET_MINI}
+
+FIRST_LAYERS = ("coarse",)
+"""Other first layers than a network's own."""
 
 
 def change(
@@ -109,12 +126,16 @@ def change(
     fc_width: int | None = None,
     input_px: int | None = None,
     dropout: float | None = None,
+    first_layer: str | None = None,
 ) -> Architecture:
-    """The rows of Table 3 (§5.1): layers taken out, layers 3–5 or 6–7 resized.
+    """The rows of Table 3 (§5.1): layers taken out, layers 3–5 or 6–7 resized; Figure 6's layer 1.
 
     remove: layer numbers out of 3, 4, 6, 7 (those without a pool). maps_345: maps of layers 3, 4
     and 5. fc_width: units of layers 6 and 7. input_px: side of the images, in pixels.
     dropout: instead of the network's own; at least 0, below 1.
+    first_layer: "coarse" for a layer 1 as AlexNet's, whose kernel is 11/7 and whose stride twice
+        the network's own (§4.1, Figure 6 b, d). Layer 2 then halves once less, so that the maps
+        of layers 3 to 5 are as large as without.
     """
     removable = {n for n, conv in base.convs.items() if not conv.pool} | set(base.fcs)
     if wrong := set(remove) - removable:
@@ -127,7 +148,14 @@ def change(
         )
     if dropout is not None and not 0 <= dropout < 1:
         raise DeconvError(f"dropout must be at least 0 and below 1, got {dropout}")
-    convs = dict(base.convs)
+    if first_layer is not None and first_layer not in FIRST_LAYERS:
+        raise unknown("first layer", first_layer, FIRST_LAYERS)
+    if first_layer is not None and not base.coarse:
+        raise DeconvError(
+            "there is no coarse variant (the first layer of alexnet is coarse already): leave out "
+            "first_layer"
+        )
+    convs = dict(base.convs) | (base.coarse if first_layer else {})
     for number, maps in zip((3, 4, 5), maps_345 or (), strict=False):
         convs[number] = replace(convs[number], maps=maps)
     return replace(

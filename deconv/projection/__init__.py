@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 
-from deconv.errors import DeadUnitWarning, DeconvError, unknown
+from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning, unknown
 from deconv.layers import COLLISIONS
-from deconv.models import ChainNet
-from deconv.projection.mirror import mirror
-from deconv.projection.vjp import DeconvnetRules, vector_jacobian
+from deconv.models import ChainNet, GraphNet
+from deconv.models.tracing import NO_RULE
+from deconv.projection.mirror import OPERATIONS, Step, mirror, mirror_steps
+from deconv.projection.vjp import RULES, DeconvnetRules, vector_jacobian
 from deconv.types import Record
 
-__all__ = ["ENGINES", "SEEDS", "DeconvnetRules", "project", "vector_jacobian"]
+__all__ = [
+    "ENGINES",
+    "OPERATIONS",
+    "RULES",
+    "SEEDS",
+    "DeconvnetRules",
+    "Step",
+    "project",
+    "project_steps",
+    "vector_jacobian",
+]
 
-ENGINES = ("mirror", "vjp")
+ENGINES = ("auto", "mirror", "vjp")
 SEEDS = ("activation", "one")
 
 
 def project(
-    net: ChainNet,
+    net: ChainNet | GraphNet,
     record: Record,
     layer: str,
     units: torch.Tensor,
     *,
-    engine: str = "mirror",
+    engine: str = "auto",
+    rule: str = "deconvnet",
     seed: str = "activation",
     collisions: str = "sum",
     chunk: int = 16,
@@ -36,7 +49,11 @@ def project(
     record: from `net.record(images, layers=[layer, …])`; its switches are used.
     units: K×4 int64 rows (image, map, y, x); image is the row in the record. Fully connected
         layers have y = x = 0.
-    engine: "mirror" (explicit, layer by layer) or "vjp" (autograd with replaced rules).
+    net: a chain, or any network from `deconv.wrap`.
+    engine: "mirror" (explicit, layer by layer, chains alone) or "vjp" (autograd with replaced
+        rules, any network); "auto" takes the mirror where there is one.
+    rule: "deconvnet", the paper's; "guided" (guided backpropagation) and "gradient" to compare
+        with, see `deconv.projection.vjp`; both go by "vjp".
     seed: "activation", the unit keeps its own value; or "one", it is set to 1, which changes
         only the scale of the picture unless the value is negative (a pre-activation), because
         the rectification on the way down is not symmetric.
@@ -45,18 +62,75 @@ def project(
     chunk: units projected at a time; memory grows with it.
 
     Returns K×3×H×W pixels on the scale of the preprocessed input, around zero.
-    Warns with DeadUnitWarning of units whose activation is 0: their pictures are blank.
+    Warns with DeadUnitWarning of units whose activation is 0: their pictures are blank; and with
+    NoRuleWarning where the way down crosses something that the deconvnet has no rule for (GELU,
+    attention …): there its own derivative is taken.
     Raises DeconvError for a unit outside its map and for unknown names.
     """
     if engine not in ENGINES:
         raise unknown("projection engine", engine, ENGINES)
+    if rule not in RULES:
+        raise unknown("rule", rule, RULES)
+    if rule != "deconvnet" and engine == "mirror":
+        raise DeconvError(f"rule={rule!r} goes by engine='vjp'; the mirror is the deconvnet's")
+    if chunk < 1:
+        raise DeconvError(f"chunk must be at least 1, got {chunk}")
+    units = _checked(net, record, layer, units, seed, collisions)
+    if len(units) == 0:
+        return record.images.new_zeros(record.images.shape).detach()[:0]
+    chain = isinstance(net, ChainNet) or net.is_chain(layer)
+    mirrors = rule == "deconvnet" and (engine == "mirror" or (engine == "auto" and chain))
+    if rule == "deconvnet":
+        _warn_of_no_rule(net, layer)
+    send = _send_mirror if mirrors else partial(_send_vjp, rule=rule)
+    with torch.no_grad():
+        parts = [
+            send(net, record, layer, part[:, 0], _seeder(part, seed), collisions)
+            for part in units.split(chunk)
+        ]
+    return torch.cat(parts)
+
+
+def project_steps(
+    net: ChainNet | GraphNet,
+    record: Record,
+    layer: str,
+    units: torch.Tensor,
+    *,
+    seed: str = "activation",
+    collisions: str = "sum",
+) -> Iterator[Step]:
+    """The way down of `project`, one operation at a time.
+
+    Takes, warns and raises as `project` does with engine="mirror", before the first step. Yields
+    the kept units alone, then the K signals below each stage; the last are the K×3×H×W pixels.
+    All K units go down at once. A step is worked out when it is asked for.
+    """
+    units = _checked(net, record, layer, units, seed, collisions)
+    return _steps(net, record, layer, units, _seeder(units, seed), collisions)
+
+
+@torch.no_grad()
+def _steps(net, record, layer, units, seeder, collisions):
+    image = units[:, 0]
+    start = seeder(record.activations[layer][image])
+    yield from mirror_steps(net, record, layer, image, start, collisions)
+
+
+def _checked(
+    net: ChainNet | GraphNet,
+    record: Record,
+    layer: str,
+    units: torch.Tensor,
+    seed: str,
+    collisions: str,
+) -> torch.Tensor:
+    """`units` on the record's device, after all that `project` has to say about its input."""
     if seed not in SEEDS:
         raise unknown("seed", seed, SEEDS)
     if collisions not in COLLISIONS:
         raise unknown("collision policy", collisions, COLLISIONS)
-    if chunk < 1:
-        raise DeconvError(f"chunk must be at least 1, got {chunk}")
-    net.stages_to(layer)
+    net.check_point(layer)
     if layer not in record.activations:
         raise DeconvError(
             f"the record holds no {layer!r}; record it with layers=[{layer!r}] "
@@ -67,26 +141,21 @@ def project(
     units = units.to(activation.device, torch.int64)
     if seed == "activation":
         _warn_of_dead(units, activation, layer)
-    if len(units) == 0:
-        return record.images.new_zeros(record.images.shape).detach()[:0]
-    send = _send_mirror if engine == "mirror" else _send_vjp
-    with torch.no_grad():
-        parts = [
-            send(net, record, layer, part[:, 0], _seeder(part, seed), collisions)
-            for part in units.split(chunk)
-        ]
-    return torch.cat(parts)
+    return units
 
 
 def _send_mirror(net, record, layer, image, seeder, collisions):
-    return mirror(net, record, layer, image, seeder(record.activations[layer][image]), collisions)
+    signal = seeder(record.activations[layer][image])
+    pixels = mirror(net, record, layer, image, signal, collisions)
+    scale = getattr(net, "divide_by", None)
+    return pixels if scale is None else pixels / scale
 
 
-def _send_vjp(net, record, layer, image, seeder, collisions):
+def _send_vjp(net, record, layer, image, seeder, collisions, rule):
     def point(images: torch.Tensor) -> torch.Tensor:
         return net.record(images, [layer], logits=False).activations[layer]
 
-    return vector_jacobian(point, record.images[image], seeder, collisions)
+    return vector_jacobian(point, record.images[image], seeder, collisions, rule)
 
 
 def _seeder(units: torch.Tensor, seed: str) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -100,6 +169,21 @@ def _seeder(units: torch.Tensor, seed: str) -> Callable[[torch.Tensor], torch.Te
         return signal
 
     return seeder
+
+
+def _warn_of_no_rule(net: ChainNet | GraphNet, layer: str) -> None:
+    if isinstance(net, ChainNet):
+        return
+    foreign = [step for step in net.steps_to(layer) if step.kind == NO_RULE]
+    if foreign:
+        kinds = ", ".join(sorted({step.what for step in foreign}))
+        warnings.warn(
+            f"the deconvnet has no rule for {kinds}, which the way down from {layer} crosses "
+            f"{len(foreign)} times (first at {foreign[0].name}): the derivative is taken there, so "
+            "the picture is a mixture of a deconvnet's and a gradient's",
+            NoRuleWarning,
+            stacklevel=3,
+        )
 
 
 def _check_units(units: torch.Tensor, activation: torch.Tensor, layer: str) -> None:
@@ -132,5 +216,5 @@ def _warn_of_dead(units: torch.Tensor, activation: torch.Tensor, layer: str) -> 
             f"painted for them: (image, map, y, x) = {shown}. Choose other units; a map that is "
             f"0 everywhere is dead.",
             DeadUnitWarning,
-            stacklevel=3,
+            stacklevel=4,
         )

@@ -7,6 +7,7 @@ transposed, without biases. The final pixels are not rectified.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import singledispatch
 
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from deconv.errors import DeconvError
-from deconv.layers import ContrastNorm, unpool
+from deconv.layers import ContrastNorm, LocalContrastNorm, unpool
 from deconv.models import ChainNet
 from deconv.types import Record
 
@@ -33,6 +34,45 @@ class Below:
     collisions: str
 
 
+@dataclass(frozen=True)
+class Step:
+    """One operation of the way down and what it leaves.
+
+    stage: name of the mirrored stage; of the first step the point at which the way begins.
+    operation: one of OPERATIONS. signal: K×C×h×w or K×C below the stage, after the operation.
+    """
+
+    stage: str
+    operation: str
+    signal: torch.Tensor
+
+    def energy(self) -> torch.Tensor:
+        """The sum of squares of each of the K signals; 0 where nothing is left of it."""
+        return self.signal.flatten(1).square().sum(dim=1)
+
+
+OPERATIONS = ("seed", "unpool", "rectify", "filter", "spread", "reshape", "skip")
+"""The kept unit alone; then by kind of stage: max-pool, ReLU, convolution or linear layer, average
+pool, flattening, and what is passed unchanged (contrast normalisation, dropout)."""
+
+
+def mirror_steps(
+    net: ChainNet,
+    record: Record,
+    layer: str,
+    image: torch.Tensor,
+    seed: torch.Tensor,
+    collisions: str = "sum",
+) -> Iterator[Step]:
+    """`mirror` one operation at a time: the seed itself, then the signal below each stage."""
+    yield Step(layer, "seed", seed)
+    signal = seed
+    for name, stage in reversed(net.stages_to(layer)):
+        switches = record.switches[name][image] if name in record.switches else None
+        signal = down(stage, signal, Below(record.shapes[name], switches, collisions))
+        yield Step(name, operation(stage), signal)
+
+
 def mirror(
     net: ChainNet,
     record: Record,
@@ -46,10 +86,23 @@ def mirror(
     image: K row numbers of `record`, whose switches each signal uses.
     """
     signal = seed
-    for name, stage in reversed(net.stages_to(layer)):
-        switches = record.switches[name][image] if name in record.switches else None
-        signal = down(stage, signal, Below(record.shapes[name], switches, collisions))
+    for step in mirror_steps(net, record, layer, image, seed, collisions):
+        signal = step.signal
     return signal
+
+
+def operation(stage: nn.Module) -> str:
+    """The name of what `down` does for a stage, of OPERATIONS."""
+    return next((name for kinds, name in _NAMES if isinstance(stage, kinds)), "skip")
+
+
+_NAMES: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (nn.MaxPool2d, "unpool"),
+    (nn.ReLU, "rectify"),
+    ((nn.Conv2d, nn.Linear), "filter"),
+    (nn.AdaptiveAvgPool2d, "spread"),
+    (nn.Flatten, "reshape"),
+)
 
 
 @singledispatch
@@ -63,6 +116,19 @@ def down(stage: nn.Module, signal: torch.Tensor, below: Below) -> torch.Tensor:
 @down.register
 def _(stage: nn.ReLU, signal: torch.Tensor, below: Below) -> torch.Tensor:
     return signal.relu()
+
+
+@down.register
+def _(stage: nn.ReLU6, signal: torch.Tensor, below: Below) -> torch.Tensor:
+    return signal.relu()
+
+
+@down.register
+def _(stage: nn.BatchNorm2d, signal: torch.Tensor, below: Below) -> torch.Tensor:
+    """In evaluation mode a scale for each map, here without its shift."""
+    scale = (stage.running_var + stage.eps).rsqrt()
+    scale = scale if stage.weight is None else scale * stage.weight
+    return signal * scale[:, None, None]
 
 
 @down.register
@@ -105,6 +171,7 @@ def _(stage: nn.Flatten, signal: torch.Tensor, below: Below) -> torch.Tensor:
 
 
 @down.register(ContrastNorm)
+@down.register(LocalContrastNorm)
 @down.register(nn.LocalResponseNorm)
 @down.register(nn.Dropout)
 @down.register(nn.Identity)

@@ -6,15 +6,23 @@ normalisation is skipped. Here that is done literally: the forward pass runs und
 gives those operations other derivatives, and autograd does the rest. It takes modules and
 functions alike, in place or not, and leaves nothing behind.
 
-    relu                    signal -> max(signal, 0), whatever the activity was
-    contrast normalisation  signal -> signal
+                            deconvnet              guided                    gradient
+    relu, relu6             max(signal, 0)         max(signal, 0) where a>0  signal where a>0
+    contrast normalisation  signal                 own derivative            own derivative
+    layer and group norm    scaled as its image    own derivative            own derivative
     max-pool                to the switch; shared switches by the collision policy
-    everything else         its own derivative: convolution and linear layers give the transposed
-                            weights without biases, sums and concatenations split the signal
+    everything else         its own derivative: convolution, linear layers, batch normalisation and
+                            averages give the transposed weights without biases, sums and
+                            concatenations split the signal
+
+"guided" is guided backpropagation (Springenberg et al. 2015), "gradient" plain backpropagation
+(Simonyan et al. 2014): to compare with, not what the paper does. Layer and group normalisation
+came after the paper; the rule holds their mean and scale fixed.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +32,10 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from deconv.errors import unknown
-from deconv.layers import COLLISIONS, contrast_norm, max_pool, unpool
+from deconv.layers import COLLISIONS, contrast_norm, local_contrast_norm, max_pool, unpool
+
+RULES = ("deconvnet", "guided", "gradient")
+"""What happens to the signal on its way down; the paper's is the first."""
 
 
 def vector_jacobian(
@@ -32,13 +43,14 @@ def vector_jacobian(
     images: torch.Tensor,
     seed: Callable[[torch.Tensor], torch.Tensor],
     collisions: str = "sum",
+    rule: str = "deconvnet",
 ) -> torch.Tensor:
     """Send a signal from a point of any graph down to pixels: K×3×H×W.
 
     point: from K×3×H×W images to the values of the point, K×…; no layer may mix the images.
-    seed: from those values to the signal to send, of the same shape.
+    seed: from those values to the signal to send, of the same shape. rule: one of RULES.
     """
-    with torch.enable_grad(), DeconvnetRules(collisions):
+    with torch.enable_grad(), DeconvnetRules(collisions, rule):
         pixels = images.detach().clone().requires_grad_()
         values = point(pixels.clone())  # a leaf could not be written in place
         signal = seed(values.detach())
@@ -49,11 +61,13 @@ def vector_jacobian(
 class DeconvnetRules(TorchFunctionMode):
     """Inside this context a forward pass gets the deconvnet's rules for its way down."""
 
-    def __init__(self, collisions: str = "sum") -> None:
+    def __init__(self, collisions: str = "sum", rule: str = "deconvnet") -> None:
         super().__init__()
         if collisions not in COLLISIONS:
             raise unknown("collision policy", collisions, COLLISIONS)
-        self.collisions = collisions
+        if rule not in RULES:
+            raise unknown("rule", rule, RULES)
+        self.collisions, self.rule = collisions, rule
 
     def __torch_function__(
         self,
@@ -63,13 +77,18 @@ class DeconvnetRules(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if func in _RELUS:
+        if self.rule != "gradient" and (limit := _limit(func, args, kwargs)) is not None:
             x = args[0] if args else kwargs["input"]
-            rectified = _Rectify.apply(x)
-            in_place = func in _IN_PLACE or kwargs.get("inplace") or args[1:2] == (True,)
+            rectified = _Rectify.apply(x, limit, self.rule == "guided")
+            in_place = func in _IN_PLACE or kwargs.get("inplace") or _flag(func, args)
             return x.copy_(rectified) if in_place else rectified
-        if func in (contrast_norm, F.local_response_norm):
-            return _Skip.apply(args[0], func(*args, **kwargs))
+        if self.rule == "deconvnet" and func in _SKIPPED:
+            return _Scaled.apply(args[0], func(*args, **kwargs), torch.ones(()))
+        if self.rule == "deconvnet" and func in _HELD:
+            x = args[0] if args else kwargs["input"]
+            with torch.no_grad():
+                scale = _HELD[func](*args, **kwargs)
+            return _Scaled.apply(x, func(*args, **kwargs), scale)
         if func in _MAX_POOLS and self.collisions != "sum":
             if func is F.max_pool2d_with_indices:
                 kwargs = kwargs | {"return_indices": True}
@@ -78,30 +97,91 @@ class DeconvnetRules(TorchFunctionMode):
 
 
 _RELUS = (torch.relu, torch.relu_, F.relu, F.relu_, torch.Tensor.relu, torch.Tensor.relu_)
-_IN_PLACE = (torch.relu_, F.relu_, torch.Tensor.relu_)
+_IN_PLACE = (torch.relu_, F.relu_, torch.Tensor.relu_, F.hardtanh_)
+_SKIPPED = (contrast_norm, local_contrast_norm, F.local_response_norm)
 _MAX_POOLS = (F.max_pool2d, F.max_pool2d_with_indices, torch.max_pool2d)
+
+
+def _flag(func: Callable[..., Any], args: tuple[Any, ...]) -> bool:
+    """Whether `inplace` is given by position."""
+    place = 3 if func is F.hardtanh else 1
+    return args[place : place + 1] == (True,)
+
+
+def _limit(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> float | None:
+    """Where a rectification saturates; None for what rectifies nothing."""
+    if func in _RELUS:
+        return math.inf
+    if func is F.relu6:
+        return 6.0
+    if func in (F.hardtanh, F.hardtanh_):
+        given = dict(zip(("min_val", "max_val"), args[1:3], strict=False)) | kwargs
+        low, high = given.get("min_val", -1.0), given.get("max_val", 1.0)
+        return float(high) if low == 0 else None
+    return None
 
 
 class _Rectify(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
-        return x.clamp(min=0)
+    def forward(ctx: Any, x: torch.Tensor, limit: float, guided: bool) -> torch.Tensor:
+        if guided:
+            ctx.save_for_backward((x > 0) & (x < limit))
+        return x.clamp(min=0, max=limit)
 
     @staticmethod
-    def backward(ctx: Any, signal: torch.Tensor) -> torch.Tensor:
-        return signal.clamp(min=0)
+    def backward(ctx: Any, signal: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        below = signal.clamp(min=0)
+        return (below * ctx.saved_tensors[0] if ctx.saved_tensors else below), None, None
 
 
-class _Skip(torch.autograd.Function):
-    """Forward the normalised values, send the signal past the normalisation."""
+class _Scaled(torch.autograd.Function):
+    """Forward the normalised values, send the signal past the normalisation times a scale."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, normalised: torch.Tensor) -> torch.Tensor:
+    def forward(
+        ctx: Any, x: torch.Tensor, normalised: torch.Tensor, scale: torch.Tensor
+    ) -> torch.Tensor:
+        ctx.save_for_backward(scale)
         return normalised.clone()
 
     @staticmethod
-    def backward(ctx: Any, signal: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return signal, None
+    def backward(ctx: Any, signal: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        return signal * ctx.saved_tensors[0].to(signal), None, None
+
+
+def _layer_scale(
+    input: torch.Tensor,
+    normalized_shape: Any,
+    weight: torch.Tensor | None = None,
+    bias: torch.Tensor | None = None,
+    eps: float = 1e-5,
+) -> torch.Tensor:
+    """What layer normalisation multiplies by, its statistics held: weight / σ."""
+    dims = tuple(range(-len(normalized_shape), 0))
+    scale = (input.var(dims, unbiased=False, keepdim=True) + eps).rsqrt()
+    return scale if weight is None else scale * weight
+
+
+def _group_scale(
+    input: torch.Tensor,
+    num_groups: int,
+    weight: torch.Tensor | None = None,
+    bias: torch.Tensor | None = None,
+    eps: float = 1e-5,
+) -> torch.Tensor:
+    """What group normalisation multiplies by, its statistics held: weight / σ."""
+    n, c = input.shape[:2]
+    groups = input.reshape(n, num_groups, -1)
+    scale = (groups.var(2, unbiased=False) + eps).rsqrt().repeat_interleave(c // num_groups, 1)
+    shape = (n, c, *[1] * (input.dim() - 2))
+    scale = scale if weight is None else scale * weight
+    return scale.reshape(shape)
+
+
+_HELD: dict[Callable[..., Any], Callable[..., torch.Tensor]] = {
+    F.layer_norm: _layer_scale,
+    F.group_norm: _group_scale,
+}
 
 
 class _Pool(torch.autograd.Function):

@@ -126,16 +126,21 @@ def settle(
     if plain and damage(weights):
         with _writing(weights):
             save_safetensors(weights, snapshot)
-    link = folder / f".{LAST}.{os.getpid()}"
-    link.unlink(missing_ok=True)
-    link.symlink_to(path.name)
-    os.replace(link, folder / LAST)
+    _point_last(path)
     wanted = {old.stem for old in snapshots(folder)[-keep_last:]} | {path.stem}
     for stem in _stems(folder):
         epoch, step = _position(stem)
         if stem not in wanted and (step or epoch not in {0, *kept_epochs}):
             for suffix in _SUFFIXES:
                 (folder / f"{stem}{suffix}").unlink(missing_ok=True)
+
+
+def _point_last(path: Path) -> None:
+    """Make last.pt of its folder a link to a snapshot."""
+    link = path.parent / f".{LAST}.{os.getpid()}"
+    link.unlink(missing_ok=True)
+    link.symlink_to(path.name)
+    os.replace(link, path.parent / LAST)
 
 
 @contextlib.contextmanager
@@ -160,7 +165,11 @@ def newest_intact(folder: str | Path, report: Callable[[str], None]) -> tuple[Pa
     if not folder.is_dir():
         raise DeconvError(f"there is no run folder {folder}")
     skipped = []
-    for stem in reversed(_stems(folder, _CHECKED)):
+    stems = _stems(folder, _CHECKED)
+    if gone := _gone(folder, stems):
+        skipped.append(f"{gone}: {LAST} points to it, and it is not there")
+        report(f"skipping {skipped[-1]}")
+    for stem in reversed(stems):
         path = folder / f"{stem}.pt"
         try:
             if wrong := damage(path):
@@ -180,11 +189,25 @@ def newest_intact(folder: str | Path, report: Callable[[str], None]) -> tuple[Pa
     )
 
 
+def _gone(folder: Path, stems: Collection[str]) -> str | None:
+    """The snapshot that last.pt points to, if nothing of it is left."""
+    link = folder / LAST
+    if not link.is_symlink():
+        return None
+    target = os.readlink(link)
+    return None if Path(target).stem in stems else target
+
+
 def set_aside(folder: Path, newest: Path) -> None:
-    """Rename the snapshots after `newest`, found damaged, so that they no longer count as new."""
+    """Rename the snapshots after `newest`, found damaged, so that they no longer count as new.
+
+    last.pt points to `newest` afterwards.
+    """
     for stem in _stems(folder, _CHECKED):
         if _position(stem) > _position(newest.stem):
             path = folder / f"{stem}.pt"
             if path.exists():
                 path.rename(path.with_name(path.name + DAMAGED))
             path.with_name(path.name + CHECKSUM).unlink(missing_ok=True)
+    if _gone(folder, _stems(folder, _CHECKED)):
+        _point_last(newest)

@@ -1,0 +1,225 @@
+"""Accuracy against depth or against training images, with its numbers below (Tables 4, 5, 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from deconv.figures.drawing import (
+    BLUE,
+    CAPTION_LINE,
+    FAINT,
+    FONT,
+    INK,
+    MARGIN,
+    RED,
+    axes_at,
+    caption_lines,
+    draw_caption,
+    hairline,
+    quiet,
+    text,
+)
+
+
+@dataclass(frozen=True)
+class AccuracyLine:
+    """One row of a table and line of a panel; all three of one length.
+
+    at: position on the axis. mean, spread: percent; NaN where there is none. paper: printed in
+    the paper, drawn with hollow marks, in grey. control: what others are held against, grey.
+    """
+
+    name: str
+    at: Sequence[float]
+    mean: Sequence[float]
+    spread: Sequence[float]
+    paper: bool = False
+    control: bool = False
+
+
+@dataclass(frozen=True)
+class AccuracyPanel:
+    """Axes: title, name of the horizontal axis, its ticks, lines, and the accuracy of guessing.
+
+    joined: whether neighbouring marks are joined. columns: ticks that the table shows, all if
+    empty. to_scale: whether ticks stand where their numbers say, or at equal distances.
+    """
+
+    title: str
+    axis: str
+    ticks: Sequence[float]
+    lines: Sequence[AccuracyLine]
+    chance: float
+    columns: Sequence[float] = ()
+    to_scale: bool = True
+
+
+# Inches on the page.
+TOP, HEAD, HEIGHT, FOOT = 0.2, 0.28, 2.5, 0.46
+LABELS, GAP, NAMES, ROW, CELL = 0.42, 0.5, 2.0, 0.185, 1.05
+MARKERS = "os^Dv"
+PAPER_MARKERS = "DsvP"
+PAPER_GREYS = ("#333333", "#7a7a7a", "#9a9a9a", "#b4b4b4")
+OURS = (BLUE, RED, "#009e73", "#cc79a7")
+
+
+def accuracy_curves(
+    panels: Sequence[AccuracyPanel],
+    widths: Sequence[float],
+    caption: str,
+    width_in: float = 8.0,
+) -> Figure:
+    """Panels side by side on one scale, a table of their numbers below, and the caption.
+
+    widths: of the panels, relative to each other. A line keeps its mark and colour in all panels
+    and names itself in the table, which is the legend.
+    """
+    names = list(dict.fromkeys(line.name for panel in panels for line in panel.lines))
+    styles = _styles(panels)
+    words = caption_lines(caption, width_in)
+    table = TOP + HEAD + HEIGHT + FOOT
+    foot = table + ROW * (len(names) + 2) + 0.22
+    figure = Figure(figsize=(width_in, foot + CAPTION_LINE * len(words) + 0.15), facecolor="white")
+    inner = width_in - 2 * MARGIN - (LABELS + GAP) * len(panels) + GAP
+    left = MARGIN
+    top = _ceiling(panels)
+    for panel, share in zip(panels, widths, strict=True):
+        width = inner * share / sum(widths)
+        text(figure, left, TOP, panel.title, 9, INK, weight="bold")
+        axes = axes_at(figure, left + LABELS, TOP + HEAD, width, HEIGHT, panel.title)
+        _draw(axes, panel, styles, top)
+        left += LABELS + width + GAP
+    _table(figure, panels, names, styles, table, width_in)
+    draw_caption(figure, words, foot)
+    return figure
+
+
+def _styles(panels: Sequence[AccuracyPanel]) -> dict[str, dict[str, object]]:
+    """Name of a line -> its mark, colour and stroke."""
+    styles: dict[str, dict[str, object]] = {}
+    ours = theirs = 0
+    for line in (line for panel in panels for line in panel.lines):
+        if line.name in styles:
+            continue
+        if line.paper:
+            grey = PAPER_GREYS[theirs % len(PAPER_GREYS)]
+            marker = PAPER_MARKERS[theirs % len(PAPER_MARKERS)]
+            styles[line.name] = {
+                "color": grey, "marker": marker, "markerfacecolor": "white",
+                "linestyle": (0, (1.5, 2)), "linewidth": 0.8, "markersize": 4.2,
+                "markeredgewidth": 0.8, "zorder": 2,
+            }  # fmt: skip
+            theirs += 1
+        else:
+            colour = FAINT if line.control else OURS[ours % len(OURS)]
+            styles[line.name] = {
+                "color": colour, "marker": MARKERS[ours % len(MARKERS)], "linestyle": "-",
+                "linewidth": 0.9 if line.control else 1.4, "markersize": 4.4,
+                "markeredgewidth": 0, "zorder": 2.5 if line.control else 3,
+            }  # fmt: skip
+            ours += 1
+    return styles
+
+
+def _ceiling(panels: Sequence[AccuracyPanel]) -> float:
+    """A multiple of ten per cent above all marks, so that panels share a scale."""
+    reach = [
+        m + (0 if np.isnan(s) else s)
+        for panel in panels for line in panel.lines
+        for m, s in zip(line.mean, line.spread, strict=True) if not np.isnan(m)
+    ]  # fmt: skip
+    return min(100.0, 10 * np.ceil((max([*reach, 5.0]) + 1) / 10))
+
+
+def _draw(axes: Axes, panel: AccuracyPanel, styles: dict, top: float) -> None:
+    quiet(axes)
+    place = {tick: float(tick) for tick in panel.ticks}
+    if not panel.to_scale:
+        place = {tick: float(i) for i, tick in enumerate(panel.ticks)}
+    ends = list(place.values())
+    room = max(0.04 * (ends[-1] - ends[0]), 0.35 if not panel.to_scale else 0.5)
+    axes.set(xlim=(ends[0] - room, ends[-1] + room), ylim=(0, top), xticks=ends)
+    axes.yaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10], integer=True))
+    axes.set_xticklabels(_sparse(panel, ends))
+    axes.set_xlabel(panel.axis, size=6.4, color=INK, labelpad=3, **FONT)
+    axes.set_ylabel("mean accuracy per class (%)", size=6.4, color=INK, labelpad=3, **FONT)
+    axes.grid(axis="y", color="#eceef1", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.axhline(panel.chance, color=FAINT, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
+    axes.text(0.995, panel.chance + 0.012 * top, "guessing", size=5.2, color=FAINT, ha="right",
+              transform=axes.get_yaxis_transform(), **FONT)  # fmt: skip
+    for line in panel.lines:
+        mean, spread = np.asarray(line.mean, float), np.asarray(line.spread, float)
+        at = np.array([place[x] for x in line.at])
+        style = styles[line.name]
+        axes.plot(at, mean, label=line.name, clip_on=False, **style)
+        known = np.isfinite(spread) & np.isfinite(mean)
+        axes.errorbar(
+            at[known], mean[known], spread[known], fmt="none", ecolor=style["color"],
+            elinewidth=0.8, capsize=1.8, capthick=0.8, zorder=style["zorder"],
+        )  # fmt: skip
+
+
+def _sparse(panel: AccuracyPanel, places: Sequence[float]) -> list[str]:
+    """Tick labels; of ticks that stand closer than their words the later ones are left out."""
+    labels, last = [], -np.inf
+    span = max(places[-1] - places[0], 1e-9)
+    for tick, at in zip(panel.ticks, places, strict=True):
+        wide = (at - last) / span >= 0.03
+        labels.append(f"{tick:g}" if wide else "")
+        last = at if wide else last
+    return labels
+
+
+def _table(
+    figure: Figure,
+    panels: Sequence[AccuracyPanel],
+    names: Sequence[str],
+    styles: dict,
+    top: float,
+    width_in: float,
+) -> None:
+    """Rows of lines, columns of ticks, grouped by panel; a line's mark stands before its name."""
+    columns = [(p, tick) for p in panels for tick in (p.columns or p.ticks)]
+    cell = min(CELL, (width_in - 2 * MARGIN - NAMES - 0.15 * (len(panels) - 1)) / len(columns))
+    lefts, x = [], MARGIN + NAMES
+    for i, (panel, _) in enumerate(columns):
+        x += 0.15 if i and columns[i - 1][0] is not panel else 0.0
+        lefts.append(x)
+        x += cell
+    for panel in panels:
+        own = [left for left, (p, _) in zip(lefts, columns, strict=True) if p is panel]
+        text(figure, own[0] + 0.08, top, f"{panel.title}: {panel.axis}", 6, INK, weight="bold")
+        hairline(figure, own[0] + 0.08, own[-1] + cell, top + 2 * ROW - 0.05)
+    for left, (_, tick) in zip(lefts, columns, strict=True):
+        text(figure, left + cell, top + ROW - 0.02, f"{tick:g}", 6, FAINT, ha="right")
+    for row, name in enumerate(names):
+        y = top + (row + 2) * ROW
+        _legend(figure, styles[name], y + 0.045)
+        text(figure, MARGIN + 0.42, y, name, 6, INK)
+        for left, (panel, tick) in zip(lefts, columns, strict=True):
+            words = _number(panel, name, tick)
+            text(figure, left + cell, y, words, 6, INK if words != "–" else FAINT, ha="right")
+
+
+def _number(panel: AccuracyPanel, name: str, tick: float) -> str:
+    for line in panel.lines:
+        if line.name == name and tick in list(line.at):
+            i = list(line.at).index(tick)
+            if np.isfinite(line.mean[i]):
+                spread = f" ± {line.spread[i]:.1f}" if np.isfinite(line.spread[i]) else ""
+                return f"{line.mean[i]:.1f}{spread}"
+    return "–"
+
+
+def _legend(figure: Figure, style: dict, top: float) -> None:
+    axes = axes_at(figure, MARGIN, top - 0.04, 0.34, 0.08)
+    axes.set_axis_off()
+    axes.set(xlim=(0, 2), ylim=(0, 1))
+    axes.plot([0, 1, 2], [0.5] * 3, markevery=[1], clip_on=False, **style)

@@ -1,0 +1,160 @@
+"""Figure 3: a network's layers as stacks of maps, with what leads from one to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Polygon, Rectangle
+
+from deconv.figures.drawing import (
+    BLUE,
+    CAPTION_LINE,
+    FAINT,
+    HAIR,
+    INK,
+    MARGIN,
+    caption_lines,
+    draw_caption,
+    text,
+)
+from deconv.figures.sheet import arrow, label, sheet
+
+
+@dataclass(frozen=True)
+class Box:
+    """The values behind one operation, drawn as a stack.
+
+    title: of the box ("conv1"). group: of the layer it belongs to, neighbours with one group share
+    a bracket ("Layer 1"). operation: lines above the arrow that leads to it.
+    maps, side: how many maps and their larger side in positions; side 1 is drawn as a column of
+    units. kernel: side of the next operation's window on this map, 0 for none. facts: lines of the
+    table below it, in the order of the page's `row_names`.
+    """
+
+    title: str
+    group: str
+    operation: tuple[str, ...]
+    maps: int
+    side: int
+    kernel: int
+    facts: tuple[str, ...]
+
+
+ACROSS = 13
+"""Boxes in one line of the page."""
+HEAD, OPERATIONS, STACK, FACTS, LINE, LINE_GAP = 0.4, 0.62, 0.82, 0.42, 0.125, 0.24
+NAMES, SHIFT, LEAST_SIDE, LEAST_WINDOW, MOST_PLANES = 0.78, 0.011, 0.06, 0.03, 9
+"""Inches, but for the last: the most planes that a stack is drawn with."""
+
+
+def architecture_boxes(
+    boxes: Sequence[Box],
+    row_names: Sequence[str],
+    heading: str,
+    caption: str,
+    width_in: float = 8.0,
+) -> Figure:
+    """Boxes from left to right, in lines of at most ACROSS, each with its facts below it.
+
+    row_names: of the facts. The side of a stack grows with the square root of the map's
+    side.
+    """
+    lines = -(-len(boxes) // ACROSS)
+    per_line = -(-len(boxes) // lines)
+    row_height = OPERATIONS + STACK + FACTS + LINE * len(row_names) + LINE_GAP
+    words = caption_lines(caption, width_in)
+    height = HEAD + lines * row_height + CAPTION_LINE * len(words) + 0.15
+    figure = Figure(figsize=(width_in, height), facecolor="white")
+    axes = sheet(figure)
+    text(figure, MARGIN, 0.14, heading, 9.5, INK, weight="bold")
+    step = (width_in - 2 * MARGIN - NAMES) / per_line
+    largest = max(box.side for box in boxes)
+    widest = min(0.84 * step, STACK - 0.1) - SHIFT * (MOST_PLANES - 1)
+    for line in range(lines):
+        some = boxes[line * per_line : (line + 1) * per_line]
+        top = HEAD + line * row_height
+        centres = [MARGIN + NAMES + (i + 0.5) * step for i in range(len(some))]
+        edges = [
+            _draw_stack(axes, box, x, top + OPERATIONS + STACK / 2, widest / largest**0.5)
+            for box, x in zip(some, centres, strict=True)
+        ]
+        for i, box in enumerate(some):
+            start = edges[i - 1][1] if i else centres[0] - 0.62 * step
+            if box.operation:
+                _draw_operation(axes, box, start + 0.03, edges[i][0] - 0.02, top)
+        _draw_facts(axes, some, row_names, centres, top + OPERATIONS + STACK)
+        _draw_groups(axes, some, centres, top + OPERATIONS + STACK + 0.2, step)
+    draw_caption(figure, words, HEAD + lines * row_height)
+    return figure
+
+
+def _draw_operation(axes: Axes, box: Box, start: float, end: float, top: float) -> None:
+    """The arrow that leads to a box, and what it does, above."""
+    level, place = top + OPERATIONS + STACK / 2, (start + end) / 2
+    arrow(axes, (start, level), (end, level))
+    words, bottom = "\n".join(box.operation), top + OPERATIONS - 0.06
+    label(axes, place, bottom, words, 4.7, va="bottom", linespacing=1.3)
+    axes.plot([place] * 2, [bottom + 0.02, level - 0.02], color=HAIR, linewidth=0.5, zorder=0)
+
+
+def _draw_facts(
+    axes: Axes, boxes: Sequence[Box], names: Sequence[str], centres: Sequence[float], top: float
+) -> None:
+    """Titles and facts of a line of boxes, one below the other."""
+    for box, x in zip(boxes, centres, strict=True):
+        label(axes, x, top + 0.08, box.title, 5.8, weight="bold")
+        for n, fact in enumerate(box.facts):
+            label(axes, x, top + FACTS + n * LINE, fact, 4.9)
+    for n, name in enumerate(names):
+        label(axes, MARGIN, top + FACTS + n * LINE, name, 5.0, FAINT, ha="left")
+
+
+def _draw_groups(
+    axes: Axes, boxes: Sequence[Box], centres: Sequence[float], level: float, step: float
+) -> None:
+    """A bracket below neighbours of one group, with its name."""
+    start = 0
+    for i in range(1, len(boxes) + 1):
+        if i < len(boxes) and boxes[i].group == boxes[start].group:
+            continue
+        left, right = centres[start] - 0.44 * step, centres[i - 1] + 0.44 * step
+        levels = [level - 0.02, level, level, level - 0.02]
+        axes.plot([left, left, right, right], levels, color=FAINT, linewidth=0.5)
+        label(axes, (left + right) / 2, level + 0.07, boxes[start].group, 6, FAINT)
+        start = i
+
+
+def _draw_stack(axes: Axes, box: Box, x: float, level: float, scale: float) -> tuple[float, float]:
+    """One stack around (x, level); returns its left and right edge in inches."""
+    if box.side == 1:
+        return _draw_units(axes, box, x, level)
+    side = max(LEAST_SIDE, scale * box.side**0.5)
+    count = int(np.clip(round(np.log2(box.maps)), 1, MOST_PLANES))
+    left, top = (centre - (side + SHIFT * (count - 1)) / 2 for centre in (x, level))
+    style = {"facecolor": "white", "edgecolor": INK, "linewidth": 0.45}
+    for n in range(count):
+        axes.add_patch(Rectangle((left + n * SHIFT, top + n * SHIFT), side, side, **style))
+    front = (left + (count - 1) * SHIFT, top + (count - 1) * SHIFT)
+    if box.kernel:
+        window = min(side, max(LEAST_WINDOW, side * box.kernel / box.side))
+        corner = (front[0] + (side - window) * 0.62, front[1] + (side - window) * 0.4)
+        style = {"facecolor": "#cfe3f0", "edgecolor": BLUE, "linewidth": 0.5}
+        axes.add_patch(Rectangle(corner, window, window, **style))
+    label(axes, front[0] + side / 2, front[1] + side + 0.055, str(box.side), 4.8)
+    return left, front[0] + side
+
+
+def _draw_units(axes: Axes, box: Box, x: float, level: float) -> tuple[float, float]:
+    """A fully connected layer: a column, its height by the logarithm of its units."""
+    height, half, slant = 0.1 + 0.045 * float(np.log2(max(2, box.maps))), 0.035, 0.03
+    top, bottom = level - height / 2, level + height / 2
+    front = [(x - half, top), (x + half, top), (x + half, bottom), (x - half, bottom)]
+    axes.add_patch(Polygon(front, facecolor="white", edgecolor=INK, linewidth=0.5))
+    back = x + half + slant
+    flank = [(x + half, top), (back, top - slant), (back, bottom - slant), (x + half, bottom)]
+    axes.add_patch(Polygon(flank, facecolor="#eef0f3", edgecolor=INK, linewidth=0.5))
+    return x - half, back

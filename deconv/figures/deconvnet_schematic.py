@@ -1,0 +1,248 @@
+"""Figure 1: one unit's way up through the network and its way down through the deconvnet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from deconv.figures.drawing import (
+    CAPTION_LINE,
+    FAINT,
+    INK,
+    MARGIN,
+    caption_lines,
+    draw_caption,
+    grey_centred,
+    text,
+)
+from deconv.figures.pool_detail import PoolWindows, detail_height, draw_pool_windows
+from deconv.figures.sheet import arrow, frame, label, pixels_at, sheet, strip
+from deconv.figures.signed_maps import map_scale, signed_map
+from deconv.types import Box
+
+
+@dataclass(frozen=True)
+class MapRow:
+    """One level of maps, from the top layer downwards.
+
+    title, note: in the middle of the page, strong and faint. maps: k numbers, printed below the
+    row if `numbered`. up, down: k×h×w float. box: the positions that the unit depends on.
+    winners: k×h×w bool, the positions that the pool above it chose, or None.
+    upward, downward: what leads from the level below to this one, and from this one down.
+    switches: whether the operation below is a pool, so that switches cross the page there.
+    """
+
+    title: str
+    note: str
+    maps: np.ndarray
+    up: np.ndarray
+    down: np.ndarray
+    box: Box
+    winners: np.ndarray | None
+    upward: str
+    downward: str
+    switches: bool
+    numbered: bool
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """The lowest level. picture: 3×H×W uint8. projection: 3×H×W float. box: of the unit's field."""
+
+    title: str
+    note: str
+    picture: np.ndarray
+    projection: np.ndarray
+    box: Box
+
+
+# Inches.
+HEAD, MIDDLE, TILE_GAP, PICTURE = 0.62, 1.2, 0.045, 1.0
+STRIP, STRIP_ROOM, NUMBER_ROOM, DETAIL_GAP = 0.13, 0.195, 0.085, 0.26
+LARGEST_TILE, SMALLEST_TILE, ROWS_HEIGHT = 0.6, 0.36, 6.8
+AROUND = 2
+"""Positions around the unit that its own layer's enlarged tiles show."""
+
+
+def deconvnet_schematic(
+    rows: Sequence[MapRow],
+    image: ImageRow,
+    detail: PoolWindows | None,
+    heading: str,
+    caption: str,
+    width_in: float = 8.0,
+) -> Figure:
+    """Figure 1: on the right the way up, on the left the way down, level beside level.
+
+    rows: from the top layer down, each with as many maps. detail: some pooling windows in numbers,
+    drawn below; None where the way has no pool. heading: which unit it is.
+    """
+    gaps = sum(_gap(row) for row in rows)
+    most = max(len(row.maps) for row in rows) + 1
+    room = ((width_in - MIDDLE) / 2 - MARGIN) / most - TILE_GAP
+    side = float(np.clip((ROWS_HEIGHT - gaps) / len(rows), SMALLEST_TILE, LARGEST_TILE))
+    page = _Halves(width_in, min(side, room), most)
+    lines = caption_lines(caption, width_in)
+    upper = HEAD + len(rows) * page.side + gaps + PICTURE
+    lower = DETAIL_GAP + detail_height(detail) if detail else 0.0
+    height = upper + lower + 0.2 + CAPTION_LINE * len(lines) + 0.15
+    figure = Figure(figsize=(width_in, height), facecolor="white")
+    axes = sheet(figure)
+    _draw_head(figure, heading, page)
+    top = HEAD
+    for row in rows:
+        _draw_level(axes, row, top, page)
+        _draw_passage(axes, row, top + page.side + (NUMBER_ROOM if row.numbered else 0), page)
+        top += page.side + _gap(row)
+    _draw_keeping(axes, page, HEAD + page.side - 0.07)
+    _draw_image(axes, image, top, page)
+    if detail:
+        draw_pool_windows(axes, detail, upper + DETAIL_GAP, width_in)
+    draw_caption(figure, lines, upper + lower + 0.16)
+    return figure
+
+
+@dataclass(frozen=True)
+class _Halves:
+    """Where the two halves of the page lie, in inches: `tiles` tiles of `side` across in each."""
+
+    width: float
+    side: float
+    tiles: int
+
+    @property
+    def middle(self) -> float:
+        return self.width / 2
+
+    @property
+    def reach(self) -> float:
+        """Half the width of a half."""
+        return self.tiles * (self.side + TILE_GAP) / 2
+
+    @property
+    def centres(self) -> tuple[float, float]:
+        """Of the way down and of the way up."""
+        off = (self.width - 2 * MARGIN + MIDDLE) / 4
+        return self.middle - off, self.middle + off
+
+    def lefts(self, centre: float, count: int) -> list[float]:
+        """Left edges of a row of tiles; the first stands a little apart."""
+        start, step = centre - self.reach, self.side + TILE_GAP
+        return [start + i * step + (TILE_GAP if i else 0) for i in range(count)]
+
+
+def _gap(row: MapRow) -> float:
+    return STRIP_ROOM + (NUMBER_ROOM if row.numbered else 0)
+
+
+def _draw_head(figure: Figure, heading: str, page: _Halves) -> None:
+    text(figure, page.middle, 0.12, heading, 8.5, INK, weight="bold", ha="center")
+    ways = ("way down: the deconvnet", "way up: the network")
+    style = {"ha": "center", "style": "italic"}
+    for centre, words in zip(page.centres, ways, strict=True):
+        text(figure, centre, 0.33, words, 7.5, INK, ha="center")
+        lefts = page.lefts(centre, page.tiles)
+        text(figure, lefts[0] + page.side / 2, 0.5, "whole map", 5, FAINT, **style)
+        middle = (lefts[1] + lefts[-1] + page.side) / 2
+        text(figure, middle, 0.5, "enlarged: what the unit depends on", 5, FAINT, **style)
+
+
+def _draw_level(axes: Axes, row: MapRow, top: float, page: _Halves) -> None:
+    """The tiles of one level on both halves and its name between them."""
+    down, up = page.centres
+    for centre, values, winners in ((down, row.down, None), (up, row.up, row.winners)):
+        _draw_tiles(axes, row, values, winners, page.lefts(centre, len(row.maps) + 1), top, page)
+    _draw_name(axes, row.title, row.note, page.middle, top + page.side / 2)
+
+
+def _draw_tiles(
+    axes: Axes,
+    row: MapRow,
+    values: np.ndarray,
+    winners: np.ndarray | None,
+    lefts: Sequence[float],
+    top: float,
+    page: _Halves,
+) -> None:
+    """One level of one half: the first map whole, then what the unit depends on of each map."""
+    scale, side = map_scale(values), page.side
+    pixels_at(axes, signed_map(values[0], scale), lefts[0], top, side, side)
+    _outline(axes, row.box, (0, 0, *values.shape[1:]), top, lefts[0], side)
+    y0, x0, y1, x1 = row.box
+    single = (y1 - y0) * (x1 - x0) == 1
+    around = AROUND if single else 0  # one position enlarged shows nothing
+    shown = (
+        max(0, y0 - around), max(0, x0 - around),
+        min(values.shape[1], y1 + around), min(values.shape[2], x1 + around),
+    )  # fmt: skip
+    cut = (slice(shown[0], shown[2]), slice(shown[1], shown[3]))
+    for i, left in enumerate(lefts[1:]):
+        pixels_at(axes, signed_map(values[i][cut], scale), left, top, side, side)
+        if single:
+            _outline(axes, row.box, shown, top, left, side)
+        if winners is not None:
+            _dots(axes, winners[i][cut], left, top, side)
+        if row.numbered:
+            label(axes, left + side / 2, top + side + 0.045, f"map {row.maps[i]}", 4.4, FAINT)
+
+
+def _draw_passage(axes: Axes, row: MapRow, top: float, page: _Halves) -> None:
+    """The two operations below a level, each in a strip with arrows, and the switches' way."""
+    level, (left, right), reach = top + STRIP_ROOM / 2, page.centres, page.reach
+    for centre, words, head in ((left, row.downward, "v"), (right, row.upward, "^")):
+        strip(axes, centre - reach, level, 2 * reach, STRIP)
+        label(axes, centre, level, words, 5.8)
+        ends = [centre - reach + 0.12, centre + reach - 0.12]
+        axes.plot(ends, [level] * 2, head, color=FAINT, markersize=3, markeredgewidth=0)
+    if row.switches:
+        ends = (right - reach - 0.03, level), (left + reach + 0.03, level)
+        arrow(axes, *ends, "switches", dashed=True)
+
+
+def _draw_keeping(axes: Axes, page: _Halves, level: float) -> None:
+    """The step from the way up to the way down, below the top layer's name."""
+    left, right = page.centres
+    ends = (right - page.reach - 0.03, level), (left + page.reach + 0.03, level)
+    arrow(axes, *ends, "one unit kept", dashed=True)
+
+
+def _draw_image(axes: Axes, image: ImageRow, top: float, page: _Halves) -> None:
+    """The picture and the projection, whole and cut to the unit's receptive field."""
+    (y0, x0, y1, x1), (height, width) = image.box, image.picture.shape[1:]
+    whole = (grey_centred(image.projection), image.picture.transpose(1, 2, 0))
+    aspect = (x1 - x0) / (y1 - y0)
+    across, down = PICTURE * min(1, aspect), PICTURE / max(1, aspect)
+    for centre, pixels in zip(page.centres, whole, strict=True):
+        left, cut = centre - PICTURE - 0.06, centre + 0.06
+        pixels_at(axes, pixels, left, top, PICTURE, PICTURE)
+        _outline(axes, image.box, (0, 0, height, width), top, left, PICTURE)
+        pixels_at(axes, pixels[y0:y1, x0:x1], cut, top, across, down)
+    _draw_name(axes, image.title, image.note, page.middle, top + PICTURE / 2)
+
+
+def _draw_name(axes: Axes, title: str, note: str, x: float, y: float) -> None:
+    label(axes, x, y - 0.06, title, 7, weight="bold")
+    label(axes, x, y + 0.06, note, 5.4, FAINT)
+
+
+def _outline(axes: Axes, box: Box, shown: Box, top: float, left: float, side: float) -> None:
+    """A box of positions in a square tile that shows the positions `shown`."""
+    (y0, x0, y1, x1), (first, start, last, end) = box, shown
+    down, across = side / (last - first), side / (end - start)
+    corner = (left + (x0 - start) * across, top + (y0 - first) * down)
+    frame(axes, *corner, (x1 - x0) * across, (y1 - y0) * down, INK, 0.6)
+
+
+def _dots(axes: Axes, winners: np.ndarray, left: float, top: float, side: float) -> None:
+    """A dot on each winning position of a tile."""
+    rows, columns = winners.shape
+    y, x = winners.nonzero()
+    size = 72 * 0.36 * side / max(rows, columns)
+    axes.plot(
+        left + (x + 0.5) * side / columns, top + (y + 0.5) * side / rows, "o",
+        color=INK, markersize=size, markeredgewidth=0,
+    )  # fmt: skip

@@ -1,0 +1,251 @@
+"""Figure 6: features of layers 1 and 2: not renormalised, above a coarse and a fine layer 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from deconv.figures.drawing import (
+    BLUE,
+    CAPTION_LINE,
+    FAINT,
+    FONT,
+    INK,
+    MARGIN,
+    RED,
+    VOID,
+    axes_at,
+    block,
+    caption_lines,
+    draw_caption,
+    grey_centred,
+    picture,
+    quiet,
+    text,
+    tile,
+)
+from deconv.figures.training_page import filter_tiles
+
+
+@dataclass(frozen=True)
+class FirstLayers:
+    """What the page shows of one network.
+
+    name: in the legends, such as "5×5 stride 2". stride: of layer 1, in pixels.
+    filters: C×3×k×k float, of layer 1. rms: C, of these.
+    projection: M×3×R×S float, the strongest unit of each map of layer 2; inside: M×R×S bool,
+        False where the image ends, throughout for a dead map.
+    within: "layer 1" and "layer 2" -> share of spectral energy up to each of the page's
+        frequencies, mean over filters and over projections.
+    note: a line under the title of the filters.
+    """
+
+    name: str
+    stride: int
+    filters: np.ndarray
+    rms: np.ndarray
+    projection: np.ndarray
+    inside: np.ndarray
+    within: dict[str, np.ndarray]
+    note: str
+
+
+# Inches.
+TOP, HEAD, GAP, COLUMN_GAP, PLOT, FOOT = 0.2, 0.4, 0.22, 0.26, 1.5, 0.42
+FILTER_GAP, TILE_GAP, TILE_PX = 5, 3, 96
+DASH = (150, 156, 166)
+"""RGB of the dash in the tile of a dead map."""
+GREEN = "#009e73"
+"""The third colour of Okabe and Ito beside BLUE and RED."""
+LABEL, LEGEND = 9, 30
+"""Percent of a spectrum's height that a label takes, and the legend with one."""
+LEAST_RMS = 1e-4
+"""Of the largest, below which a filter's RMS is drawn at the lower edge."""
+
+
+def first_layers(
+    without: FirstLayers,
+    coarse: FirstLayers,
+    ours: FirstLayers,
+    frequencies: Sequence[float],
+    caption: str,
+    *,
+    max_rms: float | None = None,
+    width_in: float = 8.0,
+) -> Figure:
+    """Figure 6: (a) to (c) filters of layer 1, (d) and (e) projections of layer 2, and numbers.
+
+    frequencies: cycles a pixel, where `within` is known. max_rms: the limit of the
+    renormalisation, drawn as a line. caption: printed below, wrapped.
+    """
+    networks = {"a": without, "b": coarse, "c": ours}
+    thirds, halves = ((width_in - 2 * MARGIN - (n - 1) * COLUMN_GAP) / n for n in (3, 2))
+    upper = {key: filter_pixels(of) for key, of in networks.items()}
+    lower = {key: projection_pixels(of) for key, of in (("d", coarse), ("e", ours))}
+    first, second = (
+        max(width * p.shape[0] / p.shape[1] for p in pictures.values())
+        for width, pictures in ((thirds, upper), (halves, lower))
+    )
+    lines = caption_lines(caption, width_in)
+    plots = TOP + 2 * HEAD + first + second + 2 * GAP
+    end = plots + HEAD + PLOT + FOOT
+    figure = Figure(figsize=(width_in, end + CAPTION_LINE * len(lines) + 0.15), facecolor="white")
+    titles = {"a": "Layer 1, not renormalised", "b": f"Layer 1, {coarse.name}"}
+    titles |= {"c": f"Layer 1, {ours.name}"}
+    _panels(figure, upper, titles, {k: of.note for k, of in networks.items()}, TOP, thirds)
+    titles = {"d": f"Layer 2 above {coarse.name}", "e": f"Layer 2 above {ours.name}"}
+    notes = {key: _field(of) for key, of in (("d", coarse), ("e", ours))}
+    _panels(figure, lower, titles, notes, TOP + HEAD + first + GAP, halves)
+    _plots(figure, (without, coarse, ours), frequencies, max_rms, plots, thirds)
+    draw_caption(figure, lines, end)
+    return figure
+
+
+def columns(count: int, ratio: float) -> int:
+    """Columns of a grid about `ratio` times as wide as high, without a gap at its end if it can."""
+    wanted = max(1, round((count * ratio) ** 0.5))
+    whole = [n for n in range(1, count + 1) if count % n == 0 and 0.65 < n / wanted < 1.35]
+    return min(whole, key=lambda n: abs(n - wanted), default=wanted)
+
+
+def filter_pixels(of: FirstLayers) -> np.ndarray:
+    """The filters as one picture on one scale."""
+    return block(filter_tiles(of.filters, "common"), columns(len(of.filters), 4 / 3), FILTER_GAP)
+
+
+def projection_pixels(of: FirstLayers) -> np.ndarray:
+    """The projections as one picture, each on its own scale; a dead map leaves a dash."""
+    tiles = [
+        tile(grey_centred(pixels), inside, TILE_PX) if inside.any() else _dead_tile()
+        for pixels, inside in zip(of.projection, of.inside, strict=True)
+    ]
+    return block(tiles, columns(len(tiles), 1.8), TILE_GAP)
+
+
+def _dead_tile() -> np.ndarray:
+    """Empty but for a dash."""
+    out = np.full((TILE_PX, TILE_PX, 3), VOID, np.uint8)
+    out[TILE_PX // 2 - 2 : TILE_PX // 2 + 2, TILE_PX // 3 : -TILE_PX // 3] = DASH
+    return out
+
+
+def _field(of: FirstLayers) -> str:
+    dead = int((~of.inside.any(axis=(1, 2))).sum())
+    words = "{} maps, {} px each, every picture on its own scale".format(
+        len(of.projection), "×".join(map(str, of.projection.shape[2:]))
+    )
+    return f"{words}; {dead} never above 0" if dead else words
+
+
+def _panels(
+    figure: Figure,
+    pictures: dict[str, np.ndarray],
+    titles: dict[str, str],
+    notes: dict[str, str],
+    top: float,
+    width: float,
+) -> None:
+    """Pictures side by side, each under its letter, its title and its note."""
+    for i, (letter, pixels) in enumerate(pictures.items()):
+        left = MARGIN + i * (width + COLUMN_GAP)
+        text(figure, left, top, f"({letter})  {titles[letter]}", 8.6, INK, weight="bold")
+        text(figure, left, top + 0.185, notes[letter], 5.6, FAINT)
+        picture(figure, pixels, left, top + HEAD, width, width * pixels.shape[0] / pixels.shape[1])
+
+
+def _plots(
+    figure: Figure,
+    networks: Sequence[FirstLayers],
+    frequencies: Sequence[float],
+    max_rms: float | None,
+    top: float,
+    width: float,
+) -> None:
+    """The strengths of the filters, and the spectra of layers 1 and 2."""
+    label = 0.34
+    words = (
+        ("Strength of the filters", "RMS of layer 1's filters, strongest first"),
+        ("Spectrum of layer 1", "energy up to a frequency, mean over filters"),
+        ("Spectrum of layer 2", "energy up to a frequency, mean over projections"),
+    )
+    for i, (title, note) in enumerate(words):
+        left = MARGIN + i * (width + COLUMN_GAP)
+        text(figure, left, top, title, 8.6, INK, weight="bold")
+        text(figure, left, top + 0.185, note, 5.6, FAINT)
+        name = ("rms", "layer 1", "layer 2")[i]
+        axes = axes_at(figure, left + label, top + HEAD, width - label - 0.04, PLOT, name)
+        quiet(axes)
+        if i == 0:
+            _rms(axes, networks, max_rms)
+        else:
+            _spectrum(axes, networks[1:], frequencies, name)
+
+
+def _rms(axes: Axes, networks: Sequence[FirstLayers], max_rms: float | None) -> None:
+    """RMS by rank, as a share of the filters, so that layers of other sizes compare."""
+    largest = max(float(of.rms.max()) for of in networks) or 1.0
+    names = ("not renormalised", networks[1].name, networks[2].name)
+    for of, name, colour in zip(networks, names, (GREEN, RED, BLUE), strict=True):
+        ranked = np.sort(of.rms)[::-1].clip(LEAST_RMS * largest)
+        at = 100 * (np.arange(len(ranked)) + 0.5) / len(ranked)
+        axes.plot(at, ranked, color=colour, linewidth=1.1, label=name, clip_on=False)
+    if max_rms is not None:
+        axes.axhline(max_rms, color=INK, linewidth=0.7, linestyle=(0, (4, 3)), label="limit")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set(xlim=(0, 100))
+    _labels(axes, "filters (%)", "RMS")
+    _legend(axes, "best")
+
+
+def _spectrum(
+    axes: Axes, networks: Sequence[FirstLayers], frequencies: Sequence[float], layer: str
+) -> None:
+    """Cumulative energy; a dot where the stride's Nyquist frequency cuts the curve."""
+    axes.plot(frequencies, 100 * (2 * np.asarray(frequencies)) ** 2, color=FAINT, linewidth=0.8,
+              linestyle=(0, (1, 2)), label="white noise")  # fmt: skip
+    limits = [1 / (2 * of.stride) for of in networks]
+    carried = [
+        float(np.interp(limit, frequencies, 100 * np.asarray(of.within[layer])))
+        for of, limit in zip(networks, limits, strict=True)
+    ]
+    for of, limit, height, colour in zip(networks, limits, carried, (RED, BLUE), strict=True):
+        within = 100 * np.asarray(of.within[layer])
+        axes.plot(frequencies, within, color=colour, linewidth=1.1, clip_on=False, label=of.name)
+        axes.plot([limit, limit, 0.5], [0, height, height], color=colour, linewidth=0.6,
+                  linestyle=(0, (4, 3)))  # fmt: skip
+        axes.plot([limit], [height], "o", color=colour, markersize=3.4, markeredgewidth=0)
+        below = height == min(carried) and height > LABEL
+        axes.text(0.5, height - 1 if below else height + 1, f"{100 - height:.0f} % aliases",
+                  size=5.6, color=colour, ha="right", va="top" if below else "bottom",
+                  bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.4},
+                  **FONT)  # fmt: skip
+    axes.set(xlim=(0, 0.5), ylim=(0, 100))
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    _labels(axes, "frequency (cycles a pixel)", "energy (%)")
+    _legend(axes, "upper left" if min(carried) < LEGEND else "lower right")
+
+
+def _labels(axes: Axes, across: str, up: str) -> None:
+    axes.set_xlabel(across, size=6.2, color=INK, labelpad=2, **FONT)
+    axes.set_ylabel(up, size=6.2, color=INK, labelpad=2, **FONT)
+
+
+def _legend(axes: Axes, place: str) -> None:
+    font = FONT | {"size": 5.6}
+    axes.legend(
+        loc=place,
+        frameon=True,
+        framealpha=0.8,
+        edgecolor="none",
+        handlelength=1.6,
+        labelspacing=0.3,
+        prop=font,
+    )

@@ -1,0 +1,174 @@
+"""Shares of projections' energy inside known boxes, and examples with the boxes drawn in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from deconv.errors import DeconvError
+from deconv.figures.drawing import (
+    BLUE,
+    CAPTION_LINE,
+    FAINT,
+    FONT,
+    INK,
+    MARGIN,
+    RED,
+    axes_at,
+    caption_lines,
+    draw_caption,
+    grey_centred,
+    quiet,
+    text,
+)
+
+GROUPS = {
+    "trained": ("trained", BLUE),
+    "random_map": ("random map, same image", RED),
+    "untrained": ("untrained network", "#999999"),
+    "chance": ("chance (area)", INK),
+}
+"""Group -> its name in the legend and its colour."""
+
+
+@dataclass(frozen=True)
+class SharePanel:
+    """One plot: for each layer a column of dots a group.
+
+    values: a layer each, group of GROUPS -> the share of each map (0…1, nan where there is none).
+    means: a layer each, group -> (mean, lower end, upper end).
+    """
+
+    title: str
+    layers: Sequence[str]
+    values: Sequence[Mapping[str, np.ndarray]]
+    means: Sequence[Mapping[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class BoxedExamples:
+    """M maps with k peaks each. picture: M×k×3×S×S uint8; projection: M×k×3×S×S float.
+
+    parts: names. energy, chance: M shares. object_box: M×k×4; part_boxes: M×k×n×4, those of no
+    area are not drawn; half-open (top, left, bottom, right) in pixels of the picture.
+    """
+
+    title: str
+    maps: np.ndarray
+    parts: np.ndarray
+    energy: np.ndarray
+    chance: np.ndarray
+    picture: np.ndarray
+    projection: np.ndarray
+    object_box: np.ndarray
+    part_boxes: np.ndarray
+
+
+# Inches.
+PLOT, HEAD, FOOT, LABELS, BETWEEN = 2.1, 0.52, 0.3, 0.36, 0.3
+COLUMNS, GAP, BLOCK_GAP, NOTE, HEADING = 3, 0.04, 0.2, 0.3, 0.3
+SPREAD = 0.13
+"""Half the width of a column of dots, in layers."""
+
+
+def localisation(
+    panels: Sequence[SharePanel], examples: BoxedExamples, caption: str, width_in: float = 8.0
+) -> Figure:
+    """The page: plots side by side, examples below, the caption.
+
+    Raises DeconvError for no panel.
+    """
+    if not panels:
+        raise DeconvError("the page needs at least one panel")
+    ranks = examples.picture.shape[1]
+    rows = -(-len(examples.maps) // COLUMNS)
+    block = (width_in - 2 * MARGIN - (COLUMNS - 1) * BLOCK_GAP) / COLUMNS
+    side = (block - (ranks - 1) * GAP) / ranks
+    tall = NOTE + 2 * side + GAP
+    lines = caption_lines(caption, width_in)
+    below = 0.15 + HEAD + PLOT + FOOT
+    height = below + HEADING + rows * (tall + 0.12) + 0.08 + CAPTION_LINE * len(lines) + 0.15
+    figure = Figure(figsize=(width_in, height), facecolor="white")
+    wide = (width_in - 2 * MARGIN - (len(panels) - 1) * BETWEEN) / len(panels)
+    _legend(figure, 0.13)
+    for i, panel in enumerate(panels):
+        left = MARGIN + i * (wide + BETWEEN)
+        text(figure, left, 0.15 + 0.2, panel.title, 9, INK, weight="bold")
+        _dots(axes_at(figure, left + LABELS, 0.15 + HEAD, wide - LABELS, PLOT, "shares"), panel)
+    text(figure, MARGIN, below + 0.04, f"{examples.title}: a random choice of maps", 9, INK,
+         weight="bold")  # fmt: skip
+    for i in range(len(examples.maps)):
+        row, column = divmod(i, COLUMNS)
+        left = MARGIN + column * (block + BLOCK_GAP)
+        _example(figure, examples, i, left, below + HEADING + row * (tall + 0.12), side)
+    draw_caption(figure, lines, height - 0.15 - CAPTION_LINE * len(lines))
+    return figure
+
+
+def _legend(figure: Figure, top: float) -> None:
+    left = MARGIN
+    for words, colour in GROUPS.values():
+        text(figure, left, top, "●", 6.5, colour)
+        text(figure, left + 0.11, top, words, 6.5, INK)
+        left += 0.33 + 0.054 * len(words)
+
+
+def _dots(axes: Axes, panel: SharePanel) -> None:
+    """Faint dots for maps, in front of them each group's mean and interval."""
+    quiet(axes)
+    for at, (values, means) in enumerate(zip(panel.values, panel.means, strict=True)):
+        for place, (group, (_, colour)) in enumerate(GROUPS.items()):
+            centre = at + (place - (len(GROUPS) - 1) / 2) * 0.21
+            some = values[group][np.isfinite(values[group])]
+            # Even steps, not random ones, so that the same shares give the same picture.
+            across = centre + SPREAD * 0.6 * (((np.arange(len(some)) * 7) % 11) / 5 - 1)
+            axes.scatter(across, 100 * some, s=3.2, color=colour, alpha=0.28, linewidths=0,
+                         clip_on=False)  # fmt: skip
+            mean, low, high = 100 * np.asarray(means[group])
+            axes.plot([centre] * 2, [low, high], color=colour, linewidth=1.1, zorder=4)
+            axes.plot(
+                [centre - 0.09, centre + 0.09], [mean] * 2, color=colour, linewidth=1.8, zorder=5,
+                label=f"{panel.layers[at]}/{group}",
+            )  # fmt: skip
+    axes.set(xlim=(-0.55, len(panel.layers) - 0.45), ylim=(0, 100), xticks=range(len(panel.layers)))
+    axes.set_xticklabels(panel.layers)
+    axes.tick_params(axis="x", length=0)
+    axes.set_ylabel("share of energy (%)", size=6.2, color=INK, **FONT)
+
+
+def _example(
+    figure: Figure, examples: BoxedExamples, i: int, left: float, top: float, side: float
+) -> None:
+    """One map: a line of words, its pictures, below them their projections."""
+    words = f"map {examples.maps[i]} prefers: {str(examples.parts[i]).replace('_', ' ')}"
+    shares = f"{100 * examples.energy[i]:.0f} % of its energy there, by chance "
+    text(figure, left, top, words, 6.6, INK)
+    text(figure, left, top + 0.125, f"{shares}{100 * examples.chance[i]:.0f} %", 5.6, FAINT)
+    for rank in range(examples.picture.shape[1]):
+        x = left + rank * (side + GAP)
+        pictures = (
+            examples.picture[i, rank].transpose(1, 2, 0),
+            grey_centred(examples.projection[i, rank]),
+        )
+        for row, pixels in enumerate(pictures):
+            axes = axes_at(figure, x, top + NOTE + row * (side + GAP), side, side, "example")
+            axes.imshow(pixels, interpolation="bilinear", aspect="auto")
+            axes.set_axis_off()
+            for box in examples.part_boxes[i, rank]:
+                _box(axes, box, 1.0)
+            _box(axes, examples.object_box[i, rank], 0.5)
+
+
+def _box(axes: Axes, box: np.ndarray, width: float) -> None:
+    """A box, drawn on the edges of its pixels; nothing if it has no area."""
+    top, left, bottom, right = (float(at) - 0.5 for at in box)
+    if bottom <= top or right <= left:
+        return
+    place = {"xy": (left, top), "width": right - left, "height": bottom - top, "fill": False}
+    axes.add_patch(Rectangle(**place, edgecolor="white", linewidth=width + 0.6))
+    axes.add_patch(Rectangle(**place, edgecolor=RED, linewidth=width))

@@ -1,0 +1,268 @@
+"""Figure 7: an image under the grey square, and what the network answers at each position."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import Rectangle
+from matplotlib.textpath import TextPath
+
+from deconv.figures.drawing import (
+    CAPTION_LINE,
+    FAINT,
+    FONT,
+    INK,
+    MARGIN,
+    VOID,
+    axes_at,
+    block,
+    caption_lines,
+    draw_caption,
+    grey_centred,
+    picture,
+    text,
+    tile,
+)
+
+COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#0072b2", "#000000")
+"""Those of Okabe and Ito, which colour-blind readers can tell apart; the first: true."""
+OTHER = "#bbbbbb"
+"""All labels beyond the eight that occur most."""
+HEAT = "viridis"
+"""Evenly graded in lightness, also for colour-blind readers and in grey."""
+
+
+@dataclass(frozen=True)
+class OcclusionRow:
+    """One image of Figure 7.
+
+    title, note: above the row, strong and faint. picture: H×W×3 uint8, the square drawn on it.
+    square: box of that square, (top, left, bottom, right). centres: rows × columns × 2, the
+    squares' centres (y, x) in pixels; stride_px between them. probability, activation, label: one
+    cell a position; clean: the first two without a square. true: the true class's number.
+    names: number -> name of every label that occurs. projection: T×3×R×S, this image first;
+    inside: T×R×S bool.
+    """
+
+    title: str
+    note: str
+    picture: np.ndarray
+    square: tuple[int, int, int, int]
+    centres: np.ndarray
+    stride_px: int
+    probability: np.ndarray
+    activation: np.ndarray
+    label: np.ndarray
+    clean: tuple[float, float]
+    true: int
+    names: dict[int, str]
+    projection: np.ndarray
+    inside: np.ndarray
+
+
+# Inches on the page, but for the tiles' pixels.
+GAP, LEGEND, HEADING, TITLE, BELOW, PAGE_GAP = 0.13, 0.94, 0.34, 0.21, 0.34, 0.08
+SWATCH = 0.085
+TILE_PX, TILE_GAP = 150, 8
+NAME_LENGTH, TITLE_LENGTH, TITLE_PT = 19, 24, 8.5
+
+
+def occlusion(
+    rows: Sequence[OcclusionRow], layer: str, caption: str, width_in: float = 8.0
+) -> Figure:
+    """The page: a row an image, in it the five panels (a) to (e) and the legend of (e).
+
+    layer: the watched layer's name in words. caption: printed below, wrapped. width_in: page
+    width in inches.
+    """
+    side = (width_in - 2 * MARGIN - LEGEND - 5 * GAP) / 5
+    height = TITLE + side + BELOW + PAGE_GAP
+    lines = caption_lines(caption, width_in)
+    page = 0.15 + HEADING + len(rows) * height + CAPTION_LINE * len(lines) + 0.15
+    figure = Figure(figsize=(width_in, page), facecolor="white")
+    lefts = [MARGIN + i * (side + GAP) for i in range(6)]
+    headings = (
+        "(a) input, with the\nsquare at one position",
+        f"(b) summed activation of\n{layer}'s strongest map",
+        "(c) that map projected:\nthis image (frame), others",
+        "(d) probability\nof the true class",
+        "(e) most probable\nlabel",
+    )
+    for left, heading in zip(lefts[:5], headings, strict=True):
+        for line, words in enumerate(heading.split("\n")):
+            text(figure, left, 0.24 + 0.125 * line, words, 6.6, INK, va="baseline")
+    top = 0.15 + HEADING
+    for row in rows:
+        title = shorten(row.title, TITLE_LENGTH)
+        text(figure, MARGIN, top, title, TITLE_PT, INK, weight="bold")
+        behind = max(lefts[1], MARGIN + title_width(title) + 0.1)
+        text(figure, behind, top + 0.026, row.note, 6.2, FAINT)
+        _draw_row(figure, row, lefts, top + TITLE, side)
+        top += height
+    draw_caption(figure, lines, top)
+    return figure
+
+
+def title_width(title: str) -> float:
+    """Of a row's title, in inches."""
+    font = FontProperties(family=FONT["family"], weight="bold")
+    return TextPath((0, 0), title, TITLE_PT, prop=font).get_extents().width / 72
+
+
+def _draw_row(
+    figure: Figure, row: OcclusionRow, lefts: Sequence[float], top: float, side: float
+) -> None:
+    boxes = {
+        label: axes_at(figure, lefts[i], top, side, side, label)
+        for i, label in enumerate("abcde")
+        if label != "c"
+    }
+    boxes["a"].imshow(row.picture, interpolation="nearest", aspect="auto", extent=extent_of(row))
+    _outline(boxes["a"], row.square)
+    for at, values, clean in (
+        ("b", row.activation, row.clean[1]),
+        ("d", row.probability, row.clean[0]),
+    ):
+        low, high = min(0.0, float(values.min()), clean), max(float(values.max()), clean)
+        high = high if high > low else low + 1.0
+        _cells(boxes[at], row, values, cmap=HEAT, vmin=low, vmax=high)
+        bar = axes_at(figure, lefts["abcde".index(at)], top + side + 0.1, side, 0.06, "bar")
+        _colour_bar(bar, low, high, clean)
+    picture(figure, _tiles(row), lefts[2], top, side, side)
+    shares = legend(row)
+    colours = {label: colour for label, colour, _ in shares}
+    cells = np.array([to_rgb(colours.get(n, OTHER)) for n in row.label.flatten().tolist()])
+    _cells(boxes["e"], row, cells.reshape(*row.label.shape, 3))
+    for label, axes in boxes.items():
+        _frame(axes, row, numbered=label == "a")
+    _draw_legend(figure, row, shares, lefts[5] - 0.03, top)
+
+
+def extent_of(row: OcclusionRow) -> tuple[float, float, float, float]:
+    """(left, right, bottom, top) of the image in pixels, as axes take them."""
+    height, width = row.picture.shape[:2]
+    return 0.0, float(width), float(height), 0.0
+
+
+def cell_extent(row: OcclusionRow) -> tuple[float, float, float, float]:
+    """(left, right, bottom, top) of the cells: each reaches half a stride around its centre."""
+    half = row.stride_px / 2
+    (top, left), (bottom, right) = row.centres[0, 0], row.centres[-1, -1]
+    return left - half, right + half, bottom + half, top - half
+
+
+def legend(row: OcclusionRow) -> list[tuple[int | None, str, float]]:
+    """(label, colour, share of the positions) of the labels that occur; None gathers the rest.
+
+    The true class comes first and has the first colour, which no other label gets; then the most
+    frequent. There are as many names as colours.
+    """
+    counts = Counter(row.label.flatten().tolist())
+    ranked = sorted(counts, key=lambda n: (n != row.true, -counts[n], n))
+    colours = COLOURS[0 if row.true in counts else 1 :]
+    named = [(n, c, counts[n] / row.label.size) for n, c in zip(ranked, colours, strict=False)]
+    rest = sum(counts[n] for n in ranked[len(colours) :]) / row.label.size
+    return named + ([(None, OTHER, rest)] if rest else [])
+
+
+def _cells(axes: Axes, row: OcclusionRow, values: np.ndarray, **style: object) -> None:
+    axes.set_facecolor([level / 255 for level in VOID])
+    axes.imshow(values, interpolation="nearest", aspect="auto", extent=cell_extent(row), **style)
+    y, x = ((row.square[i] + row.square[i + 2]) / 2 for i in (0, 1))
+    nearest = np.abs(row.centres - (y, x)).sum(axis=2).argmin()
+    cy, cx = row.centres.reshape(-1, 2)[nearest]
+    half = row.stride_px / 2
+    _outline(axes, (cy - half, cx - half, cy + half, cx + half))
+
+
+def _outline(axes: Axes, box: Sequence[float]) -> None:
+    """A square outline that shows on any colour: black within white."""
+    place = (box[1], box[0]), box[3] - box[1], box[2] - box[0]
+    for colour, width in (("white", 1.5), ("black", 0.6)):
+        axes.add_patch(Rectangle(*place, fill=False, edgecolor=colour, linewidth=width))
+
+
+def _frame(axes: Axes, row: OcclusionRow, numbered: bool) -> None:
+    """The image's extent as limits; its corners in pixels below the input."""
+    left, right, bottom, top = extent_of(row)
+    axes.set(xlim=(left, right), ylim=(bottom, top))
+    axes.set_xticks([left, right], [f"{left:.0f}", f"{right:.0f} px"] if numbered else ["", ""])
+    axes.set_yticks([])
+    axes.tick_params(length=2 if numbered else 0, width=0.5, pad=1.5, color=FAINT,
+                     labelsize=5, labelcolor=FAINT, labelfontfamily=FONT["family"])  # fmt: skip
+    if numbered:
+        first, last = axes.get_xticklabels()
+        first.set_ha("left")
+        last.set_ha("right")
+    axes.spines[:].set(color=FAINT, linewidth=0.4)
+
+
+def _colour_bar(axes: Axes, low: float, high: float, clean: float) -> None:
+    """The scale from `low` to `high`, a mark where the whole image lies."""
+    ramp = np.linspace(0, 1, 256)[None]
+    axes.imshow(ramp, cmap=HEAT, aspect="auto", extent=(low, high, 0, 1), interpolation="nearest")
+    axes.set_yticks([])
+    ticks = [low, (low + high) / 2, high]
+    axes.set_xticks(ticks, [number(value) for value in ticks])
+    axes.tick_params(length=1.5, width=0.5, pad=1.2, color=FAINT, labelsize=5.2,
+                     labelcolor=INK, labelfontfamily=FONT["family"])  # fmt: skip
+    for label, side in zip(axes.get_xticklabels(), ("left", "center", "right"), strict=True):
+        label.set_ha(side)
+    axes.spines[:].set(color=FAINT, linewidth=0.4)
+    axes.plot([clean], [1.0], marker="v", markersize=3.4, color=INK, markeredgewidth=0,
+              clip_on=False, zorder=5)  # fmt: skip
+    axes.set(xlim=(low, high), ylim=(0, 1))
+
+
+def number(value: float) -> str:
+    """Three digits, whole numbers without a power of ten."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _tiles(row: OcclusionRow) -> np.ndarray:
+    """The projections in a square block, the first with a black frame."""
+    tiles = [
+        tile(grey_centred(pixels), mask, TILE_PX)
+        for pixels, mask in zip(row.projection, row.inside, strict=True)
+    ]
+    columns = int(np.ceil(np.sqrt(len(tiles))))
+    shown = block(tiles, columns, TILE_GAP)
+    missing = columns * (TILE_PX + TILE_GAP) + TILE_GAP - shown.shape[0]
+    if missing:
+        shown = np.pad(shown, ((0, missing), (0, 0), (0, 0)), constant_values=255)
+    reach = TILE_PX + 2 * TILE_GAP
+    for edge in (np.s_[:TILE_GAP, :reach], np.s_[reach - TILE_GAP : reach, :reach],
+                 np.s_[:reach, :TILE_GAP], np.s_[:reach, reach - TILE_GAP : reach]):  # fmt: skip
+        shown[edge] = 0
+    return shown
+
+
+def _draw_legend(
+    figure: Figure,
+    row: OcclusionRow,
+    shares: Sequence[tuple[int | None, str, float]],
+    left: float,
+    top: float,
+) -> None:
+    across, down = figure.get_size_inches()
+    for i, (label, colour, _) in enumerate(shares):
+        at = top + i * 0.135
+        corner = left / across, 1 - (at + SWATCH) / down
+        swatch = Rectangle(corner, SWATCH / across, SWATCH / down, transform=figure.transFigure)
+        swatch.set(facecolor=colour, edgecolor=FAINT, linewidth=0.3)
+        figure.add_artist(swatch)
+        name = "others" if label is None else shorten(row.names[label])
+        weight = "bold" if label == row.true else "normal"
+        text(figure, left + 0.125, at - 0.008, name, 5.6, INK, weight=weight)
+
+
+def shorten(name: str, length: int = NAME_LENGTH) -> str:
+    """A name of at most `length` letters, cut with an ellipsis."""
+    return name if len(name) <= length else name[: length - 1].rstrip() + "…"

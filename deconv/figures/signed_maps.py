@@ -1,0 +1,29 @@
+"""Feature maps as pictures: white at zero, warm above it, blue below it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deconv.figures.drawing import PERCENTILE
+
+# From zero to the end of the scale. Both sides darken alike, so that grey prints keep the size of
+# a value, if not its sign.
+ABOVE = np.array([(255, 255, 255), (246, 170, 104), (213, 94, 0), (112, 36, 0)], float)
+BELOW = np.array([(255, 255, 255), (134, 190, 226), (0, 114, 178), (0, 48, 92)], float)
+
+
+def map_scale(values: np.ndarray, percentile: float = PERCENTILE) -> float:
+    """The value at which colours end: a percentile of the non-zero absolute values, else 1."""
+    magnitude = np.abs(values[values != 0])
+    return float(np.percentile(magnitude, percentile)) if magnitude.size else 1.0
+
+
+def signed_map(values: np.ndarray, scale: float) -> np.ndarray:
+    """One map h×w as h×w×3 uint8; beyond ± scale colours end."""
+    size = np.clip(np.abs(values) / scale, 0, 1) * (len(ABOVE) - 1)
+    steps = np.arange(len(ABOVE))
+    above, below = (
+        np.stack([np.interp(size, steps, ramp[:, c]) for c in range(3)], axis=-1)
+        for ramp in (ABOVE, BELOW)
+    )
+    return np.where((values < 0)[..., None], below, above).round().astype(np.uint8)

@@ -1,0 +1,50 @@
+"""Where projections lie: their energy inside known boxes, against what chance would put there.
+
+The paper shows by eye that projections paint what a unit responds to (§4, Fig. 2). Where the boxes
+of an object and its parts are known, as in the built-in scenes, that can be measured.
+`boxes` looks at one projection, `scores` at maps, `intervals` says how sure their means are.
+"""
+
+from deconv.localisation.boxes import (
+    Located,
+    Truth,
+    area_share,
+    energy_share,
+    in_crop,
+    locate,
+    truth_of,
+    union,
+)
+from deconv.localisation.intervals import LEVEL, bootstrap, bootstrap_difference
+from deconv.localisation.scores import (
+    CHANCE,
+    OWN,
+    RANDOM,
+    excesses,
+    locate_peaks,
+    other_units,
+    preferred_part,
+    score,
+)
+
+__all__ = [
+    "CHANCE",
+    "LEVEL",
+    "OWN",
+    "RANDOM",
+    "Located",
+    "Truth",
+    "area_share",
+    "bootstrap",
+    "bootstrap_difference",
+    "energy_share",
+    "excesses",
+    "in_crop",
+    "locate",
+    "locate_peaks",
+    "other_units",
+    "preferred_part",
+    "score",
+    "truth_of",
+    "union",
+]

@@ -1,0 +1,233 @@
+"""A module's forward pass as a list of named steps, each with its kind and what it takes in.
+
+The names are module paths ("layer1.0.conv1"); an operation that is no module of its own is named
+by where it stands ("layer1.0.add"), and what runs more than once is numbered ("layer1.0.relu_1").
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import fx, nn
+from torchvision.models.feature_extraction import NodePathTracer
+
+from deconv.errors import DeconvError
+from deconv.layers import ContrastNorm, LocalContrastNorm
+
+AFFINE, RECTIFY, POOL, NORM, BATCH_NORM, NO_RULE = (
+    "affine", "rectify", "pool", "normalise", "batch norm", "no rule"
+)  # fmt: skip
+"""Kinds of steps. Affine ones go down by their own derivative: convolution, linear layers,
+averages, sums, concatenations, choices of channels, products with weights."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation on values that come from the image.
+
+    name: unique. kind: AFFINE, …. inputs: names of the steps whose values it takes; "" is the
+    image. module: the module, or one that stands for a function; None for sums and the like.
+    channels_last: whether its value is N×H×W×C. what: type or function, for messages.
+    """
+
+    name: str
+    node: fx.Node
+    kind: str
+    inputs: tuple[str, ...]
+    module: nn.Module | None
+    channels_last: bool
+    shape: tuple[int, ...]
+    what: str
+
+
+_KINDS: tuple[tuple[str, tuple[type[nn.Module], ...]], ...] = (
+    (RECTIFY, (nn.ReLU, nn.ReLU6)),
+    (POOL, (nn.MaxPool2d,)),
+    (NORM, (nn.LocalResponseNorm, ContrastNorm, LocalContrastNorm, nn.LayerNorm, nn.GroupNorm)),
+    (BATCH_NORM, (nn.BatchNorm2d,)),
+    (
+        AFFINE,
+        (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten,
+         nn.Dropout, nn.Dropout2d, nn.Identity, nn.Upsample, nn.ZeroPad2d, nn.BatchNorm1d),
+    ),
+)  # fmt: skip
+
+_RECTIFIERS = {torch.relu, torch.relu_, F.relu, F.relu_, F.relu6, "relu", "relu_"}
+_POOLS = {F.max_pool2d, torch.max_pool2d, torch.nn.functional.max_pool2d_with_indices}
+_NORMS = {F.layer_norm, F.group_norm, F.local_response_norm}
+_SUMS = {operator.add, operator.iadd, torch.add, "add", "add_", operator.sub, torch.sub, "sub"}
+_PRODUCTS = {operator.mul, operator.imul, torch.mul, "mul", "mul_"}
+_QUOTIENTS = {operator.truediv, torch.div, "div", "div_"}
+_RESHAPES = {torch.flatten, torch.reshape, "flatten", "reshape", "view"}
+_AFFINE = _SUMS | {
+    torch.cat, torch.concat, torch.flatten, torch.permute, torch.transpose, torch.mean,
+    torch.chunk, torch.split, torch.squeeze, torch.unsqueeze, torch.reshape, F.dropout,
+    F.avg_pool2d, F.adaptive_avg_pool2d, F.pad, operator.getitem, operator.neg,
+    torchvision.ops.stochastic_depth,
+    "flatten", "permute", "transpose", "mean", "chunk", "split", "squeeze", "unsqueeze", "reshape",
+    "view", "contiguous", "size", "clone",
+}  # fmt: skip
+
+
+def trace(module: nn.Module, images: torch.Tensor) -> tuple[fx.GraphModule, list[Step]]:
+    """The module as a graph, and its steps in the order in which they run.
+
+    images: a batch that it can take; one forward pass tells the shapes.
+    Raises DeconvError for a module that cannot be traced, cannot take these images, or does not
+    answer with logits N×classes.
+    """
+    tracer = NodePathTracer()
+    try:
+        graph = tracer.trace(module)
+    except Exception as error:
+        raise DeconvError(
+            f"{type(module).__name__} cannot be traced ({error}): its forward pass may branch on "
+            "values; wrap the part of it that does not, or write it without such branches"
+        ) from error
+    whole = fx.GraphModule(tracer.root, graph)
+    values = _run_once(whole, images)
+    names = {node: str(name) for node, name in tracer.node_to_qualname.items()}
+    steps: dict[fx.Node, Step] = {}
+    image = next(node for node in graph.nodes if node.op == "placeholder")
+    for node in graph.nodes:
+        value = values.get(node)
+        taken = [n for n in node.all_input_nodes if n in steps or n is image]
+        if node.op not in ("call_module", "call_function", "call_method") or not taken:
+            continue
+        if isinstance(value, torch.Tensor | tuple | list):
+            steps[node] = _step(module, names[node], node, taken, steps, value)
+    output = next(node for node in graph.nodes if node.op == "output").args[0]
+    _check_output(type(module).__name__, output, values, steps)
+    return whole, list(steps.values())
+
+
+def _run_once(whole: fx.GraphModule, images: torch.Tensor) -> dict[fx.Node, Any]:
+    runner = fx.Interpreter(whole, garbage_collect_values=False)
+    try:
+        with torch.no_grad():
+            runner.run(images)
+    except Exception as error:
+        raise DeconvError(
+            f"the network cannot take 3×{images.shape[-2]}×{images.shape[-1]} images: {error}. "
+            "Name the side of its input with input_px"
+        ) from error
+    return runner.env
+
+
+def _check_output(name: str, output: Any, values: dict, steps: dict[fx.Node, Step]) -> None:
+    if output not in steps or not isinstance(values[output], torch.Tensor):
+        raise DeconvError(
+            f"{name} does not answer with one tensor: wrap a module whose forward pass returns the "
+            "logits alone"
+        )
+    if values[output].dim() != 2:
+        shape = "×".join(map(str, values[output].shape))
+        raise DeconvError(f"{name} answers with {shape}, not with logits N×classes")
+
+
+def _step(
+    root: nn.Module,
+    name: str,
+    node: fx.Node,
+    taken: list[fx.Node],
+    steps: dict[fx.Node, Step],
+    value: Any,
+) -> Step:
+    module = root.get_submodule(node.target) if node.op == "call_module" else _stand_in(node)
+    shape = tuple(value.shape) if isinstance(value, torch.Tensor) else ()
+    below = steps[taken[0]].shape if taken[0] in steps else ()
+    if node.target in _RESHAPES and len(below) == 4 and shape == (below[0], math.prod(below[1:])):
+        module = nn.Flatten()
+    before = steps[taken[0]].channels_last if taken[0] in steps else False
+    function = "" if node.op == "call_module" else getattr(node.target, "__name__", node.target)
+    return Step(
+        name=name,
+        node=node,
+        kind=_kind(node, module, taken),
+        inputs=tuple(steps[n].name if n in steps else "" for n in taken),
+        module=module,
+        channels_last=_layout(node, module, before),
+        shape=shape,
+        what=function or type(module).__name__,
+    )
+
+
+def _kind(node: fx.Node, module: nn.Module | None, taken: list[fx.Node]) -> str:
+    if node.op == "call_module":
+        return next((kind for kind, types in _KINDS if isinstance(module, types)), NO_RULE)
+    if node.target in _PRODUCTS | _QUOTIENTS:
+        # With a weight or a number it is linear; of two values that come from the image it is not.
+        linear = len(taken) == 1 and (node.target in _PRODUCTS or node.args[0] is taken[0])
+        return AFFINE if linear else NO_RULE
+    for kind, functions in ((RECTIFY, _RECTIFIERS), (POOL, _POOLS), (NORM, _NORMS)):
+        if node.target in functions:
+            return kind
+    return AFFINE if node.target in _AFFINE else NO_RULE
+
+
+def _layout(node: fx.Node, module: nn.Module | None, before: bool) -> bool:
+    """Whether the value is N×H×W×C: permutations between the two layouts switch it."""
+    dims = None
+    if node.target in (torch.permute, "permute"):
+        rest = node.args[1:] if len(node.args) > 2 else node.args[1]
+        dims = tuple(rest) if isinstance(rest, tuple | list) else None
+    elif module is not None and type(module).__name__ == "Permute":
+        dims = tuple(module.dims)
+    if dims == (0, 2, 3, 1):
+        return True
+    return False if dims == (0, 3, 1, 2) else before
+
+
+def _stand_in(node: fx.Node) -> nn.Module | None:
+    """A module that does what a function does, where there is one."""
+    make = _STAND_INS.get(node.target)
+    if make is None:
+        return None
+    try:
+        return make(*node.args[1:], **{k: v for k, v in node.kwargs.items() if k != "input"})
+    except TypeError:
+        return None
+
+
+def _relu(inplace: bool = False) -> nn.Module:
+    return nn.ReLU()
+
+
+def _max_pool(
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> nn.Module:
+    return nn.MaxPool2d(kernel_size, stride, padding, dilation, ceil_mode=ceil_mode)
+
+
+def _mean(dim: Any = None, keepdim: bool = False) -> nn.Module | None:
+    return nn.AdaptiveAvgPool2d(1) if tuple(dim or ()) in ((2, 3), (-2, -1)) else None
+
+
+def _dropout(p: float = 0.5, training: bool = False, inplace: bool = False) -> nn.Module:
+    return nn.Identity()
+
+
+_STAND_INS: dict[Any, Callable[..., nn.Module | None]] = {
+    **dict.fromkeys((torch.relu, torch.relu_, F.relu, F.relu_, "relu", "relu_"), _relu),
+    **dict.fromkeys((torch.mean, "mean"), _mean),
+    F.relu6: lambda inplace=False: nn.ReLU6(),
+    F.max_pool2d: _max_pool,
+    torch.max_pool2d: _max_pool,
+    F.avg_pool2d: nn.AvgPool2d,
+    F.local_response_norm: nn.LocalResponseNorm,
+    F.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
+    F.dropout: _dropout,
+    torchvision.ops.stochastic_depth: lambda p, mode, training=False: nn.Identity(),
+}

@@ -1,0 +1,298 @@
+"""The ledger: each claim of the paper, what was found here beside it, and on what it was measured.
+
+Pure functions over the folders that experiments leave: `collect` reads findings.json,
+provenance.json and config.yaml into one record, which can be kept as JSON; the rest turns such
+records into tables. No number is typed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from experiments.facts import describe_network
+from experiments.findings import OPEN, TRUTH, Finding, read_findings, status
+from experiments.reported import DRAWN, REPORTED, Claim
+from experiments.steps import DONE, FAILED, NO_DATA, NOT_RUN
+
+FILE = "ledger.json"
+
+HOLDS, DOES_NOT_HOLD, NOT_JUDGED = "holds", "does not hold", "not judged"
+"""Of a score against ground truth, which the paper has none of."""
+
+BY_EYE = "drawn, for the eye to judge"
+"""Of what the paper only draws, where the experiment ran and measured nothing about it."""
+
+ANOTHER_STEM = {"fig9": "table5", "fig8": "table1"}
+"""A figure that the experiment of a table draws."""
+
+Kept = dict[str, Any]
+"""What `collect` returns, and what experiments/results/ledger_<name>.json holds."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One finding beside the paper's claim, as texts for people."""
+
+    place: str
+    claim: str
+    paper: str
+    here: str
+    status: str
+    measured_on: str
+    rule: str
+    experiment: str
+    key: str
+
+
+def collect(folder: Path, outcomes: Mapping[str, Mapping[str, Any]], size: str) -> Kept:
+    """What the experiments under folder/<stem> found.
+
+    outcomes: stem -> {"status": …, "seconds": …, "error": …}; only of those that are done are the
+    files read.
+    """
+    steps = {
+        stem: {key: one[key] for key in ("status", "seconds", "error")}
+        | (_read(folder / stem) if one["status"] == DONE else {})
+        for stem, one in outcomes.items()
+    }
+    networks = [step.pop("network") for step in steps.values() if step.get("network")]
+    return {"size": size, "network": networks[0] if networks else {}, "steps": steps}
+
+
+def write(path: Path, kept: Kept) -> None:
+    """Write a record as JSON."""
+    path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    path = folder / "provenance.json"
+    facts = json.loads(path.read_text()) if path.is_file() else {}
+    return {
+        "data": _data(folder, facts),
+        "commit": facts.get("commit", ""),
+        "findings": [asdict(finding) for finding in read_findings(folder)],
+        "network": _network(facts),
+    }
+
+
+def _network(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The network in words and by hash, where a sidecar tells both."""
+    try:
+        words = describe_network(dict(facts)).removeprefix("Network: ")
+    except (KeyError, TypeError, AttributeError):
+        return {}
+    return {"words": words, "weights_sha256": facts.get("weights_sha256", "")}
+
+
+def _data(folder: Path, facts: Mapping[str, Any]) -> str:
+    """Which images an experiment measured on, from its sidecar, else its configuration."""
+    told = facts.get("data")
+    if isinstance(told, Mapping) and "name" in told:
+        split = f" ({told['split']})" if told.get("split") else ""
+        images = f"{told['images']} images of " if told.get("images") else ""
+        return f"{images}{told['name']}{split}"
+    path = folder / "config.yaml"
+    config = OmegaConf.load(path) if path.is_file() else {}
+    return str(OmegaConf.select(config, "data.name") or "") if config else ""
+
+
+def lines(kept: Kept) -> list[Line]:
+    """The findings of one record, the paper's in the paper's order, then those against truth."""
+    found = [
+        _line(stem, step, Finding(**one))
+        for stem, step in kept["steps"].items()
+        for one in step.get("findings", [])
+    ]
+    return sorted(found, key=lambda line: _order(line.key))
+
+
+def _order(key: str) -> tuple[int, int, int, str]:
+    """Sorts claims as the paper has them: figures, tables, by number; scores against truth last."""
+    if key not in REPORTED:
+        return 2, 0, 0, key
+    kind, number = REPORTED[key].place.split()
+    return int(kind == "Table"), int(number), list(REPORTED).index(key), key
+
+
+def _line(stem: str, step: Mapping[str, Any], finding: Finding) -> Line:
+    claim = REPORTED.get(finding.key)
+    if claim is None:
+        what = finding.key.rpartition("/")[2].replace("_", " ")
+        place, says, paper, unit = "known boxes", f"{stem}: {what}", "", finding.unit
+    else:
+        place, says, unit = claim.place, claim.says, claim.unit
+        paper = number(claim.value, claim.spread, unit)
+    here = number(finding.value, finding.spread, unit, claim)
+    return Line(
+        place, says, paper, here, words(finding), step.get("data", ""), finding.rule, stem,
+        finding.key,
+    )  # fmt: skip
+
+
+def words(finding: Finding) -> str:
+    """Its status; of a score against ground truth whether its rule holds."""
+    if not finding.key.startswith(TRUTH):
+        return status(finding)
+    return {True: HOLDS, False: DOES_NOT_HOLD, None: NOT_JUDGED}[finding.holds]
+
+
+def number(
+    value: float | None, spread: float | None, unit: str, beside: Claim | None = None
+) -> str:
+    """46.5 ± 1.7 %: as many digits as the claim that it stands beside, else three that tell
+    something; of percentages at least one after the point, of a spread at least two in all."""
+    if value is None:
+        return ""
+    model = value if beside is None or beside.value is None else beside.value
+    after = max(_decimals(f"{model:.3g}"), int(unit == "%"))
+    text = f"{value:.{after}f}"
+    if spread is not None:
+        text += f" ± {spread:.{max(after, _decimals(f'{spread:.2g}'))}f}"
+    return f"{text} {unit}".strip()
+
+
+def _decimals(text: str) -> int:
+    """Digits after the point of a printed number, 3 where it has an exponent."""
+    return 3 if "e" in text else len(text.partition(".")[2])
+
+
+def unmeasured(records: Sequence[Kept]) -> dict[str, str]:
+    """Claim key -> why there is no finding for it in any record; not of others' own numbers."""
+    found = {one["key"] for k in records for s in k["steps"].values() for one in _findings(s)}
+    return {key: _why(key, records) for key in REPORTED if key not in found and "et al." not in key}
+
+
+def _findings(step: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return step.get("findings", [])
+
+
+def _why(key: str, records: Sequence[Kept]) -> str:
+    """The reason that is nearest to a finding, over all records."""
+    name = key.partition("/")[0]
+    prefix = ANOTHER_STEM.get(name, name) + "_"
+    ended = {
+        step["status"]
+        for kept in records
+        for stem, step in kept["steps"].items()
+        if stem.startswith(prefix)
+    }
+    if DONE in ended:
+        return BY_EYE if REPORTED[key].known == DRAWN else OPEN
+    return next((one for one in (NO_DATA, FAILED) if one in ended), NOT_RUN)
+
+
+def grouped(reasons: Mapping[str, str]) -> list[str]:
+    """Lines such as "Table 2 (14 numbers): needs ImageNet", places in the paper's order."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for key, reason in sorted(reasons.items(), key=lambda pair: _order(pair[0])):
+        groups.setdefault((REPORTED[key].place, reason), []).append(key)
+    out = []
+    for (place, reason), keys in groups.items():
+        kind = "number" if all(REPORTED[key].value is not None for key in keys) else "claim"
+        out.append(f"{place} ({len(keys)} {kind}{'s' * (len(keys) > 1)}): {reason}")
+    return out
+
+
+def markdown(kept: Kept, pictures: Mapping[str, str]) -> str:
+    """The ledger of one record as a page. pictures: stem -> what its name links to."""
+    rows = [
+        (one.place, one.claim, one.paper, one.here, one.status, one.measured_on,
+         f"[{one.experiment}]({pictures[one.experiment]})" if one.experiment in pictures
+         else one.experiment)
+        for one in lines(kept)
+    ]  # fmt: skip
+    head = ("place", "claim", "paper", "here", "status", "measured on", "from")
+    parts = [f"# The paper and this reproduction, size {kept['size']}", network(kept)]
+    parts += [table(head, rows)] if rows else ["Nothing was found yet."]
+    parts += ["How each was judged:", bullets(rules(kept))] if rows else []
+    parts += ["Without a finding:", bullets(grouped(unmeasured([kept])))]
+    if ended := endings(kept):
+        parts += ["Without a result:", bullets(ended)]
+    return "\n\n".join(parts) + "\n"
+
+
+def rules(kept: Kept) -> list[str]:
+    """How each finding was judged."""
+    return [f"`{one.key}`: {one.rule}" for one in lines(kept)]
+
+
+def endings(kept: Kept) -> list[str]:
+    """The experiments that are not done, each with its last error."""
+    return [
+        f"{stem}: {step['status']}" + (f" ({step['error']})" if step["error"] else "")
+        for stem, step in kept["steps"].items()
+        if step["status"] != DONE
+    ]
+
+
+def network(kept: Kept) -> str:
+    """The sentence about the network."""
+    told = kept["network"]
+    return f"Network: {told['words']} Weights {told['weights_sha256']}." if told else "No network."
+
+
+def side_by_side(records: Mapping[str, Kept]) -> str:
+    """One table with a column a record: each finding as its number and status."""
+    cells: dict[str, dict[str, str]] = {}
+    first: dict[str, Line] = {}
+    for name, kept in records.items():
+        for one in lines(kept):
+            first.setdefault(one.key, one)
+            text = f"{one.here}: {one.status}" if one.here else one.status
+            cells.setdefault(one.key, {})[name] = text
+    keys = sorted(cells, key=_order)
+    rows = [
+        (first[k].place, first[k].claim, first[k].paper, *(cells[k].get(n, "") for n in records))
+        for k in keys
+    ]
+    about = [
+        f"{name}: size {kept['size']}; {network(kept)[0].lower()}{network(kept)[1:]}"
+        for name, kept in records.items()
+    ]
+    parts = [table(("", "claim", "paper", *records), rows)] if rows else []
+    without = bullets(grouped(unmeasured(list(records.values()))))
+    return "\n\n".join([*parts, bullets(about), "Without a finding:", without])
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
+
+
+def bullets(texts: Iterable[str]) -> str:
+    """A list in Markdown."""
+    return "\n".join(f"- {text}" for text in texts)
+
+
+def rows(kept: Kept) -> list[dict[str, Any]]:
+    """The ledger of one record as rows of a CSV file: findings, then claims without one."""
+    found = []
+    by_key = {one["key"]: one for step in kept["steps"].values() for one in _findings(step)}
+    for one in lines(kept):
+        claim, ours = REPORTED.get(one.key), by_key[one.key]
+        found.append(
+            {
+                "key": one.key, "place": one.place, "claim": one.claim,
+                "paper": claim and claim.value, "paper_spread": claim and claim.spread,
+                "here": ours["value"], "here_spread": ours["spread"],
+                "unit": claim.unit if claim else ours["unit"], "status": one.status,
+                "comparable": ours["comparable"], "measured_on": one.measured_on,
+                "size": kept["size"], "rule": one.rule, "experiment": one.experiment,
+            }
+        )  # fmt: skip
+    for key, reason in unmeasured([kept]).items():
+        claim = REPORTED[key]
+        found.append(
+            {"key": key, "place": claim.place, "claim": claim.says, "paper": claim.value,
+             "paper_spread": claim.spread, "unit": claim.unit, "status": reason}
+        )  # fmt: skip
+    return found

@@ -1,0 +1,234 @@
+"""Scores of occlusion maps: against known boxes, and against what the deconvnet paints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from deconv.data import Scene
+from deconv.ground_truth import covered_share, crop_box
+from deconv.models import ChainNet
+from deconv.occlusion import occlude
+from deconv.occlusion_scores import (
+    Comparison,
+    compare,
+    contrast,
+    hit,
+    squares_on,
+    squares_over,
+    squares_over_most,
+)
+from deconv.projection import project
+from experiments.findings import TRUTH, Finding
+
+ON_BOX = 0.5
+"""A square lies on the object if at least this share of the square lies in the object's box. (The
+other way round, half of the object under the square, would hold nowhere: objects are larger.)"""
+OVER_PART = 0.5
+"""A square covers a part if at least this share of the part's box lies under it."""
+MOST = 0.25
+"""Squares cover what the map shows if they are among this share of all positions, by the energy of
+the projection that they cover."""
+FEWEST = 8
+"""Fewer images than this do not judge a claim."""
+
+STEM = "fig7_occlusion"
+BETTER = (
+    "holds if the lower ends of the 95 % bootstrap intervals over images (spread: half the width "
+    "of the first) are above 0 for the score and for the score minus its mean with the regions of "
+    f"the other images; not judged on fewer than {FEWEST} images"
+)
+
+
+def score_arrays(
+    net: ChainNet,
+    images: Sequence[tuple[torch.Tensor, int]],
+    scenes: Sequence[Scene] | None,
+    layer: str,
+    collisions: str,
+    **options: Any,
+) -> dict[str, np.ndarray]:
+    """The maps of N images by squares wholly inside, and the regions that they are scored by.
+
+    images: (preprocessed 3×c×c, true class). scenes: those of the images, None for photographs.
+    options: of `occlude`; size_px is needed. Returns score/<name> arrays: probability, activation,
+    label (N×rows×columns), clean (N×3), map (N), corners (rows×columns×2), painted
+    (N×rows×columns bool); and for scenes box (N×4), parts (K×5: row, box) and part_names (K).
+    """
+    out: dict[str, list[Any]] = {name: [] for name in ("probability", "activation", "label",
+                                                       "clean", "map", "painted")}  # fmt: skip
+    for image, target in images:
+        maps = occlude(net, image, target, layer, squares="inside", **options)
+        corners = maps.positions.numpy()
+        for name in ("probability", "activation", "label", "clean", "map"):
+            out[name].append(np.asarray(getattr(maps, name)))
+        pixels = strongest_projection(net, image, layer, maps.map, collisions)
+        out["painted"].append(squares_over_most(pixels, corners, options["size_px"], MOST))
+    arrays = {f"score/{name}": np.stack(values) for name, values in out.items()}
+    arrays |= {"score/corners": corners, "score/size_px": np.array(options["size_px"])}
+    return arrays | (_truth(scenes, net.input_px) if scenes else {})
+
+
+def strongest_projection(
+    net: ChainNet, image: torch.Tensor, layer: str, number: int, collisions: str
+) -> np.ndarray:
+    """What the deconvnet paints for the strongest unit of one map: 3×c×c, around zero."""
+    record = net.record(image[None].to(next(net.parameters()).device), [layer], logits=False)
+    values = record.activations[layer][0, number]
+    y, x = divmod(int(values.argmax()), values.shape[-1]) if values.dim() else (0, 0)
+    units = torch.tensor([[0, number, y, x]])
+    return project(net, record, layer, units, collisions=collisions)[0].cpu().numpy()
+
+
+def _truth(scenes: Sequence[Scene], crop_px: int) -> dict[str, np.ndarray]:
+    boxes, parts, names = [], [], []
+    for i, scene in enumerate(scenes):
+        stored_px = scene.image.shape[0]
+        boxes.append(crop_box(scene.box, stored_px, crop_px) or (-1, -1, -1, -1))
+        for part in scene.parts:
+            if (box := crop_box(part.box, stored_px, crop_px)) is not None:
+                parts.append((i, *box))
+                names.append(part.name)
+    return {
+        "score/box": np.array(boxes),
+        "score/parts": np.array(parts, int).reshape(-1, 5),
+        "score/part_names": np.array(names, str),
+    }
+
+
+def falls(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """How far (probability, activation) fall at each position, N×rows×columns each.
+
+    Of the probability the difference to the whole image's, of the activation its share; NaN where
+    the whole image's is 0.
+    """
+    probability, activation = (arrays["score/clean"][:, i, None, None] for i in (0, 1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(activation > 0, 1 - arrays["score/activation"] / activation, np.nan)
+    return probability - arrays["score/probability"], share
+
+
+def regions(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Region -> N×rows×columns bool: "painted"; of scenes also "object", "parts", "centre".
+
+    centre: the middle of the square lies in the object's box.
+    """
+    out = {"painted": arrays["score/painted"]}
+    if "score/box" not in arrays:
+        return out
+    corners, size = arrays["score/corners"], int(arrays["score/size_px"])
+    boxes = [[tuple(box)] if box[2] > box[0] else [] for box in arrays["score/box"].tolist()]
+    parts = arrays["score/parts"]
+    own = [[tuple(row[1:]) for row in parts.tolist() if row[0] == i] for i in range(len(boxes))]
+    middle = corners + size // 2
+    out["object"] = np.stack([squares_on(box, corners, size, ON_BOX) for box in boxes])
+    out["parts"] = np.stack([squares_over(some, corners, size, OVER_PART) for some in own])
+    out["centre"] = np.stack([squares_on(box, middle, 1, 1.0) for box in boxes])
+    return out
+
+
+SCORES: dict[str, tuple[str, int, Callable[[np.ndarray, np.ndarray], float]]] = {
+    "probability_drop_on_object": ("object", 0, contrast),
+    "activation_drop_on_object": ("object", 1, contrast),
+    "probability_drop_on_parts": ("parts", 0, contrast),
+    "largest_drop_on_object": ("centre", 0, hit),
+    "probability_drop_on_projection": ("painted", 0, contrast),
+    "activation_drop_on_projection": ("painted", 1, contrast),
+}
+"""Score -> region, which of `falls`, how one is scored by the other."""
+
+WORDS = {
+    "probability_drop_on_object": "fall of the true class's probability, mean over squares of "
+    f"which at least {ON_BOX:g} lies in the object's box minus mean over the other squares",
+    "activation_drop_on_object": "fall of the strongest map's summed activation, as a share of the "
+    f"whole image's: mean over squares of which at least {ON_BOX:g} lies in the object's box minus "
+    "mean over the other squares",
+    "probability_drop_on_parts": "fall of the true class's probability, mean over squares that "
+    f"cover at least {OVER_PART:g} of some part's box minus mean over the other squares",
+    "largest_drop_on_object": "share of images in which the middle of the square with the largest "
+    "fall of probability lies in the object's box",
+    "probability_drop_on_projection": "fall of the true class's probability, mean over the "
+    f"{MOST:.0%} of squares that cover most of the strongest unit's projection minus the others",
+    "activation_drop_on_projection": "fall of the strongest map's summed activation, as a share of "
+    f"the whole image's: mean over the {MOST:.0%} of squares that cover most energy of the "
+    "strongest unit's projection minus mean over the others",
+}
+
+
+def comparisons(arrays: Mapping[str, np.ndarray], seed: int = 0) -> dict[str, Comparison]:
+    """Score -> its comparison over the images; without those that fewer than two images have."""
+    found, areas, fallen = {}, regions(arrays), falls(arrays)
+    for name, (region, which, measure) in SCORES.items():
+        if region not in areas:
+            continue
+        scores = [[measure(fall, area) for area in areas[region]] for fall in fallen[which]]
+        if (result := compare(np.array(scores), seed)) is not None:
+            found[name] = result
+    return found
+
+
+def findings(compared: Mapping[str, Comparison], known_boxes: bool) -> list[Finding]:
+    """The claims of Figure 7 and, where boxes are known, the scores against them."""
+    claims = {
+        "fig7/probability": ("probability_drop_on_object", "no boxes of objects are known here"),
+        "fig7/activation": ("activation_drop_on_projection", "no image was scored"),
+    }
+    out = []
+    for key, (score, missing) in claims.items():
+        rule = WORDS[score] if score in compared else f"{WORDS[score]}: not judged, {missing}"
+        out.append(_finding(key, compared.get(score), rule, ""))
+    for score, result in compared.items():
+        if known_boxes and SCORES[score][0] != "painted":
+            unit = "share of images" if SCORES[score][2] is hit else "share"
+            out.append(_finding(f"{TRUTH}{STEM}/{score}", result, WORDS[score], unit))
+    return out
+
+
+def _finding(key: str, result: Comparison | None, rule: str, unit: str) -> Finding:
+    if result is None:
+        return Finding(key, rule=rule, unit=unit)
+    low, high = result.own_interval
+    beyond = result.beyond_interval
+    holds = None if result.images < FEWEST else bool(low > 0 and beyond[0] > 0)
+    rule = (
+        f"{rule}; {result.images} images, with the regions of the other images "
+        f"{result.shuffled:.4f}, beyond that {result.beyond:.4f} ({beyond[0]:.4f} to "
+        f"{beyond[1]:.4f}), reached by {result.chance:.4f} of random exchanges; {BETTER}"
+    )
+    return Finding(key, result.own, (high - low) / 2, holds, rule, unit)
+
+
+def score_rows(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """A row of the table for each scored image: its own scores, and what lies under the worst."""
+    areas, (probability, activation) = regions(arrays), falls(arrays)
+    rows = []
+    for i, fall in enumerate(probability):
+        row: dict[str, Any] = {"map": int(arrays["score/map"][i])}
+        for name, (region, which, measure) in SCORES.items():
+            if region in areas:
+                value = measure((probability, activation)[which][i], areas[region][i])
+                row[name] = "" if np.isnan(value) else round(value, 4)
+        if "score/parts" in arrays:
+            at = arrays["score/corners"].reshape(-1, 2)[fall.argmax()]
+            row["part_under_largest_drop"] = _part_under(arrays, i, at)
+        rows.append(row)
+    return rows
+
+
+def _part_under(arrays: Mapping[str, np.ndarray], i: int, corner: np.ndarray) -> str:
+    """The part of scene i of which the square covers most; "" if it covers none."""
+    size = int(arrays["score/size_px"])
+    y, x = corner.tolist()
+    square = (y, x, y + size, x + size)
+    shares = [
+        (covered_share(square, tuple(row[1:])), str(name))
+        for row, name in zip(
+            arrays["score/parts"].tolist(), arrays["score/part_names"], strict=True
+        )
+        if row[0] == i
+    ]
+    share, name = max(shares, key=lambda pair: pair[0], default=(0.0, ""))
+    return name if share > 0 else ""
