@@ -24,6 +24,7 @@ from deconv.figures.first_layers import FirstLayers, first_layers
 from deconv.figures.localisation import BoxedExamples, SharePanel, localisation
 from deconv.figures.occlusion import OcclusionRow, occlusion, shorten
 from deconv.figures.pool_detail import PoolWindows
+from deconv.figures.invariance import IMAGE_COLOURS, TransformRow, invariance
 from deconv.figures.top_activations import Panel, top_activations
 from deconv.figures.training_page import SCALES, Watched, training_page
 
@@ -31,6 +32,7 @@ __all__ = [
     "DPI",
     "FAINT",
     "FONT",
+    "IMAGE_COLOURS",
     "INK",
     "PERCENTILE",
     "SCALES",
@@ -48,6 +50,7 @@ __all__ = [
     "MaskedFaces",
     "OcclusionRow",
     "Panel",
+    "TransformRow",
     "PoolWindows",
     "SharePanel",
     "Watched",
@@ -62,6 +65,7 @@ __all__ = [
     "grey_centred",
     "localisation",
     "occlusion",
+    "invariance",
     "save",
     "save_animation",
     "shorten",
