@@ -7,12 +7,8 @@ it (`transform_response`).
 
 from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning
 from deconv.geometry import receptive_field
-<<<<<<< HEAD
 from deconv.invariance import TransformResponse, transform_response
-from deconv.models import MODELS, build
-=======
 from deconv.models import MODELS, GraphNet, build, wrap
->>>>>>> main
 from deconv.occlusion import OcclusionMaps, occlude
 from deconv.peak_views import PeakViews, peak_views
 from deconv.projection import project
@@ -41,9 +37,6 @@ __all__ = [
     "receptive_field",
     "save_snapshot",
     "top_activations",
-<<<<<<< HEAD
     "transform_response",
-=======
     "wrap",
->>>>>>> main
 ]

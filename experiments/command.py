@@ -204,11 +204,8 @@ NULLABLE: dict[str, type] = {
     "score_stride_px": int,
     "size_px": int,
     "snapshot": str,
-<<<<<<< HEAD
     "symmetric": ListConfig,
-=======
     "stride_px": int,
->>>>>>> main
     "train.max_rms": float,
     "without": str,
     "unit": ListConfig,

@@ -37,14 +37,11 @@ FLOORS = {
         "deconv.localisation",
         "deconv.filter_quality",
         "deconv.occlusion",
-<<<<<<< HEAD
         "deconv.invariance",
         "deconv.invariance_scores",
-=======
         "deconv.faces",
         "deconv.correspondence",
         "deconv.occlusion_scores",
->>>>>>> main
         "deconv.peak_views",
         "deconv.layer_table",
         "deconv.round_trip",
@@ -67,14 +64,11 @@ FLOORS = {
         "experiments.facts",
         "experiments.redrawing",
         "experiments.chosen_images",
-<<<<<<< HEAD
         "experiments.invariance_findings",
-=======
         "experiments.steps",
         "experiments.first_layer_claims",
         "experiments.occlusion_findings",
         "experiments.transfer",
->>>>>>> main
     ],
     "accounts of experiments": ["experiments.ledger"],
     "trainings of experiments": ["experiments.trained"],
