@@ -21,10 +21,10 @@ from deconv.figures.drawing import (
 )
 from deconv.figures.feature_evolution import Filmstrip, feature_evolution
 from deconv.figures.first_layers import FirstLayers, first_layers
+from deconv.figures.invariance import IMAGE_COLOURS, TransformRow, invariance
 from deconv.figures.localisation import BoxedExamples, SharePanel, localisation
 from deconv.figures.occlusion import OcclusionRow, occlusion, shorten
 from deconv.figures.pool_detail import PoolWindows
-from deconv.figures.invariance import IMAGE_COLOURS, TransformRow, invariance
 from deconv.figures.top_activations import Panel, top_activations
 from deconv.figures.training_page import SCALES, Watched, training_page
 
@@ -50,9 +50,9 @@ __all__ = [
     "MaskedFaces",
     "OcclusionRow",
     "Panel",
-    "TransformRow",
     "PoolWindows",
     "SharePanel",
+    "TransformRow",
     "Watched",
     "accuracy_curves",
     "architecture_boxes",
@@ -63,9 +63,9 @@ __all__ = [
     "feature_evolution",
     "first_layers",
     "grey_centred",
+    "invariance",
     "localisation",
     "occlusion",
-    "invariance",
     "save",
     "save_animation",
     "shorten",
