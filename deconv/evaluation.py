@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -55,18 +55,75 @@ def evaluate(
         the result for the whole, the same to the last bit for any number of processes.
     on_batch: called before each batch; what it raises ends the evaluation.
     """
-    device = next(net.parameters()).device
+    alone = (([images], target) for images, target in loader)
+    share = isinstance(getattr(loader, "dataset", None), Share)
+    return _evaluate([net], alone, [[0]], share, precision, on_batch)[0]
+
+
+def evaluate_ensembles(
+    nets: Sequence[ChainNet],
+    loader: DataLoader,
+    members: Sequence[Sequence[int]],
+    precision: str = "fp32",
+    on_batch: Callable[[], None] = lambda: None,
+) -> list[Accuracy]:
+    """What `evaluate` finds for averages of networks, in one pass over the images.
+
+    nets: of the same classes; each may want images of its own size and mean.
+    loader: yields (a list with one tensor a network, as `evaluate` takes them, and labels); see
+        `deconv.data.TenCropsOfEach`. Shares work as there.
+    members: for each ensemble, the numbers of its networks in `nets`. Its probabilities are the
+        mean over them, and over the sub-crops of each: all count alike.
+    Raises DeconvError for an ensemble without a network or with one that is not in `nets`.
+    """
+    for numbers in members:
+        if not numbers or not set(numbers) <= set(range(len(nets))):
+            raise DeconvError(
+                f"an ensemble names networks by 0…{len(nets) - 1}, at least one; got {numbers}"
+            )
+    share = isinstance(getattr(loader, "dataset", None), Share)
+    return _evaluate(nets, loader, members, share, precision, on_batch)
+
+
+Columns = tuple[list[float], list[float], list[float], list[float]]
+"""For each image: whether the label is first, among the first five, the loss, the label."""
+
+
+def _evaluate(
+    nets: Sequence[nn.Module],
+    batches: Iterable[tuple[Sequence[torch.Tensor], torch.Tensor]],
+    members: Sequence[Sequence[int]],
+    share: bool,
+    precision: str,
+    on_batch: Callable[[], None],
+) -> list[Accuracy]:
+    """One Accuracy an ensemble. share: whether other processes hold other parts of the images."""
+    device = next(nets[0].parameters()).device
     # Numbers, not tensors: small tensors that stay would keep malloc from using the large blocks
     # between them again.
-    columns: tuple[list[float], ...] = ([], [], [], [])
-    with evaluation(net), autocast(device, precision):
-        for images, target in loader:
+    found: list[Columns] = [([], [], [], []) for _ in members]
+    with contextlib.ExitStack() as stack:
+        for net in nets:
+            stack.enter_context(evaluation(net))
+        stack.enter_context(autocast(device, precision))
+        for views, target in batches:
             on_batch()
-            found = _judge(net, images.to(device), target.to(device))
-            for column, values in zip(columns, found, strict=True):
-                column += values.tolist()
-    if isinstance(getattr(loader, "dataset", None), Share):
-        columns = tuple(list(chain(*parts)) for parts in zip(*gather(columns), strict=True))
+            target = target.to(device)
+            scores = [_scores(n, v.to(device)) for n, v in zip(nets, views, strict=True)]
+            for columns, numbers in zip(found, members, strict=True):
+                judged = _judge(_averaged([scores[number] for number in numbers]), target)
+                for column, values in zip(columns, judged, strict=True):
+                    column += values.tolist()
+    if share:
+        parts = gather(found)
+        found = [
+            tuple(list(chain(*columns)) for columns in zip(*one, strict=True))
+            for one in zip(*parts, strict=True)
+        ]
+    return [_accuracy(columns) for columns in found]
+
+
+def _accuracy(columns: Columns) -> Accuracy:
     if not columns[0]:
         raise DeconvError("the validation set is empty")
     hit, five, loss, label = (torch.tensor(column, dtype=torch.float64) for column in columns)
@@ -79,14 +136,26 @@ def evaluate(
     )
 
 
-def _judge(
-    net: nn.Module, images: torch.Tensor, target: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """For each image: whether the label is first, among the first five, the loss, the label."""
+def _scores(net: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Logarithms of the probabilities, averaged over the sub-crops if there are any: N×classes."""
     scores = net(images.flatten(0, -4)).float().log_softmax(1)
-    if images.dim() == 5:
-        crops = images.shape[1]
-        scores = scores.unflatten(0, (-1, crops)).logsumexp(1) - math.log(crops)
+    return scores if images.dim() < 5 else _mean(scores.unflatten(0, (-1, images.shape[1])))
+
+
+def _averaged(scores: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The mean of several networks' probabilities; of one network they stay as they are."""
+    return scores[0] if len(scores) == 1 else _mean(torch.stack(list(scores), 1))
+
+
+def _mean(scores: torch.Tensor) -> torch.Tensor:
+    """The logarithm of the mean of K probabilities given as logarithms: N×K×classes, N×classes."""
+    return scores.logsumexp(1) - math.log(scores.shape[1])
+
+
+def _judge(
+    scores: torch.Tensor, target: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The four Columns of a batch."""
     best = scores.topk(min(5, scores.shape[1])).indices
     loss = -scores.gather(1, target[:, None])[:, 0]
     hits = best[:, 0] == target, (best == target[:, None]).any(1)

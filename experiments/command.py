@@ -181,10 +181,12 @@ def check_overrides(stem: str, arguments: list[str]) -> None:
 
 NULLABLE: dict[str, type] = {
     "boxes": str,
+    "coarse": str,
     "compare": str,
     "data.side_px": int,
-    "coarse": str,
     "data.test_per_class": int,
+    "ensembles": DictConfig,
+    "epochs_each": int,
     "model.class_names": str,
     "model.dropout": float,
     "model.fc_width": int,
@@ -197,19 +199,21 @@ NULLABLE: dict[str, type] = {
     "model.num_classes": int,
     "model.std": ListConfig,
     "model.weights": str,
+    "networks": ListConfig,
     "ours": str,
     "overlap_root": str,
     "redraw": str,
     "resume": str,
+    "rows": ListConfig,
     "score_stride_px": int,
     "size_px": int,
     "snapshot": str,
     "symmetric": ListConfig,
     "stride_px": int,
     "train.max_rms": float,
-    "without": str,
-    "unit": ListConfig,
     "train_per_class": int,
+    "unit": ListConfig,
+    "without": str,
 }
 """The kinds of the settings that are null until somebody sets them."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import fields
 from typing import Any
 
@@ -36,10 +36,16 @@ GROUPS = {"size": ("model", "data", "train"), "model": ("model",), "data": ("dat
 }
 
 
-def go_on(saved: dict[str, Any], cfg: DictConfig, overrides: Iterable[str]) -> DictConfig:
+def go_on(
+    saved: dict[str, Any],
+    cfg: DictConfig,
+    overrides: Iterable[str],
+    may_change: Collection[str] = FREE,
+) -> DictConfig:
     """The configuration `saved` in a run's snapshot, with what `overrides` ask for.
 
     cfg: the configuration that the overrides give together with the defaults, which do not count.
+    may_change: the settings that may be otherwise than they were.
     Raises DeconvError with the differences if an override would make it another run.
     """
     _check_known(saved)
@@ -48,7 +54,7 @@ def go_on(saved: dict[str, Any], cfg: DictConfig, overrides: Iterable[str]) -> D
         value = OmegaConf.select(cfg, key)
         _set(asked, key, OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
     before, after = _flat(saved), _flat(asked)
-    free = FREE - _bound(saved)
+    free = set(may_change) - _bound(saved)
     wrong = [
         f"{key}: {before.get(key)} in the run, {after.get(key)} asked for"
         for key in sorted(before.keys() | after.keys())

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,31 +44,38 @@ from experiments.watching import tensorboard, watcher
 SIGNALS = ("SIGTERM", "SIGUSR1", "SIGINT")
 
 
-def train_network(cfg: DictConfig, folder: Path) -> Snapshot:
+def train_network(
+    cfg: DictConfig, folder: Path, overrides: Sequence[str] | None = None
+) -> Snapshot:
     """Train cfg.model on cfg.data by cfg.train; snapshots and metrics.csv go to `folder`.
 
-    With cfg.resume it goes on from the newest snapshot of `folder` that is intact.
+    With cfg.resume it goes on from the newest snapshot of `folder` that is intact, by the
+    configuration saved there. overrides: what was asked to be otherwise then, as `key=value`;
+    None: the command's own arguments.
     """
+    if overrides is None:
+        overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
     with contextlib.ExitStack() as stack:
         if distributed.rank() == 0:
             stack.enter_context(held(folder))
         stop = stack.enter_context(stop_signals())
         path = start = None
         if cfg.get("resume"):
-            cfg, path, start = _resumed(cfg, folder)
+            cfg, path, start = _resumed(cfg, folder, overrides)
         elif distributed.rank() == 0:
             check_unused(folder)
         return _train(cfg, folder, path, start, stop)
 
 
-def _resumed(cfg: DictConfig, folder: Path) -> tuple[DictConfig, Path, Snapshot]:
+def _resumed(
+    cfg: DictConfig, folder: Path, overrides: Sequence[str]
+) -> tuple[DictConfig, Path, Snapshot]:
     """The configuration and the snapshot to go on with; every process reads the same one."""
     if distributed.rank() == 0:
         path, start = newest_intact(folder, log)
         distributed.from_first(path)
     else:
         path, start = newest_intact(distributed.from_first(folder).parent, lambda line: None)
-    overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
     cfg = go_on(start.config.get("settings", {}), cfg, overrides)
     log(f"going on from {path.name}: {start.epoch} epochs and {_within(start)} updates are done")
     return cfg, path, start

@@ -23,10 +23,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import deconv
 from deconv import distributed
-from deconv.data import CentreCrops, TenCrops, mean_image
+from deconv.data import CentreCrops, TenCrops, TenCropsOfEach, mean_image
 from deconv.distributed import Share
 from deconv.errors import DeconvError, Interrupted
-from deconv.evaluation import evaluate
+from deconv.evaluation import evaluate, evaluate_ensembles
 from deconv.snapshots import weights_hash
 from deconv.top_activations import CHUNK
 from deconv.training import Hooks, Recipe, fit, snapshots
@@ -124,8 +124,8 @@ EVALUATED = {  # crops, images, batch: several batches, fewer than processes, on
 }
 
 
-def single_precision():
-    return deconv.build("zfnet_mini", 7, input_px=64, fc_width=16, init="he_pixels", seed=3)
+def single_precision(seed=3):
+    return deconv.build("zfnet_mini", 7, input_px=64, fc_width=16, init="he_pixels", seed=seed)
 
 
 def judge(name, part):
@@ -134,6 +134,16 @@ def judge(name, part):
     data = Bars(images, seed=4)
     view = crops(data, torch.full((3, 74, 74), 120.0), 64)
     return evaluate(single_precision(), DataLoader(part(view, batch), batch_size=batch))
+
+
+def judge_ensembles(part):
+    """Two networks with means of their own, each alone and both averaged, on 11 images."""
+    nets = [single_precision(), single_precision(seed=4)]
+    data = Bars(11, seed=4)
+    means = [torch.full((3, 74, 74), level) for level in (120.0, 130.0)]
+    view = TenCropsOfEach([data, data], means, [64, 64])
+    loader = DataLoader(part(view, 4), batch_size=4)
+    return evaluate_ensembles(nets, loader, [[0], [1], [0, 1]])
 
 
 MINED = {"four chunks": 100, "two chunks": 64, "part of a chunk": 20}
@@ -208,6 +218,7 @@ def work(folder):
     found["diverging"] = diverging(folder / "diverging")
     found["accuracy"] = {name: judge(name, Share) for name in EVALUATED}
     found["alone"] = judge("centre", whole)
+    found["ensembles"] = judge_ensembles(Share)
     found["peaks"] = {(name, k): mine(name, k, Share, CHUNK) for name in MINED for k in KS}
     found["means"] = [mean_image(Bars(images)) for images in MEANS]
     return found
@@ -393,6 +404,14 @@ def test_accuracies_are_the_same_to_the_bit_in_every_process(worlds, processes, 
     expected = judge(name, whole)
     for found in of(worlds, processes, "accuracy"):
         assert found[name] == expected
+
+
+@any_number
+def test_ensembles_are_judged_the_same_to_the_bit_in_every_process(worlds, processes):
+    expected = judge_ensembles(whole)
+    assert len({result.loss for result in expected}) == 3
+    for found in of(worlds, processes, "ensembles"):
+        assert found == expected
 
 
 @several

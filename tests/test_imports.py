@@ -20,6 +20,7 @@ FLOORS = {
         "deconv.distributed",
         "deconv.checked_files",
         "deconv.warping",
+        "deconv.average_precision",
     ],
     "networks": ["deconv.models"],
     "tools": [
@@ -42,6 +43,7 @@ FLOORS = {
         "deconv.faces",
         "deconv.correspondence",
         "deconv.occlusion_scores",
+        "deconv.one_vs_rest",
         "deconv.peak_views",
         "deconv.layer_table",
         "deconv.round_trip",
@@ -58,6 +60,7 @@ FLOORS = {
         "experiments.kept_results",
         "experiments.findings",
         "experiments.index_page",
+        "experiments.printed",
     ],
     "shared by experiments": ["experiments.common", "experiments.command"],
     "parts of experiments": [
@@ -69,10 +72,12 @@ FLOORS = {
         "experiments.first_layer_claims",
         "experiments.occlusion_findings",
         "experiments.transfer",
+        "experiments.ablation_findings",
     ],
     "accounts of experiments": ["experiments.ledger"],
     "trainings of experiments": ["experiments.trained"],
     "transfers of experiments": ["experiments.probing", "experiments.transfer_record"],
+    "series of trainings": ["experiments.series"],
     "experiments": ["experiments.*", "scripts.*"],
     "tests": ["tests.*"],
 }

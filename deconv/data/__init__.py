@@ -6,11 +6,13 @@ from deconv.data.crops import (
     CentreCrops,
     Squares,
     TenCrops,
+    TenCropsOfEach,
     TrainingCrops,
     mean_image,
     prepare,
     ten_crops,
 )
+from deconv.data.multi_label import PARTS, MultiLabel, scene_parts
 from deconv.data.photographs import Photographs
 from deconv.data.scenes import CLASSES, Part, Scene, Scenes, render
 from deconv.data.sources import DRAWN, SOURCES, SPLITS, WHOLE, photographs, train_and_test
@@ -18,24 +20,28 @@ from deconv.data.sources import DRAWN, SOURCES, SPLITS, WHOLE, photographs, trai
 __all__ = [
     "CLASSES",
     "DRAWN",
+    "PARTS",
     "SOURCES",
     "SPLITS",
     "WHOLE",
     "Batches",
     "Cached",
     "CentreCrops",
+    "MultiLabel",
     "Part",
     "Photographs",
     "Scene",
     "Scenes",
     "Squares",
     "TenCrops",
+    "TenCropsOfEach",
     "TrainingCrops",
     "cache_path",
     "mean_image",
     "photographs",
     "prepare",
     "render",
+    "scene_parts",
     "ten_crops",
     "train_and_test",
 ]

@@ -8,7 +8,7 @@ division by a standard deviation. Channels are in RGB order.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -177,6 +177,35 @@ class TenCrops(Dataset):
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         image, label = self.data[index]
         return ten_crops(image, self.mean, self.crop_px), label
+
+
+class TenCropsOfEach(Dataset):
+    """The ten sub-crops of every image for several networks, each minus its own mean.
+
+    data: for each network the squares of its side, the same object where they share it, which
+        is then read once an image. means, crops_px: of each network.
+    Item i is (a list of 10×3×crop×crop float32, one a network, label).
+    Raises DeconvError if the data sets are not the same images.
+    """
+
+    def __init__(
+        self, data: Sequence[Squares], means: Sequence[torch.Tensor], crops_px: Sequence[int]
+    ) -> None:
+        self.data, self.means, self.crops_px = list(data), list(means), list(crops_px)
+        if any(list(other.targets) != list(self.data[0].targets) for other in self.data):
+            raise DeconvError("the networks of an ensemble are asked about different images")
+
+    def __len__(self) -> int:
+        return len(self.data[0])
+
+    def __getitem__(self, index: int) -> tuple[list[torch.Tensor], int]:
+        distinct = {id(squares): squares for squares in self.data}
+        items = {key: squares[index] for key, squares in distinct.items()}
+        views = [
+            ten_crops(items[id(squares)][0], mean, crop_px)
+            for squares, mean, crop_px in zip(self.data, self.means, self.crops_px, strict=True)
+        ]
+        return views, items[id(self.data[0])][1]
 
 
 class TrainingCrops(Dataset):

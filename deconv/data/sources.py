@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
+import torch
 from torchvision import datasets
 
+from deconv.average_precision import ABSENT, IGNORED, PRESENT
+from deconv.data.multi_label import MultiLabel
 from deconv.data.photographs import Photographs
 from deconv.errors import DataMissing, DeconvError, unknown
 from deconv.images import read_rgb
@@ -204,22 +208,70 @@ def cifar10(root: Path, split: str, side_px: int, download: bool = False) -> Pho
     return Photographs(data, data.targets, data.classes, names, side_px)
 
 
+VOC_CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
+    "tvmonitor",
+)  # fmt: skip
+"""Table 6, under VOC's own names."""
+
+
+def voc2012(root: Path, split: str, side_px: int, download: bool = False) -> MultiLabel:
+    """PASCAL VOC 2012 in torchvision's layout, root/VOCdevkit/VOC2012, under VOC's marks.
+
+    A class is PRESENT in an image if its annotation has an object of it that is not difficult,
+    IGNORED if it has difficult ones alone, else ABSENT: what VOC's lists for classification say.
+    """
+    _present(root / "VOCdevkit" / "VOC2012", download, "PASCAL VOC 2012", "data.download=true")
+    fetch = download and not (root / "VOCdevkit" / "VOC2012").is_dir()
+    data = datasets.VOCDetection(
+        str(root), "2012", split, download=fetch, target_transform=_no_label
+    )
+    targets = torch.tensor([_voc_marks(path) for path in data.annotations], dtype=torch.int8)
+    images = Photographs(data, [0] * len(data), ["-"], data.images, side_px)
+    return MultiLabel(images, targets, VOC_CLASSES)
+
+
+def _no_label(annotation: object) -> int:
+    return 0
+
+
+def _voc_marks(path: str) -> list[int]:
+    """The mark of each class by one annotation file."""
+    difficult: dict[str, list[bool]] = {}
+    try:
+        for thing in ElementTree.parse(path).getroot().findall("object"):
+            found = difficult.setdefault(thing.findtext("name", "").strip(), [])
+            found.append(thing.findtext("difficult", "0").strip() == "1")
+    except (OSError, ElementTree.ParseError) as error:
+        raise DeconvError(f"cannot read the annotation {path}: {error}. Replace it.") from error
+    if strange := sorted(difficult.keys() - set(VOC_CLASSES)):
+        raise DeconvError(f"{path} names {', '.join(strange)}, which is no class of VOC 2012")
+    return [
+        ABSENT if name not in difficult else IGNORED if all(difficult[name]) else PRESENT
+        for name in VOC_CLASSES
+    ]
+
+
 def _present(folder: Path, download: bool, name: str, how: str) -> None:
     if not download and not folder.is_dir():
         raise DataMissing(f"{name} is not at {folder}. To get it: {how}; or set data.root.")
 
 
-SOURCES: dict[str, Callable[..., Photographs]] = {
+SOURCES: dict[str, Callable[..., Photographs | MultiLabel]] = {
     "imagefolder": imagefolder,
     "caltech101": caltech101,
     "caltech256": caltech256,
     "imagenet": imagenet,
     "imagenette": imagenette,
     "cifar10": cifar10,
+    "voc2012": voc2012,
 }
 
 
-def photographs(name: str, root: str | Path, split: str, side_px: int, **options) -> Photographs:
+def photographs(
+    name: str, root: str | Path, split: str, side_px: int, **options
+) -> Photographs | MultiLabel:
     """One split of a data set of photographs, as squares of `side_px`.
 
     name: one of SOURCES; split: "train" or "val", of those in DRAWN also WHOLE; options: those of

@@ -6,7 +6,9 @@ One module a page, named as the experiment that shows it; `animation` draws Figu
 
 from deconv.figures.accuracy_curves import AccuracyLine, AccuracyPanel, accuracy_curves
 from deconv.figures.animation import evolution_frames, save_animation
+from deconv.figures.architecture_boxes import Box, architecture_boxes
 from deconv.figures.correspondence import DeltaPanel, DeltaRow, MaskedFaces, correspondence
+from deconv.figures.deconvnet_schematic import ImageRow, MapRow, deconvnet_schematic
 from deconv.figures.drawing import (
     DPI,
     FAINT,
@@ -19,6 +21,7 @@ from deconv.figures.drawing import (
     save,
     tile,
 )
+from deconv.figures.error_changes import ErrorChanges, error_changes
 from deconv.figures.feature_evolution import Filmstrip, feature_evolution
 from deconv.figures.first_layers import FirstLayers, first_layers
 from deconv.figures.invariance import IMAGE_COLOURS, TransformRow, invariance
@@ -43,6 +46,7 @@ __all__ = [
     "BoxedExamples",
     "DeltaPanel",
     "DeltaRow",
+    "ErrorChanges",
     "Filmstrip",
     "FirstLayers",
     "ImageRow",
@@ -59,6 +63,7 @@ __all__ = [
     "block",
     "correspondence",
     "deconvnet_schematic",
+    "error_changes",
     "evolution_frames",
     "feature_evolution",
     "first_layers",

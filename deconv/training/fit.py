@@ -248,6 +248,8 @@ def _metrics(prefix: str, accuracy: Accuracy) -> dict[str, float]:
 
 
 def _check_classes(net: ChainNet, train_data: Squares, val_data: Squares) -> None:
+    if isinstance(train_data.targets, torch.Tensor) and train_data.targets.dim() > 1:
+        raise DeconvError("these images have several labels each; training takes one an image")
     if differing := sorted(set(train_data.classes) ^ set(val_data.classes)):
         raise DeconvError(
             f"training and validation have different classes: {', '.join(differing[:5])}"

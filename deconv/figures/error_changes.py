@@ -1,0 +1,175 @@
+"""Table 3 as dots: how far each change of a network moves its errors, ours beside the paper's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from deconv.figures.drawing import (
+    BLUE,
+    CAPTION_LINE,
+    FAINT,
+    FONT,
+    HAIR,
+    INK,
+    MARGIN,
+    RED,
+    axes_at,
+    caption_lines,
+    draw_caption,
+    quiet,
+    text,
+)
+
+
+@dataclass(frozen=True)
+class ErrorChanges:
+    """One network: rows are changes, columns errors, all in percentage points against no change.
+
+    title, note: the line above it, strong and faint. changes: names of R rows. columns: names of
+    C errors. ours, reported: R×C; NaN where there is none. bar: R×C, half length of the bar at
+    ours. theirs: for each row the paper's network that it stands beside, "" where there is none.
+    """
+
+    title: str
+    note: str
+    changes: Sequence[str]
+    columns: Sequence[str]
+    ours: np.ndarray
+    reported: np.ndarray
+    bar: np.ndarray
+    theirs: Sequence[str]
+
+
+NAMES, GAP, ROW = 1.95, 0.28, 0.27
+"""Inches: for the names of changes, between the axes, from one row to the next."""
+HEAD, FOOT, BETWEEN = 0.62, 0.42, 0.2
+"""Inches: title and names of columns, ticks below, from one network to the next."""
+MARKS = ("o", "s")
+"""Of the paper's networks, in order of appearance on the page."""
+LINEAR = 2.0
+"""Percentage points up to which the axis is linear; removing four layers costs thirty."""
+TICKS = (-20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20, 40)
+
+
+def error_changes(networks: Sequence[ErrorChanges], caption: str, width_in: float = 8.0) -> Figure:
+    """A panel a network: rows of dots, filled for ours, open for the paper's.
+
+    caption: printed below, wrapped. width_in: page width in inches.
+    """
+    heights = [HEAD + ROW * len(one.changes) + FOOT for one in networks]
+    lines = caption_lines(caption, width_in)
+    height = 0.2 + sum(heights) + BETWEEN * (len(heights) - 1) + CAPTION_LINE * len(lines) + 0.25
+    figure = Figure(figsize=(width_in, height), facecolor="white")
+    marks = _marks(networks)
+    _legend(figure, marks, width_in)
+    top = 0.2
+    for one, tall in zip(networks, heights, strict=True):
+        _draw_network(figure, one, top, width_in, _reach(networks), marks)
+        top += tall + BETWEEN
+    draw_caption(figure, lines, top - BETWEEN + 0.08)
+    return figure
+
+
+def _marks(networks: Sequence[ErrorChanges]) -> dict[str, str]:
+    """The paper's network -> its mark."""
+    names = dict.fromkeys(name for one in networks for name in one.theirs if name)
+    return dict(zip(names, MARKS, strict=True)) if len(names) == 2 else dict.fromkeys(names, "o")
+
+
+def _legend(figure: Figure, marks: dict[str, str], width_in: float) -> None:
+    """What the marks stand for, at the upper right."""
+    entries = [("ours", "o", BLUE, BLUE)]
+    entries += [(f"paper, {name}", mark, RED, "white") for name, mark in marks.items()]
+    height = figure.get_size_inches()[1]
+    left = width_in - MARGIN - 0.6 - 0.95 * (len(entries) - 1)
+    for name, mark, edge, face in entries:
+        figure.add_artist(
+            Line2D(
+                [left / width_in], [1 - 0.27 / height], marker=mark, color=edge, markersize=4.8,
+                markerfacecolor=face, markeredgewidth=1.2, linestyle="",
+            )
+        )  # fmt: skip
+        text(figure, left + 0.08, 0.27, name, 6.2, INK, va="center_baseline")
+        left += 0.5 if name == "ours" else 0.95
+
+
+def _reach(networks: Sequence[ErrorChanges]) -> tuple[float, float]:
+    """The ends of all axes, in percentage points."""
+    values = [0.0]
+    for one in networks:
+        bars = np.nan_to_num(one.bar)
+        for part in (one.ours - bars, one.ours + bars, one.reported):
+            values += part[np.isfinite(part)].tolist()
+    return min(1.25 * min(values), -1.5 * LINEAR), max(1.25 * max(values), 1.5 * LINEAR)
+
+
+def _draw_network(
+    figure: Figure,
+    one: ErrorChanges,
+    top: float,
+    width_in: float,
+    reach: tuple[float, float],
+    marks: dict[str, str],
+) -> None:
+    text(figure, MARGIN, top, one.title, 10.5, INK, weight="bold")
+    text(figure, MARGIN + 0.105 * len(one.title) + 0.05, top + 0.022, one.note, 6.2, FAINT)
+    count = len(one.columns)
+    wide = (width_in - 2 * MARGIN - NAMES - GAP * (count - 1)) / count
+    for row, name in enumerate(one.changes):
+        y = top + HEAD + ROW * (row + 0.5)
+        text(figure, MARGIN, y, name, 6.8, INK, va="center")
+    for column, name in enumerate(one.columns):
+        left = MARGIN + NAMES + column * (wide + GAP)
+        text(figure, left + wide / 2, top + HEAD - 0.22, name, 6.8, INK, ha="center")
+        axes = axes_at(figure, left, top + HEAD, wide, ROW * len(one.changes), f"{name}")
+        _draw_column(axes, one, column, reach, marks)
+
+
+def _draw_column(
+    axes: Axes,
+    one: ErrorChanges,
+    column: int,
+    reach: tuple[float, float],
+    marks: dict[str, str],
+) -> None:
+    _level(axes, reach, len(one.changes))
+    for row in range(len(one.changes)):
+        ours, theirs = one.ours[row, column], one.reported[row, column]
+        axes.axhline(row, color=HAIR, linewidth=0.5, zorder=0)
+        if np.isfinite(ours) and np.isfinite(theirs):
+            axes.plot([ours, theirs], [row, row], color=FAINT, linewidth=1.0, zorder=2)
+        if np.isfinite(ours):
+            axes.errorbar(
+                ours, row, xerr=one.bar[row, column], color=BLUE, elinewidth=2.2, alpha=0.35,
+                zorder=2,
+            )  # fmt: skip
+            axes.plot(ours, row, "o", color=BLUE, markersize=5.2, zorder=4)
+        if np.isfinite(theirs):
+            axes.plot(
+                theirs, row, marks[one.theirs[row]], color=RED, markersize=5.2,
+                markerfacecolor="white", markeredgewidth=1.2, zorder=3,
+            )  # fmt: skip
+
+
+def _level(axes: Axes, reach: tuple[float, float], rows: int) -> None:
+    """The axis that all columns share: linear in the middle, logarithmic outside."""
+    quiet(axes)
+    axes.spines["left"].set_visible(False)
+    axes.set_xscale("symlog", linthresh=LINEAR, linscale=0.8)
+    axes.set_xlim(*reach)
+    axes.set_ylim(rows - 0.5, -0.5)
+    axes.set_yticks([])
+    axes.xaxis.set_major_locator(FixedLocator([t for t in TICKS if reach[0] <= t <= reach[1]]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g}" if value else "0"))
+    axes.set_xlabel("percentage points against no change", size=6.2, color=INK, labelpad=2, **FONT)
+    axes.axvline(0, color=FAINT, linewidth=0.8, zorder=1)
+    for edge in (-LINEAR, LINEAR):
+        axes.axvline(edge, color=HAIR, linewidth=0.6, linestyle=(0, (4, 3)), zorder=0)

@@ -1,0 +1,26 @@
+"""A table for people: aligned columns of plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+MISSING = "–"
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """A number with so many decimals; MISSING where there is none."""
+    return MISSING if value is None or value != value else f"{value:.{digits}f}"
+
+
+def printed(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """`head` above a rule above `rows`; the first `left` columns stand left, the others right."""
+    lines = [list(head), *(list(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    text = [
+        "  ".join(
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    return "\n".join([text[0], "-" * (sum(widths) + 2 * len(widths) - 2), *text[1:]])
