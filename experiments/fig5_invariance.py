@@ -80,6 +80,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
     snapshot = given(cfg)
     check(cfg, snapshot)
     data = open_data(cfg, snapshot)
+    check_images(cfg, snapshot, data)
     if snapshot is None:
         log("no snapshot given: training one first")
         snapshot = train_network(cfg, folder)
@@ -94,7 +95,7 @@ def check(cfg: DictConfig, snapshot: Snapshot | None) -> None:
     if not isinstance(cfg.layers, ListConfig) or len(cfg.layers) != 2:
         raise DeconvError(f"layers takes two, such as [conv1,fc7], got {cfg.layers}")
     for layer in cfg.layers:
-        net.stages_to(layer)
+        net.check_point(layer)
     if cfg.split not in SPLITS:
         raise unknown("split", cfg.split, SPLITS)
     if cfg.population < 0 or cfg.reference_px < 0:
@@ -165,6 +166,21 @@ def open_data(cfg: DictConfig, snapshot: Snapshot | None) -> Squares | None:
         if name not in known:
             raise unknown("class in symmetric", name, known)
     return data
+
+
+def check_images(cfg: DictConfig, snapshot: Snapshot | None, data: Squares | None) -> None:
+    """Raise DeconvError for named images that do not exist, cannot be read, or have no class."""
+    if not isinstance(cfg.images, ListConfig):
+        raise DeconvError(f"images takes a list of paths or numbers such as [3,17]: {cfg.images}")
+    if not cfg.images:
+        return
+    net = snapshot.network() if snapshot else build_network(cfg, 2)
+    if snapshot is None:  # not trained yet: its classes will be those of the data
+        side = stored_side_px(cfg, None)
+        classes = squares(cfg, "train", side).classes
+        snapshot = Snapshot({}, {}, torch.zeros(3, side, side), list(classes))
+    for image in choose_images(cfg, snapshot, net, data, SHOWN):
+        need_label(image)
 
 
 def compute(cfg: DictConfig, folder: Path, snapshot: Snapshot, data: Squares | None) -> None:
@@ -364,6 +380,7 @@ def choices(
         },
         "names": [snapshot.classes[need_label(image)] for image in shown],
         "layers": list(cfg.layers),
+        "rectified": [net.before(layer) is not None for layer in cfg.layers],
         "input_px": net.input_px,
         "square_px": snapshot.mean.shape[-1],
         "training": training_facts(snapshot, cfg.snapshot),
@@ -385,8 +402,10 @@ def draw(source: Path, folder: Path) -> None:
         rows = [_row(arrays, kind, shown, others >= SHOWN) for kind in IDENTITY]
     titles = [layer_title(name) for name in facts["layers"]]
     columns = [
-        (title if title != name else name, f"values of {name} after the ReLU", "distance")
-        for title, name in zip(titles, facts["layers"], strict=True)
+        (title, f"values of {name}{' after the ReLU' * rectified}", "Euclidean distance")
+        for title, name, rectified in zip(
+            titles, facts["layers"], facts["rectified"], strict=True
+        )
     ]
     columns.append(("True class", "softmax probability", "probability"))
     page = figures.invariance(rows, facts["names"], columns, caption(facts, shown, others))

@@ -178,7 +178,7 @@ def _turning(scores: dict[str, np.ndarray], seed: int) -> Finding:
         _judge([kept], kept.high < KEPT),
         "share of the true class's probability that is kept, mean over all angles and images; "
         f"spread: half the {OVER}; holds if the interval lies below {KEPT:g}. The exception for "
-        f"symmetric objects is {TRUTH}fig5_invariance/symmetric_kept",
+        f"symmetric objects is {TRUTH}fig5_invariance/rotation_symmetric",
     )
 
 
@@ -198,7 +198,7 @@ def _symmetric(scores: dict[str, np.ndarray], symmetric: np.ndarray, seed: int) 
     gap = symmetric_gap(scores, symmetric, seed)
     enough = min(symmetric.sum(), (~symmetric).sum()) >= LEAST
     return Finding(
-        f"{TRUTH}fig5_invariance/symmetric_kept",
+        f"{TRUTH}fig5_invariance/rotation_symmetric",
         _finite(gap.value),
         _finite(gap.half),
         _judge([gap], gap.low > 0) if enough else None,
