@@ -400,16 +400,32 @@ def draw(source: Path, folder: Path) -> None:
         shown = int(arrays["shown"])
         others = len(arrays["labels"]) - shown
         rows = [_row(arrays, kind, shown, others >= SHOWN) for kind in IDENTITY]
-    titles = [layer_title(name) for name in facts["layers"]]
+    titles = [numbered(name) for name in facts["layers"]]
     columns = [
         (title, f"values of {name}{' after the ReLU' * rectified}", "Euclidean distance")
-        for title, name, rectified in zip(
-            titles, facts["layers"], facts["rectified"], strict=True
-        )
+        for title, name, rectified in zip(titles, facts["layers"], facts["rectified"], strict=True)
     ]
     columns.append(("True class", "softmax probability", "probability"))
     page = figures.invariance(rows, facts["names"], columns, caption(facts, shown, others))
     figures.save(page, folder)
+
+
+def title(layer: str) -> str:
+    """A layer's name as the paper writes it, of a fully connected one too: fc7 -> Layer 7."""
+    return (
+        f"Layer {layer[2:]}" if layer.startswith("fc") and ":" not in layer else layer_title(layer)
+    )
+
+
+def note(layer: str) -> str:
+    """Where the layer is read: conv1 and fc7 name the values after the ReLU."""
+    plain = layer.startswith(("conv", "fc")) and ":" not in layer
+    return f"distance of {layer}{' after the ReLU' if plain else ''} to the untransformed"
+
+
+def numbered(layer: str) -> str:
+    """A layer's title with its number, of fully connected layers, too: fc7 -> Layer 7."""
+    return f"Layer {layer[2:]}" if layer[:2] == "fc" and layer[2:].isdigit() else layer_title(layer)
 
 
 def _row(arrays: Any, kind: str, shown: int, band: bool) -> figures.TransformRow:
@@ -433,7 +449,7 @@ def caption(facts: dict[str, Any], shown: int, others: int) -> str:
 
     def say(kind: str, measure: str) -> str:
         value = score[kind, measure]["value"]
-        return "unknown" if value == "" else f"{value:.2f}"
+        return "unknown" if value == "" else f"{value:.2f}".replace("-", "−")
 
     straight = " and ".join(
         f"{say(kind, 'layer7/line')} under {kind} ({lower}: {say(kind, 'layer1/line')})"

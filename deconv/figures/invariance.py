@@ -57,7 +57,7 @@ class TransformRow:
 
 # Inches on the page, but for the tiles' pixels.
 TOP, LEGEND, HEAD, ROW_TITLE, AMOUNTS, FOOT = 0.2, 0.27, 0.36, 0.2, 0.13, 0.4
-PICTURES, LABELS, BETWEEN = 1.86, 0.42, 0.06
+PICTURES, LABELS, BETWEEN = 1.8, 0.52, 0.0
 LEAST_PLOT, TILE_PX, FRAME, TILE_GAP = 1.45, 112, 8, 6
 
 
