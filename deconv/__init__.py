@@ -1,11 +1,13 @@
 """Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks", to build on.
 
 build a network, `record` images through it, `project` units to pixels, mine a data set for
-`top_activations`, ask for a unit's `receptive_field`, `occlude` an image.
+`top_activations`, ask for a unit's `receptive_field`, `occlude` an image, shift, enlarge or turn
+it (`transform_response`).
 """
 
 from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning
 from deconv.geometry import receptive_field
+from deconv.invariance import TransformResponse, transform_response
 from deconv.models import MODELS, GraphNet, build, wrap
 from deconv.occlusion import OcclusionMaps, occlude
 from deconv.peak_views import PeakViews, peak_views
@@ -28,6 +30,7 @@ __all__ = [
     "Record",
     "Snapshot",
     "Trace",
+    "TransformResponse",
     "build",
     "load_snapshot",
     "occlude",
@@ -37,5 +40,6 @@ __all__ = [
     "save_snapshot",
     "top_activations",
     "trace",
+    "transform_response",
     "wrap",
 ]

@@ -82,11 +82,13 @@ def draw_right_ones(
     count: int,
     seed: int,
     wanted: set[int] | None = None,
+    least: int | None = None,
 ) -> list[int]:
     """Numbers of the first `count` images that `net` classifies rightly, in an order of `seed`.
 
     Classes take turns: the order begins with one image of each. wanted: numbers of the classes to
-    draw from, None for all. Raises DeconvError where fewer are right.
+    draw from, None for all. least: how many will do if there are no `count`; by default all of
+    them. Raises DeconvError where fewer are right.
     """
     where = next(net.parameters()).device
     foreign = not set(data.classes) & set(snapshot.classes)
@@ -106,8 +108,11 @@ def draw_right_ones(
             found.append(i)
         if len(found) == count:
             return found
+    if least is not None and len(found) >= least:
+        return found
     raise DeconvError(
-        f"the network classifies {len(found)} of {len(turns)} images rightly, {count} are wanted: "
+        f"the network classifies {len(found)} of {len(turns)} images rightly, "
+        f"{count if least is None else least} are wanted: "
         "train longer, take another split, or name images=[…]"
     )
 

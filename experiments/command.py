@@ -208,6 +208,7 @@ NULLABLE: dict[str, type] = {
     "score_stride_px": int,
     "size_px": int,
     "snapshot": str,
+    "symmetric": ListConfig,
     "stride_px": int,
     "train.max_rms": float,
     "train_per_class": int,

@@ -24,6 +24,7 @@ from deconv.figures.drawing import (
 from deconv.figures.error_changes import ErrorChanges, error_changes
 from deconv.figures.feature_evolution import Filmstrip, feature_evolution
 from deconv.figures.first_layers import FirstLayers, first_layers
+from deconv.figures.invariance import IMAGE_COLOURS, TransformRow, invariance
 from deconv.figures.localisation import BoxedExamples, SharePanel, localisation
 from deconv.figures.occlusion import OcclusionRow, occlusion, shorten
 from deconv.figures.pool_detail import PoolWindows
@@ -34,6 +35,7 @@ __all__ = [
     "DPI",
     "FAINT",
     "FONT",
+    "IMAGE_COLOURS",
     "INK",
     "PERCENTILE",
     "SCALES",
@@ -54,6 +56,7 @@ __all__ = [
     "Panel",
     "PoolWindows",
     "SharePanel",
+    "TransformRow",
     "Watched",
     "accuracy_curves",
     "architecture_boxes",
@@ -65,6 +68,7 @@ __all__ = [
     "feature_evolution",
     "first_layers",
     "grey_centred",
+    "invariance",
     "localisation",
     "occlusion",
     "save",

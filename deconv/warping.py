@@ -1,0 +1,102 @@
+"""Images shifted, enlarged and turned, with a choice of what comes in from outside (Fig. 5).
+
+All positions are pixel centres (y, x); the fixed point is the middle of the image. Values between
+pixels are bilinear, in double precision, so that shifts by whole pixels and quarter turns move
+values without changing them. The paper names neither interpolation nor border.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional as F
+
+from deconv.errors import DeconvError, unknown
+
+IDENTITY = {"translation": 0.0, "scale": 1.0, "rotation": 0.0}
+"""Kind of transform -> the amount at which it changes nothing."""
+
+FILLS = ("mean", "edge", "mirror")
+"""What lies outside an image: the mean image, which the network sees as 0; its outermost pixels,
+repeated; its mirror image (the outermost pixels once)."""
+
+_PADDING = {"mean": "zeros", "edge": "border", "mirror": "reflection"}
+
+
+def warp(
+    image: torch.Tensor, kind: str, amount: float, mean: torch.Tensor, fill: str = "mean"
+) -> torch.Tensor:
+    """An image under one transform: C×H×W float32 on the image's own scale.
+
+    image: C×H×W, uint8 or float. mean: C×H×W on the same scale, looked at by fill="mean" alone.
+    kind, amount: "translation", down by pixels; "scale", larger by a factor above 0; "rotation",
+        counterclockwise by degrees.
+    fill: one of FILLS.
+    Raises DeconvError for an unknown kind or fill, an amount that is no such number, and shapes
+    that do not fit.
+    """
+    check_transform(kind, [amount], fill)
+    if image.dim() != 3 or image.shape != mean.shape:
+        raise DeconvError(
+            f"warp takes a C×H×W image and a mean image of its size, got {tuple(image.shape)} and "
+            f"{tuple(mean.shape)}"
+        )
+    height, width = image.shape[1:]
+    y, x = torch.meshgrid(
+        torch.arange(height, dtype=torch.float64) - (height - 1) / 2,
+        torch.arange(width, dtype=torch.float64) - (width - 1) / 2,
+        indexing="ij",
+    )
+    y, x = _SOURCES[kind](y, x, float(amount))
+    # grid_sample counts (x, y) from -1 to 1 between the centres of the outermost pixels.
+    grid = torch.stack([2 * x / max(width - 1, 1), 2 * y / max(height - 1, 1)], dim=-1)
+    pixels = _sample(image.double(), grid, fill)
+    if fill == "mean":
+        covered = _sample(torch.ones(1, height, width, dtype=torch.float64), grid, fill)
+        pixels = pixels + (1 - covered) * mean.double()
+    return pixels.float()
+
+
+def check_transform(kind: str, amounts: list[float], fill: str = "mean") -> None:
+    """Raise DeconvError unless `warp` can be asked for all of this."""
+    if kind not in _SOURCES:
+        raise unknown("transform", kind, _SOURCES)
+    if fill not in FILLS:
+        raise unknown("fill", fill, FILLS)
+    for amount in amounts:
+        if not math.isfinite(amount) or (kind == "scale" and amount <= 0):
+            wanted = "a factor above 0" if kind == "scale" else "a finite number"
+            raise DeconvError(f"{kind} takes {wanted}, got {amount}")
+
+
+def _sample(image: torch.Tensor, grid: torch.Tensor, fill: str) -> torch.Tensor:
+    return F.grid_sample(image[None], grid[None], "bilinear", _PADDING[fill], align_corners=True)[0]
+
+
+Offsets = tuple[torch.Tensor, torch.Tensor]
+
+
+def _shifted(y: torch.Tensor, x: torch.Tensor, down_px: float) -> Offsets:
+    return y - down_px, x
+
+
+def _scaled(y: torch.Tensor, x: torch.Tensor, factor: float) -> Offsets:
+    return y / factor, x / factor
+
+
+def _turned(y: torch.Tensor, x: torch.Tensor, angle_deg: float) -> Offsets:
+    quarters, rest = divmod(angle_deg, 90.0)
+    for _ in range(int(quarters) % 4):
+        y, x = x, -y  # exact, where a cosine would be 6e-17 instead of 0
+    sine, cosine = math.sin(math.radians(rest)), math.cos(math.radians(rest))
+    return sine * x + cosine * y, cosine * x - sine * y
+
+
+_SOURCES: dict[str, Callable[[torch.Tensor, torch.Tensor, float], Offsets]] = {
+    "translation": _shifted,
+    "scale": _scaled,
+    "rotation": _turned,
+}
+"""Kind -> from where in the image the value at (y, x) is taken, both counted from the middle."""
