@@ -122,6 +122,8 @@ def compute(cfg: DictConfig, folder: Path, snapshot: Snapshot, data: Squares) ->
     unit = choose_unit(cfg, record.activations[cfg.layer][0])
     log(f"{cfg.layer}, map {unit[0]}, position ({unit[1]}, {unit[2]}) of {image.name}")
     levels = round_trip(net, record, cfg.layer, unit, cfg.collisions)
+    if levels[0].box == (0, 0, 0, 0):
+        raise DeconvError(f"unit {list(unit)} of {cfg.layer} sees padding alone: choose another")
     shown = leading_maps(levels, unit[0], cfg.maps)
     detail = find_detail(net, levels, shown, cfg)
     rows = table(levels, shown)

@@ -98,7 +98,7 @@ def deconvnet_schematic(
         _draw_level(axes, row, top, page)
         _draw_passage(axes, row, top + page.side + (NUMBER_ROOM if row.numbered else 0), page)
         top += page.side + _gap(row)
-    _draw_keeping(axes, page, HEAD + page.side - 0.07)
+    _draw_keeping(axes, page, HEAD + page.side / 2 - 0.19)
     _draw_image(axes, image, top, page)
     if detail:
         draw_pool_windows(axes, detail, upper + DETAIL_GAP, width_in)
@@ -170,8 +170,9 @@ def _draw_tiles(
 ) -> None:
     """One level of one half: the first map whole, then what the unit depends on of each map."""
     scale, side = map_scale(values), page.side
-    pixels_at(axes, signed_map(values[0], scale), lefts[0], top, side, side)
-    _outline(axes, row.box, (0, 0, *values.shape[1:]), top, lefts[0], side)
+    whole = (0, 0, *values.shape[1:])
+    _draw_map(axes, values[0], whole, scale, lefts[0], top, side)
+    _outline(axes, row.box, whole, lefts[0], top, side)
     y0, x0, y1, x1 = row.box
     single = (y1 - y0) * (x1 - x0) == 1
     around = AROUND if single else 0  # one position enlarged shows nothing
@@ -179,15 +180,27 @@ def _draw_tiles(
         max(0, y0 - around), max(0, x0 - around),
         min(values.shape[1], y1 + around), min(values.shape[2], x1 + around),
     )  # fmt: skip
-    cut = (slice(shown[0], shown[2]), slice(shown[1], shown[3]))
     for i, left in enumerate(lefts[1:]):
-        pixels_at(axes, signed_map(values[i][cut], scale), left, top, side, side)
+        _draw_map(axes, values[i], shown, scale, left, top, side)
         if single:
-            _outline(axes, row.box, shown, top, left, side)
+            _outline(axes, row.box, shown, left, top, side)
         if winners is not None:
-            _dots(axes, winners[i][cut], left, top, side)
+            _dots(axes, winners[i], shown, left, top, side)
         if row.numbered:
             label(axes, left + side / 2, top + side + 0.045, f"map {row.maps[i]}", 4.4, FAINT)
+
+
+def _draw_map(
+    axes: Axes, values: np.ndarray, shown: Box, scale: float, left: float, top: float, side: float
+) -> None:
+    """The positions `shown` of one map in a tile, each of them a square."""
+    cut, cell = values[shown[0] : shown[2], shown[1] : shown[3]], _cell(shown, side)
+    pixels_at(axes, signed_map(cut, scale), left, top, cut.shape[1] * cell, cut.shape[0] * cell)
+
+
+def _cell(shown: Box, side: float) -> float:
+    """Inches of a position, where the longer side of the positions `shown` fills a tile."""
+    return side / max(shown[2] - shown[0], shown[3] - shown[1])
 
 
 def _draw_passage(axes: Axes, row: MapRow, top: float, page: _Halves) -> None:
@@ -204,7 +217,7 @@ def _draw_passage(axes: Axes, row: MapRow, top: float, page: _Halves) -> None:
 
 
 def _draw_keeping(axes: Axes, page: _Halves, level: float) -> None:
-    """The step from the way up to the way down, below the top layer's name."""
+    """The step from the way up to the way down, above the top layer's name."""
     left, right = page.centres
     ends = (right - page.reach - 0.03, level), (left + page.reach + 0.03, level)
     arrow(axes, *ends, "one unit kept", dashed=True)
@@ -219,7 +232,7 @@ def _draw_image(axes: Axes, image: ImageRow, top: float, page: _Halves) -> None:
     for centre, pixels in zip(page.centres, whole, strict=True):
         left, cut = centre - PICTURE - 0.06, centre + 0.06
         pixels_at(axes, pixels, left, top, PICTURE, PICTURE)
-        _outline(axes, image.box, (0, 0, height, width), top, left, PICTURE)
+        _outline(axes, image.box, (0, 0, height, width), left, top, PICTURE)
         pixels_at(axes, pixels[y0:y1, x0:x1], cut, top, across, down)
     _draw_name(axes, image.title, image.note, page.middle, top + PICTURE / 2)
 
@@ -229,20 +242,20 @@ def _draw_name(axes: Axes, title: str, note: str, x: float, y: float) -> None:
     label(axes, x, y + 0.06, note, 5.4, FAINT)
 
 
-def _outline(axes: Axes, box: Box, shown: Box, top: float, left: float, side: float) -> None:
-    """A box of positions in a square tile that shows the positions `shown`."""
-    (y0, x0, y1, x1), (first, start, last, end) = box, shown
-    down, across = side / (last - first), side / (end - start)
-    corner = (left + (x0 - start) * across, top + (y0 - first) * down)
-    frame(axes, *corner, (x1 - x0) * across, (y1 - y0) * down, INK, 0.6)
+def _outline(axes: Axes, box: Box, shown: Box, left: float, top: float, side: float) -> None:
+    """A box of positions in a tile that shows the positions `shown`."""
+    (y0, x0, y1, x1), cell = box, _cell(shown, side)
+    corner = (left + (x0 - shown[1]) * cell, top + (y0 - shown[0]) * cell)
+    frame(axes, *corner, (x1 - x0) * cell, (y1 - y0) * cell, INK, 0.6)
 
 
-def _dots(axes: Axes, winners: np.ndarray, left: float, top: float, side: float) -> None:
-    """A dot on each winning position of a tile."""
-    rows, columns = winners.shape
-    y, x = winners.nonzero()
-    size = 72 * 0.36 * side / max(rows, columns)
+def _dots(
+    axes: Axes, winners: np.ndarray, shown: Box, left: float, top: float, side: float
+) -> None:
+    """A dot on each winning position of a tile that shows the positions `shown`."""
+    y, x = winners[shown[0] : shown[2], shown[1] : shown[3]].nonzero()
+    cell = _cell(shown, side)
     axes.plot(
-        left + (x + 0.5) * side / columns, top + (y + 0.5) * side / rows, "o",
-        color=INK, markersize=size, markeredgewidth=0,
+        left + (x + 0.5) * cell, top + (y + 0.5) * cell, "o",
+        color=INK, markersize=72 * 0.36 * cell, markeredgewidth=0,
     )  # fmt: skip

@@ -29,7 +29,7 @@ class PoolWindows:
     title: str
 
 
-CELL, WIDE, TITLES = 0.205, 1.5, 0.34
+CELL, WIDE, TITLES = 0.205, 1.5, 0.4
 """Inches: the largest cell, the widest grid, what the titles take above it."""
 COLOURS = ("#f6c6a0", "#bfd8ea", "#bfe3cf", "#f3e3a1", "#e3c9e6", "#d9d2c5", "#f2b8c0", "#c9d98f",
            "#c4c6f0")  # fmt: skip
