@@ -373,8 +373,10 @@ def test_the_commands_refuse_before_they_begin(smoke_run, caltech, tmp_path):
     assert_refused(
         "table4_caltech101", ["size=paper"], "size=paper needs a trained network", tmp_path
     )
-    assert_refused("table5_caltech256", ["size=smoke", "data=caltech256", f"data.root={caltech}",
-                   f"snapshot={smoke_run}/last.pt"], "train_per_class=10 leaves no test image in 001.ant", tmp_path)  # fmt: skip
+    overrides = ["size=smoke", "data=caltech256", f"data.root={caltech}"]
+    overrides += [f"snapshot={smoke_run}/last.pt"]
+    message = "train_per_class=10 leaves no test image in 001.ant"
+    assert_refused("table5_caltech256", overrides, message, tmp_path)
     cfg = settings("table4_caltech101", smoke_run / "last.pt", tmp_path / "none", "caltech101")
     with pytest.raises(DataMissing, match="Caltech-101 is not at"):
         open_study(cfg, tmp_path, [("softmax", 7)], cfg.per_class, [2])
