@@ -120,11 +120,15 @@ def _order(key: str) -> tuple[int, int, int, str]:
     return int(kind == "Table"), int(number), list(REPORTED).index(key), key
 
 
+OURS = "not in the paper"
+"""The place of what the paper had no means to measure: scores against known boxes, controls."""
+
+
 def _line(stem: str, step: Mapping[str, Any], finding: Finding) -> Line:
     claim = REPORTED.get(finding.key)
     if claim is None:
-        what = finding.key.rpartition("/")[2].replace("_", " ")
-        place, says, paper, unit = "known boxes", f"{stem}: {what}", "", finding.unit
+        what = ", ".join(finding.key.removeprefix(f"{TRUTH}{stem}/").split("/")).replace("_", " ")
+        place, says, paper, unit = OURS, f"{stem}: {what}", "", finding.unit
     else:
         place, says, unit = claim.place, claim.says, claim.unit
         paper = number(claim.value, claim.spread, unit)

@@ -79,7 +79,7 @@ def test_each_finding_stands_beside_its_claim_in_the_paper_s_order(kept):
         ("Fig. 5", "", "0.91", DIFFERS),
         ("Table 4", "22.8 ± 1.5 %", "22.0 ± 0.5 %", REPRODUCED),
         ("Table 4", "46.5 ± 1.7 %", "51.2 ± 1.2 %", TREND),
-        ("known boxes", "", "0.606 ± 0.082 share", "holds"),
+        (ledger.OURS, "", "0.606 ± 0.082 share", "holds"),
     ]
     assert lines[0].measured_on == "2945 images of caltech101 (val)"
     assert lines[-1].claim == "truth_projections: part energy"
