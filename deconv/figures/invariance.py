@@ -120,9 +120,11 @@ def _legend(figure: Figure, names: Sequence[str], others: bool) -> None:
         labels.append("further images: median, middle half")
     width, height = figure.get_size_inches()
     wide = LETTER * sum(map(len, labels)) + ENTRY * len(labels) > width - 2 * MARGIN
+    columns = -(-len(labels) // 2) if wide else len(labels)
+    top = 1 - (0.04 if wide else 0.09) / height
     figure.legend(
-        handles, labels, loc="upper center", ncols=-(-len(labels) // 2) if wide else len(labels), frameon=False,
-        bbox_to_anchor=(0.5, 1 - (0.04 if wide else 0.09) / height), borderaxespad=0, handlelength=2.2,
+        handles, labels, loc="upper center", ncols=columns, frameon=False,
+        bbox_to_anchor=(0.5, top), borderaxespad=0, handlelength=2.2,
         columnspacing=1.6, prop={"size": 7, **FONT}, labelcolor=INK,
     )  # fmt: skip
 
