@@ -410,19 +410,6 @@ def draw(source: Path, folder: Path) -> None:
     figures.save(page, folder)
 
 
-def title(layer: str) -> str:
-    """A layer's name as the paper writes it, of a fully connected one too: fc7 -> Layer 7."""
-    return (
-        f"Layer {layer[2:]}" if layer.startswith("fc") and ":" not in layer else layer_title(layer)
-    )
-
-
-def note(layer: str) -> str:
-    """Where the layer is read: conv1 and fc7 name the values after the ReLU."""
-    plain = layer.startswith(("conv", "fc")) and ":" not in layer
-    return f"distance of {layer}{' after the ReLU' if plain else ''} to the untransformed"
-
-
 def numbered(layer: str) -> str:
     """A layer's title with its number, of fully connected layers, too: fc7 -> Layer 7."""
     return f"Layer {layer[2:]}" if layer[:2] == "fc" and layer[2:].isdigit() else layer_title(layer)

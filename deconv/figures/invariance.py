@@ -29,6 +29,7 @@ from deconv.figures.drawing import (
     text,
     tile,
 )
+from deconv.figures.occlusion import shorten
 
 IMAGE_COLOURS = (BLUE, RED, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """One for each image: Okabe and Ito, which colour-blind readers tell apart."""
@@ -58,6 +59,8 @@ class TransformRow:
 # Inches on the page, but for the tiles' pixels.
 TOP, LEGEND, HEAD, ROW_TITLE, AMOUNTS, FOOT = 0.2, 0.27, 0.36, 0.2, 0.13, 0.4
 PICTURES, LABELS, BETWEEN = 1.8, 0.52, 0.0
+LETTER, ENTRY = 0.066, 0.46
+"""Of the legend: a letter, and what stands beside the letters of an entry."""
 LEAST_PLOT, TILE_PX, FRAME, TILE_GAP = 1.45, 112, 8, 6
 
 
@@ -106,19 +109,22 @@ def invariance(
 
 
 def _legend(figure: Figure, names: Sequence[str], others: bool) -> None:
-    """One line of names in the images' colours at the top of the page."""
+    """Names in the images' colours at the top of the page, in two lines if one has no room."""
     handles = [
         Line2D([], [], color=colour, linestyle=style, linewidth=1.6)
         for colour, style in zip(IMAGE_COLOURS, IMAGE_LINES, strict=True)
     ][: len(names)]
-    labels = list(names)
+    labels = [shorten(name) for name in names]
     if others:
         handles.append(Line2D([], [], color=FAINT, linewidth=0.9))
         labels.append("further images: median, middle half")
-    height = figure.get_size_inches()[1]
+    width, height = figure.get_size_inches()
+    wide = LETTER * sum(map(len, labels)) + ENTRY * len(labels) > width - 2 * MARGIN
+    columns = -(-len(labels) // 2) if wide else len(labels)
+    top = 1 - (0.04 if wide else 0.09) / height
     figure.legend(
-        handles, labels, loc="upper center", ncols=len(labels), frameon=False,
-        bbox_to_anchor=(0.5, 1 - 0.09 / height), borderaxespad=0, handlelength=2.2,
+        handles, labels, loc="upper center", ncols=columns, frameon=False,
+        bbox_to_anchor=(0.5, top), borderaxespad=0, handlelength=2.2,
         columnspacing=1.6, prop={"size": 7, **FONT}, labelcolor=INK,
     )  # fmt: skip
 
