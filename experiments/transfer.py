@@ -52,7 +52,8 @@ def sizes(cfg: DictConfig, data: Squares, given: object, wanted: Sequence[int]) 
     Of a data set in one piece all that are wanted have to be there (`splits` says what is
     missing); of others at least half of each class is left to test on.
     """
-    chosen = list(given) if isinstance(given, ListConfig) else [] if given is None else [given]
+    one = [] if given is None else [given]
+    chosen = list(given) if isinstance(given, ListConfig | list) else one
     if wrong := [k for k in chosen if type(k) is not int or k < 1]:
         raise DeconvError(f"images per class are whole numbers from 1 on, got {wrong[0]!r}")
     if chosen or cfg.data.name in DRAWN:
