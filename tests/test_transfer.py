@@ -372,22 +372,12 @@ def test_what_cannot_be_probed_is_refused(smoke_run, tmp_path, overrides, messag
 
 
 def test_the_commands_refuse_before_they_begin(smoke_run, caltech, tmp_path):
-<<<<<<< HEAD
-    assert_refused(
-        "table4_caltech101", ["size=paper"], "size=paper needs a trained network", tmp_path
-    )
-    overrides = ["size=smoke", "data=caltech256", f"data.root={caltech}"]
-    overrides += [f"snapshot={smoke_run}/last.pt"]
-    message = "train_per_class=10 leaves no test image in 001.ant"
-    assert_refused("table5_caltech256", overrides, message, tmp_path)
-=======
     refusal = "size=paper needs a trained network"
     assert_refused("table4_caltech101", ["size=paper"], refusal, tmp_path)
     there = [f"data.root={caltech}", f"snapshot={smoke_run}/last.pt"]
     with pytest.raises(DeconvError, match="train_per_class=10 leaves no test image"):
         cfg = compose("table5_caltech256", ["size=smoke", "data=caltech256", *there])
         open_study(cfg, tmp_path, [("softmax", 7)], cfg.per_class, table5_caltech256.SIZES)
->>>>>>> transfer
     cfg = settings("table4_caltech101", smoke_run / "last.pt", tmp_path / "none", "caltech101")
     with pytest.raises(DataMissing, match="none of caltech101 is missing"):
         open_study(cfg, tmp_path, [("softmax", 7)], cfg.per_class, [2])
