@@ -21,6 +21,13 @@ from deconv.figures.drawing import (
 )
 from deconv.figures.error_changes import ErrorChanges, error_changes
 from deconv.figures.feature_evolution import Filmstrip, feature_evolution
+from deconv.figures.feature_maps import (
+    LayerMaps,
+    MappedImage,
+    SparsityPanel,
+    feature_maps,
+    shared_boxes,
+)
 from deconv.figures.first_layers import FirstLayers, first_layers
 from deconv.figures.localisation import BoxedExamples, SharePanel, localisation
 from deconv.figures.occlusion import OcclusionRow, occlusion, shorten
@@ -46,12 +53,15 @@ __all__ = [
     "Filmstrip",
     "FirstLayers",
     "ImageRow",
+    "LayerMaps",
     "MapRow",
+    "MappedImage",
     "MaskedFaces",
     "OcclusionRow",
     "Panel",
     "PoolWindows",
     "SharePanel",
+    "SparsityPanel",
     "Watched",
     "accuracy_curves",
     "architecture_boxes",
@@ -61,12 +71,14 @@ __all__ = [
     "error_changes",
     "evolution_frames",
     "feature_evolution",
+    "feature_maps",
     "first_layers",
     "grey_centred",
     "localisation",
     "occlusion",
     "save",
     "save_animation",
+    "shared_boxes",
     "shorten",
     "tile",
     "top_activations",
