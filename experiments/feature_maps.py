@@ -403,8 +403,16 @@ def caption(facts: dict[str, Any]) -> str:
         "its map, several where maps share a box. Below: values above 0, and maps that are dead "
         "or saturated, in every layer with an activation function, in order of depth, over the "
         f"first {data['images_measured']} images of {data['name']} ({data['split']}). "
-        f"{depth_words(depth)} {describe_network(facts)}"
+        f"{depth_words(depth)} {network_words(facts)}"
     )
+
+
+def network_words(facts: dict[str, Any]) -> str:
+    """The sentence about the network; of one made elsewhere, only where its weights come from."""
+    training = facts["training"]
+    if training["images"] is None:
+        return f"Network: {facts['model']['name']}, {training['data']}."
+    return describe_network(facts)
 
 
 def depth_words(depth: dict[str, Any]) -> str:

@@ -78,7 +78,7 @@ class SparsityPanel:
 # Inches on the page.
 HEADING, TITLE, NUMBER, TILE_GAP, GAP, ROW_GAP = 0.3, 0.2, 0.105, 0.045, 0.16, 0.13
 PANEL = 1.25
-LONG_NAMES, BELOW, BELOW_LONG = 6, 0.3, 0.72
+LONG_NAMES, BELOW, BELOW_LONG = 6, 0.3, 0.56
 """Names of more letters are written aslant, which takes more room."""
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#6a3d9a", "#7f7f7f")
 """Of the numbers and their boxes, in turn."""
@@ -167,7 +167,7 @@ def _draw_boxes(axes: Axes, pixels: np.ndarray, boxes: np.ndarray) -> None:
     """The image with each box once, and in its middle the numbers of all maps that share it."""
     height, width = pixels.shape[:2]
     axes.imshow(pixels, interpolation="nearest", aspect="auto", extent=(0, width, height, 0))
-    written: list[tuple[float, float]] = []
+    written: list[tuple[float, float, float]] = []
     for (top, left, bottom, right), numbers in shared_boxes(boxes):
         colour = _colour(numbers[0])
         for edge, line in (("white", 1.5), (colour, 0.8)):
@@ -179,7 +179,7 @@ def _draw_boxes(axes: Axes, pixels: np.ndarray, boxes: np.ndarray) -> None:
         reach = 0.075 * height
         x = min(max(x, near), width - near)
         y = _free(y, x, near, reach, written, height)
-        written.append((y, x))
+        written.append((y, x, near))
         axes.text(x, y, words, size=4.8, color=colour, weight="bold", ha="center", va="center",
                   path_effects=[withStroke(linewidth=1.4, foreground="white")], **FONT)  # fmt: skip
     axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
@@ -191,12 +191,17 @@ def _colour(number: int) -> str:
 
 
 def _free(
-    y: float, x: float, near: float, reach: float, taken: Sequence[tuple[float, float]], height: int
+    y: float,
+    x: float,
+    near: float,
+    reach: float,
+    taken: Sequence[tuple[float, float, float]],
+    height: int,
 ) -> float:
     """The height nearest to y at which words at x cover none that are written already."""
     places = sorted(np.arange(reach / 2, height - reach / 2, reach / 4), key=lambda at: abs(at - y))
     for place in [min(max(y, reach / 2), height - reach / 2), *places]:
-        if all(abs(place - b) >= reach or abs(x - c) >= 2 * near for b, c in taken):
+        if all(abs(place - b) >= reach or abs(x - c) >= near + far for b, c, far in taken):
             return float(place)
     return y
 
@@ -233,4 +238,5 @@ def _draw_sparsity(figure: Figure, panel: SparsityPanel, top: float, width_in: f
         if _aslant(panel):
             for label in axes.get_xticklabels():
                 label.set(rotation=25, ha="right", rotation_mode="anchor")
-    two.legend(frameon=False, prop={"size": 5.8, "family": FONT["family"]}, loc="upper right")
+    two.legend(frameon=False, prop={"size": 5.8, "family": FONT["family"]}, ncols=2,
+               loc="lower right", bbox_to_anchor=(1, 1.02), borderpad=0)  # fmt: skip
