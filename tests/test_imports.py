@@ -46,6 +46,7 @@ FLOORS = {
         "deconv.one_vs_rest",
         "deconv.peak_views",
         "deconv.layer_table",
+        "deconv.map_statistics",
         "deconv.round_trip",
         "deconv.training",
         "deconv.monitoring",

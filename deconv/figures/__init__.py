@@ -23,6 +23,13 @@ from deconv.figures.drawing import (
 )
 from deconv.figures.error_changes import ErrorChanges, error_changes
 from deconv.figures.feature_evolution import Filmstrip, feature_evolution
+from deconv.figures.feature_maps import (
+    LayerMaps,
+    MappedImage,
+    SparsityPanel,
+    feature_maps,
+    shared_boxes,
+)
 from deconv.figures.first_layers import FirstLayers, first_layers
 from deconv.figures.invariance import IMAGE_COLOURS, TransformRow, invariance
 from deconv.figures.localisation import BoxedExamples, SharePanel, localisation
@@ -50,12 +57,15 @@ __all__ = [
     "Filmstrip",
     "FirstLayers",
     "ImageRow",
+    "LayerMaps",
     "MapRow",
+    "MappedImage",
     "MaskedFaces",
     "OcclusionRow",
     "Panel",
     "PoolWindows",
     "SharePanel",
+    "SparsityPanel",
     "TransformRow",
     "Watched",
     "accuracy_curves",
@@ -66,6 +76,7 @@ __all__ = [
     "error_changes",
     "evolution_frames",
     "feature_evolution",
+    "feature_maps",
     "first_layers",
     "grey_centred",
     "invariance",
@@ -73,6 +84,7 @@ __all__ = [
     "occlusion",
     "save",
     "save_animation",
+    "shared_boxes",
     "shorten",
     "tile",
     "top_activations",

@@ -1,0 +1,242 @@
+"""Feature maps: z and a side by side, where their strongest units look, and how sparse they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+
+from deconv.figures.drawing import (
+    BLUE,
+    CAPTION_LINE,
+    FAINT,
+    FONT,
+    INK,
+    MARGIN,
+    RED,
+    axes_at,
+    caption_lines,
+    draw_caption,
+    hairline,
+    quiet,
+    text,
+)
+from deconv.figures.signed_maps import signed_map
+
+
+@dataclass(frozen=True)
+class LayerMaps:
+    """One layer of one image: M maps.
+
+    title, note: above the row, strong and faint. z, a: M×h×w float, None where there is none;
+    z_name, a_name: their points, or why there is none. maps: M numbers. unit: M×2 (y, x) of each
+    map's strongest unit; box: M×4 its receptive field (top, left, bottom, right) in pixels.
+    scale_z, scale_a: M values at which colours end.
+    """
+
+    title: str
+    note: str
+    z: np.ndarray | None
+    a: np.ndarray | None
+    z_name: str
+    a_name: str
+    maps: np.ndarray
+    unit: np.ndarray
+    box: np.ndarray
+    scale_z: np.ndarray
+    scale_a: np.ndarray
+
+
+@dataclass(frozen=True)
+class MappedImage:
+    """One image, H×W×3 uint8, with a title and its layers."""
+
+    title: str
+    picture: np.ndarray
+    rows: Sequence[LayerMaps]
+
+
+@dataclass(frozen=True)
+class SparsityPanel:
+    """L measured layers in order of depth. active: L×3, the 10th percentile, mean and 90th of the
+    maps' shares of values above 0. dead, saturated: L shares of the maps. numbers: L, places on
+    the axis of depth. names: L, shown: L bool, those to be named on the axis."""
+
+    numbers: np.ndarray
+    names: Sequence[str]
+    shown: np.ndarray
+    active: np.ndarray
+    dead: np.ndarray
+    saturated: np.ndarray
+
+
+# Inches on the page.
+HEADING, TITLE, NUMBER, TILE_GAP, GAP, ROW_GAP = 0.3, 0.2, 0.105, 0.045, 0.16, 0.13
+PANEL = 1.25
+LONG_NAMES, BELOW, BELOW_LONG = 6, 0.3, 0.56
+"""Names of more letters are written aslant, which takes more room."""
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#6a3d9a", "#7f7f7f")
+"""Of the numbers and their boxes, in turn."""
+FEWEST_COLUMNS = 4
+
+
+def feature_maps(
+    images: Sequence[MappedImage], sparsity: SparsityPanel, caption: str, width_in: float = 8.0
+) -> Figure:
+    """The page: each image's layers as rows, below them sparsity over depth.
+
+    In a row: the image with the boxes of the strongest units, then the maps of z, then those of
+    a; the numbers on the boxes are those of the tiles. caption: printed below, wrapped.
+    """
+    most = max(len(row.maps) for image in images for row in image.rows)
+    columns = max(FEWEST_COLUMNS, int(np.ceil(most / 2))) if most <= 16 else 8
+    lines = caption_lines(caption, width_in)
+    heights = [
+        [TITLE + _image_side(len(row.maps), columns, width_in) + ROW_GAP for row in image.rows]
+        for image in images
+    ]
+    body = sum(HEADING + sum(rows) for rows in heights)
+    below = BELOW_LONG if _aslant(sparsity) else BELOW
+    page = 0.15 + body + 0.3 + PANEL + below + CAPTION_LINE * len(lines) + 0.15
+    figure = Figure(figsize=(width_in, page), facecolor="white")
+    top = 0.15
+    for image, rows in zip(images, heights, strict=True):
+        text(figure, MARGIN, top, image.title, 10.5, INK, weight="bold")
+        hairline(figure, MARGIN, width_in - MARGIN, top + 0.22)
+        top += HEADING
+        for row, height in zip(image.rows, rows, strict=True):
+            _draw_row(figure, image.picture, row, top, columns, width_in)
+            top += height
+    _draw_sparsity(figure, sparsity, top + 0.1, width_in)
+    draw_caption(figure, lines, top + 0.3 + PANEL + below)
+    return figure
+
+
+def _aslant(panel: SparsityPanel) -> bool:
+    return max(len(panel.names[i]) for i in np.flatnonzero(panel.shown)) > LONG_NAMES
+
+
+def _tile_side(columns: int, width_in: float) -> float:
+    """Of a map, in inches, where the image is as high as two rows of maps."""
+    room = width_in - 2 * MARGIN - 2 * GAP - NUMBER * 2 - TILE_GAP - 2 * (columns - 1) * TILE_GAP
+    return room / (2 * columns + 2)
+
+
+def _image_side(maps: int, columns: int, width_in: float) -> float:
+    """The height of a row's maps, two rows of them or more."""
+    rows = max(2, -(-maps // columns))
+    return rows * (_tile_side(columns, width_in) + NUMBER) + (rows - 1) * TILE_GAP
+
+
+def _draw_row(
+    figure: Figure, pixels: np.ndarray, row: LayerMaps, top: float, columns: int, width_in: float
+) -> None:
+    side = _tile_side(columns, width_in)
+    seen = 2 * (side + NUMBER) + TILE_GAP
+    text(figure, MARGIN, top, row.title, 7.5, INK, weight="bold")
+    half = columns * side + (columns - 1) * TILE_GAP
+    lefts = [MARGIN + seen + GAP, MARGIN + seen + 2 * GAP + half]
+    for left, name in zip(lefts, (row.z_name, row.a_name), strict=True):
+        text(figure, left, top + 0.022, name, 6.0, FAINT)
+    text(figure, width_in - MARGIN, top + 0.022, row.note, 6.0, FAINT, ha="right")
+    _draw_boxes(axes_at(figure, MARGIN, top + TITLE, seen, seen, "image"), pixels, row.box)
+    for left, maps, scales in zip(lefts, (row.z, row.a), (row.scale_z, row.scale_a), strict=True):
+        if maps is None:
+            continue
+        for i, values in enumerate(maps):
+            down, across = divmod(i, columns)
+            x = left + across * (side + TILE_GAP)
+            y = top + TITLE + down * (side + NUMBER + TILE_GAP)
+            text(figure, x, y, f"{i + 1}", 4.8, _colour(i + 1), weight="bold")
+            text(figure, x + side, y, f"map {row.maps[i]}", 4.4, FAINT, ha="right")
+            axes = axes_at(figure, x, y + NUMBER, side, side, "map")
+            axes.imshow(signed_map(values, scales[i]), interpolation="nearest", aspect="auto")
+            axes.plot(*row.unit[i][::-1], marker="o", markersize=3.2, markerfacecolor="none",
+                      markeredgecolor=INK, markeredgewidth=0.5, clip_on=False)  # fmt: skip
+            height, width = values.shape
+            axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[])
+            axes.spines[:].set(color=FAINT, linewidth=0.3)
+
+
+def _draw_boxes(axes: Axes, pixels: np.ndarray, boxes: np.ndarray) -> None:
+    """The image with each box once, and in its middle the numbers of all maps that share it."""
+    height, width = pixels.shape[:2]
+    axes.imshow(pixels, interpolation="nearest", aspect="auto", extent=(0, width, height, 0))
+    written: list[tuple[float, float, float]] = []
+    for (top, left, bottom, right), numbers in shared_boxes(boxes):
+        colour = _colour(numbers[0])
+        for edge, line in (("white", 1.5), (colour, 0.8)):
+            axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False,
+                                     edgecolor=edge, linewidth=line))  # fmt: skip
+        words = " ".join(map(str, numbers))
+        y, x = (top + bottom) / 2, (left + right) / 2
+        near = 0.035 * len(words) * width
+        reach = 0.075 * height
+        x = min(max(x, near), width - near)
+        y = _free(y, x, near, reach, written, height)
+        written.append((y, x, near))
+        axes.text(x, y, words, size=4.8, color=colour, weight="bold", ha="center", va="center",
+                  path_effects=[withStroke(linewidth=1.4, foreground="white")], **FONT)  # fmt: skip
+    axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
+    axes.spines[:].set(color=FAINT, linewidth=0.3)
+
+
+def _colour(number: int) -> str:
+    return COLOURS[(number - 1) % len(COLOURS)]
+
+
+def _free(
+    y: float,
+    x: float,
+    near: float,
+    reach: float,
+    taken: Sequence[tuple[float, float, float]],
+    height: int,
+) -> float:
+    """The height nearest to y at which words at x cover none that are written already."""
+    places = sorted(np.arange(reach / 2, height - reach / 2, reach / 4), key=lambda at: abs(at - y))
+    for place in [min(max(y, reach / 2), height - reach / 2), *places]:
+        if all(abs(place - b) >= reach or abs(x - c) >= near + far for b, c, far in taken):
+            return float(place)
+    return y
+
+
+def shared_boxes(boxes: np.ndarray) -> list[tuple[tuple[int, int, int, int], list[int]]]:
+    """Each different box of M×4 with the numbers, from 1, of those that have it."""
+    found: dict[tuple[int, ...], list[int]] = {}
+    for number, box in enumerate(boxes.tolist(), 1):
+        found.setdefault(tuple(box), []).append(number)
+    return list(found.items())
+
+
+def _draw_sparsity(figure: Figure, panel: SparsityPanel, top: float, width_in: float) -> None:
+    """Left: shares of values above 0 over depth; right: shares of dead and saturated maps."""
+    width = (width_in - 2 * MARGIN - 1.0) / 2
+    lefts = MARGIN + 0.36, MARGIN + 0.36 + width + 0.62
+    one, two = (axes_at(figure, left, top + 0.2, width, PANEL, name)
+                for left, name in zip(lefts, ("active", "dead"), strict=True))  # fmt: skip
+    at = panel.numbers
+    marker = {"marker": "o", "markersize": 2.4, "linewidth": 1.0}
+    one.fill_between(at, *(100 * panel.active[:, [0, 2]].T), color=BLUE, alpha=0.18, linewidth=0)
+    one.plot(at, 100 * panel.active[:, 1], color=BLUE, **marker)
+    two.plot(at, 100 * panel.dead, color=INK, label="dead: never above 0", **marker)
+    two.plot(at, 100 * panel.saturated, color=RED, label="saturated: always above 0",
+             linestyle="--", **marker)  # fmt: skip
+    headings = ("values above 0, %: mean over maps (band: 10th to 90th percentile)", "maps, %")
+    for axes, left, heading in zip((one, two), lefts, headings, strict=True):
+        text(figure, left - 0.3, top, heading, 6.6, INK)
+        quiet(axes)
+        axes.set_xlim(at.min() - 0.5, at.max() + 0.5)
+        high = axes.get_ylim()[1]
+        axes.set_ylim(0, 100 if axes is one else max(5, 1.15 * high))
+        axes.set_xticks(at[panel.shown], [panel.names[i] for i in np.flatnonzero(panel.shown)])
+        if _aslant(panel):
+            for label in axes.get_xticklabels():
+                label.set(rotation=25, ha="right", rotation_mode="anchor")
+    two.legend(frameon=False, prop={"size": 5.8, "family": FONT["family"]}, ncols=2,
+               loc="lower right", bbox_to_anchor=(1, 1.02), borderpad=0)  # fmt: skip

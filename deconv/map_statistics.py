@@ -1,0 +1,199 @@
+"""Feature maps before and after their rectification, and how sparse they are over a data set.
+
+A layer is looked at through a pair of points: z, what the first activation function after it takes
+in, and a, what comes out. In a residual network that may lie behind a batch normalisation or a
+sum, so both points carry their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from deconv.distributed import Share, gather, rank
+from deconv.errors import DeconvError, unknown
+from deconv.models import ChainNet
+from deconv.models.graph import GraphNet
+from deconv.models.tracing import AFFINE, BATCH_NORM, NO_RULE, NORM, RECTIFY, Step
+
+SMOOTH = ("gelu", "silu", "hardswish", "tanh", "sigmoid", "hardsigmoid", "elu", "leakyrelu",
+          "leaky_relu", "prelu", "mish", "softplus")  # fmt: skip
+"""Activation functions that are no ReLU, in lower case; they too end the search for a."""
+ORDERS = ("active", "first")
+
+
+@dataclass(frozen=True)
+class MapPoints:
+    """The points of one layer. z: before its activation function; a: behind it, None where the
+    next layer or a pooling comes first. `measured` is a where there is one, else z."""
+
+    layer: str
+    z: str | None
+    a: str | None
+
+    @property
+    def measured(self) -> str:
+        """The point whose values are counted and whose strongest units are shown."""
+        return self.a or self.z or self.layer
+
+
+@dataclass(frozen=True)
+class MapStatistics:
+    """Counts of one point's C maps over a data set.
+
+    above_0: C int64, values above 0. values: how many values a map had in all, images×h×w.
+    maximum: C, the largest value. images: how many were measured.
+    """
+
+    above_0: torch.Tensor
+    values: int
+    maximum: torch.Tensor
+    images: int
+
+    @property
+    def active_share(self) -> torch.Tensor:
+        """C float64 in 0…1: each map's share of values above 0; sparsity is 1 minus it."""
+        return self.above_0.double() / self.values
+
+    @property
+    def dead(self) -> torch.Tensor:
+        """C bool: maps that were never above 0."""
+        return self.above_0 == 0
+
+    @property
+    def saturated(self) -> torch.Tensor:
+        """C bool: maps that were above 0 at every position of every image."""
+        return self.above_0 == self.values
+
+
+def named_layer(net: ChainNet | GraphNet, layer: str | int) -> str:
+    """A point's name; a number n is the n-th layer with weights, from 1, in running order.
+
+    Raises DeconvError for what does not exist.
+    """
+    name = str(layer)
+    if not name.isdigit():
+        return net.check_point(name)
+    if not 1 <= int(name) <= len(net.layers):
+        raise DeconvError(
+            f"{net.name} has {len(net.layers)} layers with weights, no number {name}: "
+            f"1 is {net.layers[0]}, {len(net.layers)} is {net.layers[-1]}"
+        )
+    return net.layers[int(name) - 1]
+
+
+def map_points(net: ChainNet | GraphNet, layer: str | int) -> MapPoints:
+    """z and a of a layer: on a chain its own pair, on a graph the first activation after it.
+
+    On a graph, batch normalisation, normalisation and operations without weights that keep the
+    number and the size of the maps may lie between; z is then what the activation takes in.
+    Raises DeconvError for a layer that does not exist.
+    """
+    name = named_layer(net, layer)
+    if not isinstance(net, GraphNet):
+        rectified = name.removesuffix(":z")
+        z = net.before(rectified)
+        if z is not None:
+            return MapPoints(rectified, z, rectified)
+        return MapPoints(name, name, None)
+    behind = _activation(net, net.steps[name])
+    if behind is None:
+        return MapPoints(name, name, None)
+    return MapPoints(name, net.before(behind), behind)
+
+
+def _activation(net: GraphNet, start: Step) -> str | None:
+    """The first activation function at or behind a step that still has the step's maps."""
+    if _activates(start):
+        return start.name
+    reached = {start.name}
+    for step in net.steps.values():
+        if not reached & set(step.inputs) or step.shape[1:] != start.shape[1:]:
+            continue
+        if _activates(step) and step.name in net.points:
+            return step.name
+        if step.kind in (BATCH_NORM, NORM) or (step.kind == AFFINE and not _has_weights(step)):
+            reached.add(step.name)
+    return None
+
+
+def _has_weights(step: Step) -> bool:
+    return isinstance(step.module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
+
+
+def _activates(step: Step) -> bool:
+    smooth = step.kind == NO_RULE and step.what.lower().rstrip("_") in SMOOTH
+    return step.kind == RECTIFY or smooth
+
+
+def ordered_maps(values: torch.Tensor, count: int, order: str = "active") -> torch.Tensor:
+    """Numbers of up to `count` maps of one image, C×h×w: those with the largest maximum, largest
+    first and the lower number first among equals, or with order="first" simply the first.
+
+    Raises DeconvError for another order or a count below 1.
+    """
+    if order not in ORDERS:
+        raise unknown("order of maps", order, ORDERS)
+    if count < 1:
+        raise DeconvError(f"at least one map is shown, got {count}")
+    if order == "first":
+        return torch.arange(min(count, len(values)))
+    peak = values.flatten(1).amax(1)
+    return peak.argsort(descending=True, stable=True)[:count].cpu()
+
+
+def map_statistics(
+    net: ChainNet | GraphNet, loader: Iterable, points: Iterable[str], progress: bool = True
+) -> dict[str, MapStatistics]:
+    """Point -> counts over all images of a loader of (images N×3×H×W, …).
+
+    A fully connected point has maps of one position. Under torchrun the loader's data set is a
+    `Share`, and every process gets the counts of the whole. Memory is one batch and C per point.
+    Raises DeconvError for a loader without images, no or an unknown point, or NaN values.
+    """
+    points = [net.check_point(point) for point in points]
+    if not points:
+        raise DeconvError(f"name at least one layer of {net.name} to measure")
+    device = next(net.parameters()).device
+    total = len(loader.dataset) if isinstance(loader, DataLoader) else None
+    quiet = None if progress and rank() == 0 else True
+    found: dict[str, MapStatistics] = {}
+    with torch.no_grad(), tqdm(total=total, desc="measuring", unit="image", disable=quiet) as bar:
+        for images, *_ in loader:
+            record = net.record(images.to(device), points, logits=False)
+            for point in points:
+                part = _count(record.activations[point], point)
+                found[point] = _sum(found[point], part) if point in found else part
+            bar.update(len(images))
+    if isinstance(getattr(loader, "dataset", None), Share):
+        parts, found = gather(found), {}
+        for part in parts:
+            for point, one in part.items():
+                found[point] = _sum(found[point], one) if point in found else one
+    if not found:
+        raise DeconvError("the loader yields no image")
+    return found
+
+
+def _count(values: torch.Tensor, point: str) -> MapStatistics:
+    maps = values.flatten(2) if values.dim() > 2 else values[:, :, None]
+    if maps.isnan().any():
+        raise DeconvError(f"{point} has NaN values: the weights or the images are broken")
+    above = (maps > 0).sum((0, 2)).cpu()
+    return MapStatistics(
+        above, maps.shape[0] * maps.shape[2], maps.amax((0, 2)).cpu(), maps.shape[0]
+    )
+
+
+def _sum(one: MapStatistics, two: MapStatistics) -> MapStatistics:
+    return MapStatistics(
+        one.above_0 + two.above_0,
+        one.values + two.values,
+        torch.maximum(one.maximum, two.maximum),
+        one.images + two.images,
+    )
