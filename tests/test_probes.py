@@ -152,7 +152,7 @@ def test_mean_accuracy_per_class_by_a_loop_and_by_scikit_learn():
 
 
 def test_a_fifth_of_each_class_chooses_c():
-    labels = torch.tensor([0] * 10 + [1] * 4 + [2] * 2 + [3])
+    labels = torch.tensor([0] * 14 + [1] * 4 + [2] * 2 + [3])
     aside = held_out(labels, seed=0)
     assert [int(aside[labels == k].sum()) for k in range(4)] == [2, 1, 1, 0]
     assert torch.equal(aside, held_out(labels, seed=0))
@@ -185,6 +185,17 @@ def test_a_probe_is_the_same_steps_with_scikit_learn(kind):
         theirs((a, labels), (b, test[1].numpy()), found.c), abs=2.1
     )
     assert found.mean_class > 40, "far above the 20 % of guessing"
+
+
+def test_test_images_decide_nothing_but_the_accuracy():
+    x, y = clouds(images=150, features=40, seed=5)
+    train, grid = (x[:100], y[:100]), (0.01, 0.3, 10.0)
+    found = [
+        probe(train, (test, y[100:]), "svm", grid, "standardise")
+        for test in (x[100:], 50 * torch.rand_like(x[100:]))
+    ]
+    assert found[0].tried == found[1].tried and found[0].c == found[1].c
+    assert found[0].gradient == found[1].gradient and found[0].mean_class > found[1].mean_class
 
 
 def test_one_image_a_class_takes_the_middle_c():
