@@ -13,8 +13,9 @@ from commands import command
 import deconv
 from deconv import figures
 from deconv.data import Scenes, prepare, ten_crops
-from deconv.errors import DeconvError
+from deconv.errors import DeconvError, Interrupted
 from deconv.models.changes import CHANGES, build_arguments
+from experiments import table3_ablation
 from experiments.ablation_findings import TABLE_COLUMNS, findings, papers_column, same_sign
 from experiments.command import compose
 from experiments.findings import read_findings
@@ -136,6 +137,26 @@ def test_only_the_folder_of_a_table_is_gone_on_with(tmp_path):
             (tmp_path / "config.yaml").write_text(text)
         with pytest.raises(DeconvError, match="is not the folder of a Table 3"):
             saved_settings(compose("table3_ablation"), tmp_path)
+
+
+def test_an_interruption_ends_the_table_and_names_its_folder(tmp_path, monkeypatch):
+    def stopped(cfg, folder):
+        raise Interrupted(f"stopped in epoch 2, and saved: go on with resume={folder}")
+
+    monkeypatch.setattr(table3_ablation, "trained_in", stopped)
+    cfg = compose("table3_ablation", ["size=smoke"])
+    with pytest.raises(Interrupted, match=f"and saved: .* by resume={tmp_path}$"):
+        table3_ablation.all_rows(cfg, tmp_path, [(NETWORK, "none"), (NETWORK, "no 7")])
+
+
+def test_memory_that_runs_out_fails_one_row(tmp_path, monkeypatch):
+    def full(cfg, folder):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(table3_ablation, "trained_in", full)
+    cfg = compose("table3_ablation", ["size=smoke"])
+    rows = table3_ablation.all_rows(cfg, tmp_path, [(NETWORK, "none"), (NETWORK, "no 7")])
+    assert [line["state"] for line in rows] == ["failed: out of memory"] * 2
 
 
 # The changes
