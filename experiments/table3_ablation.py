@@ -34,7 +34,7 @@ from torch.utils.data import DataLoader
 from deconv import distributed, figures
 from deconv.data import CentreCrops, TenCrops
 from deconv.distributed import Share
-from deconv.errors import DeconvError, unknown
+from deconv.errors import DeconvError, Interrupted, unknown
 from deconv.evaluation import PRECISIONS, Accuracy, evaluate
 from deconv.models.changes import CHANGES, build_arguments
 from deconv.snapshots import Snapshot, weights_hash
@@ -87,7 +87,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
     plan = choose(cfg)
     check(cfg, plan)
     with held(folder) if distributed.rank() == 0 else contextlib.nullcontext():
-        rows = [row(cfg, folder, *one) for one in plan]
+        rows = all_rows(cfg, folder, plan)
     if distributed.rank() > 0:
         return
     if not any(line["state"] == "done" for line in rows):
@@ -154,6 +154,15 @@ def check(cfg: DictConfig, plan: Plan) -> None:
 def is_failed(line: dict[str, Any]) -> bool:
     """Whether a row of table.csv could not be trained."""
     return line["state"] != "done"
+
+
+def all_rows(cfg: DictConfig, folder: Path, plan: Plan) -> list[dict[str, Any]]:
+    """The rows of table.csv in order. Raises Interrupted, naming the table, if a training does."""
+    try:
+        return [row(cfg, folder, *one) for one in plan]
+    except Interrupted as reason:
+        within = str(reason).partition(":")[0]
+        raise Interrupted(f"{within}: go on with the table by resume={folder}") from reason
 
 
 def row(cfg: DictConfig, folder: Path, network: str, change: str) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def features(snapshot, scenes):
 
 def test_precisions_are_those_of_scikit_learns_pipeline_and_loops(run, smoke_run):
     snapshot = deconv.load_snapshot(smoke_run / "last.pt")
-    side, rows, judged = snapshot.mean.shape[-1], rows_of(run[0]), []
+    side, rows, judged, away = snapshot.mean.shape[-1], rows_of(run[0]), [], []
     train, val = Scenes(60, 1, side), Scenes(36, 2, side)
     values = {s: features(snapshot, s) for s in (train, val)}
     marks = {s: np.array([part_marks(s.scene(i)) for i in range(len(s))]) for s in (train, val)}
@@ -63,10 +63,11 @@ def test_precisions_are_those_of_scikit_learns_pipeline_and_loops(run, smoke_run
         scores = model[1].decision_function(model[0].transform(values[val]))
         wanted = 100 * by_thresholds(scores.round(7), marks[val][:, number])
         judged.append(float(row["average precision"]))
-        assert judged[-1] == pytest.approx(wanted, abs=3), part  # near ties may swap
+        away.append(abs(judged[-1] - wanted))
         assert int(row["val present"]) == (marks[val][:, number] == PRESENT).sum()
         assert int(row["train ignored"]) == (own == IGNORED).sum()
     assert len(judged) > 20
+    assert np.mean(np.array(away) < 1e-3) > 0.9 and max(away) < 3, "all but swaps of near ties"
     assert float(rows["mean"]["average precision"]) == pytest.approx(np.mean(judged), abs=1e-3)
 
 
