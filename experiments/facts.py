@@ -66,6 +66,8 @@ def data_facts(cfg: DictConfig, split: str, data: Squares) -> dict[str, Any]:
 def describe_network(facts: dict[str, Any]) -> str:
     """The sentence of a caption about the network, from the sidecar: model and training facts."""
     training = facts["training"]
+    if training["images"] is None:  # trained elsewhere
+        return f"Network: {facts['model']['name']}, {training['data']}."
     error = training["metrics"].get("val_top1_error")
     result = "" if error is None else f", {100 - error:.1f} % top-1 on its validation images"
     return (
