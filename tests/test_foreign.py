@@ -1,0 +1,116 @@
+"""Networks of others by name: their logits, their preprocessing, and what is refused."""
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+import deconv
+from deconv.errors import DeconvError
+from deconv.models import foreign, is_foreign
+from experiments.command import compose, expand
+from experiments.common import given
+
+FACTORY = """
+from torch import nn
+
+def small(num_classes=3):
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                         nn.Linear(4, num_classes))
+
+def wrong():
+    return 3
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    (tmp_path / "mine.py").write_text(FACTORY)
+    return f"file:{tmp_path / 'mine.py'}"
+
+
+def test_pixels_minus_the_mean_give_the_logits_of_standardised_images():
+    net, wanted, classes = foreign("torchvision/resnet18", 5)
+    preset = torchvision.models.ResNet18_Weights.DEFAULT.transforms()
+    assert (wanted.input_px, wanted.stored_px, classes) == (224, 256, None)
+    pixels = torch.randint(0, 256, (2, 3, 224, 224)).float()
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (preset.mean, preset.std))
+    with torch.no_grad():
+        expected = net.module((pixels / 255 - mean) / std)
+        found = net(pixels - torch.tensor(wanted.mean).view(3, 1, 1))
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+    assert net.classes == 5 and net.recipe["num_classes"] == 5
+
+
+def test_pytorchcv_s_zfnet_is_a_chain_with_its_own_logits():
+    package = pytest.importorskip("pytorchcv.model_provider")
+    torch.manual_seed(0)
+    original = package.get_model("zfnet").eval()
+    torch.manual_seed(0)
+    net, wanted, _ = foreign("pytorchcv/zfnet")
+    images = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        expected = original(images / torch.tensor(wanted.std).view(3, 1, 1))
+    torch.testing.assert_close(net.record(images).logits, expected, rtol=1e-4, atol=1e-5)
+    assert net.is_chain("output.fc3") and net.classes == 1000
+    point = "features.stage3.unit1.activ"
+    record = net.record(images, [point], logits=False)
+    units = (record.activations[point] > 0).nonzero()[:2]
+    pair = [deconv.project(net, record, point, units, engine=e) for e in ("mirror", "vjp")]
+    torch.testing.assert_close(*pair, rtol=1e-3, atol=1e-5 * float(pair[0].abs().max()))
+
+
+def test_timm_states_its_preprocessing():
+    pytest.importorskip("timm")
+    net, wanted, _ = foreign("timm/resnet18", 4)
+    assert wanted.input_px == 224 and wanted.mean[0] == pytest.approx(0.485 * 255)
+    assert net.classes == 4 and "layer1.0.conv1" in net.points
+
+
+def test_a_function_in_a_file_makes_a_network(file, tmp_path):
+    net, wanted, _ = foreign(f"{file}:small", 7, mean=[100, 110, 120], std=[1, 2, 3], input_px=20)
+    assert net.classes == 7 and net.layers == ("0", "4") and wanted.std == (1, 2, 3)
+    weights = {name: torch.ones_like(v) for name, v in net.module.state_dict().items()}
+    torch.save(weights, tmp_path / "ones.pt")
+    ones, _, _ = foreign(f"{file}:small", 7, str(tmp_path / "ones.pt"), mean=[1, 2, 3], input_px=20)
+    assert all((v == 1).all() for v in ones.module.state_dict().values())
+    again = deconv.build(**net.recipe)
+    assert again.recipe == net.recipe and again.divide_by.flatten().tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("torchvision/resnet81", {}, "Did you mean 'resnet18'"),
+        (
+            "torchvision/resnet18",
+            {"weights": "IMAGENET"},
+            "unknown weights of torchvision/resnet18",
+        ),
+        ("torchvision/resnet18", {"mean": [0.4, 0.4, 0.4]}, "looks like 0…1"),
+        ("torchvision/resnet18", {"std": [1, 0, 1]}, "three positive numbers"),
+        ("file:nothing.py:f", {"mean": [1, 2, 3]}, "or there is no such file"),
+        ("{file}:small", {}, "is not stated: give model.mean and model.std"),
+        ("{file}:smal", {"mean": [1, 2, 3]}, "Did you mean 'small'"),
+        ("{file}:wrong", {"mean": [1, 2, 3]}, "made a int, not a module"),
+        ("{file}:small", {"mean": [1, 2, 3], "weights": "none.pt"}, "the weights none.pt do not"),
+    ],
+)
+def test_what_is_not_there_is_named(file, name, options, message):
+    with pytest.raises(DeconvError) as error:
+        foreign(name.replace("{file}", file), 3, **options)
+    assert message in str(error.value)
+
+
+def test_names_on_the_command_line_stand_for_one_file():
+    assert expand(["model=timm/resnet18", "seed=1", "model=zfnet"]) == [
+        "model=foreign", "model.name='timm/resnet18'", "seed=1", "model=zfnet"
+    ]  # fmt: skip
+    cfg = compose("fig2_top_activations", ["model=torchvision/alexnet", "model.weights=random"])
+    assert cfg.model.name == "torchvision/alexnet" and is_foreign(cfg.model.name)
+    snapshot = given(cfg)
+    net = snapshot.network()
+    assert isinstance(net.module, nn.Module) and len(snapshot.classes) == 1000
+    assert snapshot.mean.shape == (3, 256, 256)
+    assert torch.equal(net.state_dict()["module.features.0.weight"],
+                       snapshot.weights["module.features.0.weight"])  # fmt: skip
