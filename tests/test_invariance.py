@@ -267,6 +267,36 @@ def test_another_world_does_not():
     assert found["fig5/layer1_sharp"].value == pytest.approx(0)
 
 
+def bent(power, images=8):
+    """A world whose upper layer moves as x to a power, and whose lower layer leaps."""
+    courses = world(images=images)
+    for kind, start in (("translation", 0.0), ("scale", 1.0)):
+        old = courses[kind]
+        x = np.abs(old.amounts - start)
+        courses[kind] = course(kind, old.amounts, x > 0, x**power, np.ones(len(x)), images)
+    return courses
+
+
+def test_quasi_linear_has_a_threshold():
+    """A root is straighter than a step, and not quasi-linear; near enough to a line is."""
+    root, nearly = (judged(bent(power)) for power in (0.5, 0.8))
+    assert root["fig5/layer1_sharp"].holds and not root["fig5/quasi_linear"].holds
+    assert 0.5 < root["fig5/quasi_linear"].value < 0.9 < nearly["fig5/quasi_linear"].value < 1
+    assert nearly["fig5/quasi_linear"].holds
+
+
+def test_a_layer_1_as_straight_as_layer_7_is_no_finding():
+    courses = bent(1.0)
+    for kind in ("translation", "scale"):
+        old = courses[kind]
+        courses[kind] = course(
+            kind, old.amounts, old.distance[1][0], old.distance[1][0], np.ones(old.amounts.size)
+        )
+    found = judged(courses)
+    assert found["fig5/quasi_linear"].value == pytest.approx(1)
+    assert not found["fig5/quasi_linear"].holds and not found["fig5/layer1_sharp"].holds
+
+
 def test_few_images_are_not_judged():
     assert {f.holds for f in judged(world(images=4)).values()} == {None}
 
