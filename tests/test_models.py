@@ -262,7 +262,7 @@ def test_all_names_can_be_built():
     [
         ("zfnett", {}, r"unknown model 'zfnett'\. Did you mean 'zfnet'.*torchvision/vgg16"),
         ("vgg16", {}, r"unknown model 'vgg16'\. Did you mean 'torchvision/vgg16'"),
-        ("torchvision/vgg15", {}, r"unknown model.*'torchvision/vgg16'"),
+        ("torchvision/vgg15", {}, r"unknown torchvision classifier 'vgg15'.*'vgg16'"),
         ("", {}, "unknown model ''"),
         ("zfnet", {"num_classes": 0}, "num_classes must be at least 1, got 0"),
         ("zfnet", {"num_classes": -3}, "got -3"),
