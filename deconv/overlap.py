@@ -19,7 +19,8 @@ from deconv.errors import DeconvError
 
 THRESHOLD = 0.95
 THUMB_PX = 32
-CHUNK = 4096
+CHUNK, BATCH = 4096, 256
+"""Target images that are compared at once, images that are read at once."""
 GREY = (0.299, 0.587, 0.114)
 """Weights of red, green and blue (ITU-R BT.601)."""
 
@@ -68,17 +69,19 @@ def find_overlap(
     for theirs in _thumbnails(source, side_px, workers, "pre-training images", progress):
         for begin in range(0, len(ours), CHUNK):
             rows = slice(begin, begin + CHUNK)
-            value, at = (ours[rows] @ theirs.T).max(1)
+            # Rounded, so that copies of one image are equal whatever company they are read in.
+            correlation = (ours[rows] @ theirs.T).round(decimals=5)
+            at = correlation.argmax(1)
+            value = correlation.gather(1, at[:, None])[:, 0]
             better = value > best[rows]
             best[rows] = torch.where(better, value, best[rows])
             where[rows] = torch.where(better, at + first, where[rows])
         first += len(theirs)
-    # A thumbnail's correlation with itself can fall short of 1 by rounding.
-    found = (best >= threshold - 1e-5).nonzero().flatten().tolist()
+    found = (best >= threshold).nonzero().flatten().tolist()
     return [Twin(i, int(where[i]), min(1.0, float(best[i]))) for i in found]
 
 
 def _thumbnails(data: Squares, side_px: int, workers: int, name: str, progress: bool):
-    loader = DataLoader(data, batch_size=256, num_workers=workers)
+    loader = DataLoader(data, batch_size=BATCH, num_workers=workers)
     for images, _ in tqdm(loader, name, disable=None if progress else True):
         yield thumbnails(images, side_px)

@@ -53,6 +53,7 @@ def test_planted_twins_are_found_and_nothing_else(scenes, monkeypatch):
     target = Pictures([*scenes[:12], noisy, darker])
     source = Pictures([*scenes[12:30], scenes[8], scenes[4], scenes[4]])
     monkeypatch.setattr(overlap, "CHUNK", 5)
+    monkeypatch.setattr(overlap, "BATCH", 4)
     found = find_overlap(target, source, progress=False)
     pairs = [(twin.target, twin.source) for twin in found]
     assert pairs == [(4, 19), (8, 18), (12, 19), (13, 18)], "of equals the first"
