@@ -51,6 +51,8 @@ NAMES, GAP, ROW = 1.95, 0.28, 0.27
 """Inches: for the names of changes, between the axes, from one row to the next."""
 HEAD, FOOT, BETWEEN = 0.62, 0.42, 0.2
 """Inches: title and names of columns, ticks below, from one network to the next."""
+LINK = "#a8aeb6"
+"""Colour of the line from ours to the paper's."""
 MARKS = ("o", "s")
 """Of the paper's networks, in order of appearance on the page."""
 LINEAR = 2.0
@@ -144,7 +146,7 @@ def _draw_column(
         ours, theirs = one.ours[row, column], one.reported[row, column]
         axes.axhline(row, color=HAIR, linewidth=0.5, zorder=0)
         if np.isfinite(ours) and np.isfinite(theirs):
-            axes.plot([ours, theirs], [row, row], color=FAINT, linewidth=1.0, zorder=2)
+            axes.plot([ours, theirs], [row, row], color=LINK, linewidth=0.9, zorder=2)
         if np.isfinite(ours):
             axes.errorbar(
                 ours, row, xerr=one.bar[row, column], color=BLUE, elinewidth=2.2, alpha=0.35,
@@ -153,9 +155,14 @@ def _draw_column(
             axes.plot(ours, row, "o", color=BLUE, markersize=5.2, zorder=4)
         if np.isfinite(theirs):
             axes.plot(
-                theirs, row, marks[one.theirs[row]], color=RED, markersize=5.2,
-                markerfacecolor="white", markeredgewidth=1.2, zorder=3,
+                theirs, row, marks[one.theirs[row]], color=RED, markersize=6.6,
+                markerfacecolor="white", markeredgewidth=1.1, zorder=3,
             )  # fmt: skip
+
+
+def _signed(value: float) -> str:
+    """A tick with its sign, the minus as wide as the plus."""
+    return f"{value:+g}".replace("-", "−") if value else "0"
 
 
 def _level(axes: Axes, reach: tuple[float, float], rows: int) -> None:
@@ -168,7 +175,7 @@ def _level(axes: Axes, reach: tuple[float, float], rows: int) -> None:
     axes.set_yticks([])
     axes.xaxis.set_major_locator(FixedLocator([t for t in TICKS if reach[0] <= t <= reach[1]]))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g}" if value else "0"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _signed(value)))
     axes.set_xlabel("percentage points against no change", size=6.2, color=INK, labelpad=2, **FONT)
     axes.axvline(0, color=FAINT, linewidth=0.8, zorder=1)
     for edge in (-LINEAR, LINEAR):
