@@ -36,7 +36,7 @@ from deconv.data import CentreCrops, TenCrops
 from deconv.distributed import Share
 from deconv.errors import DeconvError, Interrupted, unknown
 from deconv.evaluation import PRECISIONS, Accuracy, evaluate
-from deconv.models.changes import CHANGES, build_arguments
+from deconv.models.changes import CHANGES, WIDE, build_arguments
 from deconv.snapshots import Snapshot, weights_hash
 from deconv.training import held
 from experiments.ablation_findings import (
@@ -326,24 +326,26 @@ def panel(lines: Sequence[dict[str, str]]) -> figures.ErrorChanges:
         )
     shape = (len(rows), len(DRAWN))
     arrays = {name: np.array(values).reshape(shape) for name, values in kinds.items()}
-    names = [name_of(line) for line in rows]
+    names, notes = [line["change"] for line in rows], [note_of(line) for line in rows]
     theirs = [line["paper network"] for line in rows]
     errors_of = ", ".join(f"{c} {float(base[c]):.1f} %" for c in TABLE_COLUMNS)
     return figures.ErrorChanges(
         base["network"],
         f"unchanged: {errors_of}",
         names,
+        notes,
         [f"{c} error" for c in DRAWN],
         theirs=theirs,
         **arrays,
     )
 
 
-def name_of(line: dict[str, str]) -> str:
-    """A change as the paper calls it, and beside it the sizes it has here if they are others."""
-    here = [line["maps of 3-5"], line["units of 6,7"]]
-    other = [size for size in here if size and size not in line["change"]]
-    return line["change"] + (f"  ({'; '.join(other)})" if other else "")
+def note_of(line: dict[str, str]) -> str:
+    """The sizes that a change has here, where they are not the paper's."""
+    paper = {",".join(map(str, WIDE)), "2048", "8192"}
+    kinds = (("maps of 3-5", "layers 3-5"), ("units of 6,7", "layers 6, 7"))
+    here = [f"{kind}: {line[key]}" for key, kind in kinds if line[key] and line[key] not in paper]
+    return f"here {'; '.join(here)}" if here else ""
 
 
 def caption(facts: dict[str, Any]) -> str:

@@ -310,7 +310,8 @@ def test_the_dots_stand_where_the_numbers_are():
     )
     np.testing.assert_allclose(one.ours, [[20, 3], [-1, -0.5]])
     np.testing.assert_allclose(one.reported, [[6.7, 4.9], [5.1, 1.8]])
-    assert one.changes == ["no 3,4", "6,7: 2048  (256)"] and one.theirs == ["alexnet", "zfnet"]
+    assert one.changes == ["no 3,4", "6,7: 2048"] and one.theirs == ["alexnet", "zfnet"]
+    assert one.notes == ["", "here layers 6, 7: 256"]
     figure = figures.error_changes([one], "caption")
     for column, axes in enumerate(figure.axes):
         dots = [artist for artist in axes.lines if artist.get_marker() in ("o", "s")]

@@ -32,14 +32,16 @@ from deconv.figures.drawing import (
 class ErrorChanges:
     """One network: rows are changes, columns errors, all in percentage points against no change.
 
-    title, note: the line above it, strong and faint. changes: names of R rows. columns: names of
-    C errors. ours, reported: R×C; NaN where there is none. bar: R×C, half length of the bar at
-    ours. theirs: for each row the paper's network that it stands beside, "" where there is none.
+    title, note: the line above it, strong and faint. changes, notes: names of R rows, and what
+    stands small below each. columns: names of C errors. ours, reported: R×C; NaN where there is
+    none. bar: R×C, half length of the bar at ours. theirs: for each row the paper's network that
+    it stands beside, "" where there is none.
     """
 
     title: str
     note: str
     changes: Sequence[str]
+    notes: Sequence[str]
     columns: Sequence[str]
     ours: np.ndarray
     reported: np.ndarray
@@ -57,7 +59,7 @@ MARKS = ("o", "s")
 """Of the paper's networks, in order of appearance on the page."""
 LINEAR = 2.0
 """Percentage points up to which the axis is linear; removing four layers costs thirty."""
-TICKS = (-20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20, 40)
+TICKS = (-20, -5, -2, -1, 0, 1, 2, 5, 20)
 
 
 def error_changes(networks: Sequence[ErrorChanges], caption: str, width_in: float = 8.0) -> Figure:
@@ -124,9 +126,10 @@ def _draw_network(
     text(figure, MARGIN + 0.105 * len(one.title) + 0.05, top + 0.022, one.note, 6.2, FAINT)
     count = len(one.columns)
     wide = (width_in - 2 * MARGIN - NAMES - GAP * (count - 1)) / count
-    for row, name in enumerate(one.changes):
+    for row, (name, note) in enumerate(zip(one.changes, one.notes, strict=True)):
         y = top + HEAD + ROW * (row + 0.5)
-        text(figure, MARGIN, y, name, 6.8, INK, va="center")
+        text(figure, MARGIN, y - (0.045 if note else 0), name, 6.8, INK, va="center")
+        text(figure, MARGIN, y + 0.062, note, 5.2, FAINT, va="center")
     for column, name in enumerate(one.columns):
         left = MARGIN + NAMES + column * (wide + GAP)
         text(figure, left + wide / 2, top + HEAD - 0.22, name, 6.8, INK, ha="center")
