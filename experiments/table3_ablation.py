@@ -36,7 +36,7 @@ from deconv.data import CentreCrops, TenCrops
 from deconv.distributed import Share
 from deconv.errors import DeconvError, Interrupted, unknown
 from deconv.evaluation import PRECISIONS, Accuracy, evaluate
-from deconv.models.changes import CHANGES, build_arguments
+from deconv.models.changes import CHANGES, WIDE, build_arguments
 from deconv.snapshots import Snapshot, weights_hash
 from deconv.training import held
 from experiments.ablation_findings import (
@@ -216,7 +216,7 @@ def finish(cfg: DictConfig, folder: Path, rows: Sequence[dict[str, Any]]) -> Non
     """table.csv, the printed table, findings and provenance."""
     lines = [beside(line) for line in rows]
     write_table(folder / "table.csv", lines)
-    write_findings(folder, findings(rows, cfg.data.name == "imagenet"))
+    write_findings(folder, findings(rows, cfg.data.name == "imagenet", cut_short(cfg)))
     first = settings(cfg, rows[0]["network"], "none")
     data = squares(cfg, "val", stored_side_px(first, None))
     facts = {
@@ -227,6 +227,7 @@ def finish(cfg: DictConfig, folder: Path, rows: Sequence[dict[str, Any]]) -> Non
             "validation errors": f"{cfg.val_crops} crops",
             "resized layers": "in the ratio in which the paper resizes ZFNet's",
             "epochs": epochs_of_each(cfg),
+            "cut short": cut_short(cfg),
             "seed": cfg.seed,
         },
         "data": data_facts(cfg, "val", data),
@@ -235,7 +236,22 @@ def finish(cfg: DictConfig, folder: Path, rows: Sequence[dict[str, Any]]) -> Non
         "rows": {f"{line['network']}, {line['change']}": line["state"] for line in rows},
     }
     log(in_words(lines, f"{len(data)} images of {data_name(cfg)}"))
+    if how := cut_short(cfg):
+        log(
+            f"note: trainings cut short ({how}) show how fast a network begins to learn, not how "
+            f"good it becomes; epochs_each={cfg.train.epochs} trains each to the end"
+        )
     write_provenance(folder, build_network(first, len(data.classes)), facts)
+
+
+def cut_short(cfg: DictConfig) -> str:
+    """How the trainings are shorter than the recipe, "" if they are not.
+
+    What a change does to a network that has only begun to learn says how fast it begins, not how
+    good it becomes: the deeper of two networks leaves the first plateau later.
+    """
+    epochs, whole = epochs_of_each(cfg), cfg.train.epochs
+    return f"{epochs} of the recipe's {whole} epochs" if epochs < whole else ""
 
 
 def beside(line: dict[str, Any]) -> dict[str, Any]:
@@ -310,34 +326,38 @@ def panel(lines: Sequence[dict[str, str]]) -> figures.ErrorChanges:
         )
     shape = (len(rows), len(DRAWN))
     arrays = {name: np.array(values).reshape(shape) for name, values in kinds.items()}
-    names = [name_of(line) for line in rows]
+    names, notes = [line["change"] for line in rows], [note_of(line) for line in rows]
     theirs = [line["paper network"] for line in rows]
     errors_of = ", ".join(f"{c} {float(base[c]):.1f} %" for c in TABLE_COLUMNS)
     return figures.ErrorChanges(
         base["network"],
         f"unchanged: {errors_of}",
         names,
+        notes,
         [f"{c} error" for c in DRAWN],
         theirs=theirs,
         **arrays,
     )
 
 
-def name_of(line: dict[str, str]) -> str:
-    """A change as the paper calls it, and beside it the sizes it has here if they are others."""
-    here = [line["maps of 3-5"], line["units of 6,7"]]
-    other = [size for size in here if size and size not in line["change"]]
-    return line["change"] + (f"  ({'; '.join(other)})" if other else "")
+def note_of(line: dict[str, str]) -> str:
+    """The sizes that a change has here, where they are not the paper's."""
+    paper = {",".join(map(str, WIDE)), "2048", "8192"}
+    kinds = (("maps of 3-5", "layers 3-5"), ("units of 6,7", "layers 6, 7"))
+    here = [f"{kind}: {line[key]}" for key, kind in kinds if line[key] and line[key] not in paper]
+    return f"here {'; '.join(here)}" if here else ""
 
 
 def caption(facts: dict[str, Any]) -> str:
     """The text under the figure."""
     data, choices = facts["data"], facts["choices"]
+    cut = choices["cut short"]
+    length = f"cut short, {cut}," if cut else f"{choices['epochs']} epochs"
     return (
         "Change of the error when layers are taken out or resized, in percentage points against "
-        "the unchanged network; left of the line is better. Filled: ours; open: the paper's Table "
+        "the unchanged network; left of 0 is better. Filled: ours; open: the paper's Table "
         "3, on ImageNet. The axis is linear between the dashed lines and logarithmic beyond. "
-        f"Networks: {choices['epochs']} epochs on {facts['training_images']} images of "
+        f"Networks: {length} on {facts['training_images']} images of "
         f"{data['name']} ({facts['classes']} classes); training error: "
         f"{choices['training error']}; validation error: {choices['validation errors']} of "
         f"{data['images']} images. Bars: two standard errors of the difference of two shares. "

@@ -195,6 +195,10 @@ def test_findings_are_comparable_with_the_papers_row_of_as_many_networks():
     worse = findings(cfg, trained, [line("zfnet 5 nets", "0 1", 38.5, 38.5)], 50000)
     assert [f.holds for f in worse] == [False, False]
     assert findings(cfg, trained, [line("net 1", "0", 1.0, 1.0)], 10) == []
+    mine = line("my 2 nets", "0 1", 1.0, 2.0)
+    assert len(findings(cfg, trained, [mine], 10)) == 2
+    for other in (of_imagenet(remove=(7,)), of_imagenet(epochs=60)):
+        assert findings(cfg, [trained[0], other], [mine], 10) == [], "one of them is another"
 
 
 def test_settings_of_a_series_keep_the_shares_of_the_rates_drops():

@@ -20,7 +20,7 @@ from experiments.ablation_findings import TABLE_COLUMNS, findings, papers_column
 from experiments.command import compose
 from experiments.findings import read_findings
 from experiments.reported import TABLE3
-from experiments.table3_ablation import check, choose, panel, saved_settings
+from experiments.table3_ablation import check, choose, cut_short, panel, saved_settings
 
 NETWORK = "zfnet_mini"
 
@@ -268,6 +268,20 @@ def test_findings_by_hand():
     assert "3.79 points" in found["table3/alexnet/no 3,4/validation top-1"].rule
 
 
+def test_signs_stay_open_where_trainings_were_cut_short():
+    rows = [done("none", (20.0, 30.0, 5.0)), done("no 3,4", (40.0, 43.0, 12.0))]
+    whole, cut = findings(rows, False), findings(rows, False, "6 of the recipe's 24 epochs")
+    assert [f.value for f in whole] == [f.value for f in cut]
+    assert [f.holds for f in whole[3:]] == [True] * 3 and [f.holds for f in cut] == [None] * 6
+    assert all("6 of the recipe's 24" in f.rule for f in cut[3:])
+    for overrides, how in (
+        (["size=laptop"], "6 of the recipe's 24 epochs"),
+        (["size=laptop", "epochs_each=24"], ""),
+        (["size=paper"], ""),
+    ):
+        assert cut_short(compose("table3_ablation", overrides)) == how
+
+
 def test_only_the_papers_network_on_its_data_is_comparable():
     for network, paper, imagenet in (
         ("zfnet", True, True), ("zfnet", False, True), ("zfnet", True, False), (NETWORK, True, True)
@@ -296,7 +310,8 @@ def test_the_dots_stand_where_the_numbers_are():
     )
     np.testing.assert_allclose(one.ours, [[20, 3], [-1, -0.5]])
     np.testing.assert_allclose(one.reported, [[6.7, 4.9], [5.1, 1.8]])
-    assert one.changes == ["no 3,4", "6,7: 2048  (256)"] and one.theirs == ["alexnet", "zfnet"]
+    assert one.changes == ["no 3,4", "6,7: 2048"] and one.theirs == ["alexnet", "zfnet"]
+    assert one.notes == ["", "here layers 6, 7: 256"]
     figure = figures.error_changes([one], "caption")
     for column, axes in enumerate(figure.axes):
         dots = [artist for artist in axes.lines if artist.get_marker() in ("o", "s")]

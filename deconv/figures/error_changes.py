@@ -32,14 +32,16 @@ from deconv.figures.drawing import (
 class ErrorChanges:
     """One network: rows are changes, columns errors, all in percentage points against no change.
 
-    title, note: the line above it, strong and faint. changes: names of R rows. columns: names of
-    C errors. ours, reported: R×C; NaN where there is none. bar: R×C, half length of the bar at
-    ours. theirs: for each row the paper's network that it stands beside, "" where there is none.
+    title, note: the line above it, strong and faint. changes, notes: names of R rows, and what
+    stands small below each. columns: names of C errors. ours, reported: R×C; NaN where there is
+    none. bar: R×C, half length of the bar at ours. theirs: for each row the paper's network that
+    it stands beside, "" where there is none.
     """
 
     title: str
     note: str
     changes: Sequence[str]
+    notes: Sequence[str]
     columns: Sequence[str]
     ours: np.ndarray
     reported: np.ndarray
@@ -51,11 +53,13 @@ NAMES, GAP, ROW = 1.95, 0.28, 0.27
 """Inches: for the names of changes, between the axes, from one row to the next."""
 HEAD, FOOT, BETWEEN = 0.62, 0.42, 0.2
 """Inches: title and names of columns, ticks below, from one network to the next."""
+LINK = "#a8aeb6"
+"""Colour of the line from ours to the paper's."""
 MARKS = ("o", "s")
 """Of the paper's networks, in order of appearance on the page."""
 LINEAR = 2.0
 """Percentage points up to which the axis is linear; removing four layers costs thirty."""
-TICKS = (-20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20, 40)
+TICKS = (-20, -5, -2, -1, 0, 1, 2, 5, 20)
 
 
 def error_changes(networks: Sequence[ErrorChanges], caption: str, width_in: float = 8.0) -> Figure:
@@ -122,9 +126,10 @@ def _draw_network(
     text(figure, MARGIN + 0.105 * len(one.title) + 0.05, top + 0.022, one.note, 6.2, FAINT)
     count = len(one.columns)
     wide = (width_in - 2 * MARGIN - NAMES - GAP * (count - 1)) / count
-    for row, name in enumerate(one.changes):
+    for row, (name, note) in enumerate(zip(one.changes, one.notes, strict=True)):
         y = top + HEAD + ROW * (row + 0.5)
-        text(figure, MARGIN, y, name, 6.8, INK, va="center")
+        text(figure, MARGIN, y - (0.045 if note else 0), name, 6.8, INK, va="center")
+        text(figure, MARGIN, y + 0.062, note, 5.2, FAINT, va="center")
     for column, name in enumerate(one.columns):
         left = MARGIN + NAMES + column * (wide + GAP)
         text(figure, left + wide / 2, top + HEAD - 0.22, name, 6.8, INK, ha="center")
@@ -144,7 +149,7 @@ def _draw_column(
         ours, theirs = one.ours[row, column], one.reported[row, column]
         axes.axhline(row, color=HAIR, linewidth=0.5, zorder=0)
         if np.isfinite(ours) and np.isfinite(theirs):
-            axes.plot([ours, theirs], [row, row], color=FAINT, linewidth=1.0, zorder=2)
+            axes.plot([ours, theirs], [row, row], color=LINK, linewidth=0.9, zorder=2)
         if np.isfinite(ours):
             axes.errorbar(
                 ours, row, xerr=one.bar[row, column], color=BLUE, elinewidth=2.2, alpha=0.35,
@@ -153,9 +158,14 @@ def _draw_column(
             axes.plot(ours, row, "o", color=BLUE, markersize=5.2, zorder=4)
         if np.isfinite(theirs):
             axes.plot(
-                theirs, row, marks[one.theirs[row]], color=RED, markersize=5.2,
-                markerfacecolor="white", markeredgewidth=1.2, zorder=3,
+                theirs, row, marks[one.theirs[row]], color=RED, markersize=6.6,
+                markerfacecolor="white", markeredgewidth=1.1, zorder=3,
             )  # fmt: skip
+
+
+def _signed(value: float) -> str:
+    """A tick with its sign, the minus as wide as the plus."""
+    return f"{value:+g}".replace("-", "−") if value else "0"
 
 
 def _level(axes: Axes, reach: tuple[float, float], rows: int) -> None:
@@ -168,7 +178,7 @@ def _level(axes: Axes, reach: tuple[float, float], rows: int) -> None:
     axes.set_yticks([])
     axes.xaxis.set_major_locator(FixedLocator([t for t in TICKS if reach[0] <= t <= reach[1]]))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g}" if value else "0"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _signed(value)))
     axes.set_xlabel("percentage points against no change", size=6.2, color=INK, labelpad=2, **FONT)
     axes.axvline(0, color=FAINT, linewidth=0.8, zorder=1)
     for edge in (-LINEAR, LINEAR):
