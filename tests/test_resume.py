@@ -707,7 +707,10 @@ def test_every_setting_but_some_is_locked(start, schedule):
         (
             ["size=smoke"],
             ["train=modern"],
-            ["train.schedule: fixed in the run, cosine asked", "train.crops: ten in the run, resized "],
+            [
+                "train.schedule: fixed in the run, cosine asked",
+                "train.crops: ten in the run, resized ",
+            ],
         ),
         (
             ["size=smoke"],
