@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -48,7 +49,9 @@ def judge(
     """The claims of Figure 6. A comparison of trainings that are not equal is not judged.
 
     rows: of table.csv. arrays: <role>/conv2/aliased, of each map, and <role>/random_aliased, of
-    each network with random weights, of "coarse" and "ours". threshold: cfg.faint.
+    each network with random weights, of "coarse" and "ours"; <role>/filters of "without" and
+    "ours". threshold: cfg.faint. Dominance is not judged where the renormalisation never acted, so
+    that both networks are one.
     """
     first = {row["network"]: row for row in rows if row["layer"] == FIRST}
     found = [dominating(first), dead(first, threshold), aliasing(arrays)]
@@ -56,7 +59,12 @@ def judge(
     for finding, role in zip(found, ("without", "coarse", "coarse"), strict=True):
         if unequal[role]:
             why = f"; not judged, as the trainings differ in {', '.join(unequal[role])}"
-            finding = Finding(finding.key, finding.value, finding.spread, None, finding.rule + why)
+            finding = dataclasses.replace(finding, holds=None, rule=finding.rule + why)
+        elif role == "without" and np.array_equal(
+            arrays["without/filters"], arrays["ours/filters"]
+        ):
+            why = "; not judged, as no filter reached the limit and both networks are one"
+            finding = dataclasses.replace(finding, holds=None, rule=finding.rule + why)
         out.append(finding)
     return out
 
