@@ -21,6 +21,7 @@ from deconv.data.preparation import (
     command,
     copying,
     manifest,
+    processes,
     resized_copy,
     resized_jpeg,
     tiny_imagenet,
@@ -271,3 +272,13 @@ def test_ctrl_c_stops_a_script_with_its_workers_and_the_rest_follows(tmp_path):
     assert all(opened((arguments[1] / name).read_bytes()).size == (307, 256) for name in done)
     assert command.main(caltech256, "", [*map(str, arguments), "--workers", "0"]) == 0
     assert verify(arguments[1]) == [] and len(files(arguments[1])) == 122
+
+
+def _interrupts_blocked(_):
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_workers_never_see_ctrl_c_not_even_while_they_start():
+    """One that dies of it while it imports would print a traceback over the answer."""
+    assert all(processes.mapped(_interrupts_blocked, range(3), 1))
+    assert not _interrupts_blocked(None), "this process still sees it"

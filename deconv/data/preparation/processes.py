@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import TypeVar
 
 from deconv.errors import DeconvError
@@ -31,7 +32,9 @@ def mapped(job: Callable[[T], R], items: Sequence[T], workers: int) -> Iterator[
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _start_worker) as pool:
         try:
-            yield from pool.map(job, items, chunksize=CHUNK)
+            with _interrupts_held_back():
+                results = pool.map(job, items, chunksize=CHUNK)  # starts the workers
+            yield from results
         except BrokenProcessPool as error:
             raise DeconvError(
                 "a worker process ended abruptly, perhaps for want of memory: run the same "
@@ -39,9 +42,21 @@ def mapped(job: Callable[[T], R], items: Sequence[T], workers: int) -> Iterator[
             ) from error
 
 
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Ctrl-C waits until the block ends; processes started in it never see one.
+
+    They inherit the blocked signal, so that none dies of Ctrl-C while it still imports.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, which lets chunks end; and end with it if it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """End with the parent if it is killed. Ctrl-C is left to it, which lets chunks end."""
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
