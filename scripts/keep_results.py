@@ -1,7 +1,7 @@
 """Keep the numbers of runs in experiments/results, and print them in the README.
 
     python -m scripts.keep_results training <name> <training folder> [<figure folder> …]
-    python -m scripts.keep_results folds <row> <training folder> …       # Table 4 from scratch
+    python -m scripts.keep_results folds <row> <training folder> …       # Table 4: adds to the row
     python -m scripts.keep_results renormalisation <name> <its folder>
     python -m scripts.keep_results ledger <name> <folder of reproduce>
     python -m scripts.keep_results readme                                # only write the README
@@ -40,7 +40,9 @@ def keep(kind: str, name: str, folders: list[Path]) -> None:
         figures = [kept_results.figure(folder) for folder in folders[1:]]
         _write(f"trained_{name}.json", kept_results.training(folders[0]) | {"figures": figures})
     elif kind == "folds":
-        rows = _read(FOLDS) | {name: kept_results.row_of_folds(folders)}
+        rows = _read(FOLDS)
+        already = rows.get(name, {"folds": []})["folds"]
+        rows[name] = kept_results.row_of_folds(folders, already)
         _write(FOLDS, dict(sorted(rows.items())))
     elif kind == "renormalisation":
         with (folders[0] / "table.csv").open() as file:
