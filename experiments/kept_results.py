@@ -16,6 +16,7 @@ from deconv.errors import DeconvError
 from experiments.reported import CALTECH101_SCRATCH
 
 LAST = ("train_error", "train_loss", "val_top1_error", "val_top5_error", "val_mean_class_accuracy")
+PROBE = ("source", "network", "classifier", "layer", "per_class", "mean", "std", "folds")
 FREE = ("seed", "workers", "eval_every", "keep_last", "save_steps")
 """Settings of a recipe that leave a fold comparable with the others of its row."""
 TEN_CROPS = ("ten_crop_top1_error", "ten_crop_top5_error", "ten_crop_mean_class_accuracy")
@@ -138,6 +139,26 @@ def row_of_folds(folders: list[Path], already: Sequence[dict[str, Any]] = ()) ->
         "standard_deviation": round(statistics.stdev(values), 2) if len(values) > 1 else None,
         "reported": {"mean": mean, "spread": spread},
         "folds": folds,
+    }
+
+
+def probes(folder: Path) -> dict[str, Any]:
+    """What is kept of Table 4, 5 or 7: a row a network, classifier, layer and size, and the protocol.
+
+    The paper's own rows stay out: they are in experiments/reported.py.
+    """
+    facts = _facts(folder)
+    if "folds" not in facts or "seen" not in facts:
+        raise DeconvError(f"{folder} is no folder of table4_…, table5_… or table7_…")
+    rows = [row for row in _rows(folder / "table.csv") if row["source"] != "paper"]
+    return {
+        "rows": [{k: row[k] for k in PROBE if row.get(k, "") != ""} for row in rows],
+        "data": facts["data"]["name"],
+        "choices": facts["choices"],
+        "seen": facts["seen"],
+        "weights_sha256": facts["weights_sha256"],
+        "command": portable(facts["command"]),
+        "commit": facts["commit"],
     }
 
 

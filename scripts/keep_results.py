@@ -2,6 +2,7 @@
 
     python -m scripts.keep_results training <name> <training folder> [<figure folder> …]
     python -m scripts.keep_results folds <row> <training folder> …       # Table 4: adds to the row
+    python -m scripts.keep_results probes <name> <folder of table4_…, table5_… or table7_…>
     python -m scripts.keep_results renormalisation <name> <its folder>
     python -m scripts.keep_results ledger <name> <folder of reproduce>
     python -m scripts.keep_results readme                                # only write the README
@@ -30,6 +31,7 @@ END = "<!-- end of results -->"
 LEDGER_START = "<!-- ledger: written by scripts/keep_results.py -->"
 LEDGER_END = "<!-- end of ledger -->"
 FOLDS, SPEED, ONSET = "caltech101_scratch.json", "training_speed.json", "renormalisation.json"
+PROBES = "probes.json"
 IMAGENET, EPOCHS = 1_281_167, 70
 
 
@@ -44,6 +46,8 @@ def keep(kind: str, name: str, folders: list[Path]) -> None:
         already = rows.get(name, {"folds": []})["folds"]
         rows[name] = kept_results.row_of_folds(folders, already)
         _write(FOLDS, dict(sorted(rows.items())))
+    elif kind == "probes":
+        _write(PROBES, _read(PROBES) | {name: kept_results.probes(folders[0])})
     elif kind == "renormalisation":
         with (folders[0] / "table.csv").open() as file:
             rows = list(csv.DictReader(file))
@@ -56,7 +60,7 @@ def keep(kind: str, name: str, folders: list[Path]) -> None:
             raise DeconvError(f"{folders[0]} holds no {ledger.FILE}: name a folder of reproduce")
         ledger.write(RESULTS / f"ledger_{name}.json", json.loads(path.read_text()))
     else:
-        kinds = ("training", "folds", "renormalisation", "ledger", "readme")
+        kinds = ("training", "folds", "probes", "renormalisation", "ledger", "readme")
         raise unknown("kind of result", kind, kinds)
 
 
@@ -71,7 +75,7 @@ def _write(name: str, content: dict[str, Any]) -> None:
 
 def block() -> str:
     """The README's tables, from all of experiments/results."""
-    parts = [folds(), trained(), mined(), speed(), cost(), onset()]
+    parts = [folds(), probed(), trained(), mined(), speed(), cost(), onset()]
     return "\n\n".join([START, *("\n".join(part) for part in parts if part), END])
 
 
@@ -91,6 +95,29 @@ def folds() -> list[str]:
         "| Caltech-101 from scratch, mean accuracy per class (%) | paper, Table 4 | here | folds "
     )
     return rows and [f"{head}| epochs | training |", "|---|---|---|---|---|---|", *rows]
+
+
+def probed() -> list[str]:
+    """Linear classifiers on frozen layers: a line a network, classifier and number of images."""
+    cells: dict[tuple[str, ...], dict[str, str]] = {}
+    for kept in _read(PROBES).values():
+        trained = next(row["network"] for row in kept["rows"] if row["source"] == "here")
+        for row in kept["rows"]:
+            network = row["network"]
+            if row["source"] == "control":
+                network = f"{trained.partition(',')[0]}, {network}"
+            line = (kept["data"], row["per_class"], network, row["classifier"], row["folds"])
+            spread = f" ± {float(row['std']):.1f}" if row.get("std") else ""
+            cells.setdefault(line, {})[row["layer"]] = f"{float(row['mean']):.1f}{spread}"
+    layers = sorted({layer for row in cells.values() for layer in row}, key=int)
+    lines = [
+        f"| {data}, {per_class} | {network} | {classifier} | {folds} "
+        f"| {' | '.join(row.get(layer, '') for layer in layers)} |"
+        for (data, per_class, network, classifier, folds), row in cells.items()
+    ]
+    head = "| data, images per class | frozen network | classifier | folds | layer "
+    names = " | ".join(layers)
+    return lines and [f"{head}{names} |", "|---" * (4 + len(layers)) + "|", *lines]
 
 
 def trained() -> list[str]:

@@ -68,6 +68,32 @@ def test_folds_that_do_not_belong_together_are_refused(tmp_path):
             row_of_folds([fold(tmp_path / str(wrong), 2, 30.0, **wrong)])
 
 
+def test_kept_probes_are_the_rows_measured_here(tmp_path, monkeypatch):
+    folder = tmp_path / "table7"
+    folder.mkdir()
+    monkeypatch.setattr(keep_results, "RESULTS", tmp_path / "results")
+    (folder / "provenance.json").write_text("{}")
+    with pytest.raises(DeconvError, match="no folder of table4"):
+        keep_results.keep("probes", "x", [folder])
+    (folder / "table.csv").write_text(
+        "source,network,classifier,layer,per_class,mean,std,folds\n"
+        'here,"mini, trained on x",svm,1,30,48.37,1.24,2\n'
+        'here,"mini, trained on x",svm,5,30,54.7,,2\n'
+        "control,first random weights,svm,5,30,31.8,1.3,2\n"
+        '"paper","paper, trained on ImageNet",svm,1,30,44.8,0.7,5\n'
+    )
+    facts = {"folds": 2, "seen": [], "data": {"name": "caltech101"}, "choices": {}}
+    facts |= {"weights_sha256": "1", "commit": "c", "command": "x data.root=/a"}
+    (folder / "provenance.json").write_text(json.dumps(facts))
+    keep_results.keep("probes", "x", [folder])
+    kept = json.loads((tmp_path / "results" / keep_results.PROBES).read_text())["x"]
+    assert kept["command"] == "x 'data.root=<folder>'" and len(kept["rows"]) == 3
+    assert keep_results.probed()[2:] == [
+        "| caltech101, 30 | mini, trained on x | svm | 2 | 48.4 ± 1.2 | 54.7 |",
+        "| caltech101, 30 | mini, first random weights | svm | 2 |  | 31.8 ± 1.3 |",
+    ]
+
+
 def test_a_kept_command_names_no_folder_of_the_machine():
     command = (
         "python -m experiments.train model=zfnet data.root=/mnt/x cache_dir=/c "
