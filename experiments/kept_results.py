@@ -143,7 +143,7 @@ def row_of_folds(folders: list[Path], already: Sequence[dict[str, Any]] = ()) ->
 
 
 def probes(folder: Path) -> dict[str, Any]:
-    """What is kept of Table 4, 5 or 7: a row a network, classifier, layer and size, and the protocol.
+    """What is kept of Table 4, 5 or 7: a row a network, classifier, layer and size; the protocol.
 
     The paper's own rows stay out: they are in experiments/reported.py.
     """
