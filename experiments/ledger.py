@@ -251,9 +251,14 @@ def side_by_side(records: Mapping[str, Kept]) -> str:
             text = f"{one.here}: {one.status}" if one.here else one.status
             cells.setdefault(one.key, {})[name] = text
     keys = sorted(cells, key=_order)
+    ours = [key for key in keys if key.startswith(TRUTH)]
     rows = [
         (first[k].place, first[k].claim, first[k].paper, *(cells[k].get(n, "") for n in records))
         for k in keys
+        if k not in ours
+    ]
+    controls = [
+        (first[k].claim, *(cells[k].get(n, "") for n in records), first[k].rule) for k in ours
     ]
     about = [
         f"{name}: size {kept['size']}; {network(kept)[0].lower()}{network(kept)[1:]}"
@@ -261,7 +266,12 @@ def side_by_side(records: Mapping[str, Kept]) -> str:
     ]
     parts = [table(("", "claim", "paper", *records), rows)] if rows else []
     without = bullets(grouped(unmeasured(list(records.values()))))
-    return "\n\n".join([*parts, bullets(about), "Without a finding:", without])
+    parts += [bullets(about), "Without a finding:", without]
+    if controls:
+        head = f"{len(controls)} scores that the paper does not have: known boxes and controls"
+        parts += [f"<details><summary>{head}</summary>", table(("", *records, "what"), controls)]
+        parts.append("</details>")
+    return "\n\n".join(parts)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
