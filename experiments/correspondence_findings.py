@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
+from deconv.bootstrap import middle
 from deconv.faces import PARTS
-from deconv.pair_statistics import interval
 from experiments.findings import Finding
 
 STEM = "table1_correspondence"
@@ -72,10 +72,10 @@ def _cell(of: Found, number: str, layer: str, layer5: str | None, mask: str) -> 
         rule = "needs layer 5"
     else:
         at5 = of.drop(mask, layer5, "counted")
-        holds = interval(at5)[0] > 0
+        holds = middle(at5)[0] > 0
         rule = f"at layer 5 {who} lies below random, the 95 % interval of the difference above 0"
         if number == "7":
-            closer = interval(at5 - of.drop(mask, layer, "counted"))[0] > 0
+            closer = middle(at5 - of.drop(mask, layer, "counted"))[0] > 0
             holds = holds and closer
             rule += (
                 ", and at layer 7 less far below it, as a share of random, the 95 % interval of "
@@ -135,7 +135,7 @@ def _same_part(of: Found, number: str, layer: str) -> Finding:
 
 
 def _below_zero(key: str, resampled: np.ndarray, what: str) -> Finding:
-    low, high = interval(resampled)
+    low, high = middle(resampled)
     return Finding(
         key, float(np.nanmean(resampled)), (high - low) / 2, high < 0,
         f"Value: {what}, mean over resamples of the faces; spread: half the 95 % interval; holds "

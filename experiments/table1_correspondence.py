@@ -32,6 +32,7 @@ import torch
 from omegaconf import DictConfig, ListConfig
 
 from deconv import distributed
+from deconv.bootstrap import middle
 from deconv.boxes import area, hidden, overlap
 from deconv.correspondence import ZERO, delta, sign_changes, sign_distances
 from deconv.data import prepare
@@ -48,7 +49,7 @@ from deconv.faces import (
     scene_faces,
 )
 from deconv.models import ChainNet, build
-from deconv.pair_statistics import bootstrap_means, exchange_test, interval, resamples
+from deconv.pair_statistics import bootstrap_means, exchange_test, resamples
 from deconv.snapshots import Snapshot
 from experiments.command import experiment
 from experiments.common import build_network, data_name, device, given, log, stored_side_px
@@ -259,7 +260,7 @@ def _rows(
 
 
 def _ends(name: str, values: np.ndarray) -> dict[str, float]:
-    return dict(zip((f"{name}_low", f"{name}_high"), interval(values), strict=True))
+    return dict(zip((f"{name}_low", f"{name}_high"), middle(values), strict=True))
 
 
 def _between(distance: np.ndarray, columns: list[int], mixed: bool = False) -> np.ndarray:

@@ -19,6 +19,7 @@ FLOORS = {
         "deconv.distributed",
         "deconv.checked_files",
         "deconv.warping",
+        "deconv.bootstrap",
         "deconv.average_precision",
     ],
     "networks": ["deconv.models"],
