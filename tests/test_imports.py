@@ -20,6 +20,7 @@ FLOORS = {
         "deconv.checked_files",
         "deconv.warping",
         "deconv.average_precision",
+        "deconv.similarity",
     ],
     "networks": ["deconv.models"],
     "tools": [
@@ -52,6 +53,7 @@ FLOORS = {
         "deconv.monitoring",
         "deconv.probes",
         "deconv.overlap",
+        "deconv.sanity",
     ],
     "the paper": ["experiments.reported"],
     "records of experiments": [
@@ -72,6 +74,7 @@ FLOORS = {
         "experiments.steps",
         "experiments.first_layer_claims",
         "experiments.occlusion_findings",
+        "experiments.sanity_findings",
         "experiments.transfer",
         "experiments.ablation_findings",
     ],
