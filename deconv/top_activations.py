@@ -90,7 +90,9 @@ def map_maxima(net: ChainNet, loader: Iterable, layers: Iterable[str]) -> dict[s
     if not seen:
         raise DeconvError("the loader yields no image")
     return {
-        layer: Peaks(*(torch.cat(fields, dim=1) for fields in zip(*map(_fields, some), strict=True)))
+        layer: Peaks(
+            *(torch.cat(fields, dim=1) for fields in zip(*map(_fields, some), strict=True))
+        )
         for layer, some in parts.items()
     }
 

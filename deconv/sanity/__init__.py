@@ -1,16 +1,25 @@
 """Do deconvnet pictures depend on what they claim to show? One thing exchanged at a time.
 
 `variants` makes the pictures, from `weights` (random ones), `switches` and `units` (others);
-`classes` asks what mining over a single class would show. `deconv.similarity` compares.
+`classes` asks what mining over a single class would show. `deconv.similarity` compares, `scores`
+says how much that is.
 """
 
 from deconv.sanity.classes import (
+    ANOTHER_CLASS,
+    ANOTHER_MAP,
+    FAVOURED,
+    MINING,
+    OF_NINE,
+    OTHER_HALF,
+    SHARES,
     balanced,
     favoured,
     favoured_by_chance,
     mean_picture,
     strongest_among,
 )
+from deconv.sanity.scores import cut, kept, scores
 from deconv.sanity.switches import shuffled, shuffled_switches
 from deconv.sanity.units import OWN_PEAK, PLACES, SAME_POSITION, other_units
 from deconv.sanity.variants import (
@@ -35,16 +44,23 @@ from deconv.sanity.weights import WAYS, layers_above, layers_below, randomised, 
 __all__ = [
     "ABOVE",
     "ALL_ABOVE",
+    "ANOTHER_CLASS",
+    "ANOTHER_MAP",
     "CASCADE",
     "CHANCE",
     "COLLISION",
+    "FAVOURED",
     "INDEPENDENT",
+    "MINING",
+    "OF_NINE",
     "ORIGINAL",
+    "OTHER_HALF",
     "OTHER_IMAGE",
     "OWN_PEAK",
     "PLACES",
     "RULE",
     "SAME_POSITION",
+    "SHARES",
     "SHUFFLED",
     "SWITCHES",
     "UNIT",
@@ -52,13 +68,16 @@ __all__ = [
     "WAYS",
     "Variant",
     "balanced",
+    "cut",
     "favoured",
     "favoured_by_chance",
+    "kept",
     "layers_above",
     "layers_below",
     "mean_picture",
     "other_units",
     "randomised",
+    "scores",
     "shuffled",
     "shuffled_switches",
     "spread_evenly",

@@ -14,20 +14,33 @@ import torch
 from deconv.errors import DeconvError
 from deconv.types import Peaks
 
+MINING, SHARES = "mining", "shares"
+OTHER_HALF, FAVOURED, ANOTHER_CLASS, ANOTHER_MAP = (
+    "other half of the images", "favoured class alone", "another class alone", "another map",
+)  # fmt: skip
+"""What the strongest images over all classes are compared with: those of the other half of the
+images (then also of one half), of the class most of them are of, of another; of another map."""
+OF_NINE = ("of the favoured class", "by chance")
+"""Shares of the strongest images over all classes."""
+
 
 def balanced(labels: Sequence[int], per_class: int, seed: int) -> list[int]:
-    """Positions of the same number of images of each class, drawn at random, in order.
+    """Positions of `per_class` images of each class, drawn at random, in order.
 
-    per_class: wanted of each; all classes get as many as the smallest one has, if that is fewer.
-    Raises DeconvError for no image.
+    Classes with fewer images are left out. Raises DeconvError unless two classes have as many.
     """
-    if len(labels) == 0 or per_class < 1:
-        raise DeconvError(f"{per_class} images of each class of {len(labels)} images: no image")
-    count = min(per_class, *Counter(labels).values())
+    counts = Counter(labels)
+    enough = {label for label, count in counts.items() if count >= per_class}
+    if per_class < 1 or len(enough) < 2:
+        most = sorted(counts.values())[-2:]
+        raise DeconvError(
+            f"per_class={per_class} images of each class: the data set has {len(enough)} classes "
+            f"with as many; choose 1 to {min(most, default=0)}, or another split"
+        )
     taken: Counter[int] = Counter()
     chosen = []
     for i in np.random.default_rng(seed).permutation(len(labels)).tolist():
-        if taken[labels[i]] < count:
+        if labels[i] in enough and taken[labels[i]] < per_class:
             taken[labels[i]] += 1
             chosen.append(i)
     return sorted(chosen)

@@ -29,7 +29,9 @@ def shuffled(
 ) -> torch.Tensor:
     """N×C×h×w random flat positions y·W+x, each in the window of its place. size: (H, W)."""
     chosen = []
-    for axis, extent, along, dim in zip(window(pool), size, switches.shape[2:], (2, 3), strict=True):
+    for axis, extent, along, dim in zip(
+        window(pool), size, switches.shape[2:], (2, 3), strict=True
+    ):
         places, counts = _places(axis, extent, along)
         at = torch.rand(switches.shape, generator=draw, dtype=torch.float64)
         view = (-1, 1) if dim == 2 else (1, -1)
