@@ -27,8 +27,6 @@ TITLES = {
 SHORT = {
     sanity.SHUFFLED: "shuffled",
     sanity.OTHER_HALF: "other half of images",
-    sanity.SAME_POSITION: "at the same position",
-    sanity.OWN_PEAK: "at its own peak",
 }
 """Variant -> its name beside a row, where that is another."""
 

@@ -16,21 +16,29 @@ from experiments.sanity_findings import (
     Row,
     deepest,
     named,
+    pick,
     verdict,
     worst,
 )
 
 ADVICE: dict[str, dict[str, str]] = {
     "weights": {
-        GOES: "The picture may be read as something the network has learned.",
+        GOES: "The picture depends on what was learned; other weights paint another one.",
         PARTLY: "Only what goes beyond the picture of random weights may be read as learned.",
         STAYS: "Do not read the picture as something learned: random weights paint much the same.",
     },
     "weights outline": {
-        GOES: "Where it is strong may be read as learned as well.",
+        GOES: "Where it is strong depends on what was learned as well.",
         PARTLY: "Where it is strong is in part so with any weights: do not read its outline as "
         "learned.",
         STAYS: "Do not read its outline as learned: random weights are strong at the same places.",
+    },
+    "own layer": {
+        GOES: "The filters of the unit's own layer make the picture.",
+        PARTLY: "Part of the picture is made by the layers below alone: do not credit the unit's own "
+        "layer with it.",
+        STAYS: "The layers below make most of the picture: do not credit the unit's own layer with "
+        "it.",
     },
     "unit": {
         GOES: "The picture may be read as this unit's own.",
@@ -104,6 +112,8 @@ def sentences(rows: Sequence[Row], layer: str, little: float, much: float) -> li
         ("weights", "Random weights in every layer from the unit's down: the picture",
          deepest(rows, layer, "signed")),
         ("weights outline", "… its outline", deepest(rows, layer, "rank")),
+        ("own layer", "Random weights in the unit's own layer alone: the picture",
+         next(iter(pick(rows, layer, sanity.INDEPENDENT, "signed")), None)),
         ("unit", "Another map's unit at the same place: the picture", named(*swap, "signed")),
         ("unit outline", "… its outline", named(*swap, "rank")),
         ("switches", "Another image's switches: the picture",
@@ -154,7 +164,8 @@ def classes(rows: Sequence[Row], layer: str) -> list[str]:
     advice = (
         "Say which classes were mined: one class shows its own picture of a map."
         if differs
-        else "The mean pictures do not tell the classes apart beyond chance; the images do."
+        else "Another class changes the mean picture no more than other images of all classes do: "
+        "it is not the map's alone, and says nothing without its images."
     )
     return [
         f"Of the strongest images over all classes {percent(own)} are of one class, by chance "

@@ -62,8 +62,7 @@ class TileGroup:
 
 @dataclass(frozen=True)
 class Section:
-    """Rows of the panels under one title. names: of the variants. chance: whether its band is drawn
-    behind the rows."""
+    """Rows of the panels under one title. names: of the variants."""
 
     title: str
     names: Sequence[str]
@@ -87,7 +86,7 @@ TILE, TILE_GAP, GROUP_GAP, GROUP_TITLE, TILE_NAME, TILE_NOTE, FLOW_GAP = (
     0.84, 0.05, 0.2, 0.17, 0.12, 0.12, 0.1,
 )  # fmt: skip
 TILE_PX = 160
-ROW, SECTION_ROW, LABELS, BETWEEN, HEAD, FOOT, NOTE_LINE = 0.15, 0.19, 1.62, 0.14, 0.42, 0.24, 0.11
+ROW, SECTION_ROW, LABELS, BETWEEN, HEAD, FOOT, NOTE_LINE = 0.15, 0.19, 1.62, 0.14, 0.42, 0.32, 0.11
 LONGEST = 17
 """Letters of a name that fit above a tile."""
 
@@ -113,7 +112,7 @@ def sanity(
     above = 0.15 + 0.3 + flow * len(flows)
     plot = sum(SECTION_ROW + ROW * len(s.names) for s in sections) + 0.06
     notes = NOTE_LINE * max(len(p.notes) for p in panels)
-    below = above + HEAD + plot + FOOT + notes + 0.2
+    below = above + HEAD + plot + FOOT + notes + 0.14
     figure = Figure(figsize=(width_in, below + CAPTION_LINE * len(lines) + 0.15), facecolor="white")
     text(figure, MARGIN, 0.13, example, 9, INK, weight="bold")
     hairline(figure, MARGIN, width_in - MARGIN, 0.36)
