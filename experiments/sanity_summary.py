@@ -35,8 +35,8 @@ ADVICE: dict[str, dict[str, str]] = {
     },
     "own layer": {
         GOES: "The filters of the unit's own layer make the picture.",
-        PARTLY: "Part of the picture is made by the layers below alone: do not credit the unit's own "
-        "layer with it.",
+        PARTLY: "Part of the picture is made by the layers below alone: do not credit the unit's "
+        "own layer with it.",
         STAYS: "The layers below make most of the picture: do not credit the unit's own layer with "
         "it.",
     },
