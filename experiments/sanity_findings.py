@@ -46,7 +46,19 @@ def summarise(arrays: Mapping[str, np.ndarray], layers: Sequence[str], seed: int
                 row = {"layer": layer, "check": sanity.SHARES, "number": "share"}
                 row["variant"] = key.removeprefix(f"{layer}/{sanity.SHARES}/")
                 rows.append(row | mean_of(arrays[key], seed))
+        row = {"layer": layer, "check": sanity.SHARES, "variant": sanity.HALVES_OVER_CLASS}
+        rows.append(row | {"number": "signed"} | mean_of(halves_over_class(arrays, layer), seed))
     return rows
+
+
+def halves_over_class(arrays: Mapping[str, np.ndarray], layer: str) -> np.ndarray:
+    """By how much two halves of the images are more alike than all classes and a random one: the
+    correlation with signs of mean pictures, map by map."""
+    half, other = (
+        scores_of(arrays, layer, sanity.MINING, name)[:, NUMBERS.index("signed")]
+        for name in (sanity.OTHER_HALF, sanity.ANOTHER_CLASS)
+    )
+    return half - other
 
 
 def of_layer(arrays: Mapping[str, np.ndarray], layer: str) -> list[tuple[str, str, np.ndarray]]:
@@ -230,14 +242,9 @@ def switches_over_unit(arrays: Mapping[str, np.ndarray], layer: str, seed: int) 
 
 def by_class(arrays: Mapping[str, np.ndarray], layer: str, seed: int) -> list[Finding]:
     """Whether it matters which classes are mined."""
-    at = NUMBERS.index("signed")
-    half, other = (
-        scores_of(arrays, layer, sanity.MINING, name)[:, at]
-        for name in (sanity.OTHER_HALF, sanity.ANOTHER_CLASS)
-    )
     shares = [arrays[f"{layer}/{sanity.SHARES}/{name}"] for name in sanity.OF_NINE]
     return difference(
-        "truth/sanity/one_class", half - other, seed,
+        "truth/sanity/one_class", halves_over_class(arrays, layer), seed,
         "mining one class shows another picture than mining all: correlation with signs of the "
         "mean pictures of the strongest, between two halves of the images minus between all "
         f"classes and a random one, mean over maps of {layer}", "of correlation",

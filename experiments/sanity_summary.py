@@ -158,9 +158,10 @@ def classes(rows: Sequence[Row], layer: str) -> list[str]:
         named(rows, layer, sanity.SHARES, f"{what}, {sanity.ANOTHER_CLASS}", "share")
         for what in ("same images", "strength")
     )
-    if None in (half, favoured, other, own, chance, common, strong):
+    apart = named(rows, layer, sanity.SHARES, sanity.HALVES_OVER_CLASS, "signed")
+    if None in (half, favoured, other, own, chance, common, strong, apart):
         return []
-    differs = other["high"] < half["low"]
+    differs = apart["low"] > 0
     advice = (
         "Say which classes were mined: one class shows its own picture of a map."
         if differs

@@ -20,6 +20,8 @@ OTHER_HALF, FAVOURED, ANOTHER_CLASS, ANOTHER_MAP = (
 )  # fmt: skip
 """What the strongest images over all classes are compared with: those of the other half of the
 images (then also of one half), of the class most of them are of, of another; of another map."""
+HALVES_OVER_CLASS = "likeness of halves minus that of another class"
+"""A difference, map by map, of correlations with signs."""
 OF_NINE = ("of the favoured class", "by chance")
 """Shares of the strongest images over all classes."""
 
