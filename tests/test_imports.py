@@ -21,6 +21,7 @@ FLOORS = {
         "deconv.warping",
         "deconv.bootstrap",
         "deconv.average_precision",
+        "deconv.similarity",
     ],
     "networks": ["deconv.models"],
     "tools": [
@@ -53,6 +54,7 @@ FLOORS = {
         "deconv.monitoring",
         "deconv.probes",
         "deconv.overlap",
+        "deconv.sanity",
     ],
     "the paper": ["experiments.reported"],
     "records of experiments": [
@@ -74,6 +76,8 @@ FLOORS = {
         "experiments.first_layer_claims",
         "experiments.occlusion_findings",
         "experiments.correspondence_findings",
+        "experiments.sanity_findings",
+        "experiments.sanity_mining",
         "experiments.transfer",
         "experiments.ablation_findings",
     ],
@@ -81,6 +85,8 @@ FLOORS = {
         "experiments.ledger",
         "experiments.correspondence_page",
         "experiments.occlusion_page",
+        "experiments.sanity_page",
+        "experiments.sanity_summary",
     ],
     "trainings of experiments": ["experiments.trained"],
     "transfers of experiments": ["experiments.probing", "experiments.transfer_record"],

@@ -35,6 +35,7 @@ from deconv.figures.invariance import IMAGE_COLOURS, TransformRow, invariance
 from deconv.figures.localisation import BoxedExamples, SharePanel, localisation
 from deconv.figures.occlusion import OcclusionRow, occlusion, shorten
 from deconv.figures.pool_detail import PoolWindows
+from deconv.figures.sanity import Section, SimilarityPanel, Tile, TileGroup, sanity
 from deconv.figures.top_activations import Panel, top_activations
 from deconv.figures.training_page import SCALES, Watched, training_page
 
@@ -64,8 +65,12 @@ __all__ = [
     "OcclusionRow",
     "Panel",
     "PoolWindows",
+    "Section",
     "SharePanel",
+    "SimilarityPanel",
     "SparsityPanel",
+    "Tile",
+    "TileGroup",
     "TransformRow",
     "Watched",
     "accuracy_curves",
@@ -82,6 +87,7 @@ __all__ = [
     "invariance",
     "localisation",
     "occlusion",
+    "sanity",
     "save",
     "save_animation",
     "shared_boxes",
