@@ -51,6 +51,7 @@ def build(
     fc_width: int | None = None,
     dropout: float | None = None,
     first_layer: str | None = None,
+    norm: str | None = None,
     init: str | None = None,
     seed: int | None = None,
     weights: str | None = None,
@@ -66,7 +67,8 @@ def build(
     input_px: side of the square input; default 224, and 112 for zfnet_mini.
     remove, maps_345, fc_width: the rows of Table 3; dropout: of layers 6 and 7, default 0.5 and 0
         for zfnet_mini; first_layer: "coarse" for one as AlexNet's in zfnet and zfnet_mini
-        (Figure 6 b, d); see `deconv.models.zfnet.change`.
+        (Figure 6 b, d); norm: "response" (the default), "local" or "none", the contrast
+        normalisation, see `deconv.models.zfnet.NORMS`; for all see `deconv.models.zfnet.change`.
     init: "paper", "gain" or "he", see `deconv.models.zfnet.init_weights`; default "paper", and
         "gain" for zfnet_mini.
     seed: of the weights; without one torch's own generator draws them.
@@ -82,6 +84,7 @@ def build(
     maps_345 = tuple(maps_345) if maps_345 is not None else None
     changes = {"input_px": input_px, "remove": tuple(remove), "maps_345": maps_345}
     changes |= {"fc_width": fc_width, "dropout": dropout, "first_layer": first_layer}
+    changes |= {"norm": norm}
     if is_foreign(name) and (name not in MODELS or mean is not None or std is not None):
         if given := [k for k, v in (changes | {"init": init}).items() if v and k != "input_px"]:
             raise DeconvError(f"{name} comes as it is: leave out {', '.join(given)}")
