@@ -231,7 +231,7 @@ PIXEL_STD = 64.0
 
 @torch.no_grad()
 def init_weights(net: ChainNet, init: str, generator: torch.Generator | None = None) -> None:
-    """Set weights and biases of a network of the ZFNet family; biases are 0 (§3).
+    """Set weights and biases of a network of the ZFNet family or of an mlp; biases are 0 (§3).
 
     "paper": weights from N(0, 0.01²). §3 says only that weights are 10⁻²; a constant would keep
         all maps equal, so it is read as AlexNet's Gaussian.
@@ -245,12 +245,14 @@ def init_weights(net: ChainNet, init: str, generator: torch.Generator | None = N
     """
     if init not in INITS:
         raise unknown("init", init, INITS)
+    if init in ("gain", "he_pixels") and net.name == "mlp":
+        raise DeconvError(f"init={init} is for convolutional networks: mlp has paper and he")
     for name in net.layers:
         layer = net.get_submodule(name)
         fan_in = layer.weight[0].numel()
         std = {
             "paper": 0.01,
-            "gain": 0.01 * (_ZFNET_FAN_IN[name] / fan_in) ** 0.5,
+            "gain": 0.01 * (_ZFNET_FAN_IN.get(name, fan_in) / fan_in) ** 0.5,
             "he": (2.0 / fan_in) ** 0.5,
             "he_pixels": (2.0 / fan_in) ** 0.5 * PIXEL_STD ** (-1 / len(net.layers)),
         }[init]
