@@ -36,9 +36,7 @@ class Change:
     words: str
 
 
-def entry(
-    net: ChainNet | GraphNet, filters: LayerFilters
-) -> tuple[torch.Tensor, torch.Tensor]:
+def entry(net: ChainNet | GraphNet, filters: LayerFilters) -> tuple[torch.Tensor, torch.Tensor]:
     """Factor and offset, a number a channel each, by which pixels minus the mean become what the
     layer takes. An offset that differs from place to place is given by its mean."""
     weights = next(net.parameters())
@@ -70,7 +68,9 @@ def make_change(
         return None
     factor, offset = (v.double() for v in entry(net, filters))
     if not (factor.isfinite() & (factor != 0)).all():
-        raise DeconvError(f"{filters.layer} does not take the image channel by channel: affine=none")
+        raise DeconvError(
+            f"{filters.layer} does not take the image channel by channel: affine=none"
+        )
     if name == "auto":
         name = "standardised" if (factor - 1).abs().max() < 1e-6 else "pixels"
     level = mean.double().reshape(3, -1).mean(dim=1)

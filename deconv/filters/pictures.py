@@ -93,9 +93,7 @@ def _filters(net: ChainNet | GraphNet, layer: str, shapes: _Shapes) -> LayerFilt
         return "it has one weight a channel, and no neighbours"
     bias = torch.zeros(len(weight)) if module.bias is None else module.bias.detach().float().cpu()
     number = net.layers.index(layer) + 1
-    return LayerFilters(
-        layer, number, pictures.contiguous(), bias, sees_image, channel, size, last
-    )
+    return LayerFilters(layer, number, pictures.contiguous(), bias, sees_image, channel, size, last)
 
 
 def module_of(net: ChainNet | GraphNet, layer: str) -> nn.Module:
