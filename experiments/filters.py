@@ -282,7 +282,7 @@ def grid(arrays: Any, layer: dict[str, Any], version: str, rule: str) -> figures
     else:
         scale, shift = (numbers(layer["change"][name]) for name in ("scale", "shift"))
         title = "The same for x′ = s·x + b, w′ = w/s"
-        note = f"x′: {layer['change']['words']}; s {scale}, b {shift}"
+        note = f"x′: {layer['change']['words']}\ns = {scale}, b = {shift}"
     return figures.FilterGrid(
         title, note, coloured(values), black == white, end("min" if rule in
         ("filter", "layer") else "−max |w|", black), end("max" if rule in ("filter", "layer")

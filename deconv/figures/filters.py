@@ -49,7 +49,7 @@ class RuleRow:
     ends: Sequence[str]
 
 
-TOP, HEAD, KEY, GAP, BETWEEN = 0.18, 0.4, 0.32, 0.2, 0.3  # inches
+TOP, HEAD, KEY, GAP, BETWEEN = 0.18, 0.48, 0.32, 0.2, 0.3  # inches
 LABEL, HEADS, WORDS = 0.42, 0.12, 2.5
 RATIO, SIDE_PX, LINE_PX = 1.25, 64, 5
 """Width over height of a grid without columns of its own; pixels of a tile and between them."""
@@ -72,7 +72,7 @@ def filters(
     side = (room - WORDS) / max((len(row.tiles) for row in rules), default=1)
     below = [_grid_height(one, room) for one in deeper]
     top_rules = TOP + (HEAD + max(heights) + KEY + GAP if first else 0)
-    top_deep = top_rules + (HEAD - 0.1 + len(rules) * (side + 0.06) + GAP if rules else 0)
+    top_deep = top_rules + (HEAD - 0.18 + len(rules) * (side + 0.06) + GAP if rules else 0)
     end = top_deep + sum(HEAD + HEADS + h + KEY + GAP for h in below)
     figure = Figure(figsize=(width_in, end + CAPTION_LINE * len(lines) + 0.15), facecolor="white")
     for i, (one, pixels, height) in enumerate(zip(first, upper, heights, strict=True)):
@@ -118,7 +118,7 @@ def best_columns(count: int, ratio: float) -> int:
 
 def _heading(figure: Figure, one: FilterGrid, left: float, top: float) -> None:
     text(figure, left, top, one.title, 8.6, INK, weight="bold")
-    text(figure, left, top + 0.19, one.note, 5.8, FAINT)
+    text(figure, left, top + 0.19, one.note, 5.8, FAINT, linespacing=1.3)
 
 
 def _key(figure: Figure, one: FilterGrid, left: float, top: float, width: float) -> None:
@@ -135,7 +135,7 @@ def _draw_rules(
     figure: Figure, rows: Sequence[RuleRow], top: float, side: float, width_in: float
 ) -> None:
     text(figure, MARGIN, top, "The same filters by each rule", 8.6, INK, weight="bold")
-    top += HEAD - 0.16
+    top += HEAD - 0.24
     for row in rows:
         text(figure, MARGIN, top + 0.06, row.title, 7, INK)
         text(figure, MARGIN, top + 0.22, row.formula, 5.8, FAINT, linespacing=1.4)
@@ -158,7 +158,7 @@ def _draw_deeper(figure: Figure, one: FilterGrid, top: float, height: float, roo
     _heading(figure, one, MARGIN, top)
     pixels, left = grid_pixels(one), MARGIN + LABEL
     width = height * pixels.shape[1] / pixels.shape[0]
-    start = top + HEAD + HEADS
+    start = top + HEAD - 0.08 + HEADS
     picture(figure, pixels, left, start, width, height)
     for i, words in enumerate(one.heads):
         at = left + (i + 0.5) * width / len(one.heads)

@@ -52,9 +52,9 @@ class Step:
 
 
 OPERATIONS = ("seed", "unpool", "rectify", "filter", "scale", "spread", "reshape", "skip")
-"""The kept unit alone; then by kind of stage: max-pool, ReLU, convolution, linear layer or greying, batch
-normalisation or division, average pool, flattening, and what is passed unchanged (contrast normalisation,
-dropout)."""
+"""The kept unit alone; then by kind of stage: max-pool, ReLU, convolution, linear layer or greying,
+batch normalisation or division, average pool, flattening, and what is passed unchanged (contrast
+normalisation, dropout)."""
 
 
 def mirror_steps(
