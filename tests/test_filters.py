@@ -35,24 +35,18 @@ def randn(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-class Hand(nn.Module):
-    """Standardises, in places first, flattens rows of pixels; then a convolution or a layer."""
+class Square(nn.Module):
+    """Standardises 3×6×6 images and flattens them, in one of two layouts, for a layer of 7."""
 
     def __init__(self, last):
         super().__init__()
-        self.last, self.fc = last, nn.Linear(3 * 4 * 5, 7)
-        self.out = nn.Linear(7, 2)
+        self.last = last
+        self.fc, self.out = nn.Linear(3 * 6 * 6, 7), nn.Linear(7, 2)
 
     def forward(self, x):
         x = (x - 3.0) / 2.0
         x = x.permute(0, 2, 3, 1) if self.last else x
         return self.out(self.fc(x.flatten(1)).relu())
-
-
-class Square(Hand):
-    def __init__(self, last):
-        super().__init__(last)
-        self.fc = nn.Linear(3 * 6 * 6, 7)
 
 
 # Reshaping

@@ -65,7 +65,7 @@ def build(
     """Make a network, in evaluation mode.
 
     name: "zfnet" (Figure 3), "alexnet" (Krizhevsky et al. 2012), "zfnet_mini" (ours, 64–128 px),
-        "mlp" (fully connected, see `deconv.models.mlp`; it takes input_px, fc_width, grey and init),
+        "mlp" (fully connected, see `deconv.models.mlp`: input_px, fc_width, grey and init alone),
         or "torchvision/alexnet", "torchvision/vgg16", … as chains under this library's names; or
         any foreign network, see `deconv.models.foreign.load`, as a `GraphNet` that takes pixels
         minus a mean.
