@@ -278,7 +278,7 @@ def test_local_contrast_norm_is_skipped_on_the_way_down():
 
 @pytest.mark.parametrize("norm", ["response", "local", "none"])
 def test_a_network_has_the_normalisation_it_is_built_with(norm):
-    """Layers 1 and 2 by hand, with the loops above in place of the module; the way down skips it."""
+    """Layer 2 by hand, loops in place of the module; both engines skip it on the way down."""
     net = deconv.build("zfnet_mini", 3, input_px=24, fc_width=4, norm=norm, seed=0).double()
     image = randn(1, 3, 24, 24) * 50
     record = net.record(image, ["pool1", "conv2:z"])
