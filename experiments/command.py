@@ -196,6 +196,7 @@ NULLABLE: dict[str, type] = {
     "model.maps_345": ListConfig,
     "model.mean": ListConfig,
     "model.name": str,
+    "model.norm": str,
     "model.num_classes": int,
     "model.std": ListConfig,
     "model.weights": str,

@@ -36,7 +36,7 @@ from deconv.data import SPLITS, CentreCrops, Squares
 from deconv.errors import DeconvError, unknown
 from deconv.geometry import WholeImage, receptive_field
 from deconv.layers import COLLISIONS
-from deconv.localisation import LEVEL
+from deconv.bootstrap import LEVEL
 from deconv.models import ChainNet
 from deconv.snapshots import Snapshot
 from deconv.top_activations import CHUNK, map_maxima

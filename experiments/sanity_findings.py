@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from deconv import sanity
-from deconv.localisation import LEVEL, bootstrap
-from deconv.bootstrap import resampled_means
+from deconv.bootstrap import LEVEL, bootstrap, resamples
 from deconv.similarity import NUMBERS
 from experiments.findings import Finding
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from deconv import figures, sanity
-from deconv.localisation import LEVEL
+from deconv.bootstrap import LEVEL
 from deconv.similarity import NUMBERS
 from experiments.facts import describe_network, layer_title
 

@@ -37,6 +37,7 @@ FLOORS = {
         "deconv.top_activations",
         "deconv.evolution",
         "deconv.localisation",
+        "deconv.filters",
         "deconv.filter_quality",
         "deconv.occlusion",
         "deconv.way_down",

@@ -30,6 +30,7 @@ from deconv.figures.feature_maps import (
     feature_maps,
     shared_boxes,
 )
+from deconv.figures.filters import FilterGrid, RuleRow, filters
 from deconv.figures.first_layers import FirstLayers, first_layers
 from deconv.figures.invariance import IMAGE_COLOURS, TransformRow, invariance
 from deconv.figures.localisation import BoxedExamples, SharePanel, localisation
@@ -56,6 +57,7 @@ __all__ = [
     "DeltaRow",
     "ErrorChanges",
     "Filmstrip",
+    "FilterGrid",
     "FirstLayers",
     "ImageRow",
     "LayerMaps",
@@ -66,6 +68,7 @@ __all__ = [
     "Panel",
     "PoolWindows",
     "Section",
+    "RuleRow",
     "SharePanel",
     "SimilarityPanel",
     "SparsityPanel",
@@ -82,6 +85,7 @@ __all__ = [
     "evolution_frames",
     "feature_evolution",
     "feature_maps",
+    "filters",
     "first_layers",
     "grey_centred",
     "invariance",
