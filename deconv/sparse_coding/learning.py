@@ -1,8 +1,8 @@
 """Filters from images alone: layer after layer, inference and a least-squares step in turns.
 
 For given feature maps and switches the error is quadratic in a layer's filters; some steps of
-conjugate gradients lower it. Then every filter is scaled to unit length, and its map by the inverse,
-which leaves the reconstruction as it is. Unverified against the original: conjugate gradients,
+conjugate gradients lower it. Then every filter is scaled to unit length, and its map by the
+inverse, which leaves the reconstruction as it is. Unverified against the original: conjugate gradients,
 unit length, that maps go on from where they were in the epoch before, the number of all steps.
 """
 

@@ -12,9 +12,7 @@ import torch
 from deconv.errors import DeconvError
 
 
-def pool_blocks(
-    maps: torch.Tensor, size_px: int, across: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+def pool_blocks(maps: torch.Tensor, size_px: int, across: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The value of largest magnitude of each block of across × size_px × size_px, and where it is.
 
     maps: N×K×H×W. Returns (pooled, switches), both N×(K/across)×(H/size_px)×(W/size_px); a switch
