@@ -2,8 +2,9 @@
 
 For given feature maps and switches the error is quadratic in a layer's filters; some steps of
 conjugate gradients lower it. Then every filter is scaled to unit length, and its map by the
-inverse, which leaves the reconstruction as it is. Unverified against the original: conjugate gradients,
-unit length, that maps go on from where they were in the epoch before, the number of all steps.
+inverse, which leaves the reconstruction as it is. Unverified against the original: conjugate
+gradients, unit length, that maps go on from where they were in the epoch before, the number of all
+steps.
 """
 
 from __future__ import annotations
@@ -115,8 +116,10 @@ def fit_filters(
     ]
     slope = _weight_slope(net, layer, residuals, maps, switches)
     direction, size = slope, slope.square().sum()
+    # Below this the slope is rounding, and dividing by it leads away again.
+    least = torch.finfo(slope.dtype).eps * size
     for _ in range(steps):
-        if size == 0:
+        if size <= least:
             break
         painted = [
             net.down(layer, maps[part], [one[part] for one in switches], direction)
