@@ -382,7 +382,7 @@ def _layer(arrays: Any, facts: dict[str, Any], row: dict[str, Any]) -> figures.C
     layer, last = row["layer"], len(facts["layers"])
     error = arrays[f"learned/{layer}"]
     words = [
-        f"error {100 * e:.0f} %, {-10 * math.log10(max(e, 1e-12)):.1f} dB, {100 * n:.1f} % ≠ 0"
+        f"{-10 * math.log10(max(e, 1e-12)):.1f} dB, {100 * n:.1f} % ≠ 0"
         for e, n in zip(error, arrays[f"{layer}/nonzero"], strict=False)
     ]
     count = 1 if layer == last else PARTS[last - layer - 1]
@@ -416,7 +416,8 @@ def caption(facts: dict[str, Any]) -> str:
         "reconstruct the image itself. Above: each map's strongest unit over "
         f"{facts['measured']} held-out images, painted alone with that image's switches (dead maps "
         "stay grey). Below: held-out images, normalised in contrast, and what each layer alone "
-        "makes of them; the strongest unit of the last layer, and the features below that it is "
+        "makes of them, with the ratio of signal to error and the share of the layer's values that are "
+        "not zero; the strongest unit of the last layer, and the features below that it is "
         "made of. Every picture has its own scale, grey is zero. Energy of the images left "
         f"unexplained: {by_layer}. Dots on the curves: filters change, here the cost may rise. "
         "In the deconvnet of 2014 the filters are those of a convnet trained with labels, "

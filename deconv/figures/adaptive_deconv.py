@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
 from deconv.figures.drawing import (
     BLUE,
@@ -30,7 +30,7 @@ from deconv.figures.drawing import (
 
 COLOURS = (BLUE, RED, "#009e73", "#cc79a7")
 """Okabe and Ito; layers beyond start again."""
-TOP, HEAD, GAP, COLUMN_GAP, FOOT, TILE_GAP = 0.2, 0.4, 0.2, 0.22, 0.4, 3
+TOP, HEAD, GAP, COLUMN_GAP, FOOT, TILE_GAP = 0.2, 0.4, 0.2, 0.22, 0.12, 3
 FEATURE_PX, IMAGE_PX = 96, 192
 SIDE, LABEL = 0.78, 0.92
 """Inches: a reconstruction, and the words on its left."""
@@ -78,7 +78,7 @@ def adaptive_deconv(
         _title(figure, left, TOP, layer.title, layer.note)
         picture(figure, pixels, left, TOP + HEAD, width, width * pixels.shape[0] / pixels.shape[1])
     _images(figure, layers, images, rows_top, row)
-    right = MARGIN + LABEL + (len(images) + 1) * (SIDE + 0.08) + 0.3
+    right = MARGIN + LABEL + (len(images) + 1) * (SIDE + 0.08) + 0.24
     _cost(figure, layers, right, rows_top, width_in - MARGIN - right, row)
     draw_caption(figure, lines, end)
     return figure
@@ -90,7 +90,7 @@ def _images(
     """The images, under them what each layer makes of them, and in the last column one unit."""
     step, parts = SIDE + 0.08, MARGIN + LABEL + len(images) * (SIDE + 0.08) + 0.12
     text(figure, MARGIN, top, "Reconstructions", 8.6, INK, weight="bold")
-    text(figure, parts, top + 0.02, "one unit, its parts", 6.6, INK, weight="bold")
+    text(figure, parts, top + 0.02, "A unit, its parts", 6.6, INK, weight="bold")
     top += 0.24
     shown = [("input", images, [""] * len(images))]
     shown += [(f"from {one.title.lower()}", one.rebuilt, one.words) for one in layers]
@@ -119,11 +119,12 @@ def _cost(
         colour = COLOURS[i % len(COLOURS)]
         axes.plot(layer.cost, color=colour, linewidth=1.0, label=layer.title)
         at = [n for n in layer.updates if n < len(layer.cost)]
-        axes.plot(at, layer.cost[at], ".", color=colour, markersize=2.6, markeredgewidth=0)
+        axes.plot(at, layer.cost[at], ".", color=colour, markersize=4, markeredgewidth=0)
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_xlabel("step of inference", size=6.2, color=INK, labelpad=2, **FONT)
     axes.legend(frameon=False, prop=FONT | {"size": 5.6}, loc="upper right")
 
