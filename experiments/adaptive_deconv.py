@@ -136,14 +136,17 @@ def compute(
     found, switches = encode(net, held_out, cfg.final_steps, **how)
     other, _ = encode(untrained, held_out, cfg.final_steps, **how)
     energy = held_out.square().flatten(1).sum(1, dtype=torch.float64)
+    single = [
+        single_step(net, layer, held_out, switches, how) for layer in range(1, net.layers + 1)
+    ]
     scores = {
         "learned": [(one.error / energy).cpu().numpy() for one in found],
         "random": [(one.error / energy).cpu().numpy() for one in other],
-        "single_step": [
-            single_step(net, layer, held_out, switches, how) for layer in range(1, net.layers + 1)
-        ],
+        "single_step": [left for left, _ in single],
     }
     rows = [row(net, i, history, found[i], scores, held_out) for i in range(net.layers)]
+    for one, (_, share) in zip(rows, single, strict=True):
+        one["single_step_nonzero_share"] = float(share.mean())
     for one in rows:
         log(
             f"layer {one['layer']}: {one['relative_error']:.3f} of the energy not explained "
@@ -180,13 +183,14 @@ def single_step(
     switches: list[torch.Tensor],
     how: dict[str, Any],
 ) -> np.ndarray:
-    """N: what one step from zero leaves unexplained, scaled by each image's best gain."""
+    """2×N: what one step from zero leaves unexplained at its best gain; values not zero."""
     maps = infer(net, layer, images, switches, 1, **how).maps
     painted = net.down(layer, maps, switches).flatten(1).double()
     flat = images.flatten(1).double()
     own = painted.square().sum(1)
     met = (painted * flat).sum(1).square() / own.clamp(min=torch.finfo(own.dtype).tiny)
-    return (1 - met / flat.square().sum(1)).cpu().numpy()
+    left = 1 - met / flat.square().sum(1)
+    return torch.stack([left, (maps != 0).double().mean(dim=(1, 2, 3))]).cpu().numpy()
 
 
 def row(
@@ -406,7 +410,8 @@ def caption(facts: dict[str, Any]) -> str:
     by_layer = "; ".join(
         f"layer {r['layer']} {100 * r['relative_error']:.0f} % ({r['snr_db']:.1f} dB; "
         f"{100 * r['random_filters']:.0f} % with random filters, {100 * r['single_step']:.0f} % "
-        f"after a single step), {100 * r['nonzero_share']:.1f} % of values not zero"
+        f"after one step at its best gain), {100 * r['nonzero_share']:.1f} % of values not zero "
+        f"(after one step {100 * r['single_step_nonzero_share']:.1f} %)"
         for r in rows
     )
     return (
@@ -416,9 +421,10 @@ def caption(facts: dict[str, Any]) -> str:
         "reconstruct the image itself. Above: each map's strongest unit over "
         f"{facts['measured']} held-out images, painted alone with that image's switches (dead maps "
         "stay grey). Below: held-out images, normalised in contrast, and what each layer alone "
-        "makes of them, with the ratio of signal to error and the share of the layer's values that are "
-        "not zero; the strongest unit of the last layer, and the features below that it is "
-        "made of. Every picture has its own scale, grey is zero. Energy of the images left "
+        "makes of them, with the ratio of signal to error and the share of the layer's "
+        "values that are not zero; the strongest unit of the last layer, and the features below "
+        "that it is made of. Every picture has its own scale, grey is zero. Energy of the images "
+        "left "
         f"unexplained: {by_layer}. Dots on the curves: filters change, here the cost may rise. "
         "In the deconvnet of 2014 the filters are those of a convnet trained with labels, "
         "transposed, and maps come from a single pass; here filters are learned for this and maps "

@@ -86,7 +86,7 @@ def test_views_lie_inside_and_are_cut_to_the_field():
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("crop_px=30", "too small for layer 1"),
+        ("crop_px=30", "too small for layer 2"),
         ("crop_px=8", "too small for layer 3"),
         ("train_on=0", "train_on=0 must be at least 1"),
         ("shown=7", "shown=7 images of measured=6"),
