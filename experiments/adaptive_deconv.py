@@ -425,7 +425,7 @@ def caption(facts: dict[str, Any]) -> str:
         "values that are not zero; the strongest unit of the last layer, and the features below "
         "that it is made of. Every picture has its own scale, grey is zero. Energy of the images "
         "left "
-        f"unexplained: {by_layer}. Dots on the curves: filters change, here the cost may rise. "
+        f"unexplained: {by_layer}. Dots on the curves: the filters change. "
         "In the deconvnet of 2014 the filters are those of a convnet trained with labels, "
         "transposed, and maps come from a single pass; here filters are learned for this and maps "
         "are inferred in many steps. Sizes, λ and solver are choices, not the original's."

@@ -210,11 +210,13 @@ def test_filters_are_the_least_squares_of_a_dense_matrix(two_layers, layer):
     left = fit_filters(net, layer, images, maps, switches, 400)
     assert left < few < before
     assert left == pytest.approx(lowest, rel=1e-5, abs=1e-8)
-    # Of unit length, maps scaled to match: the reconstruction is the same.
     torch.testing.assert_close(
         net.filters[layer - 1].flatten(1).norm(dim=1), torch.ones(count, dtype=torch.float64)
     )
-    assert float((net.down(layer, maps, switches) - images).square().sum()) == pytest.approx(left)
+    if layer == 1:  # above, several filters are equally good
+        wanted = torch.from_numpy(best).view(count, -1)[[0, 2, 3]]
+        wanted = wanted / wanted.norm(dim=1, keepdim=True)
+        torch.testing.assert_close(net.filters[0].flatten(1)[[0, 2, 3]], wanted, atol=1e-3, rtol=0)
     torch.testing.assert_close(net.filters[layer - 1][1], dead)
 
 

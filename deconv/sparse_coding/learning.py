@@ -1,10 +1,11 @@
 """Filters from images alone: layer after layer, inference and a least-squares step in turns.
 
 For given feature maps and switches the error is quadratic in a layer's filters; some steps of
-conjugate gradients lower it. Then every filter is scaled to unit length, and its map by the
-inverse, which leaves the reconstruction as it is. Unverified against the original: conjugate
-gradients, unit length, that maps go on from where they were in the epoch before, the number of all
-steps.
+conjugate gradients lower it. Then every filter is scaled to unit length. Its map stays: shrinkage
+leaves maps too small, least squares make up for it with longer filters, and maps made larger in
+their stead would pay for it in the l1 norm, epoch after epoch. Unverified against the original:
+conjugate gradients, unit length, that maps go on from where they were in the epoch before, the
+number of all steps.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class Epoch:
 
     layer, epoch: from 1. cost: after each step of inference, the first before it. error: share of
     the images' energy that is not explained after inference, ‖R z − y‖²/‖y‖². learned: the same
-    after the step of the filters. refused: share of steps of inference that were not taken.
+    after the step of the filters, before they are of unit length. refused: share of steps
+    of inference that were not taken.
     """
 
     layer: int
@@ -106,8 +108,8 @@ def fit_filters(
 ) -> float:
     """`steps` steps of conjugate gradients on a layer's filters, for given maps; then unit length.
 
-    Changes the filters, and scales `maps` so that the reconstruction stays. A filter whose map is
-    zero everywhere keeps its values. Returns ‖R z − y‖² over all images, which cannot rise.
+    Changes the filters alone. A filter whose map is zero everywhere keeps its values. Returns
+    ‖R z − y‖² over all images before the scaling, which cannot rise.
     """
     filters = net.filters[layer - 1].data
     residuals = [
@@ -131,9 +133,8 @@ def fit_filters(
         slope = _weight_slope(net, layer, residuals, maps, switches)
         size, before = slope.square().sum(), size
         direction = slope + size / before * direction
-    filters, lengths = unit_length(filters)
+    filters, _ = unit_length(filters)
     net.filters[layer - 1].data.copy_(filters)
-    maps *= lengths.view(1, -1, 1, 1)
     return sum(one.square().sum(dtype=torch.float64).item() for one in residuals)
 
 
