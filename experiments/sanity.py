@@ -32,11 +32,11 @@ from omegaconf import DictConfig, ListConfig
 from torch.utils.data import DataLoader, Subset
 
 from deconv import distributed, figures, sanity
+from deconv.bootstrap import LEVEL
 from deconv.data import SPLITS, CentreCrops, Squares
 from deconv.errors import DeconvError, unknown
 from deconv.geometry import WholeImage, receptive_field
 from deconv.layers import COLLISIONS
-from deconv.bootstrap import LEVEL
 from deconv.models import ChainNet
 from deconv.snapshots import Snapshot
 from deconv.top_activations import CHUNK, map_maxima

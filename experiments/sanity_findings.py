@@ -97,7 +97,7 @@ def kept_of(values: np.ndarray, chance: np.ndarray, seed: int) -> Row:
     if not both.any():
         return {"kept": np.nan, "kept_low": np.nan, "kept_high": np.nan}
     # One seed for both: each resample takes the same units of both.
-    drawn = [resampled_means(some[both], seed, 2000) for some in (values, chance)]
+    drawn = [resamples(some[both], seed, 2000).mean(axis=1) for some in (values, chance)]
     tail = 50 * (1 - LEVEL)
     value = sanity.kept(values[both].mean(), chance[both].mean())
     spread = sanity.kept(*drawn)

@@ -32,6 +32,7 @@ FLOORS = {
         "deconv.evaluation",
         "deconv.boxes",
         "deconv.pair_statistics",
+        "deconv.sparse_coding",
     ],
     "studies": [
         "deconv.top_activations",

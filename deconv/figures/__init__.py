@@ -5,6 +5,7 @@ One module a page, named as the experiment that shows it; `animation` draws Figu
 """
 
 from deconv.figures.accuracy_curves import AccuracyLine, AccuracyPanel, accuracy_curves
+from deconv.figures.adaptive_deconv import CodedLayer, adaptive_deconv
 from deconv.figures.animation import evolution_frames, save_animation
 from deconv.figures.architecture_boxes import Box, architecture_boxes
 from deconv.figures.correspondence import DeltaPanel, DeltaRow, MaskedFaces, correspondence
@@ -53,6 +54,7 @@ __all__ = [
     "AccuracyPanel",
     "Box",
     "BoxedExamples",
+    "CodedLayer",
     "DeltaPanel",
     "DeltaRow",
     "ErrorChanges",
@@ -67,8 +69,8 @@ __all__ = [
     "OcclusionRow",
     "Panel",
     "PoolWindows",
-    "Section",
     "RuleRow",
+    "Section",
     "SharePanel",
     "SimilarityPanel",
     "SparsityPanel",
@@ -77,6 +79,7 @@ __all__ = [
     "TransformRow",
     "Watched",
     "accuracy_curves",
+    "adaptive_deconv",
     "architecture_boxes",
     "block",
     "correspondence",
