@@ -30,10 +30,10 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from deconv import distributed, figures
+from deconv.bootstrap import bootstrap
 from deconv.data import Squares
 from deconv.errors import DeconvError, unknown
 from deconv.layers import local_contrast_norm
-from deconv.localisation import bootstrap
 from deconv.sparse_coding import (
     SOLVERS,
     AdaptiveDeconvNet,
