@@ -19,7 +19,6 @@ history.csv (a row an epoch), findings.json, config.yaml and provenance.json.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from pathlib import Path
@@ -29,11 +28,11 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from deconv import distributed, figures
+from deconv import distributed
 from deconv.bootstrap import bootstrap
 from deconv.data import Squares
 from deconv.errors import DeconvError, unknown
-from deconv.layers import local_contrast_norm
+from deconv.layers import Grey, local_contrast_norm
 from deconv.sparse_coding import (
     SOLVERS,
     AdaptiveDeconvNet,
@@ -45,6 +44,7 @@ from deconv.sparse_coding import (
     strongest_units,
     train,
 )
+from experiments.adaptive_page import PARTS, SAVED, draw
 from experiments.command import experiment
 from experiments.common import data_name, device, log, squares
 from experiments.facts import data_facts
@@ -53,10 +53,6 @@ from experiments.provenance import write_provenance, write_table
 from experiments.redrawing import redraw
 
 STEM = "adaptive_deconv"
-LUMINANCE = (0.299, 0.587, 0.114)
-"""ITU-R BT.601."""
-PARTS = (5, 25, 125)
-"""Features of the layers below the shown unit, by the caption of the original's Figure 1."""
 
 
 @experiment(STEM)
@@ -113,7 +109,7 @@ def load(cfg: DictConfig, data: Squares, count: int) -> torch.Tensor:
     """`count` images of a seeded choice, grey and normalised: N×1×S×S."""
     chosen = np.sort(np.random.default_rng(cfg.seed).permutation(len(data))[:count])
     stored = torch.stack([data[int(i)][0] for i in chosen]).float() / 255
-    grey = (stored * torch.tensor(LUMINANCE).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    grey = Grey()(stored)
     if not cfg.window_px:
         return grey - grey.mean(dim=(2, 3), keepdim=True)
     cut = slice(edge_px(cfg), edge_px(cfg) + cfg.crop_px)
@@ -369,67 +365,6 @@ def choices(cfg: DictConfig, net: AdaptiveDeconvNet) -> dict[str, Any]:
         "steps": cfg.steps,
         "epochs": cfg.epochs,
     }
-
-
-SAVED = ("arrays.npz", "table.csv", "history.csv", "provenance.json", "config.yaml")
-
-
-def draw(source: Path, folder: Path) -> None:
-    """Draw figure.png and figure.pdf into `folder` from the files of `source` alone."""
-    arrays = np.load(source / "arrays.npz")
-    facts = json.loads((source / "provenance.json").read_text())
-    layers = [_layer(arrays, facts, row) for row in facts["layers"]]
-    figures.save(figures.adaptive_deconv(layers, arrays["images"], caption(facts)), folder)
-
-
-def _layer(arrays: Any, facts: dict[str, Any], row: dict[str, Any]) -> figures.CodedLayer:
-    layer, last = row["layer"], len(facts["layers"])
-    error = arrays[f"learned/{layer}"]
-    words = [
-        f"{-10 * math.log10(max(e, 1e-12)):.1f} dB, {100 * n:.1f} % ≠ 0"
-        for e, n in zip(error, arrays[f"{layer}/nonzero"], strict=False)
-    ]
-    count = 1 if layer == last else PARTS[last - layer - 1]
-    return figures.CodedLayer(
-        title=f"Layer {layer}",
-        features=arrays[f"{layer}/features"],
-        note=f"{row['maps']} maps, {row['field_px']}×{row['field_px']} px each, λ = "
-        f"{row['lambda']:g}",
-        rebuilt=arrays[f"{layer}/rebuilt"],
-        words=words,
-        parts=arrays[f"{layer}/parts"],
-        part_note=f"{count} of layer {layer}",
-        cost=arrays[f"{layer}/cost"],
-        updates=[facts["steps"] * n for n in range(1, facts["epochs"])],
-    )
-
-
-def caption(facts: dict[str, Any]) -> str:
-    """The text under the figure."""
-    rows, data = facts["layers"], facts["data"]
-    by_layer = "; ".join(
-        f"layer {r['layer']} {100 * r['relative_error']:.0f} % ({r['snr_db']:.1f} dB; "
-        f"{100 * r['random_filters']:.0f} % with random filters, {100 * r['single_step']:.0f} % "
-        f"after one step at its best gain), {100 * r['nonzero_share']:.1f} % of values not zero "
-        f"(after one step {100 * r['single_step_nonzero_share']:.1f} %)"
-        for r in rows
-    )
-    return (
-        "What the deconvnet grew out of, in the manner of Zeiler, Taylor & Fergus (2011): layers "
-        "of convolutional sparse coding with switch pooling, learned without labels on "
-        f"{facts['train_on']} images of {data['name']}, one layer after the other, each to "
-        "reconstruct the image itself. Above: each map's strongest unit over "
-        f"{facts['measured']} held-out images, painted alone with that image's switches (dead maps "
-        "stay grey). Below: held-out images, normalised in contrast, and what each layer alone "
-        "makes of them, with the ratio of signal to error and the share of the layer's "
-        "values that are not zero; the strongest unit of the last layer, and the features below "
-        "that it is made of. Every picture has its own scale, grey is zero. Energy of the images "
-        "left "
-        f"unexplained: {by_layer}. Dots on the curves: the filters change. "
-        "In the deconvnet of 2014 the filters are those of a convnet trained with labels, "
-        "transposed, and maps come from a single pass; here filters are learned for this and maps "
-        "are inferred in many steps. Sizes, λ and solver are choices, not the original's."
-    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ records into tables. No number is typed.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 
 from experiments.facts import describe_network
 from experiments.findings import OPEN, TRUTH, Finding, read_findings, status
+from experiments.printed import bullets, table
 from experiments.reported import DRAWN, REPORTED, Claim
 from experiments.steps import DONE, FAILED, NO_DATA, NOT_RUN
 
@@ -272,19 +273,6 @@ def side_by_side(records: Mapping[str, Kept]) -> str:
         parts += [f"<details><summary>{head}</summary>", table(("", *records, "what"), controls)]
         parts.append("</details>")
     return "\n\n".join(parts)
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
-    )
-
-
-def bullets(texts: Iterable[str]) -> str:
-    """A list in Markdown."""
-    return "\n".join(f"- {text}" for text in texts)
 
 
 def rows(kept: Kept) -> list[dict[str, Any]]:

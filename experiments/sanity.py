@@ -35,12 +35,12 @@ from deconv import distributed, figures, sanity
 from deconv.bootstrap import LEVEL
 from deconv.data import SPLITS, CentreCrops, Squares
 from deconv.errors import DeconvError, unknown
-from deconv.geometry import WholeImage, receptive_field
+from deconv.geometry import field_or_image
 from deconv.layers import COLLISIONS
 from deconv.models import ChainNet
 from deconv.snapshots import Snapshot
 from deconv.top_activations import CHUNK, map_maxima
-from deconv.types import Box, Peaks
+from deconv.types import Peaks
 from experiments.command import experiment
 from experiments.common import (
     build_network,
@@ -196,7 +196,9 @@ def of_layer(
     )
     rows = units.clone()
     rows[:, 0] = torch.arange(len(units))
-    boxes = [field(net, layer, y, x) for y, x in units[:, 2:].tolist()]
+    boxes = [
+        field_or_image(net, layer, y, x, (net.input_px,) * 2) for y, x in units[:, 2:].tolist()
+    ]
     out = {f"{layer}/units": units.numpy(), f"{layer}/lenders": np.array(lenders)}
     original = None
     for one in sanity.variants(
@@ -214,15 +216,6 @@ def of_layer(
             out[f"{at}/example"] = sanity.cut(one.pictures[i], boxes[i])
             out["example/box"] = np.array(boxes[i])
     return out
-
-
-def field(net: ChainNet, layer: str, y: int, x: int) -> Box:
-    """A unit's receptive field; the whole image where a normalisation looks at all of it."""
-    size = (net.input_px, net.input_px)
-    try:
-        return receptive_field(net, layer, y, x, size)
-    except WholeImage:
-        return (0, 0, *size)
 
 
 def facts(

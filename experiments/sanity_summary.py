@@ -9,6 +9,7 @@ import numpy as np
 
 from deconv import sanity
 from experiments.facts import describe_network
+from experiments.printed import bullets, table
 from experiments.sanity_findings import (
     GOES,
     PARTLY,
@@ -98,7 +99,7 @@ def summary_page(rows: Sequence[Row], layers: Sequence[str], told: Mapping[str, 
     ]
     for layer in reversed(layers):
         parts += [f"## {layer}", bullets(sentences(rows, layer, little, much))]
-    parts += ["## All shares", table(rows, layers)]
+    parts += ["## All shares", all_shares(rows, layers)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -187,11 +188,7 @@ def share(row: Row) -> str:
     return f"{row['kept']:.2f} [{row['kept_low']:.2f}, {row['kept_high']:.2f}]"
 
 
-def bullets(texts: Sequence[str]) -> str:
-    return "\n".join(f"- {text}" for text in texts)
-
-
-def table(rows: Sequence[Row], layers: Sequence[str]) -> str:
+def all_shares(rows: Sequence[Row], layers: Sequence[str]) -> str:
     """Every share, a line a variant, a column a layer and number."""
     shown = ("signed", "rank")
     checks = [
@@ -200,11 +197,11 @@ def table(rows: Sequence[Row], layers: Sequence[str]) -> str:
         if row["check"] not in (sanity.SHARES, sanity.ORIGINAL)
     ]
     head = ["check", "changed to", *(f"{layer}, {n}" for layer in layers for n in shown)]
-    lines = [head, ["---"] * len(head)]
+    lines = []
     for check, variant in dict.fromkeys(checks):
         cells = [named(rows, layer, check, variant, n) for layer in layers for n in shown]
         lines.append(
             [check, variant, *("" if one is None or not np.isfinite(one["kept"])
                                else share(one) for one in cells)]
         )  # fmt: skip
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return table(head, lines)

@@ -86,6 +86,7 @@ FLOORS = {
     "accounts of experiments": [
         "experiments.ledger",
         "experiments.correspondence_page",
+        "experiments.adaptive_page",
         "experiments.occlusion_page",
         "experiments.sanity_page",
         "experiments.sanity_summary",
