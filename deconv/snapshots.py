@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -51,6 +52,16 @@ class Snapshot:
     history: list[dict[str, float]] = field(default_factory=list)
     progress: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
+
+    def settings(self) -> dict[str, Any]:
+        """The recipe with the default of every argument of `deconv.build` that it leaves out.
+
+        What two snapshots are compared by: one written before `build` learned an argument is of
+        the same network as one written after.
+        """
+        signature = inspect.signature(build).parameters.values()
+        defaults = {p.name: p.default for p in signature if p.default is not p.empty}
+        return defaults | self.recipe
 
     def network(self) -> ChainNet:
         """The network, rebuilt and filled, in evaluation mode.

@@ -259,7 +259,7 @@ def one_finding(
 def alike(trained: Sequence[Snapshot], line: dict[str, Any]) -> bool:
     """Whether the networks of a row are of one architecture and equally long trained."""
     first, *others = [trained[int(n)] for n in line["members"].split()]
-    return all((one.recipe, one.epoch) == (first.recipe, first.epoch) for one in others)
+    return all((one.settings(), one.epoch) == (first.settings(), first.epoch) for one in others)
 
 
 def unchanged(snapshot: Snapshot) -> bool:

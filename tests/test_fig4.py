@@ -200,6 +200,14 @@ def test_only_ends_of_epochs_of_one_training_are_read(run, tmp_path):
     last = same_training(ends)
     assert last.epoch == 1 and not last.weights and last.optimizer is None
     snapshot = deconv.load_snapshot(run / "epoch_002.pt")
+    del snapshot.recipe["norm"]  # as written before `build` learned the argument
+    deconv.save_snapshot(tmp_path / "epoch_002.pt", snapshot)
+    assert same_training(epoch_ends(tmp_path)).epoch == 2
+    snapshot.recipe["norm"] = "local"
+    deconv.save_snapshot(tmp_path / "epoch_002.pt", snapshot)
+    with pytest.raises(DeconvError, match=r"epoch_002.pt is of another training"):
+        same_training(epoch_ends(tmp_path))
+    del snapshot.recipe["norm"]
     snapshot.mean[0, 0, 0] += 1
     deconv.save_snapshot(tmp_path / "epoch_002.pt", snapshot)
     with pytest.raises(DeconvError, match=r"epoch_002.pt is of another training"):

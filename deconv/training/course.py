@@ -46,7 +46,9 @@ def same_training(paths: Mapping[int, Path]) -> Snapshot:
         snapshot = load_snapshot(path)
         if snapshot.epoch != epoch:
             raise DeconvError(f"{path} holds the end of epoch {snapshot.epoch}: rename it")
-        if kept and (snapshot.recipe != kept.recipe or not torch.equal(snapshot.mean, kept.mean)):
+        if kept and (
+            snapshot.settings() != kept.settings() or not torch.equal(snapshot.mean, kept.mean)
+        ):
             raise DeconvError(
                 f"{path} is of another training than the snapshots before it (another network or "
                 "mean image): name a folder that holds one training"
