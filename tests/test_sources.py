@@ -1,6 +1,7 @@
 """Photographs: every source through torchvision's classes, on small trees in their exact layout."""
 
 import pickle
+import struct
 import tarfile
 
 import numpy as np
@@ -175,6 +176,27 @@ def test_cifar10_is_read_from_its_batches(tmp_path, monkeypatch):
     assert (len(train), len(val), train.classes) == (20, 4, names)
     stored = pickle.loads((base / "test_batch").read_bytes())["data"][2].reshape(3, 32, 32)
     assert torch.equal(val[2][0], torch.from_numpy(stored)) and val[2][1] == 2
+
+
+def test_fashion_mnist_is_read_from_its_idx_files(tmp_path):
+    base = tmp_path / "FashionMNIST" / "raw"
+    base.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    stored = {}
+    for name, count in (("train", 6), ("t10k", 3)):
+        stored[name] = rng.integers(0, 256, (count, 28, 28)).astype(np.uint8)
+        sizes = struct.pack(">4i", 0x803, count, 28, 28)
+        (base / f"{name}-images-idx3-ubyte").write_bytes(sizes + stored[name].tobytes())
+        labels = struct.pack(">2i", 0x801, count) + bytes(range(count))
+        (base / f"{name}-labels-idx1-ubyte").write_bytes(labels)
+    train, val = (photographs("fashion_mnist", tmp_path, s, 28) for s in SPLITS)
+    assert (len(train), len(val), val.classes[2]) == (6, 3, "Pullover")
+    for data, name in ((train, "train"), (val, "t10k")):
+        pixels, label = data[2]
+        assert torch.equal(pixels, torch.from_numpy(stored[name][2]).expand(3, 28, 28))
+        assert label == 2 and type(data.targets[2]) is int
+    with pytest.raises(DataMissing, match=r"Fashion-MNIST is not at .*data.download=true"):
+        photographs("fashion_mnist", base, "val", 28)
 
 
 def test_imagenette_is_read_from_its_folders(tmp_path):

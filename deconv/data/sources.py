@@ -208,6 +208,14 @@ def cifar10(root: Path, split: str, side_px: int, download: bool = False) -> Pho
     return Photographs(data, data.targets, data.classes, names, side_px)
 
 
+def fashion_mnist(root: Path, split: str, side_px: int, download: bool = False) -> Photographs:
+    """Fashion-MNIST: grey 28 px images as RGB, enlarged to `side_px`; "val" is its test set."""
+    _present(root / "FashionMNIST" / "raw", download, "Fashion-MNIST", "data.download=true")
+    data = datasets.FashionMNIST(str(root), train=split == "train", download=download)
+    names = [f"{split} image {i}" for i in range(len(data))]
+    return Photographs(data, data.targets.tolist(), data.classes, names, side_px)
+
+
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
     "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
@@ -265,6 +273,7 @@ SOURCES: dict[str, Callable[..., Photographs | MultiLabel]] = {
     "imagenet": imagenet,
     "imagenette": imagenette,
     "cifar10": cifar10,
+    "fashion_mnist": fashion_mnist,
     "voc2012": voc2012,
 }
 
