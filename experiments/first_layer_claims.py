@@ -32,8 +32,7 @@ def differences(ours: Snapshot, other: Snapshot, role: str) -> list[str]:
         facts = {"epochs": snapshot.epoch, "images": snapshot.config.get("data_fingerprint")}
         facts |= {name: value for name, value in recipe.items() if name not in IDLE}
         facts["lr_drops"] = [e for e in recipe.get("lr_drops", ()) if e < snapshot.epoch]
-        network = {name: value for name, value in snapshot.recipe.items() if value is not None}
-        return facts | {"max_rms": recipe.get("max_rms"), "network": network}
+        return facts | {"max_rms": recipe.get("max_rms"), "network": snapshot.settings()}
 
     left, right = course(ours), course(other)
     apart = "max_rms" if role == "without" else "network"
