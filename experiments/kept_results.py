@@ -162,6 +162,29 @@ def probes(folder: Path) -> dict[str, Any]:
     }
 
 
+def onset(folders: list[Path]) -> dict[str, Any]:
+    """What is kept of `experiments.renormalisation`: the rows of one or more of its folders.
+
+    Raises DeconvError for folders of different networks, data or limits, or with a pair of input
+    scale and rate in common.
+    """
+    facts = [_facts(folder) for folder in folders]
+    tables = [_rows(folder / "table.csv") for folder in folders]
+    if any("max_rms" not in one for one in facts):
+        raise DeconvError(f"{folders} are not all folders of experiments.renormalisation")
+    kept = []
+    for one in facts:
+        model = {key: value for key, value in one["model"].items() if value is not None}
+        kept.append({"model": model} | {key: one[key] for key in ("data", "max_rms", "versions")})
+    pairs = [pair for rows in tables for pair in {(row["scale"], row["rate"]) for row in rows}]
+    if any(one != kept[0] for one in kept) or len(set(pairs)) != len(pairs):
+        raise DeconvError(
+            "one table wants one network, one data set, one limit and each pair of scale and rate "
+            "once: keep these folders under names of their own"
+        )
+    return kept[0] | {"rows": [row for rows in tables for row in rows]}
+
+
 def _config(folder: Path) -> dict[str, Any]:
     return OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
 

@@ -13,7 +13,6 @@ from experiments/results alone. No number is typed by hand.
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from pathlib import Path
@@ -51,11 +50,7 @@ def keep(kind: str, name: str, folders: list[Path]) -> None:
     elif kind == "probes":
         _write(PROBES, _read(PROBES) | {name: kept_results.probes(folders[0])})
     elif kind == "renormalisation":
-        with (folders[0] / "table.csv").open() as file:
-            rows = list(csv.DictReader(file))
-        facts = json.loads((folders[0] / "provenance.json").read_text())
-        kept = {key: facts[key] for key in ("model", "data", "max_rms", "versions")}
-        _write(ONSET, _read(ONSET) | {name: kept | {"rows": rows}})
+        _write(ONSET, _read(ONSET) | {name: kept_results.onset(folders)})
     elif kind == "ledger":
         path = folders[0] / ledger.FILE
         if not path.is_file():
@@ -212,11 +207,12 @@ def onset() -> list[str]:
         pairs = {(float(row["scale"]), float(row["rate"])): [] for row in kept["rows"]}
         for row in kept["rows"]:
             pairs[float(row["scale"]), float(row["rate"])].append(row)
-        for (scale, rate), rows in pairs.items():
+        for (scale, rate), rows in sorted(pairs.items()):
             acted = [r for r in rows if int(r["filters_scaled"])]
-            text = ", ".join(
-                f"{r['layer']} from update {r['first_update']} ({r['filters_scaled']} filters)"
-                for r in acted
+            text = acted and (
+                f"{', '.join(r['layer'] for r in acted)}, "
+                f"{sum(int(r['filters_scaled']) for r in acted)} times, "
+                f"first in update {min(int(r['first_update']) for r in acted)}"
             )
             largest = max(float(r["largest_rms"]) for r in rows)
             end = "finite" if rows[0]["loss"] != "nan" else "not finite"

@@ -8,7 +8,7 @@ import pytest
 
 from deconv.errors import DeconvError
 from experiments.findings import Finding
-from experiments.kept_results import portable, row_of_folds
+from experiments.kept_results import onset, portable, row_of_folds
 from scripts import keep_results
 
 
@@ -55,6 +55,26 @@ def test_a_row_grows_by_folds_whose_predecessors_are_gone(tmp_path):
     assert grown["mean"] == 52 and grown["standard_deviation"] == 1
     with pytest.raises(DeconvError, match="wants one recipe"):
         row_of_folds([fold(tmp_path, 3, 50.0, epochs=9)], kept)
+
+
+def test_the_onset_of_renormalisation_joins_folders_of_one_network(tmp_path):
+    def folder(name, rate, fc_width=None):
+        run = tmp_path / name
+        run.mkdir()
+        model = {"name": "zfnet", "fc_width": fc_width}
+        facts = {"model": model, "data": {"name": "scenes"}, "max_rms": 0.1, "versions": {}}
+        (run / "provenance.json").write_text(json.dumps(facts))
+        (run / "table.csv").write_text(f"scale,rate,layer\n1.0,{rate},conv1\n1.0,{rate},conv2\n")
+        return run
+
+    low, high = folder("low", 0.1), folder("high", 1.0)
+    kept = onset([low, high])
+    assert kept["model"] == {"name": "zfnet"} and kept["max_rms"] == 0.1
+    pairs = [(row["rate"], row["layer"]) for row in kept["rows"]]
+    assert pairs == [("0.1", "conv1"), ("0.1", "conv2"), ("1.0", "conv1"), ("1.0", "conv2")]
+    for other in (folder("again", 0.1), folder("wider", 0.5, 64)):
+        with pytest.raises(DeconvError, match="one table wants one network"):
+            onset([low, other])
 
 
 def test_folds_that_do_not_belong_together_are_refused(tmp_path):
