@@ -19,16 +19,10 @@ from deconv.data import CLASSES, Scenes, render
 from deconv.errors import DeconvError
 from deconv.warping import IDENTITY, warp
 from experiments.command import compose
-from experiments.fig5_invariance import (
-    amounts,
-    check,
-    check_images,
-    examples,
-    numbered,
-    open_data,
-    symmetric_images,
-)
+from experiments.fig5_invariance import amounts, check, examples
 from experiments.findings import read_findings
+from experiments.invariance_images import check_images, open_data, symmetric_images
+from experiments.invariance_page import numbered
 
 POPULATION = 6
 
