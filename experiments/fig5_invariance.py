@@ -47,6 +47,7 @@ from experiments.facts import (
     training_facts,
 )
 from experiments.findings import write_findings
+from experiments.invariance_amounts import amounts, example_amounts
 from experiments.invariance_findings import (
     Course,
     blank,
@@ -68,7 +69,6 @@ from experiments.redrawing import redraw
 from experiments.trained import train_network
 
 TILE_PX = 112
-MOST_AMOUNTS = 1000
 
 
 @experiment("fig5_invariance")
@@ -108,42 +108,12 @@ def check(cfg: DictConfig, snapshot: Snapshot | None) -> None:
     for kind, identity in IDENTITY.items():
         steps = amounts(cfg, kind, net.input_px)
         check_transform(kind, steps.tolist(), cfg.fill)
-        check_transform(kind, examples(cfg, kind, net.input_px).tolist(), cfg.fill)
+        check_transform(kind, example_amounts(cfg, kind, net.input_px).tolist(), cfg.fill)
         if not sides(steps, identity, 360.0 if kind == "rotation" else None):
             raise DeconvError(
                 f"{kind}={list(cfg[kind])} has fewer than two amounts on a side of {identity:g}: "
                 "widen the range or make the step smaller"
             )
-
-
-def amounts(cfg: DictConfig, kind: str, input_px: int) -> np.ndarray:
-    """The amounts of a transform, ascending: pixels at `input_px`, factors or degrees."""
-    three = cfg[kind]
-    if len(three) != 3 or not all(isinstance(n, int | float) for n in three):
-        raise DeconvError(f"{kind} takes [from,to,step], got {three}")
-    first, last, step = three
-    if not (step > 0 and first <= last and (last - first) / step < MOST_AMOUNTS):
-        raise DeconvError(
-            f"{kind}={list(three)}: needs from <= to, a step above 0 and at most {MOST_AMOUNTS} "
-            "steps"
-        )
-    values = first + step * np.arange(int((last - first) / step + 1e-6) + 1)
-    return np.unique(_at_input(cfg, kind, values, input_px).round(9))
-
-
-def examples(cfg: DictConfig, kind: str, input_px: int) -> np.ndarray:
-    """The amounts that are shown as pictures, as `amounts`."""
-    values = cfg.examples[kind]
-    if not values or not all(isinstance(n, int | float) for n in values):
-        raise DeconvError(f"examples.{kind} takes a list of numbers, got {values}")
-    return _at_input(cfg, kind, np.array(values, dtype=float), input_px)
-
-
-def _at_input(cfg: DictConfig, kind: str, values: np.ndarray, input_px: int) -> np.ndarray:
-    """Translations for another input size, in whole pixels; everything else as it is."""
-    if kind != "translation" or cfg.reference_px in (0, input_px):
-        return values
-    return np.rint(values * input_px / cfg.reference_px)
 
 
 def compute(cfg: DictConfig, folder: Path, snapshot: Snapshot, data: Squares | None) -> None:
@@ -161,7 +131,7 @@ def compute(cfg: DictConfig, folder: Path, snapshot: Snapshot, data: Squares | N
         arrays |= {
             f"{kind}/{name}": values for name, values in course_arrays(courses[kind]).items()
         }
-        some = examples(cfg, kind, net.input_px)
+        some = example_amounts(cfg, kind, net.input_px)
         arrays |= {
             f"{kind}/examples": some,
             f"{kind}/tiles": tiles(shown, snapshot, net.input_px, kind, some, cfg.fill),

@@ -22,7 +22,6 @@ SAVED = (
 )  # fmt: skip
 
 TITLES = {"translation": "Vertical translation", "scale": "Scale", "rotation": "Rotation"}
-
 UNITS = {"translation": " px", "scale": "×", "rotation": "°"}
 
 

@@ -87,6 +87,7 @@ FLOORS = {
         "experiments.ledger",
         "experiments.correspondence_page",
         "experiments.adaptive_page",
+        "experiments.invariance_amounts",
         "experiments.invariance_images",
         "experiments.invariance_page",
         "experiments.invariance_tables",
