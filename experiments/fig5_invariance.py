@@ -41,11 +41,7 @@ from deconv.warping import IDENTITY, check_transform, warp
 from experiments.chosen_images import ChosenImage, need_label
 from experiments.command import experiment
 from experiments.common import build_network, device, given, log
-from experiments.facts import (
-    data_facts,
-    preprocessing,
-    training_facts,
-)
+from experiments.facts import data_facts, preprocessing, training_facts
 from experiments.findings import write_findings
 from experiments.invariance_amounts import amounts, example_amounts
 from experiments.invariance_findings import (
