@@ -89,6 +89,8 @@ FLOORS = {
         "experiments.ledger",
         "experiments.correspondence_page",
         "experiments.adaptive_page",
+        "experiments.feature_maps_page",
+        "experiments.feature_maps_tables",
         "experiments.localisation_page",
         "experiments.invariance_amounts",
         "experiments.invariance_images",
