@@ -89,6 +89,8 @@ FLOORS = {
         "experiments.ledger",
         "experiments.correspondence_page",
         "experiments.adaptive_page",
+        "experiments.deconvnet_page",
+        "experiments.deconvnet_stages",
         "experiments.feature_maps_page",
         "experiments.feature_maps_tables",
         "experiments.localisation_page",
