@@ -16,6 +16,9 @@ import torch
 from deconv.errors import DeconvError
 from deconv.types import Peaks
 
+Course = list[dict[str, Peaks]]
+"""What was mined at each snapshot: layer -> Peaks."""
+
 
 @dataclass(frozen=True)
 class Evolution:

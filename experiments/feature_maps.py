@@ -16,30 +16,20 @@ a map shown), config.yaml and provenance.json. There is no claim to judge, so no
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from scipy.stats import spearmanr
 from torch.utils.data import DataLoader, Subset
 
-from deconv import distributed, figures
+from deconv import distributed
 from deconv.data import SPLITS, CentreCrops, Squares
 from deconv.distributed import Share
 from deconv.errors import DeconvError, unknown
 from deconv.geometry import field_or_image
-from deconv.map_statistics import (
-    ORDERS,
-    MapPoints,
-    MapStatistics,
-    map_points,
-    map_statistics,
-    ordered_maps,
-)
+from deconv.map_statistics import ORDERS, MapPoints, map_points, map_statistics, ordered_maps
 from deconv.models import ChainNet
 from deconv.snapshots import Snapshot
 from deconv.top_activations import strongest
@@ -55,14 +45,15 @@ from experiments.common import (
     stored_side_px,
     workers,
 )
-from experiments.facts import data_facts, describe_network, preprocessing, training_facts
+from experiments.facts import data_facts, preprocessing, training_facts
+from experiments.feature_maps_page import SAVED, draw
+from experiments.feature_maps_tables import depth_trend, layer_row, unit_rows
 from experiments.provenance import write_provenance, write_table
 from experiments.redrawing import redraw
 from experiments.trained import train_network
 
 SCALES = ("map", "layer")
 MOST_IMAGES, MOST_MAPS, SHOWN_LAYERS, BATCH = 6, 64, 5, 8
-NOTHING = "no activation function follows"
 
 
 @experiment("feature_maps")
@@ -165,7 +156,7 @@ def compute(
         for pair, part in one_image(cfg, net, image, pairs).items():
             arrays |= {f"{i}/{pair}/{name}": array for name, array in part.items()}
             units += unit_rows(i, image, pair, part)
-    rows = [row_of(net, pair, counted[pair.measured]) for pair in measured]
+    rows = [layer_row(net, pair, counted[pair.measured]) for pair in measured]
     np.savez_compressed(folder / "arrays.npz", **arrays)
     write_table(folder / "table.csv", rows)
     write_table(folder / "units.csv", units)
@@ -179,7 +170,7 @@ def compute(
             {"layer": p.layer, "z": p.z, "a": p.a, "title": title_of(net, p)} for p in pairs
         ],
         "measured": rows,
-        "depth": trend(rows),
+        "depth": depth_trend(rows),
         "seconds": round(time.perf_counter() - started, 1),
     }
     write_provenance(folder, net, facts)
@@ -237,53 +228,6 @@ def as_maps(values: torch.Tensor) -> torch.Tensor:
     return values if values.dim() == 4 else values[:, :, None, None]
 
 
-def unit_rows(
-    number: int, image: ChosenImage, layer: str, part: dict[str, np.ndarray]
-) -> list[dict[str, Any]]:
-    """A line for each map of one layer of one image."""
-    rows = []
-    for i, one in enumerate(part["maps"]):
-        at = {name: part[name][i] for name in ("value", "y", "x")}
-        box = dict(zip(("top", "left", "bottom", "right"), part["box"][i], strict=True))
-        rows.append(
-            {"shown": number + 1, "image": image.index, "name": image.name, "layer": layer,
-             "number": i + 1, "map": one} | at | box
-        )  # fmt: skip
-    return rows
-
-
-def row_of(net: ChainNet, pair: MapPoints, one: MapStatistics) -> dict[str, Any]:
-    """A measured layer as a line of the table."""
-    share = one.active_share.numpy()
-    number = net.layers.index(pair.layer) + 1 if pair.layer in net.layers else None
-    return {
-        "layer": pair.layer,
-        "number": number,
-        "measured": pair.measured,
-        "activated": pair.a is not None,
-        "images": one.images,
-        "maps": len(share),
-        "share_above_0": float(share.mean()),
-        "sparsity": float(1 - share.mean()),
-        "share_above_0_p10": float(np.percentile(share, 10)),
-        "share_above_0_p90": float(np.percentile(share, 90)),
-        "dead": int(one.dead.sum()),
-        "saturated": int(one.saturated.sum()),
-        "largest": float(one.maximum.max()),
-    }
-
-
-def trend(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Whether sparsity rises with depth: Spearman's rank correlation over the activated layers."""
-    shares = [row["sparsity"] for row in rows if row["activated"]]
-    rule = "Spearman's rank correlation of sparsity with depth; one sign needs |rho| of 0.5 or more"
-    rho = None
-    if len(shares) > 2 and len(set(shares)) > 1:
-        rho = round(float(spearmanr(range(len(shares)), shares).statistic), 3)
-    ends = [shares[0], shares[-1]] if shares else None
-    return {"layers": len(shares), "spearman": rho, "first_and_last": ends, "rule": rule}
-
-
 def title_of(net: ChainNet, pair: MapPoints) -> str:
     """A layer's name, before it its number where that is no part of it."""
     if pair.layer in net.layers and hasattr(net, "module"):
@@ -305,118 +249,6 @@ def choices(cfg: DictConfig, net: ChainNet) -> dict[str, str]:
         "saturated": "above 0 at every position of every image measured",
         "preprocessing": preprocessing(net),
     }  # fmt: skip
-
-
-# Drawing
-
-
-SAVED = ("arrays.npz", "table.csv", "units.csv", "provenance.json", "config.yaml")
-
-
-def draw(source: Path, folder: Path) -> None:
-    """Draw figure.png and figure.pdf into `folder` from the files of `source` alone."""
-    arrays = np.load(source / "arrays.npz")
-    facts = json.loads((source / "provenance.json").read_text())
-    images = []
-    for i, image in enumerate(facts["images"]):
-        rows = [
-            map_row(arrays, i, layer, facts["choices"]["scale_of"]) for layer in facts["layers"]
-        ]
-        number = "" if image["image"] is None else f", image {image['image']}"
-        images.append(figures.MappedImage(f"{image['name']}{number}", arrays[f"{i}/picture"], rows))
-    figures.save(figures.feature_maps(images, sparsity(facts), caption(facts)), folder)
-
-
-def map_row(arrays: Any, image: int, layer: dict[str, Any], scale: str) -> figures.LayerMaps:
-    """One layer of one image, as the figure takes it."""
-    part = {
-        name: arrays[key] if (key := f"{image}/{layer['layer']}/{name}") in arrays else None
-        for name in ("maps", "z", "a", "box", "y", "x")
-    }
-    scales = {name: scales_of(part[name], len(part["maps"]), scale) for name in ("z", "a")}
-    shape = (part["z"] if part["a"] is None else part["a"]).shape[1:]
-    words = [f"{shape[0]}×{shape[1]} positions"]
-    if scale == "layer":
-        words += [f"{n} to {scales[n][0]:.3g}" for n in "za" if part[n] is not None]
-    a_name = f"a: {layer['a']}" if layer["a"] else f"a: none, {NOTHING}"
-    return figures.LayerMaps(
-        layer["title"], ", ".join(words), part["z"], part["a"],
-        f"z: {layer['z']}" if layer["z"] else "z: none", a_name, part["maps"],
-        np.stack([part["y"], part["x"]], 1), part["box"], scales["z"], scales["a"],
-    )  # fmt: skip
-
-
-def scales_of(maps: np.ndarray | None, count: int, scale: str) -> np.ndarray:
-    """The largest absolute value of each map, or for each that of all; 1 where all is 0."""
-    if maps is None:
-        return np.ones(count)
-    largest = np.abs(maps).reshape(len(maps), -1).max(1)
-    if scale == "layer":
-        largest = np.full(count, largest.max())
-    return np.where(largest > 0, largest, 1.0)
-
-
-def sparsity(facts: dict[str, Any]) -> figures.SparsityPanel:
-    """The panel below the maps: layers with an activation function."""
-    rows = [row for row in facts["measured"] if row["activated"]] or facts["measured"]
-    shown = {layer["a"] or layer["z"] for layer in facts["layers"]}
-    few = len(rows) <= 10
-    maps = np.array([row["maps"] for row in rows])
-    columns = ("share_above_0_p10", "share_above_0", "share_above_0_p90")
-    return figures.SparsityPanel(
-        np.arange(1, len(rows) + 1),
-        [row["layer"] for row in rows],
-        np.array([few or row["measured"] in shown for row in rows]),
-        np.array([[row[name] for name in columns] for row in rows]),
-        np.array([row["dead"] for row in rows]) / maps,
-        np.array([row["saturated"] for row in rows]) / maps,
-    )
-
-
-def caption(facts: dict[str, Any]) -> str:
-    """The text under the figure."""
-    data, depth, chosen = facts["data"], facts["depth"], facts["choices"]
-    maps = (
-        "the maps with the largest maximum on the image, largest first"
-        if chosen["order"] == "active"
-        else "the first maps by number"
-    )
-    scale = (
-        "every map has its own scale, ± its largest absolute value"
-        if chosen["scale_of"] == "map"
-        else "all maps shown of a layer share one scale, printed at the right"
-    )
-    return (
-        f"For each layer {maps}: z, which the activation function behind the layer takes in, and "
-        "a, which it gives. White is 0, warm above, blue below; "
-        f"{scale}, z and a apart. A circle marks a map's strongest unit (of a, or of z where there "
-        "is no a); on the image is that unit's exact receptive field, clipped, with the number of "
-        "its map, several where maps share a box. Below: values above 0, and maps that are dead "
-        "or saturated, in every layer with an activation function, in order of depth, over the "
-        f"first {data['images_measured']} images of {data['name']} ({data['split']}). "
-        f"{depth_words(depth)} {network_words(facts)}"
-    )
-
-
-def network_words(facts: dict[str, Any]) -> str:
-    """The sentence about the network; of one made elsewhere, only where its weights come from."""
-    training = facts["training"]
-    if training["images"] is None:
-        return f"Network: {facts['model']['name']}, {training['data']}."
-    return describe_network(facts)
-
-
-def depth_words(depth: dict[str, Any]) -> str:
-    """Whether sparsity rises with depth, by the rule of `trend`."""
-    if depth["spearman"] is None:
-        return "Too few layers to say whether sparsity rises with depth."
-    rho = depth["spearman"]
-    verb = "rises" if rho >= 0.5 else "falls" if rho <= -0.5 else "neither rises nor falls"
-    first, last = (f"{100 * share:.0f} %" for share in depth["first_and_last"])
-    return (
-        f"Sparsity (the share of values not above 0) {verb} with depth (Spearman's ρ {rho:+.2f} "
-        f"over {depth['layers']} layers; {first} in the first, {last} in the last)."
-    )
 
 
 if __name__ == "__main__":

@@ -15,14 +15,12 @@ direction), findings.json, config.yaml and provenance.json.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from omegaconf import DictConfig, ListConfig
-from torch import nn
 
 from deconv import distributed, figures
 from deconv.data import SPLITS, Squares
@@ -45,14 +43,9 @@ from deconv.types import Record
 from experiments.chosen_images import ChosenImage, choose_images
 from experiments.command import experiment
 from experiments.common import build_network, device, given, log, squares, stored_side_px
-from experiments.facts import (
-    data_facts,
-    deconvnet_choices,
-    describe_field,
-    describe_network,
-    layer_title,
-    training_facts,
-)
+from experiments.deconvnet_page import SAVED, draw
+from experiments.deconvnet_stages import describe_levels, stage_rows
+from experiments.facts import data_facts, deconvnet_choices, describe_field, training_facts
 from experiments.findings import Finding, write_findings
 from experiments.provenance import write_provenance, write_table
 from experiments.redrawing import redraw
@@ -126,7 +119,7 @@ def compute(cfg: DictConfig, folder: Path, snapshot: Snapshot, data: Squares) ->
         raise DeconvError(f"unit {list(unit)} of {cfg.layer} sees padding alone: choose another")
     shown = leading_maps(levels, unit[0], cfg.maps)
     detail = find_detail(net, levels, shown, cfg)
-    rows = table(levels, shown)
+    rows = stage_rows(levels, shown)
     save(folder, image, levels, shown, detail)
     write_table(folder / "table.csv", rows)
     difference = against_autograd(net, record, cfg, unit, levels[0].down)
@@ -137,7 +130,7 @@ def compute(cfg: DictConfig, folder: Path, snapshot: Snapshot, data: Squares) ->
         "activation": float(levels[-1].up[unit]),
         "field": describe_field(net, cfg.layer),
         "image": {"name": image.name, "index": image.index, "label": image.label},
-        "rows": describe_rows(net, levels, rows),
+        "rows": describe_levels(net, levels, rows),
         "detail": None if detail is None else detail[1],
         "difference_to_vjp": difference,
         "choices": choices(net, cfg),
@@ -199,84 +192,6 @@ def against_autograd(
     return float((other - pixels).abs().max() / (other.abs().max() or 1.0))
 
 
-def table(levels: list[Level], shown: list[torch.Tensor]) -> list[dict[str, Any]]:
-    """A row for each place and direction, in the order of the way: up, then down."""
-    rows = []
-    pairs = list(zip(levels, shown, strict=True))
-    for way, some in (("up", pairs), ("down", pairs[::-1])):
-        for level, maps in some:
-            values = level.up if way == "up" else level.down
-            energy = values.double().flatten(1).square().sum(dim=1)
-            total = float(energy.sum())
-            rows.append(
-                {
-                    "way": way,
-                    "point": level.point,
-                    "maps": values.shape[0],
-                    "height": values.shape[1],
-                    "width": values.shape[2],
-                    "energy": f"{total:.6g}",
-                    "positive": round(float((values > 0).double().mean()), 6),
-                    "negative": round(float((values < 0).double().mean()), 6),
-                    "shown_maps": " ".join(map(str, maps.tolist())),
-                    "shown_energy": round(float(energy[maps].sum()) / (total or 1.0), 4),
-                    **dict(zip(("top", "left", "bottom", "right"), level.box, strict=True)),
-                }
-            )
-    return rows
-
-
-def describe_rows(
-    net: ChainNet, levels: list[Level], rows: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """What the figure prints at each level of maps, from the top layer down."""
-    energy = {(row["way"], row["point"]): row["shown_energy"] for row in rows}
-    described = []
-    for level in levels[:0:-1]:
-        maps, height, width = level.up.shape
-        upward, downward = describe_stage(net.get_submodule(level.stage), level.operation)
-        described.append(
-            {
-                "point": level.point,
-                "note": f"{maps} maps, {height}×{width}",
-                "upward": upward,
-                "downward": downward,
-                "operation": level.operation,
-                "shown_energy": energy["down", level.point],
-            }
-        )
-    return described
-
-
-def describe_stage(stage: nn.Module, operation: str) -> tuple[str, str]:
-    """What a stage does on the way up, and its mirror on the way down, in words."""
-    axes = window(stage)
-    size = "" if axes is None else _window_words(axes)
-    up = {
-        "filter": f"convolution, {size}",
-        "rectify": "ReLU",
-        "unpool": f"max-pooling, {size}",
-        "spread": f"average pooling to {size}",
-        "skip": "contrast normalisation",
-    }[operation]
-    down = {
-        "filter": "the same filters transposed, no bias",
-        "rectify": "ReLU of the signal",
-        "unpool": "unpooling by the switches",
-        "spread": "averages spread",
-        "skip": "contrast normalisation skipped",
-    }[operation]
-    return up, down
-
-
-def _window_words(axes: Any) -> str:
-    rows, columns = axes
-    if not hasattr(rows, "kernel"):
-        return f"{rows.out}×{columns.out}"
-    stride = f", stride {rows.stride}" if rows.stride == columns.stride else ""
-    return f"{rows.kernel}×{columns.kernel}{stride}"
-
-
 def choices(net: ChainNet, cfg: DictConfig) -> dict[str, str]:
     """What the paper leaves open and how it was decided, for the sidecar."""
     kept = deconvnet_choices(net, cfg.collisions)
@@ -318,95 +233,6 @@ def save(
         fields = ("up", "pooled", "switches", "signal", "unpooled", "windows")
         arrays |= {f"detail/{name}": getattr(detail[0], name).numpy() for name in fields}
     np.savez_compressed(folder / "arrays.npz", **arrays)
-
-
-SAVED = ("arrays.npz", "table.csv", "findings.json", "provenance.json", "config.yaml")
-
-
-def draw(source: Path, folder: Path) -> None:
-    """Draw figure.png and figure.pdf into `folder` from the files of `source` alone."""
-    arrays = np.load(source / "arrays.npz")
-    facts = json.loads((source / "provenance.json").read_text())
-    rows = [_row(arrays, row) for row in facts["rows"]]
-    _, height, width = arrays["picture"].shape
-    image = figures.ImageRow(
-        "image", f"3 × {height}×{width} px", arrays["picture"], arrays["image/down"],
-        tuple(arrays["image/box"]),
-    )  # fmt: skip
-    unit = facts["unit"]
-    layer, place = layer_title(facts["layer"]).lower(), f"({unit['y']}, {unit['x']})"
-    heading = f"One unit up and down: {layer}, map {unit['map']}, position {place}"
-    page = figures.deconvnet_schematic(
-        rows, image, _windows(arrays, facts), heading, caption(facts)
-    )
-    figures.save(page, folder)
-
-
-def _row(arrays: Any, row: dict[str, Any]) -> figures.MapRow:
-    point = row["point"]
-    return figures.MapRow(
-        title=point,
-        note=row["note"],
-        maps=arrays[f"{point}/maps"],
-        up=arrays[f"{point}/up"],
-        down=arrays[f"{point}/down"],
-        box=tuple(arrays[f"{point}/box"]),
-        winners=arrays[f"{point}/winners"] if f"{point}/winners" in arrays else None,
-        upward=row["upward"],
-        downward=row["downward"],
-        switches=row["operation"] == "unpool",
-        numbered=row["operation"] == "filter",
-    )
-
-
-def _windows(arrays: Any, facts: dict[str, Any]) -> figures.PoolWindows | None:
-    detail = facts["detail"]
-    if detail is None:
-        return None
-    fields = ("up", "pooled", "switches", "signal", "unpooled", "windows")
-    rows, columns = detail["windows"]
-    window = f"{detail['kernel'][0]}×{detail['kernel'][1]}, stride {detail['stride'][0]}"
-    title = (
-        f"Pooling and unpooling in numbers: {rows * columns} windows of {detail['pool']} "
-        f"({window}), map {detail['map']}"
-    )
-    return figures.PoolWindows(*(arrays[f"detail/{name}"] for name in fields), title=title)
-
-
-def caption(facts: dict[str, Any]) -> str:
-    """The text under the figure."""
-    image, detail = facts["image"], facts["detail"]
-    name = image["name"]
-    if image["index"] is not None:
-        name = f"an image of the class {name} (number {image['index']} of {facts['data']['name']})"
-    shares = [row["shown_energy"] for row in facts["rows"] if row["operation"] == "filter"][1:]
-    words = (
-        f"Right, from below: what the network makes of {name}. Left, from above: "
-        f"one unit of {facts['layer']} is kept with its value {facts['activation']:.3g}, all "
-        "others are set to 0, and the signal goes back to pixels. Frames: what the unit depends on "
-        f"({facts['field']}). Dots: the switches, positions that won a pooling window. Maps: white "
-        "is 0, orange positive, blue negative, each row and side with its own scale. Of the unit's "
-        "layer its map and the most active others are shown, of the layers below the maps with "
-        "most of the energy that comes down"
-    )
-    words += f" (from above {_percents(shares)}). " if shares else ". "
-    if detail:
-        shared = detail["shared_winners"]
-        words += (
-            "Bottom: each window has a colour, and so has the position that won it; the window "
-            f"with the strongest signal is framed. {_shared(shared)} won by more than one window"
-            f" (shared switches: {facts['choices']['collisions']}); where a whole window is 0, its "
-            "first position counts as the winner. "
-        )
-    return words + describe_network(facts)
-
-
-def _shared(count: int) -> str:
-    return "One position is" if count == 1 else f"{count or 'No'} positions are"
-
-
-def _percents(shares: list[float]) -> str:
-    return ", ".join(f"{100 * share:.0f} %" for share in shares)
 
 
 if __name__ == "__main__":

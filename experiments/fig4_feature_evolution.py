@@ -19,10 +19,8 @@ provenance.json.
 
 from __future__ import annotations
 
-import json
-import math
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -31,38 +29,30 @@ import torch
 from omegaconf import DictConfig, ListConfig
 from torch.utils.data import DataLoader
 
-from deconv import distributed, figures
+from deconv import distributed
 from deconv.data import CentreCrops, Squares
 from deconv.distributed import Share
 from deconv.errors import DeconvError, unknown
-from deconv.evolution import Evolution, evolution
-from deconv.geometry import unclipped_field
+from deconv.evolution import evolution
 from deconv.layers import COLLISIONS
 from deconv.models import ChainNet, build
-from deconv.peak_views import peak_views
-from deconv.snapshots import Snapshot, load_snapshot, weights_hash
+from deconv.snapshots import Snapshot, load_snapshot
 from deconv.top_activations import CHUNK, top_activations
 from deconv.training import PAPER_EPOCHS
 from deconv.training.course import epoch_ends, same_training
 from deconv.types import Peaks
 from experiments.command import experiment
 from experiments.common import build_network, data_name, device, log, squares, workers
-from experiments.facts import (
-    data_facts,
-    deconvnet_choices,
-    describe_field,
-    layer_title,
-    measure_collisions,
-)
-from experiments.provenance import write_provenance, write_table
+from experiments.evolution_page import SAVED, draw
+from experiments.evolution_pictures import project_course
+from experiments.evolution_tables import save_numbers
+from experiments.facts import data_facts, deconvnet_choices, describe_field
+from experiments.provenance import write_provenance
 from experiments.redrawing import redraw
 from experiments.trained import train_network
 
 K = 9
 """Peaks of a map that turnover compares: as many as Figure 2 shows."""
-
-Course = list[dict[str, Peaks]]
-"""What was mined at each snapshot: layer -> Peaks."""
 
 
 @experiment("fig4_feature_evolution")
@@ -160,8 +150,8 @@ def compute(cfg: DictConfig, folder: Path, paths: dict[int, Path], training: Sna
         layer: choose_maps(of.strongest[-1] >= 0, cfg.maps, cfg.seed, layer)
         for layer, of in changes.items()
     }
-    net, arrays, steps = project_all(cfg, paths, crops, course, maps)
-    save(folder, arrays, list(paths), course, maps, changes)
+    net, arrays, steps = project_course(cfg, paths, crops, course, maps)
+    save_numbers(folder, arrays, list(paths), course, maps, changes)
     facts = choices(cfg, training, net) | {
         "data": about,
         "snapshots": steps,
@@ -204,118 +194,6 @@ def choose_maps(live: torch.Tensor, count: int, seed: int, layer: str) -> torch.
     return torch.from_numpy(np.sort(order[:count]))
 
 
-def project_all(
-    cfg: DictConfig,
-    paths: dict[int, Path],
-    crops: CentreCrops,
-    course: Course,
-    maps: dict[str, torch.Tensor],
-) -> tuple[ChainNet, dict[str, np.ndarray], list[dict[str, Any]]]:
-    """The last network, <layer>/<field> of every PeakViews as M×T×…, facts about each snapshot."""
-    columns: dict[str, list[dict[str, np.ndarray]]] = {layer: [] for layer in maps}
-    net, steps = None, []
-    for (epoch, path), peaks in zip(paths.items(), course, strict=True):
-        net = None  # one network at a time
-        snapshot = load_snapshot(path)
-        net = snapshot.network().to(device(cfg))
-        log(f"projecting the strongest units of {path.name}")
-        for layer, chosen in maps.items():
-            columns[layer].append(column(net, crops, layer, peaks[layer], chosen, cfg.collisions))
-        facts = {"epoch": epoch, "file": path.name, "weights_sha256": weights_hash(net)}
-        facts |= {"collision_rate": measure_collisions(net, crops), "metrics": snapshot.metrics}
-        steps.append(facts)
-    arrays = {
-        f"{layer}/{name}": np.stack([part[name] for part in parts], axis=1)
-        for layer, parts in columns.items()
-        for name in parts[0]
-    }
-    return net, arrays, steps
-
-
-def column(
-    net: ChainNet, crops: CentreCrops, layer: str, peaks: Peaks, maps: torch.Tensor, policy: str
-) -> dict[str, np.ndarray]:
-    """One snapshot of M maps: M×… of every field of PeakViews, blank where a map is dead."""
-    side = net.input_px
-    top, left, bottom, right = unclipped_field(net, layer, 0, 0, (side, side))
-    canvas, count = (bottom - top, right - left), len(maps)
-    out = {
-        "value": np.zeros(count, np.float32),
-        **{name: np.full(count, -1) for name in ("image", "y", "x")},
-        "box": np.zeros((count, 4), int),
-        "offset": np.zeros((count, 2), int),
-        "projection": np.zeros((count, 3, *canvas), np.float32),
-        "patch": np.zeros((count, 3, *canvas), np.uint8),
-        "inside": np.zeros((count, *canvas), bool),
-    }
-    strongest = Peaks(*(field[:, :1] for field in vars(peaks).values()))
-    live = (strongest.value[maps, 0] > 0).nonzero().flatten()
-    if len(live):
-        views = peak_views(
-            net, crops, layer, strongest, maps[live], crops.picture, collisions=policy
-        )
-        for name, values in out.items():
-            values[live.numpy()] = getattr(views, name)[:, 0].numpy()
-    return out
-
-
-def save(
-    folder: Path,
-    pictures: dict[str, np.ndarray],
-    epochs: list[int],
-    course: Course,
-    maps: dict[str, torch.Tensor],
-    changes: dict[str, Evolution],
-) -> None:
-    """arrays.npz, table.csv and turnover.csv: the pictures, and the numbers of all maps."""
-    arrays, rows, shares = pictures | {"epochs": np.array(epochs)}, [], []
-    for layer, shown in maps.items():
-        of, peaks = changes[layer], [at[layer] for at in course]
-        arrays |= {
-            f"{layer}/maps": shown.numpy(),
-            f"{layer}/jumped": of.jumped[:, shown].T.numpy(),
-            f"{layer}/turnover": np.array(of.turnover),
-            f"{layer}/settled": np.array(-1 if of.settled is None else of.settled),
-        }
-        for name in ("value", "image", "y", "x"):
-            every = [getattr(at, name).numpy() for at in peaks]
-            arrays[f"{layer}/peaks/{name}"] = np.stack(every)
-        rows += map_rows(layer, epochs, peaks, of, set(shown.tolist()))
-        shares += layer_rows(layer, epochs, of)
-    np.savez_compressed(folder / "arrays.npz", **arrays)
-    write_table(folder / "table.csv", rows)
-    write_table(folder / "turnover.csv", shares)
-
-
-def map_rows(
-    layer: str, epochs: list[int], course: list[Peaks], of: Evolution, shown: set[int]
-) -> Iterator[dict[str, Any]]:
-    """Rows of table.csv: the strongest unit of every map at every epoch, -1 where it is dead."""
-    for number in range(of.strongest.shape[1]):
-        for step, epoch in enumerate(epochs):
-            image = int(of.strongest[step, number])
-            at = [getattr(course[step], name)[number, 0].item() for name in ("value", "y", "x")]
-            value, y, x = at if image >= 0 else (0.0, -1, -1)
-            row = {"layer": layer, "map": number, "epoch": epoch, "value": value}
-            row |= {"image": image, "y": y, "x": x, "jumped": bool(of.jumped[step, number])}
-            yield row | {"shown": number in shown}
-
-
-def layer_rows(layer: str, epochs: list[int], of: Evolution) -> Iterator[dict[str, Any]]:
-    """Rows of turnover.csv: `jumped` and `live` count maps."""
-    for step, epoch in enumerate(epochs):
-        known = not math.isnan(of.turnover[step])
-        yield {
-            "layer": layer,
-            "epoch": epoch,
-            "turnover": round(of.turnover[step], 4) if known else "",
-            "settled": of.settled is not None and step >= of.settled,
-            "jumped": int(of.jumped[step].sum()),
-            "live": int((of.strongest[step] >= 0).sum()),
-            "maps": of.strongest.shape[1],
-        }
-
-
 def choices(cfg: DictConfig, training: Snapshot, net: ChainNet) -> dict[str, Any]:
     """What the paper leaves open and how it was decided, for the sidecar."""
     return {
@@ -337,67 +215,6 @@ def choices(cfg: DictConfig, training: Snapshot, net: ChainNet) -> dict[str, Any
             "data_fingerprint": training.config.get("data_fingerprint"),
         },
     }
-
-
-SAVED = ("arrays.npz", "table.csv", "turnover.csv", "provenance.json", "config.yaml")
-
-
-def draw(source: Path, folder: Path) -> None:
-    """Draw the figure and the animation into `folder` from the files of `source` alone."""
-    facts = json.loads((source / "provenance.json").read_text())
-    with np.load(source / "arrays.npz") as arrays:
-        strips = [_strip(arrays, layer, note) for layer, note in facts["panels"].items()]
-        epochs = arrays["epochs"].tolist()
-    text = caption(facts, strips)
-    figures.save(figures.feature_evolution(strips, epochs, facts["threshold"], text), folder)
-    figures.save_animation(figures.evolution_frames(strips, epochs), folder / "animation.gif")
-
-
-def _strip(arrays: Any, layer: str, note: str) -> figures.Filmstrip:
-    names = ("maps", "projection", "patch", "inside", "jumped", "turnover")
-    settled = int(arrays[f"{layer}/settled"])
-    return figures.Filmstrip(
-        layer_title(layer),
-        note,
-        *(arrays[f"{layer}/{n}"] for n in names),
-        None if settled < 0 else settled,
-    )
-
-
-def caption(facts: dict[str, Any], strips: Sequence[figures.Filmstrip]) -> str:
-    """The text under the figure."""
-    data, training, steps = facts["data"], facts["training"], facts["snapshots"]
-    empty = sum(int((~strip.inside.any(axis=(2, 3))).sum()) for strip in strips)
-    tiles = sum(strip.jumped.size for strip in strips)
-    foreign = "" if data["as_trained_on"] else " (which are not those it was trained on)"
-    error = steps[-1]["metrics"].get("val_top1_error")
-    result = "" if error is None else f", in the end {100 - error:.1f} % top-1 on validation images"
-    return (
-        "A row is a map, a random choice among those alive at the last snapshot. Each picture is "
-        f"its strongest activation over {data['images']} training images of {data['name']}"
-        f"{foreign} (centre crops) at the end of that epoch, painted by the deconvnet with that "
-        "image's switches and cut to the exact receptive field (blue-grey lies outside the image). "
-        "Grey is zero; every picture has its own symmetric scale, so contrast says nothing about "
-        "strength. An orange bar between two pictures: the strongest image is another one. Empty: "
-        f"the map is nowhere above 0 ({empty} of {tiles} tiles). Curves: how many of the nine "
-        "images that excite a map most were not among its nine at the snapshot before, over all "
-        "maps; bars: from the first snapshot after which that stays below "
-        f"{100 * facts['threshold']:g} %; snapshots lie unevenly far apart. Network: "
-        f"{facts['model']['name']}, trained on "
-        f"{training['images']} images of {training['data']} ({training['classes']} classes)"
-        f"{result}{rates(steps)}. Shared switches: {facts['choices']['collisions']}."
-    )
-
-
-def rates(steps: Sequence[dict[str, Any]]) -> str:
-    """The learning rate at the snapshots, as far as it is known: what settles may follow it."""
-    known = [(s["epoch"], s["metrics"]["lr"]) for s in steps if "lr" in s["metrics"]]
-    parts = [
-        f"{rate:.2g} at epoch {epoch}"
-        for i, (epoch, rate) in enumerate(known)
-        if i == 0 or rate != known[i - 1][1]
-    ]
-    return f"; learning rate {', '.join(parts)}" if parts else ""
 
 
 if __name__ == "__main__":

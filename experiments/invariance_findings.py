@@ -30,6 +30,8 @@ LINEAR = 0.9
 """R² from which a curve counts as quasi-linear; √x has 0.64, x^(2/3) about 0.9."""
 KEPT = 0.5
 """The share of the class's probability below which the output counts as not invariant."""
+SHOWN = 5
+"""Images of the paper's figure."""
 LEAST = 5
 """Images from which a claim is judged; the paper shows five."""
 LAYER = ("layer1", "layer7")

@@ -19,7 +19,6 @@ Writes figure.png and figure.pdf, arrays.npz (scores, and the pictures that are 
 from __future__ import annotations
 
 import functools
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,54 +29,34 @@ import torch
 from omegaconf import DictConfig, ListConfig
 from torch.utils.data import DataLoader, Subset
 
-from deconv import distributed, figures
-from deconv.bootstrap import LEVEL, bootstrap, bootstrap_difference
+from deconv import distributed
+from deconv.bootstrap import LEVEL
 from deconv.data import SPLITS, CentreCrops, Scenes, Squares
 from deconv.errors import DeconvError, unknown
 from deconv.layers import COLLISIONS
-from deconv.localisation import (
-    CHANCE,
-    OWN,
-    RANDOM,
-    Truth,
-    in_crop,
-    locate_peaks,
-    preferred_part,
-    score,
-    truth_of,
-)
+from deconv.localisation import Truth, locate_peaks, preferred_part, score, truth_of
 from deconv.models import ChainNet, build
-from deconv.projection import project
 from deconv.snapshots import Snapshot
 from deconv.top_activations import CHUNK, top_activations
 from deconv.types import Peaks
 from experiments.command import experiment
-from experiments.common import (
-    build_network,
-    device,
-    given,
-    log,
-    squares,
-    stored_side_px,
-    workers,
+from experiments.common import build_network, device, given, log, squares, stored_side_px, workers
+from experiments.facts import data_facts, deconvnet_choices, training_facts
+from experiments.findings import write_findings
+from experiments.localisation_examples import example_arrays
+from experiments.localisation_findings import (
+    GROUPS,
+    STEM,
+    TRAINED,
+    UNTRAINED,
+    findings,
+    map_rows,
+    summarise,
 )
-from experiments.facts import (
-    data_facts,
-    deconvnet_choices,
-    describe_network,
-    layer_title,
-    training_facts,
-)
-from experiments.findings import Finding, write_findings
+from experiments.localisation_page import SAVED, draw
 from experiments.provenance import write_provenance, write_table
 from experiments.redrawing import redraw
 from experiments.trained import train_network
-
-STEM = "truth_projections"
-TRAINED, UNTRAINED = "trained", "untrained"
-WHAT = ("object", "part")
-SHOWN_PEAKS = 3
-"""Peaks of an example map that are drawn."""
 
 
 @experiment(STEM)
@@ -147,7 +126,7 @@ def compute(cfg: DictConfig, folder: Path, snapshot: Snapshot, data: Squares) ->
             scores = scores_of(cfg, one, crops, truth, layer, maps, chosen)
             arrays |= {f"{name}/{layer}/{key}": values for key, values in scores.items()}
             if name == TRAINED and layer == cfg.layers[-1]:
-                arrays |= examples(cfg, one, crops, scenes, layer, scores, maps, chosen[1])
+                arrays |= example_arrays(cfg, one, crops, scenes, layer, scores, maps, chosen[1])
     summary = summarise(arrays, list(cfg.layers), cfg.seed)
     for row in summary:
         for group in GROUPS:
@@ -155,7 +134,7 @@ def compute(cfg: DictConfig, folder: Path, snapshot: Snapshot, data: Squares) ->
                 [row[group], row[f"{group}_low"], row[f"{group}_high"]]
             )
     np.savez_compressed(folder / "arrays.npz", **arrays)
-    write_table(folder / "table.csv", table(arrays, list(cfg.layers)))
+    write_table(folder / "table.csv", map_rows(arrays, list(cfg.layers)))
     write_table(folder / "summary.csv", summary)
     write_findings(folder, findings(summary, cfg.layers[-1], cfg.margin))
     write_provenance(folder, net, facts(cfg, net, snapshot, data, started))
@@ -210,139 +189,6 @@ def scores_of(
     return score(own, random, parts) | {"maps": maps.numpy(), "parts": names}
 
 
-GROUPS = (TRAINED, RANDOM, UNTRAINED, CHANCE)
-"""What is compared: the map's own units, and the three baselines."""
-
-
-def summarise(
-    arrays: dict[str, np.ndarray], layers: Sequence[str], seed: int
-) -> list[dict[str, Any]]:
-    """A row a layer and a box: each group's mean and interval over maps, and the intervals of the
-    differences between the trained network's own units and each baseline."""
-    rows = []
-    for layer in layers:
-        for what in WHAT:
-            per_map = {
-                TRAINED: arrays[f"{TRAINED}/{layer}/{what}/{OWN}"],
-                RANDOM: arrays[f"{TRAINED}/{layer}/{what}/{RANDOM}"],
-                UNTRAINED: arrays[f"{UNTRAINED}/{layer}/{what}/{OWN}"],
-                CHANCE: arrays[f"{TRAINED}/{layer}/{what}/{CHANCE}"],
-            }
-            per_map = {group: values[np.isfinite(values)] for group, values in per_map.items()}
-            row: dict[str, Any] = {"layer": layer, "what": what, "maps": len(per_map[TRAINED])}
-            for group, values in per_map.items():
-                low, high = bootstrap(values, seed) if len(values) else (np.nan, np.nan)
-                mean = values.mean() if len(values) else np.nan
-                row |= {group: mean, f"{group}_low": low, f"{group}_high": high}
-            for group in (RANDOM, UNTRAINED, CHANCE):
-                low, high = difference(per_map[TRAINED], per_map[group], group, seed)
-                row |= {f"above_{group}_low": low, f"above_{group}_high": high}
-            rows.append({k: v if isinstance(v, str | int) else float(v) for k, v in row.items()})
-    return rows
-
-
-def difference(own: np.ndarray, other: np.ndarray, group: str, seed: int) -> tuple[float, float]:
-    """The interval of own - other: map by map, but for the untrained network, whose maps are
-    others."""
-    if not len(own) or not len(other):
-        return np.nan, np.nan
-    if group == UNTRAINED:
-        return bootstrap_difference(own, other, seed)
-    return bootstrap(own - other, seed)
-
-
-def findings(summary: Sequence[dict[str, Any]], layer: str, margin: float) -> list[Finding]:
-    """Whether the energy of one layer lies in object and part, by the declared rule."""
-    out = []
-    for what in WHAT:
-        row = next(r for r in summary if (r["layer"], r["what"]) == (layer, what))
-        if not row["maps"]:
-            continue
-        lows = [row[f"above_{group}_low"] for group in (RANDOM, UNTRAINED, CHANCE)]
-        half = " (the part chosen on the other half of the images)" if what == "part" else ""
-        out.append(
-            Finding(
-                f"truth/{STEM}/{what}_energy",
-                row[TRAINED],
-                (row[f"{TRAINED}_high"] - row[f"{TRAINED}_low"]) / 2,
-                bool(np.isfinite(lows).all() and min(lows) > margin),
-                f"mean over {row['maps']} maps of {layer} of the share of a projection's energy in "
-                f"the {what}'s box{half}, ± half the {100 * LEVEL:.0f} % bootstrap interval over "
-                "maps; holds if it is above a random map's unit on the same image, an untrained "
-                "network and the box's share of the receptive field, each by more than "
-                f"{margin:g} at the lower end of the difference's interval",
-                "of the energy",
-            )
-        )
-    return out
-
-
-def table(arrays: dict[str, np.ndarray], layers: Sequence[str]) -> list[dict[str, Any]]:
-    """A row a map of each network."""
-    rows = []
-    for name in (TRAINED, UNTRAINED):
-        for layer in layers:
-            at = f"{name}/{layer}"
-            columns = [f"{what}/{group}" for what in WHAT for group in (OWN, RANDOM, CHANCE)]
-            for i, number in enumerate(arrays[f"{at}/maps"]):
-                row = {"network": name, "layer": layer, "map": int(number)}
-                row["preferred_part"] = str(arrays[f"{at}/parts"][i])
-                shares = {c.replace("/", "_"): arrays[f"{at}/{c}"][i] for c in columns}
-                rows.append(row | {key: round(float(v), 5) for key, v in shares.items()})
-    return rows
-
-
-def examples(
-    cfg: DictConfig,
-    net: ChainNet,
-    crops: CentreCrops,
-    scenes: Scenes,
-    layer: str,
-    scores: dict[str, np.ndarray],
-    maps: torch.Tensor,
-    peaks: Peaks,
-) -> dict[str, np.ndarray]:
-    """What is drawn of a random choice of maps: pictures, projections, boxes of their peaks.
-
-    The boxes of the part are padded to one number with boxes of no area.
-    """
-    parts = scores["parts"]
-    random = np.random.default_rng((cfg.seed, 2)).permutation(np.flatnonzero(parts != ""))
-    rows = np.sort(random[: cfg.examples])
-    ranks = min(SHOWN_PEAKS, cfg.k)
-    pictures, painted, objects, boxes = [], [], [], []
-    for row in rows.tolist():
-        for rank in range(ranks):
-            image, y, x = (int(f[row, rank]) for f in (peaks.image, peaks.y, peaks.x))
-            batch = crops[image][0][None].to(next(net.parameters()).device)
-            with torch.no_grad():
-                record = net.record(batch, [layer], logits=False)
-            unit = torch.tensor([[0, int(maps[row]), y, x]])
-            painted.append(project(net, record, layer, unit, collisions=cfg.collisions)[0].cpu())
-            pictures.append(crops.picture(image))
-            scene = scenes.scene(image)
-            clip = [in_crop(p.box, len(scene.image), net.input_px) for p in scene.parts
-                    if p.name == parts[row]]  # fmt: skip
-            objects.append(in_crop(scene.box, len(scene.image), net.input_px))
-            boxes.append(clip)
-    most = max(map(len, boxes), default=0)
-    padded = np.zeros((len(boxes), max(most, 1), 4), int)
-    for i, some in enumerate(boxes):
-        padded[i, : len(some)] = np.array(some).reshape(-1, 4)
-    shape = (len(rows), ranks)
-    found = {
-        "maps": maps.numpy()[rows],
-        "parts": parts[rows],
-        "energy": scores[f"part/{OWN}"][rows],
-        "chance": scores[f"part/{CHANCE}"][rows],
-        "picture": torch.stack(pictures).unflatten(0, shape).numpy(),
-        "projection": torch.stack(painted).unflatten(0, shape).numpy(),
-        "object_box": np.array(objects).reshape(*shape, 4),
-        "part_boxes": padded.reshape(*shape, -1, 4),
-    }
-    return {f"examples/{name}": values for name, values in found.items()}
-
-
 def facts(
     cfg: DictConfig, net: ChainNet, snapshot: Snapshot, data: Squares, started: float
 ) -> dict[str, Any]:
@@ -370,65 +216,6 @@ def facts(
         "k": cfg.k,
         "seconds": round(time.perf_counter() - started, 1),
     }
-
-
-SAVED = (
-    "arrays.npz",
-    "table.csv",
-    "summary.csv",
-    "findings.json",
-    "provenance.json",
-    "config.yaml",
-)
-
-
-def draw(source: Path, folder: Path) -> None:
-    """Draw figure.png and figure.pdf into `folder` from the files of `source` alone."""
-    arrays = np.load(source / "arrays.npz")
-    told = json.loads((source / "provenance.json").read_text())
-    panels = [
-        figures.SharePanel(
-            title,
-            [layer_title(layer) for layer in told["layers"]],
-            [
-                {
-                    TRAINED: arrays[f"{TRAINED}/{layer}/{what}/{OWN}"],
-                    RANDOM: arrays[f"{TRAINED}/{layer}/{what}/{RANDOM}"],
-                    UNTRAINED: arrays[f"{UNTRAINED}/{layer}/{what}/{OWN}"],
-                    CHANCE: arrays[f"{TRAINED}/{layer}/{what}/{CHANCE}"],
-                }
-                for layer in told["layers"]
-            ],
-            [
-                {group: arrays[f"summary/{layer}/{what}/{group}"] for group in GROUPS}
-                for layer in told["layers"]
-            ],
-        )
-        for what, title in (("object", "In the object's box"), ("part", "In the preferred part"))
-    ]
-    names = ("maps", "parts", "energy", "chance", "picture", "projection")
-    names += ("object_box", "part_boxes")
-    shown = figures.BoxedExamples(
-        layer_title(told["layers"][-1]), *(arrays[f"examples/{name}"] for name in names)
-    )
-    figures.save(figures.localisation(panels, shown, caption(told)), folder)
-
-
-def caption(told: dict[str, Any]) -> str:
-    """The text under the figure."""
-    data = told["data"]
-    return (
-        f"Share of a projection's energy (sum of squares) inside known boxes, over "
-        f"{data['images']} built-in scenes ({data['split']}). A dot is a map, the mean over its "
-        f"{told['k']} strongest units on odd images; the part that a map prefers was decided on "
-        "even images. Random map: the strongest unit of another map of the layer on the same "
-        "image. Untrained: the same network before training, with its own strongest units and "
-        "preferred parts. Chance: the share of the receptive field that the boxes cover. Bars: "
-        f"means with {100 * LEVEL:.0f} % bootstrap intervals over maps. Below: a random choice of "
-        "maps, their strongest units on odd images; above the image, below the projection; thin "
-        "box the object, thick boxes the preferred part. "
-        f"{describe_network(told)}"
-    )
 
 
 if __name__ == "__main__":

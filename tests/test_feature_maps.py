@@ -20,7 +20,9 @@ from deconv.map_statistics import map_points, map_statistics, named_layer, order
 from deconv.models import build
 from experiments.command import compose
 from experiments.common import foreign_snapshot
-from experiments.feature_maps import check, check_images, scales_of, shown_layers, trend
+from experiments.feature_maps import check, check_images, shown_layers
+from experiments.feature_maps_page import scales_of
+from experiments.feature_maps_tables import depth_trend
 
 PX = 64
 
@@ -189,11 +191,11 @@ def test_the_trend_is_read_from_ranks():
     def rows(*sparsity):
         return [{"sparsity": s, "activated": True} for s in sparsity]
 
-    assert trend(rows(0.1, 0.2, 0.25, 0.9))["spearman"] == 1
-    assert trend(rows(0.9, 0.5, 0.4))["spearman"] == -1
+    assert depth_trend(rows(0.1, 0.2, 0.25, 0.9))["spearman"] == 1
+    assert depth_trend(rows(0.9, 0.5, 0.4))["spearman"] == -1
     # By hand: ranks 2 1 4 3, squared differences 4, 1 - 6·4/(4·15) = 0.6.
-    assert trend(rows(0.2, 0.1, 0.4, 0.3))["spearman"] == pytest.approx(0.6)
-    assert trend([*rows(0.1, 0.2), {"sparsity": 0, "activated": False}])["spearman"] is None
+    assert depth_trend(rows(0.2, 0.1, 0.4, 0.3))["spearman"] == pytest.approx(0.6)
+    assert depth_trend([*rows(0.1, 0.2), {"sparsity": 0, "activated": False}])["spearman"] is None
 
 
 # The command

@@ -17,7 +17,8 @@ from deconv.data import Scenes, prepare
 from deconv.errors import DeconvError
 from deconv.figures.signed_maps import map_scale, signed_map
 from experiments.command import compose
-from experiments.fig1_deconvnet import check, choose_unit, describe_stage
+from experiments.deconvnet_stages import describe_stage
+from experiments.fig1_deconvnet import check, choose_unit
 from experiments.findings import read_findings
 
 FILES = ("figure.png", "figure.pdf", "arrays.npz", "table.csv", "findings.json",

@@ -23,7 +23,8 @@ from deconv.figures.feature_evolution import MARK, TILE_GAP, TILE_PX, strip_pixe
 from deconv.training.course import epoch_ends, same_training
 from deconv.types import Peaks
 from experiments.command import compose
-from experiments.fig4_feature_evolution import check, choose_epochs, choose_maps, column
+from experiments.evolution_pictures import snapshot_column
+from experiments.fig4_feature_evolution import check, choose_epochs, choose_maps
 
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
 
@@ -360,7 +361,7 @@ def test_a_dead_map_leaves_an_empty_tile():
     loader = torch.utils.data.DataLoader(crops, batch_size=32)
     found = deconv.top_activations(net, loader, ["conv2"], progress=False)["conv2"]
     for maps in ([0, 1, 2], [1]):
-        views = column(net, crops, "conv2", found, torch.tensor(maps), "sum")
+        views = snapshot_column(net, crops, "conv2", found, torch.tensor(maps), "sum")
         for row, number in enumerate(maps):
             dead = number == 1
             assert (views["image"][row] == -1) == (views["y"][row] == -1) == dead

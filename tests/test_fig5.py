@@ -19,16 +19,11 @@ from deconv.data import CLASSES, Scenes, render
 from deconv.errors import DeconvError
 from deconv.warping import IDENTITY, warp
 from experiments.command import compose
-from experiments.fig5_invariance import (
-    amounts,
-    check,
-    check_images,
-    examples,
-    numbered,
-    open_data,
-    symmetric_images,
-)
+from experiments.fig5_invariance import check
 from experiments.findings import read_findings
+from experiments.invariance_amounts import amounts, example_amounts
+from experiments.invariance_images import check_images, open_data, symmetric_images
+from experiments.invariance_page import numbered
 
 POPULATION = 6
 
@@ -247,7 +242,7 @@ def test_ranges_shrink_with_the_input_in_whole_pixels():
     assert amounts(cfg, "translation", 224).tolist() == list(range(-60, 61, 2))
     assert amounts(cfg, "translation", 112).tolist() == list(range(-30, 31))
     assert amounts(cfg, "translation", 64).tolist() == list(range(-17, 18))
-    assert examples(cfg, "translation", 112).tolist() == [-30, -15, 0, 15, 30]
+    assert example_amounts(cfg, "translation", 112).tolist() == [-30, -15, 0, 15, 30]
     assert amounts(compose("fig5_invariance", ["reference_px=0"]), "translation", 64)[0] == -60
     for size in (64, 224):
         assert amounts(cfg, "rotation", size).tolist() == list(range(0, 351, 10))

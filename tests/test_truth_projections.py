@@ -17,7 +17,8 @@ from deconv.data import CentreCrops, Scenes
 from deconv.errors import DeconvError
 from experiments.command import compose
 from experiments.findings import read_findings
-from experiments.truth_projections import GROUPS, check, findings, summarise
+from experiments.localisation_findings import GROUPS, findings, summarise
+from experiments.truth_projections import check
 
 SMALL = ["size=smoke", "layers=[conv1,conv4]", "maps=4", "k=3", "examples=2"]
 
