@@ -145,9 +145,7 @@ def value_and_gradient(f: Function, images: torch.Tensor) -> tuple[torch.Tensor,
     return value.detach(), gradient.detach()
 
 
-def turned(
-    images: torch.Tensor, gradient: torch.Tensor, angle: float, norm: float
-) -> torch.Tensor:
+def turned(images: torch.Tensor, gradient: torch.Tensor, angle: float, norm: float) -> torch.Tensor:
     """Each image turned towards its gradient by an angle in radians, at most onto the gradient."""
     tangent = _tangent(images, gradient)
     x, g, t = (one.flatten(1) for one in (images, gradient, tangent))

@@ -58,7 +58,9 @@ class UnitFunction:
         """K×3×H×W: the patches in their place in the mean image."""
         top, left, bottom, right = self.box
         side = self.net.input_px
-        return F.pad(patches, (left, side - right, top, side - bottom))
+        whole = F.pad(patches, (left, side - right, top, side - bottom))
+        # Pooling is an order of magnitude faster in this layout on a CPU.
+        return whole.contiguous(memory_format=torch.channels_last)
 
     def _read(self, patches: torch.Tensor, point: str) -> torch.Tensor:
         seen = self.net.record(self.inputs(patches), [point], logits=False).activations[point]

@@ -30,6 +30,7 @@ FLOORS = {
         "deconv.evaluation",
         "deconv.boxes",
         "deconv.pair_statistics",
+        "deconv.unit_function",
     ],
     "studies": [
         "deconv.top_activations",
@@ -47,6 +48,9 @@ FLOORS = {
         "deconv.peak_views",
         "deconv.layer_table",
         "deconv.map_statistics",
+        "deconv.max_activation",
+        "deconv.hessian_invariance",
+        "deconv.smoothing",
         "deconv.round_trip",
         "deconv.training",
         "deconv.monitoring",
@@ -78,7 +82,8 @@ FLOORS = {
     "accounts of experiments": ["experiments.ledger"],
     "trainings of experiments": ["experiments.trained"],
     "transfers of experiments": ["experiments.probing", "experiments.transfer_record"],
-    "series of trainings": ["experiments.series"],
+    "series of trainings": ["experiments.series", "experiments.single_unit"],
+    "answers of units": ["experiments.unit_answers"],
     "experiments": ["experiments.*", "scripts.*"],
     "tests": ["tests.*"],
 }

@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 EXPERIMENTS = {
     path.stem
     for path in (ROOT / "experiments").glob("*.py")
-    if path.stem.startswith(("fig", "table", "truth", "feature_"))
+    if path.stem.startswith(("fig", "table", "truth", "feature_", "one_unit"))
 }
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 

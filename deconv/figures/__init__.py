@@ -37,6 +37,15 @@ from deconv.figures.occlusion import OcclusionRow, occlusion, shorten
 from deconv.figures.pool_detail import PoolWindows
 from deconv.figures.top_activations import Panel, top_activations
 from deconv.figures.training_page import SCALES, Watched, training_page
+from deconv.figures.unit_answers import (
+    UnitCrops,
+    UnitOptima,
+    UnitWalks,
+    hessian_invariance,
+    image_crops,
+    max_activation,
+    one_unit,
+)
 
 __all__ = [
     "DPI",
@@ -67,6 +76,9 @@ __all__ = [
     "SharePanel",
     "SparsityPanel",
     "TransformRow",
+    "UnitCrops",
+    "UnitOptima",
+    "UnitWalks",
     "Watched",
     "accuracy_curves",
     "architecture_boxes",
@@ -79,9 +91,13 @@ __all__ = [
     "feature_maps",
     "first_layers",
     "grey_centred",
+    "hessian_invariance",
+    "image_crops",
     "invariance",
     "localisation",
+    "max_activation",
     "occlusion",
+    "one_unit",
     "save",
     "save_animation",
     "shared_boxes",
