@@ -131,9 +131,7 @@ def check_ascent(cfg: DictConfig, side_px: int) -> None:
     if not 1 <= cfg.starts <= MOST:
         raise DeconvError(f"starts={cfg.starts} cannot be shown: choose 1 to {MOST}")
     if cfg.norm is not None and not cfg.norm > 0:
-        raise DeconvError(
-            f"norm={cfg.norm}: choose more than 0, or null for the data"
-        )
+        raise DeconvError(f"norm={cfg.norm}: choose more than 0, or null for the data")
     least = {"steps": 1, "norm_images": 1, "blur_px": 0, "jitter_px": 0}
     for name, smallest in least.items():
         if cfg[name] < smallest:

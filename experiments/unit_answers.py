@@ -188,7 +188,7 @@ def directions_answer(
         "flat_means": "the Hessian is zero: every direction has the second derivative of the "
         "sphere alone, so the ones shown are arbitrary" if found.flat else "",
         "sphere": found.sphere, "lanczos_error": found.error, "products": found.products,
-        "directions": cfg.directions,
+        "directions": cfg.directions, "largest_second_derivative": float(second[0]),
         "fall": f"the angle at which the unit falls below {FALL} of its value, the smaller side",
         "fall_deg": clean(fall), "random_fall_deg": clean(chance_fall),
         "seconds": round(time.perf_counter() - started, 1),
@@ -299,9 +299,15 @@ def directions_words(facts: dict[str, Any]) -> str:
         else "of the network as it is: ReLUs and pools do not bend, so what is seen is the "
         "normalisation alone"
     )
+    ridge = (
+        " Some second derivatives are positive: x⁺ is no smooth maximum but lies among the kinks "
+        "of a piecewise linear function."
+        if it["largest_second_derivative"] > 0
+        else ""
+    )
     return (
         "Walks from the best image x⁺ over the sphere along the eigenvectors of the Hessian with "
         f"the largest (most invariant) and smallest (least invariant) second derivative, {how}. "
         f"An angle is named at which the activation has fallen by {share}; grey: {RANDOM} random "
-        "directions."
+        f"directions.{ridge}"
     )

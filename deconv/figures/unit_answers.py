@@ -84,8 +84,8 @@ class UnitWalks:
 
 TILE_PX, TILE_GAP = 160, 3
 WIDTH_IN = 8.0
-HEAD, GAP = 0.42, 0.22
-"""Inches: from a heading to what it heads, and between columns."""
+HEAD, GAP = 0.36, 0.22
+"""Inches: from the title to what it heads, and between columns."""
 PER_ROW = 9
 
 
@@ -95,7 +95,7 @@ def image_crops(crops: UnitCrops, title: str, note: str, caption: str) -> Figure
     rows = -(-count // PER_ROW)
     columns = min(count, PER_ROW)
     side = min(1.2, (WIDTH_IN - 2 * MARGIN - (columns - 1) * 0.06) / columns)
-    figure, top, lines = _page(HEAD + rows * (2 * side + 0.42), title, note, caption)
+    figure, top, lines = _page(rows * (2 * side + 0.42) + 0.06, title, note, caption)
     for i in range(count):
         row, column = divmod(i, PER_ROW)
         left, down = MARGIN + column * (side + 0.06), top + row * (2 * side + 0.42)
@@ -116,7 +116,7 @@ def max_activation(optima: UnitOptima, title: str, note: str, caption: str) -> F
     rows = -(-count // PER_ROW)
     side = min(1.2, (WIDTH_IN - 2 * MARGIN - (columns - 1) * 0.06) / columns)
     plots = 2.0
-    figure, top, lines = _page(HEAD + rows * (side + 0.2) + plots + 0.85, title, note, caption)
+    figure, top, lines = _page(rows * (side + 0.2) + plots + 0.85, title, note, caption)
     for i in range(count):
         row, column = divmod(i, PER_ROW)
         left, down = MARGIN + column * (side + 0.06), top + row * (side + 0.2)
@@ -134,10 +134,10 @@ def hessian_invariance(walks: UnitWalks, title: str, note: str, caption: str) ->
     """Filmstrips along the most and least invariant directions above the curves of all walks."""
     strip = 5.0
     height = _strip_height(walks, strip)
-    figure, top, lines = _page(HEAD + max(height, 2.3) + 0.35, title, note, caption)
-    _strips(figure, walks, MARGIN, top, strip)
+    figure, top, lines = _page(max(height, 2.3) + 0.15, title, note, caption)
+    _strips(figure, walks, MARGIN, top, strip, full=True)
     _walk_curves(figure, walks, MARGIN + strip + 0.55, top, 1.9, min(height, 2.6) - 0.1)
-    draw_caption(figure, lines, top + max(height, 2.3) + 0.3)
+    draw_caption(figure, lines, top + max(height, 2.3) + 0.15)
     return figure
 
 
@@ -148,27 +148,28 @@ def one_unit(
     side = (WIDTH_IN - 2 * MARGIN - 2 * GAP) / 3
     strip = 5.0
     height = _strip_height(walks, strip)
-    figure, top, lines = _page(side + HEAD + 0.38 + max(height, 2.2) + 0.3, title, note, caption)
+    figure, top, lines = _page(side + 0.64 + max(height, 2.2) + 0.12, title, note, caption)
     masks = crops.inside
     blocks = (
         ("Image crops", "Donahue et al. 2013",
          [tile(_upright(p), m, TILE_PX) for p, m in zip(crops.patch, masks, strict=True)]),
-        ("Deconvnet", "Zeiler & Fergus, of the same peaks",
+        ("Deconvnet", "Zeiler & Fergus, same peaks",
          [tile(grey_centred(p), m, TILE_PX) for p, m in zip(crops.projection, masks, strict=True)]),
-        ("Maximising images", f"Erhan et al. 2009, {len(optima.picture)} starts",
+        ("Maximising images", "Erhan et al. 2009",
          [tile(_upright(p), None, TILE_PX) for p in optima.picture]),
     )  # fmt: skip
     for i, (name, source, tiles) in enumerate(blocks):
         left = MARGIN + i * (side + GAP)
-        _heading(figure, left, top, f"{'abc'[i]}  {name}", source)
+        _heading(figure, left, left + side, top, f"{'abc'[i]}  {name}", source)
         shown = block(tiles, int(np.ceil(np.sqrt(len(tiles)))), TILE_GAP)
         tall = side * shown.shape[0] / shown.shape[1]
         picture(figure, shown, left, top + 0.2, side, tall)
     down = top + side + 0.42
-    _heading(figure, MARGIN, down, "d  Invariances", "Berkes & Wiskott 2006, Le et al. 2010")
+    right = MARGIN + strip
+    _heading(figure, MARGIN, right, down, "d  Invariances", "Berkes & Wiskott 2006, Le et al. 2010")
     _strips(figure, walks, MARGIN, down + 0.22, strip)
     _walk_curves(figure, walks, MARGIN + strip + 0.55, down + 0.22, 1.9, min(height, 2.6) - 0.1)
-    draw_caption(figure, lines, down + 0.22 + max(height, 2.2) + 0.3)
+    draw_caption(figure, lines, down + 0.22 + max(height, 2.2) + 0.12)
     return figure
 
 
@@ -185,9 +186,9 @@ def _page(body: float, title: str, note: str, caption: str) -> tuple[Figure, flo
     return figure, 0.2 + HEAD, lines
 
 
-def _heading(figure: Figure, left: float, top: float, name: str, source: str) -> None:
+def _heading(figure: Figure, left: float, right: float, top: float, name: str, source: str) -> None:
     text(figure, left, top, name, 8.2, INK, weight="bold")
-    text(figure, left + 0.082 * len(name) + 0.1, top + 0.022, source, 6.0, FAINT)
+    text(figure, right, top + 0.022, source, 6.0, FAINT, ha="right")
 
 
 def _upright(pixels: np.ndarray) -> np.ndarray:
@@ -251,21 +252,23 @@ def _strip_height(walks: UnitWalks, width: float) -> float:
     return STRIP_LABEL + len(walks.frames) * (_frame_side(walks, width) + ROW_LABEL)
 
 
-def _strips(figure: Figure, walks: UnitWalks, left: float, top: float, width: float) -> None:
+def _strips(
+    figure: Figure, walks: UnitWalks, left: float, top: float, width: float, full: bool = False
+) -> None:
     side = _frame_side(walks, width)
     for j, angle in enumerate(walks.frame_deg):
         middle = left + j * (side + FRAME_GAP) + side / 2
         text(figure, middle, top, f"{angle:+.0f}°" if angle else "x⁺", 5.6, FAINT, ha="center")
     for i, frames in enumerate(walks.frames):
         down = top + STRIP_LABEL + i * (side + ROW_LABEL)
-        text(figure, left, down, _name(walks, i), 5.6, _color(walks, i))
+        text(figure, left, down, _name(walks, i, full), 5.6, _color(walks, i))
         for j, frame in enumerate(frames):
             shown = tile(_upright(frame), None, TILE_PX)
             across = left + j * (side + FRAME_GAP)
             picture(figure, shown, across, down + ROW_LABEL - 0.03, side, side)
 
 
-def _name(walks: UnitWalks, row: int) -> str:
+def _name(walks: UnitWalks, row: int, full: bool) -> str:
     """The words over a filmstrip."""
     fall = walks.fall_deg[row]
     far = f"falls by a fifth within {fall:.0f}°" if np.isfinite(fall) else "never falls by a fifth"
@@ -275,11 +278,15 @@ def _name(walks: UnitWalks, row: int) -> str:
     rank = row + 1 if most else len(walks.frames) - row
     kind = "most" if most else "least"
     order = "" if rank == 1 else f"{_ORDINALS[rank]} "
-    curvature = walks.second_derivative[row]
-    return f"{order}{kind} invariant: {far}; second derivative {curvature:+.3g} per rad²"
+    curvature = f"; second derivative {walks.second_derivative[row]:+.3g} per rad²" if full else ""
+    return f"{order}{kind} invariant: {far}{curvature}"
 
 
 _ORDINALS = {2: "second", 3: "third", 4: "fourth", 5: "fifth", 6: "sixth"}
+
+
+def _kind(walks: UnitWalks, row: int) -> str:
+    return "most invariant" if row < walks.count else "least invariant"
 
 
 def _color(walks: UnitWalks, row: int) -> str:
@@ -298,7 +305,7 @@ def _walk_curves(
         axes.plot(walks.angles_deg, one, color=HAIR, lw=0.9, label=label)
     named = set()
     for i, one in enumerate(walks.curves):
-        kind = "arbitrary" if walks.flat else "most invariant" if i < walks.count else "least"
+        kind = "arbitrary" if walks.flat else _kind(walks, i)
         first = i in (0, len(walks.curves) - 1)
         axes.plot(
             walks.angles_deg, one, color=_color(walks, i), lw=1.2 if first else 0.7,
