@@ -83,8 +83,8 @@ def max_activation(
     """Climb f from each of K starts over the sphere ‖x‖ = norm.
 
     starts: K×…, scaled to the norm first. norm: Erhan et al. hold it; its value is the caller's.
-    blur_px: standard deviation of a Gaussian blur after every step, in pixels. jitter_px: every
-    gradient is that of the image moved by a random offset of up to so many pixels each way, what
+    blur_px: standard deviation of a Gaussian blur after every step, in pixels; how much of it is
+    mixed in falls as the angle does, from all to none. jitter_px: every gradient is that of the image moved by a random offset of up to so many pixels each way, what
     leaves on one side coming in on the other; drawn by `seed`.
     Raises DeconvError for bad numbers, for NaN, and if f has no gradient at any start: dead units.
     """
@@ -106,7 +106,10 @@ def max_activation(
             gradient = _moved_gradient(f, images, jitter_px, generator)
         images = turned(images, gradient, angle, norm)
         if blur_px:
-            images = on_sphere(gaussian_blur(images, _taps(blur_px), blur_px), norm)
+            # As strong against the gradient at the end, where steps are small, as at the start.
+            share = angle / math.radians(first_angle_deg)
+            blurred = gaussian_blur(images, _taps(blur_px), blur_px)
+            images = on_sphere(images.lerp(blurred, share), norm)
         value, gradient = value_and_gradient(f, images)
         path.append(value)
         better = value > best[1] if not (blur_px or jitter_px) else ~flat
