@@ -37,6 +37,7 @@ Function = Callable[[torch.Tensor], torch.Tensor]
 FLAT = 1e-6
 """A Hessian whose part of the second derivative is below this share of the sphere's is zero."""
 PROBES = 3
+IMAGES_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,11 @@ def curves(
 ) -> torch.Tensor:
     """f along each of K directions: K×A, without gradients."""
     with torch.no_grad():
-        return torch.stack([f(geodesic(image, v, angles_deg)) for v in directions]).cpu()
+        walks = []
+        for direction in directions:
+            images = geodesic(image, direction, angles_deg)
+            walks.append(torch.cat([f(some) for some in images.split(IMAGES_AT_ONCE)]))
+        return torch.stack(walks).cpu()
 
 
 def random_tangents(image: torch.Tensor, count: int, seed: int) -> torch.Tensor:

@@ -84,8 +84,9 @@ def max_activation(
 
     starts: K×…, scaled to the norm first. norm: Erhan et al. hold it; its value is the caller's.
     blur_px: standard deviation of a Gaussian blur after every step, in pixels; how much of it is
-    mixed in falls as the angle does, from all to none. jitter_px: every gradient is that of the image moved by a random offset of up to so many pixels each way, what
-    leaves on one side coming in on the other; drawn by `seed`.
+    mixed in falls as the angle does, from all to none. jitter_px: every gradient is that of the
+    image moved by a random offset of up to so many pixels each way, what leaves on one side coming
+    in on the other; drawn by `seed`.
     Raises DeconvError for bad numbers, for NaN, and if f has no gradient at any start: dead units.
     """
     _check(starts, steps, first_angle_deg, blur_px, jitter_px)
