@@ -118,8 +118,15 @@ def max_activation(
             torch.where(better.view(-1, *[1] * (new.dim() - 1)), new, old)
             for new, old in zip((images, value, gradient), best, strict=True)
         )
-    slope = norm * _tangent(best[0], best[2]).flatten(1).norm(dim=1) / best[1].abs().clamp(min=TINY)
-    return Ascent(best[0], best[1], torch.stack(path, dim=1), slope, flat)
+    images, value, gradient = best
+    slope = slope_of(images, value, gradient)
+    return Ascent(images, value, torch.stack(path, dim=1), slope, flat)
+
+
+def slope_of(images: torch.Tensor, value: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    """How steep f is along the sphere: ρ‖tangent gradient‖ / |f|, the relative gain a radian."""
+    steep = images.flatten(1).norm(dim=1) * _tangent(images, gradient).flatten(1).norm(dim=1)
+    return steep / value.abs().clamp(min=TINY)
 
 
 def agreement(images: torch.Tensor) -> torch.Tensor:

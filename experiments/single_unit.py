@@ -151,6 +151,8 @@ def check_directions(cfg: DictConfig, values: int) -> None:
         raise unknown("smoothing", cfg.smoothing, SMOOTHINGS)
     if not cfg.smoothing_width > 0:
         raise DeconvError(f"smoothing_width={cfg.smoothing_width}: a share above 0")
+    if cfg.refine_steps < 0:
+        raise DeconvError(f"refine_steps={cfg.refine_steps}: choose 0 or more")
     if not 1 <= cfg.directions <= 6 or 2 * cfg.directions >= values - 1:
         raise DeconvError(
             f"directions={cfg.directions} at each end: choose 1 to 6, fewer than half of the "
