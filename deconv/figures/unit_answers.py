@@ -136,7 +136,7 @@ def hessian_invariance(walks: UnitWalks, title: str, note: str, caption: str) ->
     height = _strip_height(walks, strip)
     figure, top, lines = _page(max(height, 2.3) + 0.15, title, note, caption)
     _strips(figure, walks, MARGIN, top, strip, full=True)
-    _walk_curves(figure, walks, MARGIN + strip + 0.55, top, 1.9, min(height, 2.6) - 0.1)
+    _walk_curves(figure, walks, MARGIN + strip + 0.55, top, 1.82, min(height, 2.6) - 0.1)
     draw_caption(figure, lines, top + max(height, 2.3) + 0.15)
     return figure
 
@@ -168,7 +168,7 @@ def one_unit(
     right = MARGIN + strip
     _heading(figure, MARGIN, right, down, "d  Invariances", "Berkes & Wiskott 2006, Le et al. 2010")
     _strips(figure, walks, MARGIN, down + 0.22, strip)
-    _walk_curves(figure, walks, MARGIN + strip + 0.55, down + 0.22, 1.9, min(height, 2.6) - 0.1)
+    _walk_curves(figure, walks, MARGIN + strip + 0.55, down + 0.22, 1.82, min(height, 2.6) - 0.1)
     draw_caption(figure, lines, down + 0.22 + max(height, 2.2) + 0.12)
     return figure
 
