@@ -130,6 +130,14 @@ def receptive_field(net: HasFields, layer: str, y: int, x: int, image_size: tupl
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
+def field_or_image(net: HasFields, layer: str, y: int, x: int, image_size: tuple[int, int]) -> Box:
+    """A unit's receptive field; the whole image where a normalisation looks at all of it."""
+    try:
+        return receptive_field(net, layer, y, x, image_size)
+    except WholeImage:
+        return (0, 0, *image_size)
+
+
 def interior_field(axes: Sequence[AnyAxis]) -> tuple[int, int, int]:
     """(size, stride, start) along one axis, borders apart: unit i sees start + i·stride … + size.
 

@@ -22,10 +22,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deconv.bootstrap import middle, resamples
 from deconv.errors import DeconvError
-
-RESAMPLES = 2000
-LEVEL = 0.95
 
 Side = tuple[np.ndarray, np.ndarray]
 """Indices of a side's amounts and their distances from the identity, ascending."""
@@ -87,7 +85,7 @@ def at_angles(amounts_deg: np.ndarray, curves: np.ndarray, angles_deg: list[floa
 
 @dataclass(frozen=True)
 class Interval:
-    """A statistic over `images` images, and its bootstrap interval at LEVEL; NaN if unknown."""
+    """A statistic over `images` images, and its bootstrap interval; NaN if unknown."""
 
     value: float
     low: float
@@ -115,7 +113,7 @@ def interval(
     value = float(statistic(known, axis=0))
     if len(known) == 1:
         return Interval(value, math.nan, math.nan, 1)
-    low, high = _percentiles(statistic(_resamples(known, seed), axis=1))
+    low, high = middle(statistic(resamples(known, seed), axis=1))
     return Interval(value, low, high, len(known))
 
 
@@ -129,17 +127,6 @@ def difference(first: np.ndarray, second: np.ndarray, seed: int = 0) -> Interval
     value = float(groups[0].mean() - groups[1].mean())
     if min(map(len, groups)) == 1:
         return Interval(value, math.nan, math.nan, count)
-    drawn = [_resamples(g, seed + i).mean(axis=1) for i, g in enumerate(groups)]
-    low, high = _percentiles(drawn[0] - drawn[1])
+    drawn = [resamples(g, seed + i).mean(axis=1) for i, g in enumerate(groups)]
+    low, high = middle(drawn[0] - drawn[1])
     return Interval(value, low, high, count)
-
-
-def _resamples(values: np.ndarray, seed: int) -> np.ndarray:
-    draws = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
-    return values[draws]
-
-
-def _percentiles(statistics: np.ndarray) -> tuple[float, float]:
-    tail = 50 * (1 - LEVEL)
-    low, high = np.percentile(statistics, [tail, 100 - tail])
-    return float(low), float(high)

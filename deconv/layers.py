@@ -135,6 +135,31 @@ def contrast_norm(x: torch.Tensor, size: int, alpha: float, beta: float, k: floa
     return x * scale.pow(-beta)
 
 
+class Divide(nn.Module):
+    """Every value divided by one number, for a network whose weights are for smaller inputs."""
+
+    def __init__(self, by: float) -> None:
+        super().__init__()
+        self.by = by
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x / self.by
+
+    def extra_repr(self) -> str:
+        return f"by={self.by:g}"
+
+
+LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in grey (ITU-R BT.601, as in Pillow's mode L); their sum is 1."""
+
+
+class Grey(nn.Module):
+    """N×3×H×W made grey: N×1×H×W. What is grey already stays as it is."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x * x.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
+
+
 class LocalContrastNorm(nn.Module):
     """Subtractive and divisive local contrast normalisation (Jarrett et al. 2009, §2.2).
 
@@ -173,8 +198,9 @@ def local_contrast_norm(x: torch.Tensor, size: int, sigma: float) -> torch.Tenso
     centred = x - _window_mean(x, row)
     deviation = _window_mean(centred.square(), row).clamp(min=0).sqrt()
     floor = deviation.mean(dim=(2, 3), keepdim=True)
-    # A map that is flat everywhere has nothing to divide by, and nothing to divide.
-    return centred / torch.maximum(deviation, floor).clamp(min=torch.finfo(x.dtype).tiny)
+    scale = torch.maximum(deviation, floor)
+    # An image whose maps are flat everywhere has nothing to divide, and no infinite gradient.
+    return centred / torch.where(scale > 0, scale, 1)
 
 
 def _window_mean(x: torch.Tensor, row: torch.Tensor) -> torch.Tensor:

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deconv.bootstrap import middle
 from deconv.boxes import covered_share
 from deconv.errors import DeconvError
 from deconv.types import Box
 
 RESAMPLES = 10_000
-INTERVAL = (2.5, 97.5)
-"""Percentiles of the bootstrap."""
 
 
 @dataclass(frozen=True)
@@ -111,14 +110,9 @@ def compare(scores: np.ndarray, seed: int = 0) -> Comparison | None:
     return Comparison(
         count,
         float(own.mean()),
-        _interval(own[draws]),
+        middle(own[draws].mean(axis=1)),
         float(shuffled.mean()),
         float((own - shuffled).mean()),
-        _interval((own - shuffled)[draws]),
+        middle((own - shuffled)[draws].mean(axis=1)),
         float((reached + 1) / (RESAMPLES + 1)),
     )
-
-
-def _interval(resampled: np.ndarray) -> tuple[float, float]:
-    low, high = np.percentile(resampled.mean(axis=1), INTERVAL)
-    return float(low), float(high)

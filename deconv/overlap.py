@@ -16,13 +16,12 @@ from tqdm import tqdm
 
 from deconv.data import Squares
 from deconv.errors import DeconvError
+from deconv.layers import Grey
 
 THRESHOLD = 0.95
 THUMB_PX = 32
 CHUNK, BATCH = 4096, 256
 """Target images that are compared at once, images that are read at once."""
-GREY = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue (ITU-R BT.601)."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +35,7 @@ class Twin:
 
 def thumbnails(images: torch.Tensor, side_px: int = THUMB_PX) -> torch.Tensor:
     """N×3×S×S uint8 as N×side² grey vectors with mean 0 and length 1; plain images become 0."""
-    weights = torch.tensor(GREY).view(1, 3, 1, 1)
-    grey = (images.float() * weights).sum(1, keepdim=True)
-    flat = adaptive_avg_pool2d(grey, side_px).flatten(1)
+    flat = adaptive_avg_pool2d(Grey()(images.float()), side_px).flatten(1)
     flat = flat - flat.mean(1, keepdim=True)
     length = flat.norm(dim=1, keepdim=True)
     # Below half a grey level a pixel all that is left is rounding.

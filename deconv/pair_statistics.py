@@ -23,13 +23,6 @@ def resamples(images: int, count: int, random: np.random.Generator) -> np.ndarra
     return random.multinomial(images, np.full(images, 1 / images), size=count)
 
 
-def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """The middle `level` of the values; NaN are left out."""
-    tail = 50 * (1 - level)
-    low, high = np.nanpercentile(values, [tail, 100 - tail])
-    return float(low), float(high)
-
-
 def exchange_test(
     distances: np.ndarray,
     pairs: np.ndarray,

@@ -66,6 +66,41 @@ def top_activations(
     return best
 
 
+def map_maxima(net: ChainNet, loader: Iterable, layers: Iterable[str]) -> dict[str, Peaks]:
+    """The strongest unit of every map on every image: layer -> Peaks of C×N, in image order.
+
+    What mining sees before it keeps the best, for questions about all images; loader, layers and
+    errors as for `top_activations`. Memory is C×N a layer; every process runs the whole loader.
+    """
+    layers = list(layers)
+    for layer in layers:
+        net.check_point(layer)
+    if _shuffles(loader):
+        raise DeconvError("the loader shuffles, so positions would not name images")
+    parts: dict[str, list[Peaks]] = {layer: [] for layer in layers}
+    seen, device = 0, next(net.parameters()).device
+    with torch.no_grad():
+        for images, count in _chunks(loader):
+            images = images.to(device, memory_format=torch.channels_last)
+            record = net.record(images, layers, logits=False)
+            for layer in layers:
+                found = strongest(record.activations[layer][:count], seen, layer)
+                parts[layer].append(Peaks(*(field.cpu() for field in vars(found).values())))
+            seen += count
+    if not seen:
+        raise DeconvError("the loader yields no image")
+    return {
+        layer: Peaks(
+            *(torch.cat(fields, dim=1) for fields in zip(*map(_fields, some), strict=True))
+        )
+        for layer, some in parts.items()
+    }
+
+
+def _fields(peaks: Peaks) -> tuple[torch.Tensor, ...]:
+    return tuple(vars(peaks).values())
+
+
 def _mine(
     net: ChainNet, loader: Iterable, layers: list[str], k: int, first: int, progress: bool
 ) -> dict[str, Peaks]:

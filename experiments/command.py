@@ -197,6 +197,7 @@ NULLABLE: dict[str, type] = {
     "model.maps_345": ListConfig,
     "model.mean": ListConfig,
     "model.name": str,
+    "model.norm": str,
     "model.num_classes": int,
     "model.std": ListConfig,
     "model.weights": str,

@@ -31,7 +31,7 @@ from deconv import distributed, figures
 from deconv.data import SPLITS, CentreCrops, Squares
 from deconv.distributed import Share
 from deconv.errors import DeconvError, unknown
-from deconv.geometry import WholeImage, receptive_field
+from deconv.geometry import field_or_image
 from deconv.map_statistics import (
     ORDERS,
     MapPoints,
@@ -103,7 +103,7 @@ def check(cfg: DictConfig, net: ChainNet, data: Squares) -> None:
             f"{data_name(cfg)}: sparsity needs at least one"
         )
     for pair in shown_layers(cfg, net):
-        field(net, pair.measured, 0, 0)
+        field_or_image(net, pair.measured, 0, 0, (net.input_px,) * 2)
 
 
 def check_images(cfg: DictConfig, snapshot: Snapshot | None, net: ChainNet, data: Squares) -> None:
@@ -140,15 +140,6 @@ def shown_layers(cfg: DictConfig, net: ChainNet) -> list[MapPoints]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DeconvError(f"layers names {', '.join(twice)} twice")
     return pairs
-
-
-def field(net: ChainNet, point: str, y: int, x: int) -> tuple[int, int, int, int]:
-    """A unit's receptive field; the whole image where a normalisation looks at all of it."""
-    size = (net.input_px, net.input_px)
-    try:
-        return receptive_field(net, point, y, x, size)
-    except WholeImage:
-        return (0, 0, *size)
 
 
 # Computing
@@ -229,7 +220,7 @@ def one_image(
         maps = ordered_maps(values[0], cfg.maps, cfg.order)
         at = {name: getattr(peaks, name)[:, 0].cpu()[maps] for name in ("value", "y", "x")}
         boxes = [
-            field(net, pair.measured, y, x)
+            field_or_image(net, pair.measured, y, x, (net.input_px,) * 2)
             for y, x in zip(at["y"].tolist(), at["x"].tolist(), strict=True)
         ]
         part = {"maps": maps.numpy(), "box": np.array(boxes)}

@@ -6,6 +6,7 @@ import csv
 import json
 import shlex
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from deconv.errors import DeconvError
 from experiments.reported import CALTECH101_SCRATCH
 
 LAST = ("train_error", "train_loss", "val_top1_error", "val_top5_error", "val_mean_class_accuracy")
+PROBE = ("source", "network", "classifier", "layer", "per_class", "mean", "std", "folds")
+FREE = ("seed", "workers", "eval_every", "keep_last", "save_steps")
+"""Settings of a recipe that leave a fold comparable with the others of its row."""
 TEN_CROPS = ("ten_crop_top1_error", "ten_crop_top5_error", "ten_crop_mean_class_accuracy")
 FIGURE = (
     "data",
@@ -112,15 +116,21 @@ def portable(command: str) -> str:
     return shlex.join(words)
 
 
-def row_of_folds(folders: list[Path]) -> dict[str, Any]:
-    """Some folds as one row: mean and sample standard deviation, beside the paper's."""
-    folds = [fold(folder) for folder in folders]
+def row_of_folds(folders: list[Path], already: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+    """Some folds as one row: mean and sample standard deviation, beside the paper's.
+
+    `already`: folds kept before, whose folders may be gone; of one split, the new one counts.
+    """
+    new = [fold(folder) for folder in folders]
+    seeds = [one["split_seed"] for one in new]
+    folds = [one for one in already if one["split_seed"] not in seeds] + new
+    folds.sort(key=lambda one: one["split_seed"])
     sizes = {one["images_per_class"] for one in folds}
-    seeds = [one["split_seed"] for one in folds]
-    if len(sizes) != 1 or len(set(seeds)) != len(seeds):
+    recipes = [{k: v for k, v in one["recipe"].items() if k not in FREE} for one in folds]
+    if len(sizes) != 1 or len(set(seeds)) != len(seeds) or any(r != recipes[0] for r in recipes):
         raise DeconvError(
-            f"a row wants one number of images per class, got {sorted(sizes)}, and split seeds "
-            f"that differ, got {seeds}"
+            f"a row wants one recipe and one number of images per class, got {sorted(sizes)}, and "
+            f"split seeds that differ, got {seeds}: keep these folds as a row of another name"
         )
     values = [one["mean_class_accuracy"] for one in folds]
     mean, spread = CALTECH101_SCRATCH[sizes.pop()]
@@ -129,6 +139,26 @@ def row_of_folds(folders: list[Path]) -> dict[str, Any]:
         "standard_deviation": round(statistics.stdev(values), 2) if len(values) > 1 else None,
         "reported": {"mean": mean, "spread": spread},
         "folds": folds,
+    }
+
+
+def probes(folder: Path) -> dict[str, Any]:
+    """What is kept of Table 4, 5 or 7: a row a network, classifier, layer and size; the protocol.
+
+    The paper's own rows stay out: they are in experiments/reported.py.
+    """
+    facts = _facts(folder)
+    if "folds" not in facts or "seen" not in facts:
+        raise DeconvError(f"{folder} is no folder of table4_…, table5_… or table7_…")
+    rows = [row for row in _rows(folder / "table.csv") if row["source"] != "paper"]
+    return {
+        "rows": [{k: row[k] for k in PROBE if row.get(k, "") != ""} for row in rows],
+        "data": facts["data"]["name"],
+        "choices": facts["choices"],
+        "seen": facts["seen"],
+        "weights_sha256": facts["weights_sha256"],
+        "command": portable(facts["command"]),
+        "commit": facts["commit"],
     }
 
 

@@ -8,7 +8,7 @@ records into tables. No number is typed.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 
 from experiments.facts import describe_network
 from experiments.findings import OPEN, TRUTH, Finding, read_findings, status
+from experiments.printed import bullets, table
 from experiments.reported import DRAWN, REPORTED, Claim
 from experiments.steps import DONE, FAILED, NO_DATA, NOT_RUN
 
@@ -251,9 +252,14 @@ def side_by_side(records: Mapping[str, Kept]) -> str:
             text = f"{one.here}: {one.status}" if one.here else one.status
             cells.setdefault(one.key, {})[name] = text
     keys = sorted(cells, key=_order)
+    ours = [key for key in keys if key.startswith(TRUTH)]
     rows = [
         (first[k].place, first[k].claim, first[k].paper, *(cells[k].get(n, "") for n in records))
         for k in keys
+        if k not in ours
+    ]
+    controls = [
+        (first[k].claim, *(cells[k].get(n, "") for n in records), first[k].rule) for k in ours
     ]
     about = [
         f"{name}: size {kept['size']}; {network(kept)[0].lower()}{network(kept)[1:]}"
@@ -261,20 +267,12 @@ def side_by_side(records: Mapping[str, Kept]) -> str:
     ]
     parts = [table(("", "claim", "paper", *records), rows)] if rows else []
     without = bullets(grouped(unmeasured(list(records.values()))))
-    return "\n\n".join([*parts, bullets(about), "Without a finding:", without])
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
-    )
-
-
-def bullets(texts: Iterable[str]) -> str:
-    """A list in Markdown."""
-    return "\n".join(f"- {text}" for text in texts)
+    parts += [bullets(about), "Without a finding:", without]
+    if controls:
+        head = f"{len(controls)} scores that the paper does not have: known boxes and controls"
+        parts += [f"<details><summary>{head}</summary>", table(("", *records, "what"), controls)]
+        parts.append("</details>")
+    return "\n\n".join(parts)
 
 
 def rows(kept: Kept) -> list[dict[str, Any]]:

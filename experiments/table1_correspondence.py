@@ -21,12 +21,9 @@ network, layer and mask), findings.json, config.yaml and provenance.json.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import json
 import math
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +31,8 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, ListConfig
 
-from deconv import distributed, figures
+from deconv import distributed
+from deconv.bootstrap import middle
 from deconv.boxes import area, hidden, overlap
 from deconv.correspondence import ZERO, delta, sign_changes, sign_distances
 from deconv.data import prepare
@@ -51,29 +49,26 @@ from deconv.faces import (
     scene_faces,
 )
 from deconv.models import ChainNet, build
-from deconv.pair_statistics import bootstrap_means, exchange_test, interval, resamples
+from deconv.pair_statistics import bootstrap_means, exchange_test, resamples
 from deconv.snapshots import Snapshot
 from experiments.command import experiment
 from experiments.common import build_network, data_name, device, given, log, stored_side_px
-from experiments.facts import describe_network, preprocessing, training_facts
-from experiments.findings import Finding, write_findings
+from experiments.correspondence_findings import (
+    MASKED,
+    MIXED,
+    STEM,
+    ZEROS,
+    Resampled,
+    findings,
+)
+from experiments.correspondence_page import SAVED, draw, printed, read_table
+from experiments.facts import preprocessing, training_facts
+from experiments.findings import write_findings
 from experiments.provenance import write_provenance, write_table
 from experiments.redrawing import redraw
-from experiments.reported import TABLE1
 from experiments.trained import train_network
 
-STEM = "table1_correspondence"
-ROWS = (*PARTS, "random")
-BORROWED = tuple(f"borrowed {part}" for part in PARTS)
-MIXED = "different parts"
-MASKED = (*ROWS, MIXED, *BORROWED)
-"""The masks that the table has rows for."""
-ZEROS = ("counted", "left out")
-"""Whether dimensions count in which neither of two images changed."""
-SHOWN_RANDOM = 2
 Box = tuple[int, int, int, int]
-Resampled = dict[tuple[str, str], dict[str, np.ndarray]]
-"""(layer, zeros) -> mask -> Δ of each resample of the faces."""
 
 
 @experiment(STEM)
@@ -265,7 +260,7 @@ def _rows(
 
 
 def _ends(name: str, values: np.ndarray) -> dict[str, float]:
-    return dict(zip((f"{name}_low", f"{name}_high"), interval(values), strict=True))
+    return dict(zip((f"{name}_low", f"{name}_high"), middle(values), strict=True))
 
 
 def _between(distance: np.ndarray, columns: list[int], mixed: bool = False) -> np.ndarray:
@@ -376,247 +371,6 @@ def choices(
         "borrowed_overlap": round(float(np.mean(touching)), 3),
         "training": training_facts(snapshot, cfg.snapshot),
     }
-
-
-# What was found
-
-
-@dataclass(frozen=True)
-class Found:
-    """All that the findings are judged by: rows of the table by (network, layer, zeros, mask)."""
-
-    cfg: DictConfig
-    rows: dict[tuple[str, str, str, str], dict[str, Any]]
-    resampled: dict[str, Resampled]
-
-    def drop(self, mask: str, layer: str, zeros: str, network: str = "trained") -> np.ndarray:
-        """How far a part's Δ lies below random, as a share of random, for each resample.
-
-        mask: "random" stands for the mean of the three parts.
-        """
-        own = self.resampled[network][layer, zeros]
-        part = np.mean([own[p] for p in PARTS], axis=0) if mask == "random" else own[mask]
-        return 1 - part / own["random"]
-
-
-def findings(
-    cfg: DictConfig, rows: list[dict[str, Any]], resampled: dict[str, Resampled]
-) -> list[Finding]:
-    """One finding for each cell of Table 1 at the layers asked for, and the controls."""
-    keys = ("network", "layer", "zeros", "mask")
-    of = Found(cfg, {tuple(row[key] for key in keys): row for row in rows}, resampled)
-    layers = {number: layer for layer in reversed(cfg.layers) if (number := _number(layer))}
-    found = []
-    for number, layer in sorted(layers.items()):
-        if number in ("5", "7"):
-            found += [_cell(of, number, layer, layers.get("5"), mask) for mask in ROWS]
-        for part in PARTS:
-            found += _controls(of, number, layer, part)
-        found.append(_same_part(of, number, layer))
-    return found
-
-
-def _number(layer: str) -> str:
-    """The number in a point's name: conv5 and pool5 -> 5."""
-    return "".join(c for c in layer if c.isdigit())
-
-
-def _cell(of: Found, number: str, layer: str, layer5: str | None, mask: str) -> Finding:
-    """One cell of the paper's table."""
-    who = "the mean of eyes and nose" if mask == "random" else mask.replace("_", " ")
-    holds = None
-    if layer5 is None:
-        rule = "needs layer 5"
-    else:
-        at5 = of.drop(mask, layer5, "counted")
-        holds = interval(at5)[0] > 0
-        rule = f"at layer 5 {who} lies below random, the 95 % interval of the difference above 0"
-        if number == "7":
-            closer = interval(at5 - of.drop(mask, layer, "counted"))[0] > 0
-            holds = holds and closer
-            rule += (
-                ", and at layer 7 less far below it, as a share of random, the 95 % interval of "
-                "that difference above 0"
-            )
-    row = of.rows["trained", layer, "counted", mask]
-    return Finding(
-        f"table1/{mask}/layer{number}", float(row["draws"]), float(row["draws_sd"]),
-        holds,
-        f"Value: mean Δ of {of.cfg.draws} draws of {of.cfg.group} faces at {layer}; spread: "
-        f"standard deviation between draws. Rule: {rule}.",
-    )  # fmt: skip
-
-
-def _controls(of: Found, number: str, layer: str, part: str) -> list[Finding]:
-    """A part against random with and without zeros, against its borrowed masks, untrained."""
-    stem, who = f"truth/{STEM}/layer{number}/{part}", part.replace("_", " ")
-    found = []
-    for zeros in ZEROS:
-        p = float(of.rows["trained", layer, zeros, part]["p"])
-        found.append(
-            Finding(
-                f"{stem}/exchange, zeros {zeros}", p, None, p < 0.05,
-                f"p of {who} lying below random at {layer}, zeros {zeros}, if the names of an "
-                f"image's masks meant nothing ({of.cfg.shuffles} shuffles); holds below 0.05.",
-                "p",
-            )
-        )  # fmt: skip
-    own = of.resampled["trained"][layer, "left out"]
-    found.append(
-        _below_zero(
-            f"{stem}/place", own[part] - own[f"borrowed {part}"],
-            f"Δ of {who} minus Δ of masks where another face has it, at {layer}, zeros left out",
-        )
-    )  # fmt: skip
-    if "untrained" in of.resampled:
-        apart = of.drop(part, layer, "left out", "untrained") - of.drop(part, layer, "left out")
-        found.append(
-            _below_zero(
-                f"{stem}/learned", apart,
-                f"how far {who} lies below random in the untrained network minus the same in the "
-                f"trained one, as shares of random, at {layer}, zeros left out",
-            )
-        )  # fmt: skip
-    return found
-
-
-def _same_part(of: Found, number: str, layer: str) -> Finding:
-    own = of.resampled["trained"][layer, "counted"]
-    return _below_zero(
-        f"truth/{STEM}/layer{number}/same_part",
-        np.mean([own[part] for part in PARTS], axis=0) - own[MIXED],
-        f"Δ with the same part hidden in both faces, mean of the three, minus Δ with two "
-        f"different parts hidden, at {layer}: both use the same changes, so how large these are "
-        "and how many are 0 cancels",
-    )
-
-
-def _below_zero(key: str, resampled: np.ndarray, what: str) -> Finding:
-    low, high = interval(resampled)
-    return Finding(
-        key, float(np.nanmean(resampled)), (high - low) / 2, high < 0,
-        f"Value: {what}, mean over resamples of the faces; spread: half the 95 % interval; holds "
-        "if that lies below 0.", "Δ",
-    )  # fmt: skip
-
-
-# What is shown
-
-
-SAVED = ("arrays.npz", "table.csv", "findings.json", "provenance.json", "config.yaml")
-
-
-def read_table(folder: Path) -> list[dict[str, Any]]:
-    """table.csv with its numbers as numbers; empty cells are left out."""
-    words = ("network", "layer", "zeros", "mask")
-    with (folder / "table.csv").open() as file:
-        return [
-            {k: v if k in words else float(v) for k, v in row.items() if v}
-            for row in csv.DictReader(file)
-        ]
-
-
-PRINTED = (
-    ("the first draw, ± over its pairs", "counted", "first", "first_sd_pairs"),
-    ("mean of all draws, ± between draws", "counted", "draws", "draws_sd"),
-    ("all pairs, ± half the 95 % interval", "counted", "all", None),
-    ("all pairs, without what changed in neither face", "left out", "all", None),
-)
-"""Blocks of the printed table: title, zeros, column of the value, of ±."""
-
-
-def printed(rows: list[dict[str, Any]]) -> str:
-    """Table 1 in the paper's form, of the first draw, then of all draws, as plain text."""
-    layers = list(dict.fromkeys(row["layer"] for row in rows))
-    at = {(r["zeros"], r["layer"], r["mask"]): r for r in rows if r["network"] == "trained"}
-    lines = []
-    for title, zeros, value, spread in PRINTED:
-        lines.append(f"mean feature sign change: {title}")
-        lines.append(f"  {'hidden':20}" + "".join(f"{_title(layer):>18}" for layer in layers))
-        for mask in MASKED:
-            cells = []
-            for layer in layers:
-                row = at[zeros, layer, mask]
-                around = row[spread] if spread else (row["all_high"] - row["all_low"]) / 2
-                cells.append(f"{row[value]:.3f} ± {around:.3f}")
-            lines.append(f"  {mask.replace('_', ' '):20}" + "".join(f"{c:>18}" for c in cells))
-    return "\n".join(lines)
-
-
-def _title(layer: str) -> str:
-    return f"layer {_number(layer)} ({layer})" if _number(layer) else layer
-
-
-def draw(source: Path, folder: Path) -> None:
-    """Draw figure.png and figure.pdf into `folder` from the files of `source` alone."""
-    facts = json.loads((source / "provenance.json").read_text())
-    table = read_table(source)
-    rows = [row for row in table if row["network"] == "trained"]
-    shown = [*PARTS, *(f"random {r + 1}" for r in range(min(SHOWN_RANDOM, facts["random"])))]
-    with np.load(source / "arrays.npz") as arrays:
-        columns = [arrays["masks"].tolist().index(name) for name in shown]
-        pictures = arrays["pictures"][:, [0, *(c + 1 for c in columns)]]
-        boxes = arrays["boxes"][arrays["group"]][:, columns]
-    titles = ["whole", *(name.replace("_", " ") for name in shown)]
-    tiles = figures.MaskedFaces(titles, pictures, boxes)
-    layers = list(dict.fromkeys(row["layer"] for row in rows))
-    panels = [[_panel(rows, layer, zeros) for layer in layers] for zeros in ZEROS]
-    figures.save(figures.correspondence(tiles, *panels, caption(facts, table)), folder)
-
-
-def _panel(rows: list[dict[str, Any]], layer: str, zeros: str) -> figures.DeltaPanel:
-    at = {r["mask"]: r for r in rows if (r["layer"], r["zeros"]) == (layer, zeros)}
-    number, lines = _number(layer), []
-
-    def bar(mask: str) -> tuple[float, float, float] | None:
-        row = at.get(mask)
-        return (row["all"], row["all_low"], row["all_high"]) if row else None
-
-    for mask in (*ROWS, MIXED):
-        printed_there = mask in TABLE1 and number in ("5", "7") and zeros == ZEROS[0]
-        paper = TABLE1[mask][("5", "7").index(number)] if printed_there else None
-        first = at[mask]["first"], at[mask]["first_sd_pairs"]
-        name, p = mask.replace("_", " "), at[mask].get("p")
-        other = bar(f"borrowed {mask}")
-        lines.append(figures.DeltaRow(name, bar(mask), first, other, paper, p))
-    counted = "" if zeros == ZEROS[0] else ", without those that changed in neither face"
-    note = f"{layer}, {int(at[MIXED]['dimensions'])} values{counted}"
-    return figures.DeltaPanel(_title(layer).split(" (")[0].capitalize(), note, lines)
-
-
-def caption(facts: dict[str, Any], table: list[dict[str, Any]]) -> str:
-    """The text under the figure."""
-    data, kinds = facts["data"], facts["classes"]
-    who = ", ".join(f"{count} of {kind}" if kind else f"{count}" for kind, count in kinds.items())
-    right = facts["right"]
-    known = "" if right is None else f" The network classifies {100 * right:.0f} % of them rightly."
-    return (
-        f"Pictures: the {facts['group']} faces of the first draw and what is hidden in them; left "
-        f"and right are those of the image; masks measure {facts['mask_px']:g} px on average, of "
-        f"{facts['input_px']}. Plots: mean change of sign Δ between two faces with the same part "
-        "hidden in both (different parts: another part in each); lower: more alike. Upper plots "
-        "count 0 as a sign, as a Hamming distance does, so that Δ grows with the number of values "
-        "that change; lower plots leave out values that changed in neither face. Dots: all pairs "
-        f"of {data['images']} faces ({data['name']}: {who}), 95 % interval of a bootstrap over "
-        "faces. Circles: the first draw, the paper's experiment. Triangles: masks where another "
-        f"face has the part (overlap with the face's own {facts['borrowed_overlap']:.2f}). Random: "
-        f"mean over {facts['random']} masks a face inside the object that touch no eye and no "
-        "nose. p: chance of a Δ so far below random if a face's masks exchanged their names."
-        f"{known}{_untrained(table)} {describe_network(facts)}"
-    )
-
-
-def _untrained(table: list[dict[str, Any]]) -> str:
-    """A sentence on the upper plots' values in an untrained network, if it was measured."""
-    at = {(row["layer"], row["mask"]): row["all"] for row in table
-          if (row["network"], row["zeros"]) == ("untrained", ZEROS[0])}  # fmt: skip
-    layers = dict.fromkeys(layer for layer, _ in at)
-    words = [
-        f"{layer} {np.mean([at[layer, part] for part in PARTS]):.3f}, {at[layer, 'random']:.3f}"
-        for layer in layers
-    ]
-    says = "Before training the upper plots' means of the three parts and of random are"
-    return f" {says} {'; '.join(words)}." if words else ""
 
 
 if __name__ == "__main__":

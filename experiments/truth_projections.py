@@ -31,17 +31,15 @@ from omegaconf import DictConfig, ListConfig
 from torch.utils.data import DataLoader, Subset
 
 from deconv import distributed, figures
+from deconv.bootstrap import LEVEL, bootstrap, bootstrap_difference
 from deconv.data import SPLITS, CentreCrops, Scenes, Squares
 from deconv.errors import DeconvError, unknown
 from deconv.layers import COLLISIONS
 from deconv.localisation import (
     CHANCE,
-    LEVEL,
     OWN,
     RANDOM,
     Truth,
-    bootstrap,
-    bootstrap_difference,
     in_crop,
     locate_peaks,
     preferred_part,

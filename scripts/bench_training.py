@@ -12,9 +12,11 @@ reference  the update of torchvision's references/classification/train.py (its d
            NCHW; autocast for bf16) on the same network
 stock      the same loop on the same network with torch.nn.LocalResponseNorm and torch.nn.Dropout
 
-The share of the matrix-multiplication rate is 3 × the network's forward multiply-adds × 2 / time,
-over the rate of one large matrix product of that precision, measured in every round. With
---loading also: how many images one process reads, decodes and crops in a second.
+The share of the matrix-multiplication rate is the floating-point operations of an update (forward,
+gradients of weights, gradients of inputs except the image's) / time, over the rate of one large
+matrix product of that precision, measured in every round: by `@` and as a 1 × 1 convolution,
+whichever is faster, for the two use different libraries and one of them can be far below the
+machine. With --loading also: how many images one process reads, decodes and crops in a second.
 """
 
 from __future__ import annotations
@@ -122,15 +124,24 @@ def stock(net: ChainNet) -> nn.Sequential:
 
 
 def multiply_adds(net: ChainNet) -> int:
-    """Of one image's forward pass: weights × positions, over all layers with weights."""
+    """Of one image's update: weights × positions, three times, in the first layer twice."""
     image = torch.zeros(1, 3, net.input_px, net.input_px)
     points = [name if name == net.layers[-1] else f"{name}:z" for name in net.layers]
     seen = net.record(image, points).activations
     count = 0
     for name, point in zip(net.layers, points, strict=True):
         positions = seen[point][0, 0].numel()
-        count += net.get_submodule(name).weight.numel() * positions
+        times = 2 if name == net.layers[0] else 3
+        count += times * net.get_submodule(name).weight.numel() * positions
     return count
+
+
+def product_conv(a: torch.Tensor, b: torch.Tensor) -> Callable[[], Any]:
+    """The product of two square matrices, as a 1 × 1 convolution."""
+    side = len(a)
+    image = a.reshape(1, 1, side, side).permute(0, 3, 1, 2)
+    weight = b.t().reshape(side, side, 1, 1)
+    return lambda: nn.functional.conv2d(image, weight)
 
 
 def seconds(work: Callable[[], Any], device: torch.device) -> float:
@@ -145,7 +156,7 @@ def seconds(work: Callable[[], Any], device: torch.device) -> float:
 
 def measure(model: str, batch: int, rounds: int, device: torch.device) -> dict[str, Any]:
     """Medians over the rounds for each precision and way, as plain data."""
-    flop = 2 * 3 * multiply_adds(deconv.build(model, CLASSES, seed=0))
+    flop = 2 * multiply_adds(deconv.build(model, CLASSES, seed=0))
     result: dict[str, Any] = {"model": model, "batch": batch, "rounds": rounds}
     result["gflop_per_image"] = round(flop / 1e9, 2)
     for precision in ("fp32", "bf16"):
@@ -158,6 +169,7 @@ def measure(model: str, batch: int, rounds: int, device: torch.device) -> dict[s
             "reference": reference(nets[1], batch, precision, size),
             "stock": reference(stock(nets[2]), batch, precision, size),
             "matmul": lambda a=a, b=b: a @ b,
+            "product_conv": product_conv(a, b),
         }
         times: dict[str, list[float]] = {way: [] for way in ways}
         for number in range(rounds + 1):
@@ -167,7 +179,7 @@ def measure(model: str, batch: int, rounds: int, device: torch.device) -> dict[s
                     times[way].append(taken)
             print(f"{precision}: round {number} of {rounds}", file=sys.stderr, flush=True)
         median = {way: statistics.median(values) for way, values in times.items()}
-        rate = 2 * MATRIX**3 / median.pop("matmul")
+        rate = 2 * MATRIX**3 / min(median.pop("matmul"), median.pop("product_conv"))
         result[precision] = {"matmul_gflops": round(rate / 1e9)} | {
             way: {
                 "images_per_second": round(batch / taken, 1),
@@ -227,10 +239,12 @@ def main() -> None:
     try:
         if min(options.batch, options.rounds) < 1:
             raise DeconvError("--batch and --rounds must be at least 1")
-        result = measure(options.model, options.batch, options.rounds, device)
         net = deconv.build(options.model, CLASSES, seed=0)
         pairs = [argument.partition("=") for argument in options.loading]
-        result["loading"] = {n: loading(folder, net.input_px) for n, _, folder in pairs}
+        # First, for a wrong folder must not cost the measurement.
+        rates = {n: loading(folder, net.input_px) for n, _, folder in pairs}
+        result = measure(options.model, options.batch, options.rounds, device)
+        result["loading"] = rates
     except DeconvError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

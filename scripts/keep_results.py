@@ -1,7 +1,8 @@
 """Keep the numbers of runs in experiments/results, and print them in the README.
 
     python -m scripts.keep_results training <name> <training folder> [<figure folder> …]
-    python -m scripts.keep_results folds <row> <training folder> …       # Table 4 from scratch
+    python -m scripts.keep_results folds <row> <training folder> …       # Table 4: adds to the row
+    python -m scripts.keep_results probes <name> <folder of table4_…, table5_… or table7_…>
     python -m scripts.keep_results renormalisation <name> <its folder>
     python -m scripts.keep_results ledger <name> <folder of reproduce>
     python -m scripts.keep_results readme                                # only write the README
@@ -30,7 +31,10 @@ END = "<!-- end of results -->"
 LEDGER_START = "<!-- ledger: written by scripts/keep_results.py -->"
 LEDGER_END = "<!-- end of ledger -->"
 FOLDS, SPEED, ONSET = "caltech101_scratch.json", "training_speed.json", "renormalisation.json"
+PROBES = "probes.json"
 IMAGENET, EPOCHS = 1_281_167, 70
+# Assumed, not measured: what mixed-precision training of convolutional networks usually reaches.
+GPU_SHARE = 0.2
 
 
 def keep(kind: str, name: str, folders: list[Path]) -> None:
@@ -40,8 +44,12 @@ def keep(kind: str, name: str, folders: list[Path]) -> None:
         figures = [kept_results.figure(folder) for folder in folders[1:]]
         _write(f"trained_{name}.json", kept_results.training(folders[0]) | {"figures": figures})
     elif kind == "folds":
-        rows = _read(FOLDS) | {name: kept_results.row_of_folds(folders)}
+        rows = _read(FOLDS)
+        already = rows.get(name, {"folds": []})["folds"]
+        rows[name] = kept_results.row_of_folds(folders, already)
         _write(FOLDS, dict(sorted(rows.items())))
+    elif kind == "probes":
+        _write(PROBES, _read(PROBES) | {name: kept_results.probes(folders[0])})
     elif kind == "renormalisation":
         with (folders[0] / "table.csv").open() as file:
             rows = list(csv.DictReader(file))
@@ -54,7 +62,7 @@ def keep(kind: str, name: str, folders: list[Path]) -> None:
             raise DeconvError(f"{folders[0]} holds no {ledger.FILE}: name a folder of reproduce")
         ledger.write(RESULTS / f"ledger_{name}.json", json.loads(path.read_text()))
     else:
-        kinds = ("training", "folds", "renormalisation", "ledger", "readme")
+        kinds = ("training", "folds", "probes", "renormalisation", "ledger", "readme")
         raise unknown("kind of result", kind, kinds)
 
 
@@ -69,7 +77,7 @@ def _write(name: str, content: dict[str, Any]) -> None:
 
 def block() -> str:
     """The README's tables, from all of experiments/results."""
-    parts = [folds(), trained(), mined(), speed(), cost(), onset()]
+    parts = [folds(), probed(), trained(), mined(), speed(), cost(), onset()]
     return "\n\n".join([START, *("\n".join(part) for part in parts if part), END])
 
 
@@ -89,6 +97,29 @@ def folds() -> list[str]:
         "| Caltech-101 from scratch, mean accuracy per class (%) | paper, Table 4 | here | folds "
     )
     return rows and [f"{head}| epochs | training |", "|---|---|---|---|---|---|", *rows]
+
+
+def probed() -> list[str]:
+    """Linear classifiers on frozen layers: a line a network, classifier and number of images."""
+    cells: dict[tuple[str, ...], dict[str, str]] = {}
+    for kept in _read(PROBES).values():
+        trained = next(row["network"] for row in kept["rows"] if row["source"] == "here")
+        for row in kept["rows"]:
+            network = row["network"]
+            if row["source"] == "control":
+                network = f"{trained.partition(',')[0]}, {network}"
+            line = (kept["data"], row["per_class"], network, row["classifier"], row["folds"])
+            spread = f" ± {float(row['std']):.1f}" if row.get("std") else ""
+            cells.setdefault(line, {})[row["layer"]] = f"{float(row['mean']):.1f}{spread}"
+    layers = sorted({layer for row in cells.values() for layer in row}, key=int)
+    lines = [
+        f"| {data}, {per_class} | {network} | {classifier} | {folds} "
+        f"| {' | '.join(row.get(layer, '') for layer in layers)} |"
+        for (data, per_class, network, classifier, folds), row in cells.items()
+    ]
+    head = "| data, images per class | frozen network | classifier | folds | layer "
+    names = " | ".join(layers)
+    return lines and [f"{head}{names} |", "|---" * (4 + len(layers)) + "|", *lines]
 
 
 def trained() -> list[str]:
@@ -155,11 +186,11 @@ def cost() -> list[str]:
     kept = _read(SPEED)
     if not kept:
         return []
-    flop, share = kept["gflop_per_image"] * 1e9, kept["bf16"]["ours"]["share_of_matmul"]
+    flop = kept["gflop_per_image"] * 1e9
     total = IMAGENET * EPOCHS
     rows = []
     for name, tflops in (("A100 (312 TFLOP/s bf16)", 312), ("H100 (989 TFLOP/s bf16)", 989)):
-        rate = tflops * 1e12 * share / flop
+        rate = tflops * 1e12 * GPU_SHARE / flop
         hours = [total / rate / count / 3600 for count in (1, 8)]
         cores = rate / kept["loading"]["prepared"]
         rows.append(f"| {name} | {rate:.0f} | {hours[0]:.1f} h | {hours[1]:.1f} h | {cores:.0f} |")
@@ -167,7 +198,8 @@ def cost() -> list[str]:
     rows.append(f"| this CPU, measured | {here:.0f} | {total / here / 86400:.0f} days | | |")
     rows.append(f"| GTX 580, paper | {total / GTX580_DAYS / 86400:.0f} | 12 days | | |")
     return [
-        f"| ImageNet, {EPOCHS} epochs | images/s | one | eight | cores to load for one |",
+        f"| ImageNet, {EPOCHS} epochs; a GPU at {100 * GPU_SHARE:.0f} % of its peak, assumed "
+        "| images/s | one | eight, ideally | cores to load for one |",
         "|---|---|---|---|---|",
         *rows,
     ]

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 import deconv
+from deconv.bootstrap import middle
 from deconv.boxes import (
     area,
     centre_box,
@@ -34,7 +35,7 @@ from deconv.faces import (
     scene_faces,
 )  # fmt: skip
 from deconv.images import square
-from deconv.pair_statistics import bootstrap_means, exchange_test, gap, interval, resamples
+from deconv.pair_statistics import bootstrap_means, exchange_test, gap, resamples
 
 # Boxes
 
@@ -244,7 +245,7 @@ def test_bootstrap_means_are_those_of_the_drawn_images_pair_by_pair():
                 distances[which, i, j] for i, j in itertools.product(drawn, drawn) if pairs[i, j]
             ]
             assert found[which, b] == pytest.approx(np.mean(values))
-    low, high = interval(np.r_[np.nan, np.arange(101.0)])
+    low, high = middle(np.r_[np.nan, np.arange(101.0)])
     assert (low, high) == pytest.approx((2.5, 97.5))
 
 

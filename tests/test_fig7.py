@@ -26,12 +26,12 @@ from experiments.fig7_occlusion import (
     check,
     check_images,
     choose,
-    describe_scores,
     to_score,
     without,
 )
 from experiments.findings import read_findings
 from experiments.occlusion_findings import FEWEST, findings, regions
+from experiments.occlusion_page import describe_scores
 
 SIZE, STRIDE, COUNT, OTHERS = 25, 16, 2, 24
 

@@ -12,13 +12,13 @@ from experiments.kept_results import portable, row_of_folds
 from scripts import keep_results
 
 
-def fold(folder, seed, accuracy, per_class=30, data="caltech101", tested=True):
+def fold(folder, seed, accuracy, per_class=30, data="caltech101", tested=True, epochs=2):
     """The files that a training leaves, as far as they are read."""
     run = folder / f"run{seed}"
     run.mkdir(parents=True)
     (run / "config.yaml").write_text(
         f"data: {{name: {data}, seed: {seed}, train_per_class: {per_class}}}\n"
-        "train: {epochs: 2}\n"
+        f"train: {{epochs: {epochs}, seed: {seed}}}\n"
     )
     columns = "epoch,train_error,images_per_second,renormalised_conv1,val_mean_class_accuracy"
     test = f"{accuracy},{100 - accuracy - 2}" if tested else ","
@@ -48,15 +48,50 @@ def test_a_row_has_the_mean_and_the_spread_of_its_folds(tmp_path):
     assert row_of_folds(folds[:1])["standard_deviation"] is None
 
 
+def test_a_row_grows_by_folds_whose_predecessors_are_gone(tmp_path):
+    kept = row_of_folds([fold(tmp_path, 2, 50.0), fold(tmp_path, 0, 53.0)])["folds"]
+    grown = row_of_folds([fold(tmp_path, 1, 52.0), fold(tmp_path / "again", 2, 51.0)], kept)
+    assert [one["split_seed"] for one in grown["folds"]] == [0, 1, 2]
+    assert grown["mean"] == 52 and grown["standard_deviation"] == 1
+    with pytest.raises(DeconvError, match="wants one recipe"):
+        row_of_folds([fold(tmp_path, 3, 50.0, epochs=9)], kept)
+
+
 def test_folds_that_do_not_belong_together_are_refused(tmp_path):
     first = fold(tmp_path, 0, 50.0)
     with pytest.raises(DeconvError, match="split seeds that differ"):
         row_of_folds([first, first])
-    with pytest.raises(DeconvError, match="one number of images per class"):
+    with pytest.raises(DeconvError, match="and one number of images per class"):
         row_of_folds([first, fold(tmp_path, 1, 30.0, per_class=15)])
     for wrong in ({"tested": False}, {"data": "imagenette"}):
         with pytest.raises(DeconvError, match="not a finished training on Caltech-101"):
             row_of_folds([fold(tmp_path / str(wrong), 2, 30.0, **wrong)])
+
+
+def test_kept_probes_are_the_rows_measured_here(tmp_path, monkeypatch):
+    folder = tmp_path / "table7"
+    folder.mkdir()
+    monkeypatch.setattr(keep_results, "RESULTS", tmp_path / "results")
+    (folder / "provenance.json").write_text("{}")
+    with pytest.raises(DeconvError, match="no folder of table4"):
+        keep_results.keep("probes", "x", [folder])
+    (folder / "table.csv").write_text(
+        "source,network,classifier,layer,per_class,mean,std,folds\n"
+        'here,"mini, trained on x",svm,1,30,48.37,1.24,2\n'
+        'here,"mini, trained on x",svm,5,30,54.7,,2\n'
+        "control,first random weights,svm,5,30,31.8,1.3,2\n"
+        '"paper","paper, trained on ImageNet",svm,1,30,44.8,0.7,5\n'
+    )
+    facts = {"folds": 2, "seen": [], "data": {"name": "caltech101"}, "choices": {}}
+    facts |= {"weights_sha256": "1", "commit": "c", "command": "x data.root=/a"}
+    (folder / "provenance.json").write_text(json.dumps(facts))
+    keep_results.keep("probes", "x", [folder])
+    kept = json.loads((tmp_path / "results" / keep_results.PROBES).read_text())["x"]
+    assert kept["command"] == "x 'data.root=<folder>'" and len(kept["rows"]) == 3
+    assert keep_results.probed()[2:] == [
+        "| caltech101, 30 | mini, trained on x | svm | 2 | 48.4 ± 1.2 | 54.7 |",
+        "| caltech101, 30 | mini, first random weights | svm | 2 |  | 31.8 ± 1.3 |",
+    ]
 
 
 def test_a_kept_command_names_no_folder_of_the_machine():

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from oracles import loop_contrast_norm, loop_max_pool, loop_unpool, randn
 from torch import nn
 
+import deconv
 from deconv.errors import DeconvError
 from deconv.layers import (
     COLLISIONS,
@@ -270,3 +271,44 @@ def test_local_contrast_norm_is_skipped_on_the_way_down():
             pictures.append(project(net, record, "conv2", units, seed="one", engine=engine))
     for picture in pictures[1:]:
         assert (picture - pictures[0]).abs().max() < 1e-12
+
+
+# The contrast normalisation that a network is built with
+
+
+@pytest.mark.parametrize("norm", ["response", "local", "none"])
+def test_a_network_has_the_normalisation_it_is_built_with(norm):
+    """Layer 2 by hand, loops in place of the module; both engines skip it on the way down."""
+    net = deconv.build("zfnet_mini", 3, input_px=24, fc_width=4, norm=norm, seed=0).double()
+    image = randn(1, 3, 24, 24) * 50
+    record = net.record(image, ["pool1", "conv2:z"])
+    below = record.activations["pool1"]
+    if norm == "local":
+        below = loop_local_contrast_norm(below, 9, 1.6)
+    elif norm == "response":
+        below = nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2)(below)
+    expected = nn.functional.conv2d(below, net.conv2.weight, net.conv2.bias, padding=1)
+    assert (record.activations["conv2:z"] - expected).abs().max() < 1e-8
+    assert ("norm1" in record.shapes) == (norm != "none") and net.recipe["norm"] == norm
+    units = torch.tensor([[0, 5, 2, 2]])
+    plain = deconv.build("zfnet_mini", 3, input_px=24, fc_width=4, norm="none", seed=0).double()
+    # Without its own switches of layer 2 nothing but the skipped layer can make a difference.
+    wanted = project(plain, plain.record(image, ["conv2"]), "conv2", units, seed="one")
+    for engine in ("mirror", "vjp"):
+        found = project(
+            net, net.record(image, ["conv2"]), "conv2", units, seed="one", engine=engine
+        )
+        assert (found - wanted).abs().max() < 1e-12
+
+
+def test_a_network_refuses_a_normalisation_that_does_not_exist():
+    with pytest.raises(DeconvError, match="unknown contrast normalisation 'lokal'"):
+        deconv.build("zfnet_mini", 3, norm="lokal")
+
+
+def test_local_contrast_norm_of_flat_maps_has_a_finite_gradient():
+    x = torch.zeros(2, 3, 12, 12, requires_grad=True)
+    with torch.no_grad():
+        x[0, :, :4, :4] = 1.0
+    (LocalContrastNorm(3)(x) * randn(2, 3, 12, 12, seed=1).float()).sum().backward()
+    assert x.grad.isfinite().all()

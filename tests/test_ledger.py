@@ -180,8 +180,13 @@ def test_kept_records_stand_side_by_side(kept, folder):
     second = ledger.collect(folder, {"table4_caltech101": ended()}, "paper")
     second["steps"]["table4_caltech101"]["findings"][0]["value"] = 46.0
     text = ledger.side_by_side({"caltech": kept, "other": second})
+    text, controls = text.split("<details><summary>1 scores that the paper does not have")
     rows = cells("\n".join(line for line in text.splitlines() if line.startswith("|")))
     assert rows[0] == ["", "claim", "paper", "caltech", "other"]
+    own = cells("\n".join(line for line in controls.splitlines() if line.startswith("|")))
+    assert own[0] == ["", "caltech", "other", "what"] and len(own) == 3
+    assert own[2][0].startswith("truth_projections: part energy") and own[2][3]
+    assert controls.rstrip().endswith("</details>")
     by_claim = {row[1]: row[3:] for row in rows}
     scratch = "scratch, 30 per class, mean accuracy per class"
     assert by_claim[scratch] == [f"51.2 ± 1.2 %: {TREND}", f"46.0 ± 1.2 %: {REPRODUCED}"]

@@ -5,13 +5,12 @@ import pytest
 import torch
 
 import deconv
+from deconv.bootstrap import bootstrap, bootstrap_difference
 from deconv.data import CentreCrops, Scenes
 from deconv.errors import DeconvError
 from deconv.localisation import (
     Located,
     area_share,
-    bootstrap,
-    bootstrap_difference,
     energy_share,
     excesses,
     in_crop,

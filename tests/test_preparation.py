@@ -260,6 +260,8 @@ def test_ctrl_c_stops_a_script_with_its_workers_and_the_rest_follows(tmp_path):
         [sys.executable, *words],
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        # A shell starts what runs in the background with Ctrl-C ignored; so may these tests be.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     journal = arguments[1] / manifest.JOURNAL
     while process.poll() is None and not (journal.is_file() and journal.stat().st_size):

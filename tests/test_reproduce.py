@@ -33,7 +33,8 @@ ROOT = Path(__file__).resolve().parent.parent
 EXPERIMENTS = {
     path.stem
     for path in (ROOT / "experiments").glob("*.py")
-    if path.stem.startswith(("fig", "table", "truth", "feature_", "one_unit"))
+    if path.stem.startswith(("fig", "table", "truth", "feature_"))
+    or path.stem in ("filters", "sanity", "adaptive_deconv", "one_unit")
 }
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 

@@ -19,8 +19,10 @@ from deconv.data import prepare
 from deconv.errors import DeconvError
 from deconv.faces import PARTS, scene_faces
 from experiments.command import compose
+from experiments.correspondence_findings import MASKED, MIXED, ROWS
+from experiments.correspondence_page import read_table
 from experiments.findings import read_findings
-from experiments.table1_correspondence import MASKED, MIXED, ROWS, check, find_faces, read_table
+from experiments.table1_correspondence import check, find_faces
 
 STEM = "table1_correspondence"
 SMALL = ["size=smoke", "faces=6", "draws=4", "random=2", "resamples=100", "shuffles=100"]

@@ -261,7 +261,8 @@ def test_table_4_sets_pretrained_beside_scratch(smoke_run, caltech, tmp_path, mo
 
     def fold(folder):
         size, accuracy, seed = seen[folder.name]
-        return {"images_per_class": size, "mean_class_accuracy": accuracy, "split_seed": seed}
+        kept = {"images_per_class": size, "mean_class_accuracy": accuracy, "recipe": {}}
+        return kept | {"split_seed": seed}
 
     monkeypatch.setattr(kept_results, "fold", fold)
     cfg = compose("table4_caltech101", ["data=caltech101", "scratch=[x,y,z]"])

@@ -5,6 +5,7 @@ One module a page, named as the experiment that shows it; `animation` draws Figu
 """
 
 from deconv.figures.accuracy_curves import AccuracyLine, AccuracyPanel, accuracy_curves
+from deconv.figures.adaptive_deconv import CodedLayer, adaptive_deconv
 from deconv.figures.animation import evolution_frames, save_animation
 from deconv.figures.architecture_boxes import Box, architecture_boxes
 from deconv.figures.correspondence import DeltaPanel, DeltaRow, MaskedFaces, correspondence
@@ -30,11 +31,13 @@ from deconv.figures.feature_maps import (
     feature_maps,
     shared_boxes,
 )
+from deconv.figures.filters import FilterGrid, RuleRow, filters
 from deconv.figures.first_layers import FirstLayers, first_layers
 from deconv.figures.invariance import IMAGE_COLOURS, TransformRow, invariance
 from deconv.figures.localisation import BoxedExamples, SharePanel, localisation
 from deconv.figures.occlusion import OcclusionRow, occlusion, shorten
 from deconv.figures.pool_detail import PoolWindows
+from deconv.figures.sanity import Section, SimilarityPanel, Tile, TileGroup, sanity
 from deconv.figures.top_activations import Panel, top_activations
 from deconv.figures.training_page import SCALES, Watched, training_page
 from deconv.figures.unit_answers import (
@@ -60,10 +63,12 @@ __all__ = [
     "AccuracyPanel",
     "Box",
     "BoxedExamples",
+    "CodedLayer",
     "DeltaPanel",
     "DeltaRow",
     "ErrorChanges",
     "Filmstrip",
+    "FilterGrid",
     "FirstLayers",
     "ImageRow",
     "LayerMaps",
@@ -73,14 +78,20 @@ __all__ = [
     "OcclusionRow",
     "Panel",
     "PoolWindows",
+    "RuleRow",
+    "Section",
     "SharePanel",
+    "SimilarityPanel",
     "SparsityPanel",
+    "Tile",
+    "TileGroup",
     "TransformRow",
     "UnitCrops",
     "UnitOptima",
     "UnitWalks",
     "Watched",
     "accuracy_curves",
+    "adaptive_deconv",
     "architecture_boxes",
     "block",
     "correspondence",
@@ -89,6 +100,7 @@ __all__ = [
     "evolution_frames",
     "feature_evolution",
     "feature_maps",
+    "filters",
     "first_layers",
     "grey_centred",
     "hessian_invariance",
@@ -98,6 +110,7 @@ __all__ = [
     "max_activation",
     "occlusion",
     "one_unit",
+    "sanity",
     "save",
     "save_animation",
     "shared_boxes",

@@ -2,7 +2,7 @@
 
 The paper shows by eye that projections paint what a unit responds to (§4, Fig. 2). Where the boxes
 of an object and its parts are known, as in the built-in scenes, that can be measured.
-`boxes` looks at one projection, `scores` at maps, `intervals` says how sure their means are.
+`boxes` looks at one projection, `scores` at maps.
 """
 
 from deconv.localisation.boxes import (
@@ -15,7 +15,6 @@ from deconv.localisation.boxes import (
     truth_of,
     union,
 )
-from deconv.localisation.intervals import LEVEL, bootstrap, bootstrap_difference
 from deconv.localisation.scores import (
     CHANCE,
     OWN,
@@ -29,14 +28,11 @@ from deconv.localisation.scores import (
 
 __all__ = [
     "CHANCE",
-    "LEVEL",
     "OWN",
     "RANDOM",
     "Located",
     "Truth",
     "area_share",
-    "bootstrap",
-    "bootstrap_difference",
     "energy_share",
     "excesses",
     "in_crop",

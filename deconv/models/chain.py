@@ -22,7 +22,7 @@ from torch import nn
 from deconv.errors import DeconvError, unknown
 from deconv.geometry import AdaptiveAxis, Axis, WholeAxis, Window, interior_field, support
 from deconv.images import check_batch
-from deconv.layers import ContrastNorm, LocalContrastNorm, max_pool
+from deconv.layers import ContrastNorm, Divide, Grey, LocalContrastNorm, max_pool
 from deconv.types import Record
 
 
@@ -153,6 +153,8 @@ class ChainNet(nn.Sequential):
                 channels = stage.out_features
             elif isinstance(stage, nn.Conv2d):
                 channels = stage.out_channels
+            elif isinstance(stage, Grey):
+                channels = 1
             if (axes := window(stage)) is not None:
                 size = tuple(a.output_size(s) for a, s in zip(axes, size, strict=True))
             if not fits and images.shape[2:] == (self.input_px, self.input_px):
@@ -211,6 +213,8 @@ def window(stage: nn.Module) -> Window | None:
 @window.register(nn.LocalResponseNorm)
 @window.register(ContrastNorm)
 @window.register(LocalContrastNorm)
+@window.register(Divide)
+@window.register(Grey)
 def _pointwise(stage: nn.Module) -> None:
     return None
 

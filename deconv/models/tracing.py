@@ -153,7 +153,7 @@ def _step(
         kind=_kind(node, module, taken),
         inputs=tuple(steps[n].name if n in steps else "" for n in taken),
         module=module,
-        channels_last=_layout(node, module, before),
+        channels_last=_layout(node, module, before) and not _flat(module, shape),
         shape=shape,
         what=function or type(module).__name__,
     )
@@ -170,6 +170,11 @@ def _kind(node: fx.Node, module: nn.Module | None, taken: list[fx.Node]) -> str:
         if node.target in functions:
             return kind
     return AFFINE if node.target in _AFFINE else NO_RULE
+
+
+def _flat(module: nn.Module | None, shape: tuple[int, ...]) -> bool:
+    """Whether a step gives vectors N×C of maps in either layout."""
+    return isinstance(module, nn.Flatten) and len(shape) == 2
 
 
 def _layout(node: fx.Node, module: nn.Module | None, before: bool) -> bool:

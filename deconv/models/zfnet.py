@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -12,7 +12,7 @@ from torch import nn
 from deconv.dropout import Dropout
 from deconv.errors import DeconvError, unknown
 from deconv.geometry import sizes
-from deconv.layers import ContrastNorm
+from deconv.layers import ContrastNorm, LocalContrastNorm
 from deconv.models.chain import ChainNet, window
 
 
@@ -35,6 +35,7 @@ class Architecture:
 
     convs and fcs: by layer number; the softmax layer comes on top of them.
     norm_first: contrast normalisation before the pool (AlexNet) rather than after it (ZFNet).
+    contrast: which contrast normalisation the layers with norm=True have, one of NORMS.
     pool_ceil: whether a last, incomplete 3×3 stride-2 window counts.
     init: how weights are drawn by default, see `init_weights`.
     dropout: share of the units of layers 6 and 7 left out while training (§3: 0.5).
@@ -48,6 +49,7 @@ class Architecture:
     convs: dict[int, Conv]
     fcs: dict[int, int]
     norm_first: bool = False
+    contrast: str = "response"
     pool_ceil: bool = True
     dropout: float = 0.5
     init: str = "paper"
@@ -115,6 +117,17 @@ ZFNET_MINI = Architecture(
 
 ARCHITECTURES = {"zfnet": ZFNET, "alexnet": ALEXNET, "zfnet_mini": ZFNET_MINI}
 
+NORMS: dict[str, Callable[[], nn.Module] | None] = {
+    "response": ContrastNorm,
+    "local": LocalContrastNorm,
+    "none": None,
+}
+"""The contrast normalisations of a network. §3 names the operation, cites Krizhevsky et al. 2012
+and Jarrett et al. 2009, and states no form. "response": Krizhevsky's across maps, the default;
+"local": Jarrett's subtractive and divisive one over maps and positions, see
+`deconv.layers.LocalContrastNorm`; "none": no such layer. On the way down all are skipped (ECCV
+2014, §2.1), "local" with its subtraction."""
+
 FIRST_LAYERS = ("coarse",)
 """Other first layers than a network's own."""
 
@@ -127,6 +140,7 @@ def change(
     input_px: int | None = None,
     dropout: float | None = None,
     first_layer: str | None = None,
+    norm: str | None = None,
 ) -> Architecture:
     """The rows of Table 3 (§5.1): layers taken out, layers 3–5 or 6–7 resized; Figure 6's layer 1.
 
@@ -136,6 +150,7 @@ def change(
     first_layer: "coarse" for a layer 1 as AlexNet's, whose kernel is 11/7 and whose stride twice
         the network's own (§4.1, Figure 6 b, d). Layer 2 then halves once less, so that the maps
         of layers 3 to 5 are as large as without.
+    norm: one of NORMS instead of the network's own.
     """
     removable = {n for n, conv in base.convs.items() if not conv.pool} | set(base.fcs)
     if wrong := set(remove) - removable:
@@ -148,6 +163,8 @@ def change(
         )
     if dropout is not None and not 0 <= dropout < 1:
         raise DeconvError(f"dropout must be at least 0 and below 1, got {dropout}")
+    if norm is not None and norm not in NORMS:
+        raise unknown("contrast normalisation", norm, NORMS)
     if first_layer is not None and first_layer not in FIRST_LAYERS:
         raise unknown("first layer", first_layer, FIRST_LAYERS)
     if first_layer is not None and not base.coarse:
@@ -164,6 +181,7 @@ def change(
         fcs={n: fc_width or width for n, width in base.fcs.items() if n not in remove},
         input_px=input_px or base.input_px,
         dropout=base.dropout if dropout is None else dropout,
+        contrast=norm or base.contrast,
     )
 
 
@@ -179,7 +197,8 @@ def assemble(
         )
         stages[f"relu{number}"] = nn.ReLU()
         pool = {f"pool{number}": nn.MaxPool2d(3, 2, ceil_mode=arch.pool_ceil)} if conv.pool else {}
-        norm = {f"norm{number}": ContrastNorm()} if conv.norm else {}
+        make = NORMS[arch.contrast] if conv.norm else None
+        norm = {f"norm{number}": make()} if make else {}
         stages.update({**norm, **pool} if arch.norm_first else {**pool, **norm})
         channels = conv.maps
     side = _last_side(stages, arch.input_px)
@@ -212,7 +231,7 @@ PIXEL_STD = 64.0
 
 @torch.no_grad()
 def init_weights(net: ChainNet, init: str, generator: torch.Generator | None = None) -> None:
-    """Set weights and biases of a network of the ZFNet family; biases are 0 (§3).
+    """Set weights and biases of a network of the ZFNet family or of an mlp; biases are 0 (§3).
 
     "paper": weights from N(0, 0.01²). §3 says only that weights are 10⁻²; a constant would keep
         all maps equal, so it is read as AlexNet's Gaussian.
@@ -226,12 +245,14 @@ def init_weights(net: ChainNet, init: str, generator: torch.Generator | None = N
     """
     if init not in INITS:
         raise unknown("init", init, INITS)
+    if init in ("gain", "he_pixels") and net.name == "mlp":
+        raise DeconvError(f"init={init} is for convolutional networks: mlp has paper and he")
     for name in net.layers:
         layer = net.get_submodule(name)
         fan_in = layer.weight[0].numel()
         std = {
             "paper": 0.01,
-            "gain": 0.01 * (_ZFNET_FAN_IN[name] / fan_in) ** 0.5,
+            "gain": 0.01 * (_ZFNET_FAN_IN.get(name, fan_in) / fan_in) ** 0.5,
             "he": (2.0 / fan_in) ** 0.5,
             "he_pixels": (2.0 / fan_in) ** 0.5 * PIXEL_STD ** (-1 / len(net.layers)),
         }[init]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -43,6 +44,7 @@ def project(
     seed: str = "activation",
     collisions: str = "sum",
     chunk: int = 16,
+    switches: Mapping[str, torch.Tensor] | None = None,
 ) -> torch.Tensor:
     """Paint units of one layer in pixel space, each alone: all other units of the layer are zero.
 
@@ -60,6 +62,8 @@ def project(
     collisions: what happens where overlapping pooling windows share a switch, see
         `deconv.layers.unpool`.
     chunk: units projected at a time; memory grows with it.
+    switches: to use in place of the images' own, by pool, as in the record (N×C×h×w): what the
+        picture owes to them can be seen by changing them.
 
     Returns K×3×H×W pixels on the scale of the preprocessed input, around zero.
     Warns with DeadUnitWarning of units whose activation is 0: their pictures are blank; and with
@@ -78,11 +82,14 @@ def project(
     units = _checked(net, record, layer, units, seed, collisions)
     if len(units) == 0:
         return record.images.new_zeros(record.images.shape).detach()[:0]
+    if switches is not None:
+        record = _with_switches(net, record, layer, switches)
     chain = isinstance(net, ChainNet) or net.is_chain(layer)
     mirrors = rule == "deconvnet" and (engine == "mirror" or (engine == "auto" and chain))
     if rule == "deconvnet":
         _warn_of_no_rule(net, layer)
-    send = _send_mirror if mirrors else partial(_send_vjp, rule=rule)
+    send = partial(_send_vjp, rule=rule, given=switches is not None)
+    send = _send_mirror if mirrors else send
     with torch.no_grad():
         parts = [
             send(net, record, layer, part[:, 0], _seeder(part, seed), collisions)
@@ -151,11 +158,30 @@ def _send_mirror(net, record, layer, image, seeder, collisions):
     return pixels if scale is None else pixels / scale
 
 
-def _send_vjp(net, record, layer, image, seeder, collisions, rule):
+def _send_vjp(net, record, layer, image, seeder, collisions, rule, given):
     def point(images: torch.Tensor) -> torch.Tensor:
         return net.record(images, [layer], logits=False).activations[layer]
 
-    return vector_jacobian(point, record.images[image], seeder, collisions, rule)
+    switches = [of_pool[image] for of_pool in record.switches.values()] if given else None
+    return vector_jacobian(point, record.images[image], seeder, collisions, rule, switches)
+
+
+def _with_switches(
+    net: ChainNet | GraphNet, record: Record, layer: str, switches: Mapping[str, torch.Tensor]
+) -> Record:
+    """The record with other switches. Raises DeconvError for those that fit no pool of it."""
+    for name, of_pool in switches.items():
+        if name not in record.switches:
+            raise unknown(f"pool on the way to {layer}", name, record.switches)
+        wanted, size = record.switches[name].shape, record.shapes[name][1:]
+        if of_pool.shape != wanted or of_pool.dtype != torch.int64:
+            raise DeconvError(
+                f"switches of {name} are int64 of {tuple(wanted)}, got {of_pool.dtype} of "
+                f"{tuple(of_pool.shape)}"
+            )
+        if of_pool.min() < 0 or of_pool.max() >= size[0] * size[1]:
+            raise DeconvError(f"switches of {name} lie outside its plane of {size[0]}×{size[1]}")
+    return replace(record, switches=record.switches | dict(switches))
 
 
 def _seeder(units: torch.Tensor, seed: str) -> Callable[[torch.Tensor], torch.Tensor]:

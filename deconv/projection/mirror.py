@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from deconv.errors import DeconvError
-from deconv.layers import ContrastNorm, LocalContrastNorm, unpool
+from deconv.layers import LUMA, ContrastNorm, Divide, Grey, LocalContrastNorm, unpool
 from deconv.models import ChainNet
 from deconv.types import Record
 
@@ -52,9 +52,9 @@ class Step:
 
 
 OPERATIONS = ("seed", "unpool", "rectify", "filter", "scale", "spread", "reshape", "skip")
-"""The kept unit alone; then by kind of stage: max-pool, ReLU, convolution or linear layer, batch
-normalisation, average pool, flattening, and what is passed unchanged (contrast normalisation,
-dropout)."""
+"""The kept unit alone; then by kind of stage: max-pool, ReLU, convolution, linear layer or greying,
+batch normalisation or division, average pool, flattening, and what is passed unchanged (contrast
+normalisation, dropout)."""
 
 
 def mirror_steps(
@@ -100,8 +100,8 @@ def operation(stage: nn.Module) -> str:
 _NAMES: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (nn.MaxPool2d, "unpool"),
     ((nn.ReLU, nn.ReLU6), "rectify"),
-    (nn.BatchNorm2d, "scale"),
-    ((nn.Conv2d, nn.Linear), "filter"),
+    ((nn.BatchNorm2d, Divide), "scale"),
+    ((nn.Conv2d, nn.Linear, Grey), "filter"),
     (nn.AdaptiveAvgPool2d, "spread"),
     (nn.Flatten, "reshape"),
 )
@@ -170,6 +170,17 @@ def _(stage: nn.Linear, signal: torch.Tensor, below: Below) -> torch.Tensor:
 @down.register
 def _(stage: nn.Flatten, signal: torch.Tensor, below: Below) -> torch.Tensor:
     return signal.unflatten(1, below.shape)
+
+
+@down.register
+def _(stage: Divide, signal: torch.Tensor, below: Below) -> torch.Tensor:
+    return signal / stage.by
+
+
+@down.register
+def _(stage: Grey, signal: torch.Tensor, below: Below) -> torch.Tensor:
+    """Grey is spread over the colours by their shares in it."""
+    return signal * signal.new_tensor(LUMA)[:, None, None]
 
 
 @down.register(ContrastNorm)

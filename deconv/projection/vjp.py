@@ -23,7 +23,7 @@ came after the paper; the rule holds their mean and scale fixed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from deconv.errors import unknown
+from deconv.errors import DeconvError, unknown
 from deconv.layers import COLLISIONS, contrast_norm, local_contrast_norm, max_pool, unpool
 
 RULES = ("deconvnet", "guided", "gradient")
@@ -44,13 +44,15 @@ def vector_jacobian(
     seed: Callable[[torch.Tensor], torch.Tensor],
     collisions: str = "sum",
     rule: str = "deconvnet",
+    switches: Sequence[torch.Tensor] | None = None,
 ) -> torch.Tensor:
     """Send a signal from a point of any graph down to pixels: K×3×H×W.
 
     point: from K×3×H×W images to the values of the point, K×…; no layer may mix the images.
     seed: from those values to the signal to send, of the same shape. rule: one of RULES.
+    switches: K×C×h×w of each max-pool in the order in which they run; None: the images' own.
     """
-    with torch.enable_grad(), DeconvnetRules(collisions, rule):
+    with torch.enable_grad(), DeconvnetRules(collisions, rule, switches):
         pixels = images.detach().clone().requires_grad_()
         values = point(pixels.clone())  # a leaf could not be written in place
         signal = seed(values.detach())
@@ -61,13 +63,19 @@ def vector_jacobian(
 class DeconvnetRules(TorchFunctionMode):
     """Inside this context a forward pass gets the deconvnet's rules for its way down."""
 
-    def __init__(self, collisions: str = "sum", rule: str = "deconvnet") -> None:
+    def __init__(
+        self,
+        collisions: str = "sum",
+        rule: str = "deconvnet",
+        switches: Sequence[torch.Tensor] | None = None,
+    ) -> None:
         super().__init__()
         if collisions not in COLLISIONS:
             raise unknown("collision policy", collisions, COLLISIONS)
         if rule not in RULES:
             raise unknown("rule", rule, RULES)
         self.collisions, self.rule = collisions, rule
+        self.switches = None if switches is None else iter(switches)
 
     def __torch_function__(
         self,
@@ -89,11 +97,21 @@ class DeconvnetRules(TorchFunctionMode):
             with torch.no_grad():
                 scale = _HELD[func](*args, **kwargs)
             return _Scaled.apply(x, func(*args, **kwargs), scale)
-        if func in _MAX_POOLS and self.collisions != "sum":
+        if func in _MAX_POOLS and (self.collisions != "sum" or self.switches is not None):
             if func is F.max_pool2d_with_indices:
                 kwargs = kwargs | {"return_indices": True}
-            return _pool_with(self.collisions, *args, **kwargs)
+            return _pool_with(self.collisions, self._next(args, kwargs), *args, **kwargs)
         return func(*args, **kwargs)
+
+    def _next(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor | None:
+        """The given switches of the pool that runs now; None for one that no signal passes."""
+        x = args[0] if args else kwargs["input"]
+        if self.switches is None or not x.requires_grad:
+            return None
+        given = next(self.switches, None)
+        if given is None:
+            raise DeconvError("more max-pools run than there are switches given")
+        return given
 
 
 _RELUS = (torch.relu, torch.relu_, F.relu, F.relu_, torch.Tensor.relu, torch.Tensor.relu_)
@@ -186,21 +204,33 @@ _HELD: dict[Callable[..., Any], Callable[..., torch.Tensor]] = {
 
 class _Pool(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, pool: nn.MaxPool2d, collisions: str) -> Any:
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        pool: nn.MaxPool2d,
+        collisions: str,
+        given: torch.Tensor | None,
+    ) -> Any:
         values, switches = max_pool(pool, x)
-        ctx.save_for_backward(switches)
+        if given is not None and given.shape != switches.shape:
+            raise DeconvError(
+                f"switches of {tuple(given.shape)} are given to a max-pool that has "
+                f"{tuple(switches.shape)}"
+            )
+        ctx.save_for_backward(switches if given is None else given)
         ctx.size, ctx.collisions = tuple(x.shape[2:]), collisions
         ctx.mark_non_differentiable(switches)
         return values, switches
 
     @staticmethod
-    def backward(ctx: Any, signal: torch.Tensor, _: Any) -> tuple[torch.Tensor, None, None]:
+    def backward(ctx: Any, signal: torch.Tensor, _: Any) -> tuple[torch.Tensor, None, None, None]:
         (switches,) = ctx.saved_tensors
-        return unpool(signal, switches, ctx.size, ctx.collisions), None, None
+        return unpool(signal, switches, ctx.size, ctx.collisions), None, None, None
 
 
 def _pool_with(
     collisions: str,
+    given: torch.Tensor | None,
     input: torch.Tensor,
     kernel_size: int,
     stride: int | None = None,
@@ -209,7 +239,10 @@ def _pool_with(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """torch.nn.functional.max_pool2d, argument by argument, with a policy for collisions."""
+    """torch.nn.functional.max_pool2d, argument by argument, with a policy for collisions.
+
+    given: switches for the way down, None for those of the values.
+    """
     pool = nn.MaxPool2d(kernel_size, stride, padding, dilation, ceil_mode=ceil_mode)
-    values, switches = _Pool.apply(input, pool, collisions)
+    values, switches = _Pool.apply(input, pool, collisions, given)
     return (values, switches) if return_indices else values

@@ -30,4 +30,4 @@ def rescale(layers: list[nn.Conv2d], max_rms: float) -> torch.Tensor:
         over = rms > max_rms
         layer.weight.mul_(torch.where(over, max_rms / rms, torch.ones_like(rms)))
         counts.append(over.sum())
-    return torch.stack(counts)
+    return torch.stack(counts) if counts else torch.zeros(0, dtype=torch.int64)

@@ -98,7 +98,7 @@ class Updates:
             group["lr"] = rate
         self.optimizer.step()
         if self.recipe.max_rms is not None:
-            self.counts += rescale(list(self.convs.values()), self.recipe.max_rms)
+            self.counts += rescale(list(self.convs.values()), self.recipe.max_rms).to(self.device)
         progress["step"] += 1
         progress["loss"] += loss
         progress["hits"] += int(hits)

@@ -1,0 +1,146 @@
+"""The adaptive deconvolutional network: features, reconstructions from each layer, cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
+
+from deconv.figures.drawing import (
+    BLUE,
+    CAPTION_LINE,
+    FAINT,
+    FONT,
+    INK,
+    MARGIN,
+    RED,
+    axes_at,
+    block,
+    caption_lines,
+    draw_caption,
+    grey_centred,
+    picture,
+    quiet,
+    text,
+    tile,
+)
+
+COLOURS = (BLUE, RED, "#009e73", "#cc79a7")
+"""Okabe and Ito; layers beyond start again."""
+TOP, HEAD, GAP, COLUMN_GAP, FOOT, TILE_GAP = 0.2, 0.4, 0.2, 0.22, 0.12, 3
+FEATURE_PX, IMAGE_PX = 96, 192
+SIDE, LABEL = 0.78, 0.92
+"""Inches: a reconstruction, and the words on its left."""
+
+
+@dataclass(frozen=True)
+class CodedLayer:
+    """What the page shows of one layer.
+
+    features: K×C×s×s float, what each map paints. note: under the title. rebuilt: M×C×H×W float,
+    the M images from this layer alone. words: M lines, one under each. parts: C×H×W, the shown
+    unit's features at this layer, and part_note. cost: one number a step of inference, relative
+    to that of maps of zeros; updates: the steps before which filters changed.
+    """
+
+    title: str
+    features: np.ndarray
+    note: str
+    rebuilt: np.ndarray
+    words: Sequence[str]
+    parts: np.ndarray
+    part_note: str
+    cost: np.ndarray
+    updates: Sequence[int]
+
+
+def adaptive_deconv(
+    layers: Sequence[CodedLayer], images: np.ndarray, caption: str, width_in: float = 8.0
+) -> Figure:
+    """Features by layer, images (M×C×H×W), their reconstructions, one unit's parts, the cost."""
+    width = (width_in - 2 * MARGIN - (len(layers) - 1) * COLUMN_GAP) / len(layers)
+    pictures = [
+        block([_pixels(one, FEATURE_PX) for one in layer.features], _columns(len(layer.features)),
+              TILE_GAP)
+        for layer in layers
+    ]  # fmt: skip
+    first = max(width * p.shape[0] / p.shape[1] for p in pictures)
+    rows_top = TOP + HEAD + first + GAP
+    row = SIDE + 0.17
+    end = rows_top + 0.28 + row * (len(layers) + 1) + FOOT
+    lines = caption_lines(caption, width_in)
+    figure = Figure(figsize=(width_in, end + CAPTION_LINE * len(lines) + 0.15), facecolor="white")
+    for i, (layer, pixels) in enumerate(zip(layers, pictures, strict=True)):
+        left = MARGIN + i * (width + COLUMN_GAP)
+        _title(figure, left, TOP, layer.title, layer.note)
+        picture(figure, pixels, left, TOP + HEAD, width, width * pixels.shape[0] / pixels.shape[1])
+    _images(figure, layers, images, rows_top, row)
+    right = MARGIN + LABEL + (len(images) + 1) * (SIDE + 0.08) + 0.24
+    _cost(figure, layers, right, rows_top, width_in - MARGIN - right, row)
+    draw_caption(figure, lines, end)
+    return figure
+
+
+def _images(
+    figure: Figure, layers: Sequence[CodedLayer], images: np.ndarray, top: float, row: float
+) -> None:
+    """The images, under them what each layer makes of them, and in the last column one unit."""
+    step, parts = SIDE + 0.08, MARGIN + LABEL + len(images) * (SIDE + 0.08) + 0.12
+    text(figure, MARGIN, top, "Reconstructions", 8.6, INK, weight="bold")
+    text(figure, parts, top + 0.02, "A unit, its parts", 6.6, INK, weight="bold")
+    top += 0.24
+    shown = [("input", images, [""] * len(images))]
+    shown += [(f"from {one.title.lower()}", one.rebuilt, one.words) for one in layers]
+    for i, (name, pictures, words) in enumerate(shown):
+        y = top + i * row
+        text(figure, MARGIN, y + SIDE / 2, name, 6.6, INK, va="center")
+        for j, (pixels, line) in enumerate(zip(pictures, words, strict=True)):
+            left = MARGIN + LABEL + j * step
+            picture(figure, _pixels(pixels, IMAGE_PX), left, y, SIDE, SIDE)
+            text(figure, left, y + SIDE + 0.02, line, 4.9, FAINT)
+        if i > 0:
+            picture(figure, _pixels(layers[i - 1].parts, IMAGE_PX), parts, y, SIDE, SIDE)
+            text(figure, parts, y + SIDE + 0.02, layers[i - 1].part_note, 4.9, FAINT)
+
+
+def _cost(
+    figure: Figure, layers: Sequence[CodedLayer], left: float, top: float, width: float, row: float
+) -> None:
+    """The cost of every layer over the steps of inference; filters change at the ticks."""
+    text(figure, left, top, "Cost while learning", 8.6, INK, weight="bold")
+    text(figure, left, top + 0.17, "share of the cost of empty maps", 5.6, FAINT)
+    height = (len(layers) + 1) * row - 0.62
+    axes = axes_at(figure, left + 0.36, top + 0.4, width - 0.36, height, "cost")
+    quiet(axes)
+    for i, layer in enumerate(layers):
+        colour = COLOURS[i % len(COLOURS)]
+        axes.plot(layer.cost, color=colour, linewidth=1.0, label=layer.title)
+        at = [n for n in layer.updates if n < len(layer.cost)]
+        axes.plot(at, layer.cost[at], ".", color=colour, markersize=4, markeredgewidth=0)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.set_xlabel("step of inference", size=6.2, color=INK, labelpad=2, **FONT)
+    axes.legend(frameon=False, prop=FONT | {"size": 5.6}, loc="upper right")
+
+
+def _title(figure: Figure, left: float, top: float, title: str, note: str) -> None:
+    text(figure, left, top, title, 8.6, INK, weight="bold")
+    text(figure, left, top + 0.185, note, 5.6, FAINT)
+
+
+def _pixels(pixels: np.ndarray, side: int) -> np.ndarray:
+    """C×h×w float around zero, one channel or three, as a square picture."""
+    return tile(grey_centred(np.broadcast_to(pixels, (3, *pixels.shape[1:]))), None, side)
+
+
+def _columns(count: int) -> int:
+    """Of a grid about one and a half times as wide as high."""
+    wanted = max(1, round((1.5 * count) ** 0.5))
+    whole = [n for n in range(1, count + 1) if count % n == 0 and 0.6 < n / wanted < 1.5]
+    return min(whole, key=lambda n: abs(n - wanted), default=wanted)

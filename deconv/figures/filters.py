@@ -1,0 +1,169 @@
+"""Weights as pictures: a first layer before and after a change of its input, the rules, more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from deconv.figures.drawing import (
+    CAPTION_LINE,
+    FAINT,
+    INK,
+    MARGIN,
+    VOID,
+    caption_lines,
+    draw_caption,
+    picture,
+    text,
+)
+
+
+@dataclass(frozen=True)
+class FilterGrid:
+    """Filters in a grid. tiles: N×h×w×3 float in 0…1. constant: N bool, those without contrast.
+    columns: of the grid, None: as they fit best. title, note: above, strong and faint.
+    black, white: what is written at the ends of the grey scale. rows, heads: what is written
+    beside each row and above each column, for a grid of filters by channels."""
+
+    title: str
+    note: str
+    tiles: np.ndarray
+    constant: np.ndarray
+    black: str
+    white: str
+    columns: int | None = None
+    rows: Sequence[str] = ()
+    heads: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class RuleRow:
+    """The same few filters by one rule. title, formula: at its left; ends: under each tile."""
+
+    title: str
+    formula: str
+    tiles: np.ndarray
+    ends: Sequence[str]
+
+
+TOP, HEAD, KEY, GAP, BETWEEN = 0.18, 0.48, 0.32, 0.2, 0.3  # inches
+LABEL, HEADS, WORDS = 0.42, 0.12, 2.5
+RATIO, SIDE_PX, LINE_PX = 1.25, 64, 5
+"""Width over height of a grid without columns of its own; pixels of a tile and between them."""
+DASH = (0.35, 0.38, 0.42)
+
+
+def filters(
+    first: Sequence[FilterGrid],
+    rules: Sequence[RuleRow],
+    deeper: Sequence[FilterGrid],
+    caption: str,
+    width_in: float = 8.0,
+) -> Figure:
+    """The page: one or two grids of the first layer, the rules, grids by channel below."""
+    room = width_in - 2 * MARGIN
+    wide = (room - BETWEEN * (len(first) - 1)) / max(1, len(first))
+    upper = [grid_pixels(one) for one in first]
+    heights = [wide * p.shape[0] / p.shape[1] for p in upper]
+    lines = caption_lines(caption, width_in)
+    side = (room - WORDS) / max((len(row.tiles) for row in rules), default=1)
+    below = [_grid_height(one, room) for one in deeper]
+    top_rules = TOP + (HEAD + max(heights) + KEY + GAP if first else 0)
+    top_deep = top_rules + (HEAD - 0.18 + len(rules) * (side + 0.06) + GAP if rules else 0)
+    end = top_deep + sum(HEAD + HEADS + h + KEY + GAP for h in below)
+    figure = Figure(figsize=(width_in, end + CAPTION_LINE * len(lines) + 0.15), facecolor="white")
+    for i, (one, pixels, height) in enumerate(zip(first, upper, heights, strict=True)):
+        left = MARGIN + i * (wide + BETWEEN)
+        _heading(figure, one, left, TOP)
+        picture(figure, pixels, left, TOP + HEAD, wide, height)
+        _key(figure, one, left, TOP + HEAD + height + 0.08, wide)
+    if rules:
+        _draw_rules(figure, rules, top_rules, side, width_in)
+    top = top_deep
+    for one, height in zip(deeper, below, strict=True):
+        _draw_deeper(figure, one, top, height, room)
+        top += HEAD + HEADS + height + KEY + GAP
+    draw_caption(figure, lines, end)
+    return figure
+
+
+def grid_pixels(grid: FilterGrid) -> np.ndarray:
+    """The tiles in rows on VOID, enlarged to whole pixels; a dash in those without contrast."""
+    height, width = grid.tiles.shape[1:3]
+    times = max(1, round(SIDE_PX / max(height, width)))
+    columns = grid.columns or best_columns(len(grid.tiles), RATIO * height / width)
+    rows = -(-len(grid.tiles) // columns)
+    high, wide = height * times, width * times
+    shape = (rows * (high + LINE_PX) + LINE_PX, columns * (wide + LINE_PX) + LINE_PX, 3)
+    out = np.full(shape, VOID, np.uint8)
+    for i, (one, flat) in enumerate(zip(grid.tiles, grid.constant, strict=True)):
+        y, x = (LINE_PX + n * (s + LINE_PX) for n, s in zip(divmod(i, columns), (high, wide),
+                                                            strict=True))  # fmt: skip
+        tile = one.repeat(times, 0).repeat(times, 1)
+        if flat:
+            tile[high // 2 - 1 : high // 2 + 2, wide // 4 : -(wide // 4)] = DASH
+        out[y : y + high, x : x + wide] = (tile * 255).round()
+    return out
+
+
+def best_columns(count: int, ratio: float) -> int:
+    """Columns of a grid about `ratio` times as wide as high in tiles, full to its end if it can."""
+    wanted = max(1, round((count * ratio) ** 0.5))
+    whole = [n for n in range(1, count + 1) if count % n == 0 and 0.65 < n / wanted < 1.5]
+    return min(whole, key=lambda n: abs(n - wanted), default=min(count, wanted))
+
+
+def _heading(figure: Figure, one: FilterGrid, left: float, top: float) -> None:
+    text(figure, left, top, one.title, 8.6, INK, weight="bold")
+    text(figure, left, top + 0.19, one.note, 5.8, FAINT, linespacing=1.3)
+
+
+def _key(figure: Figure, one: FilterGrid, left: float, top: float, width: float) -> None:
+    """The grey scale with what stands at its ends."""
+    bar = 0.9
+    ramp = np.linspace(0, 255, 256).round().astype(np.uint8)[None, :, None].repeat(3, 2)
+    at = left + (width - bar) / 2
+    picture(figure, ramp, at, top, bar, 0.09)
+    text(figure, at - 0.06, top - 0.01, one.black, 5.8, INK, ha="right")
+    text(figure, at + bar + 0.06, top - 0.01, one.white, 5.8, INK)
+
+
+def _draw_rules(
+    figure: Figure, rows: Sequence[RuleRow], top: float, side: float, width_in: float
+) -> None:
+    text(figure, MARGIN, top, "The same filters by each rule", 8.6, INK, weight="bold")
+    top += HEAD - 0.24
+    for row in rows:
+        text(figure, MARGIN, top + 0.06, row.title, 7, INK)
+        text(figure, MARGIN, top + 0.22, row.formula, 5.8, FAINT, linespacing=1.4)
+        for i, (one, words) in enumerate(zip(row.tiles, row.ends, strict=True)):
+            left = MARGIN + WORDS + i * side
+            pixels = (one * 255).round().astype(np.uint8)
+            high = side - 0.17
+            picture(figure, pixels, left, top, high * one.shape[1] / one.shape[0], high)
+            text(figure, left + high / 2, top + high + 0.02, words, 4.4, FAINT, ha="center")
+        top += side + 0.06
+
+
+def _grid_height(one: FilterGrid, room: float) -> float:
+    pixels = grid_pixels(one)
+    return (room - LABEL) * min(1.0, one.columns / 16) * pixels.shape[0] / pixels.shape[1]
+
+
+def _draw_deeper(figure: Figure, one: FilterGrid, top: float, height: float, room: float) -> None:
+    """A grid of filters (rows) by channels (columns), with their numbers."""
+    _heading(figure, one, MARGIN, top)
+    pixels, left = grid_pixels(one), MARGIN + LABEL
+    width = height * pixels.shape[1] / pixels.shape[0]
+    start = top + HEAD - 0.08 + HEADS
+    picture(figure, pixels, left, start, width, height)
+    for i, words in enumerate(one.heads):
+        at = left + (i + 0.5) * width / len(one.heads)
+        text(figure, at, start - 0.1, words, 4.6, FAINT, ha="center")
+    for i, words in enumerate(one.rows):
+        at = start + (i + 0.5) * height / len(one.rows)
+        text(figure, left - 0.05, at, words, 4.8, FAINT, ha="right", va="center")
+    _key(figure, one, left, start + height + 0.08, max(width, 3.2))
