@@ -24,19 +24,14 @@ import numpy as np
 from omegaconf import DictConfig
 
 from deconv import figures
+from experiments.ascent_answer import ascent_answer, ascent_words
 from experiments.command import experiment
+from experiments.directions_answer import directions_answer, directions_words, walks_of
 from experiments.facts import describe_network
 from experiments.provenance import write_provenance, write_table
 from experiments.redrawing import redraw
 from experiments.single_unit import common_facts, subject
-from experiments.unit_answers import (
-    ascent_answer,
-    ascent_words,
-    directions_answer,
-    directions_words,
-    unit_note,
-    walks_of,
-)
+from experiments.unit_answer import unit_note
 
 SAVED = ("arrays.npz", "table.csv", "provenance.json", "config.yaml")
 

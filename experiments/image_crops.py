@@ -22,11 +22,11 @@ from omegaconf import DictConfig
 
 from deconv import figures
 from experiments.command import experiment
+from experiments.crops_answer import crops_answer, crops_of, crops_words
 from experiments.facts import describe_network
 from experiments.provenance import write_provenance, write_table
 from experiments.redrawing import redraw
 from experiments.single_unit import common_facts, subject
-from experiments.unit_answers import crops_answer, crops_of, crops_words
 
 SAVED = ("arrays.npz", "table.csv", "provenance.json", "config.yaml")
 

@@ -21,12 +21,13 @@ import numpy as np
 from omegaconf import DictConfig
 
 from deconv import figures
+from experiments.ascent_answer import ascent_answer, ascent_words, optima_of
 from experiments.command import experiment
 from experiments.facts import describe_network
 from experiments.provenance import write_provenance, write_table
 from experiments.redrawing import redraw
 from experiments.single_unit import common_facts, subject
-from experiments.unit_answers import ascent_answer, ascent_words, optima_of, unit_note
+from experiments.unit_answer import unit_note
 
 SAVED = ("arrays.npz", "table.csv", "provenance.json", "config.yaml")
 

@@ -22,23 +22,15 @@ import numpy as np
 from omegaconf import DictConfig
 
 from deconv import figures
+from experiments.ascent_answer import ascent_answer, ascent_words, optima_of
 from experiments.command import experiment
+from experiments.crops_answer import crops_answer, crops_of, crops_words
+from experiments.directions_answer import directions_answer, directions_words, walks_of
 from experiments.facts import describe_network
 from experiments.provenance import write_provenance, write_table
 from experiments.redrawing import redraw
 from experiments.single_unit import common_facts, subject
-from experiments.unit_answers import (
-    ascent_answer,
-    ascent_words,
-    crops_answer,
-    crops_of,
-    crops_words,
-    directions_answer,
-    directions_words,
-    optima_of,
-    unit_note,
-    walks_of,
-)
+from experiments.unit_answer import unit_note
 
 SAVED = ("arrays.npz", "table.csv", "provenance.json", "config.yaml")
 

@@ -98,7 +98,12 @@ FLOORS = {
     "trainings of experiments": ["experiments.trained"],
     "transfers of experiments": ["experiments.probing", "experiments.transfer_record"],
     "series of trainings": ["experiments.series", "experiments.single_unit"],
-    "answers of units": ["experiments.unit_answers"],
+    "parts of units' answers": ["experiments.unit_answer"],
+    "answers of units": [
+        "experiments.crops_answer",
+        "experiments.ascent_answer",
+        "experiments.directions_answer",
+    ],
     "experiments": ["experiments.*", "scripts.*"],
     "tests": ["tests.*"],
 }

@@ -17,8 +17,8 @@ from deconv.errors import DeconvError
 from deconv.types import Peaks
 from experiments.command import compose
 from experiments.common import squares
+from experiments.directions_answer import clean, directions_words
 from experiments.single_unit import check, live
-from experiments.unit_answers import clean, directions_words
 
 STEMS = ("image_crops", "max_activation", "hessian_invariance", "one_unit")
 FILES = ("figure.png", "figure.pdf", "arrays.npz", "table.csv", "provenance.json", "config.yaml")

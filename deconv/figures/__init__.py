@@ -33,22 +33,17 @@ from deconv.figures.feature_maps import (
 )
 from deconv.figures.filters import FilterGrid, RuleRow, filters
 from deconv.figures.first_layers import FirstLayers, first_layers
+from deconv.figures.hessian_invariance import UnitWalks, hessian_invariance
+from deconv.figures.image_crops import UnitCrops, image_crops
 from deconv.figures.invariance import IMAGE_COLOURS, TransformRow, invariance
 from deconv.figures.localisation import BoxedExamples, SharePanel, localisation
+from deconv.figures.max_activation import UnitOptima, max_activation
 from deconv.figures.occlusion import OcclusionRow, occlusion, shorten
+from deconv.figures.one_unit import one_unit
 from deconv.figures.pool_detail import PoolWindows
 from deconv.figures.sanity import Section, SimilarityPanel, Tile, TileGroup, sanity
 from deconv.figures.top_activations import Panel, top_activations
 from deconv.figures.training_page import SCALES, Watched, training_page
-from deconv.figures.unit_answers import (
-    UnitCrops,
-    UnitOptima,
-    UnitWalks,
-    hessian_invariance,
-    image_crops,
-    max_activation,
-    one_unit,
-)
 
 __all__ = [
     "DPI",
