@@ -60,7 +60,8 @@ def ascent_facts(
     """What was decided about the ascent, and what came out."""
     live = (~found.flat).nonzero().flatten().cpu().numpy()
     pairs = same[np.ix_(live, live)][np.triu_indices(len(live), 1)]
-    best = float(unit.activation(found.images).max())
+    reached = unit.activation(found.images)
+    best = float(reached.max())
     return {
         "unit": {"y": unit.y, "x": unit.x, "box": list(unit.box), "interior": unit.interior},
         "climbed": unit.climbed,
@@ -73,7 +74,7 @@ def ascent_facts(
         "starts": cfg.starts, "steps": cfg.steps, "first_angle_deg": cfg.first_angle_deg,
         "blur_px": cfg.blur_px, "jitter_px": cfg.jitter_px,
         "without_gradient": int(found.flat.sum()),
-        "best_activation": best,
+        "best_activation": best, "least_activation": float(reached.min()),
         "excited": best > 0,
         "agreement_mean": round(float(pairs.mean()), 4) if len(pairs) else None,
         "agreement_range": [round(float(v), 4) for v in (pairs.min(), pairs.max())]
@@ -116,7 +117,9 @@ def ascent_words(facts: dict[str, Any]) -> str:
     return (
         f"Maximising images: ascent of {it['climbed']} at the map's centre from {it['starts']} "
         f"random starts, {it['steps']} steps on the sphere ‖x‖ = {it['norm']:.0f} ({norm}; "
-        f"{it['rms']:.0f} a value), {extras}; shown with the mean image added, "
+        f"root mean square {it['rms']:.0f}), {extras}; the activation comes to "
+        f"{it['best_activation']:.3g} down to {it['least_activation']:.3g}. Shown with the mean "
+        f"image added, "
         f"{100 * it['clipped_share']:.0f} % of the best one's values cut at black or white."
         f"{agree}{dead}{never}"
     )

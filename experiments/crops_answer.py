@@ -39,6 +39,7 @@ def crops_answer(cfg: DictConfig, one: Subject, pictures: bool) -> Answer:
         "peaks": "the map's strongest units over the split, one an image, above 0; read where the "
         "layer is named, before pooling",
         "field": describe_field(one.net, one.layer),
+        "value_range": [float(arrays["crops/value"][-1]), float(arrays["crops/value"][0])],
     }
     return Answer(arrays, facts | deconvnet_choices(one.net, policy), rows)
 
@@ -53,8 +54,10 @@ def crops_of(arrays: Any) -> figures.UnitCrops:
 def crops_words(facts: dict[str, Any], count: int) -> str:
     """The crops' sentence of a caption."""
     data, unit = facts["data"], facts["unit"]
+    low, high = facts["crops"]["value_range"]
     return (
         f"The {count} image patches that excite map {unit['map']} of {unit['layer']} most over "
         f"{data['images']} images of {data['name']} ({data['split']}), one an image, the strongest "
-        "first, cut to the exact receptive field (blue-grey lies outside the image)."
+        f"first ({high:.3g} to {low:.3g}), cut to the exact receptive field (blue-grey lies "
+        "outside the image)."
     )

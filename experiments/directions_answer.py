@@ -5,6 +5,7 @@ Computed as arrays named walks/<field>, facts and table rows; then in words.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -146,6 +147,21 @@ def directions_words(facts: dict[str, Any]) -> str:
         f"Walks from x⁺, the best image {more}, over the sphere along the eigenvectors of the "
         "Hessian with the largest (most invariant) and smallest (least invariant) second "
         f"derivative, {how}. "
-        f"An angle is named at which the activation has fallen by {share}; grey: {RANDOM} random "
-        f"directions."
+        f"An angle is named at which the activation has fallen by {share}; thin: the curves of the "
+        f"directions that are not first; grey: {RANDOM} random directions.{beyond(it)}"
     )
+
+
+def beyond(it: dict[str, Any]) -> str:
+    """What has to be said of the second derivative where it does not tell how far one can walk."""
+    first, *_ = it["fall_deg"]
+    random = [math.inf if fall is None else fall for fall in it["random_fall_deg"]]
+    words = ""
+    if it["largest_second_derivative"] > 0:
+        words += " The largest is above 0: x⁺ is not quite a maximum of the rounded unit."
+    if first is not None and first < min(random):
+        words += (
+            " A second derivative speaks of the first degrees alone: further on the unit falls "
+            "sooner along the most invariant direction than along any random one."
+        )
+    return words

@@ -17,7 +17,7 @@ from deconv.errors import DeconvError
 from deconv.types import Peaks
 from experiments.command import compose
 from experiments.common import squares
-from experiments.directions_answer import clean, directions_words
+from experiments.directions_answer import beyond, clean, directions_words
 from experiments.single_unit import check, live
 
 STEMS = ("image_crops", "max_activation", "hessian_invariance", "one_unit")
@@ -174,6 +174,16 @@ def test_settings_that_do_not_fit_are_named_at_once(overrides, words):
         check(cfg, net, Scenes(4, 0, 64), needs_crops=True, climbs=True)
 
 
+def test_what_a_second_derivative_does_not_tell_is_said():
+    """By hand: only of a positive one, and only where every random direction falls later."""
+    it = {"largest_second_derivative": -1.0, "fall_deg": [35.0, 9.0], "random_fall_deg": [36, None]}
+    assert "sooner along the most invariant" in beyond(it) and "maximum" not in beyond(it)
+    assert beyond(it | {"random_fall_deg": [34.0, None]}) == ""
+    assert beyond(it | {"fall_deg": [None, 9.0]}) == ""
+    risen = beyond(it | {"largest_second_derivative": 2.0, "fall_deg": [None, 9.0]})
+    assert "not quite a maximum" in risen and "sooner" not in risen
+
+
 def test_dead_maps_are_told_and_live_peaks_kept():
     value = torch.tensor([[3.0, 2.0, 0.0], [0.0, 0.0, 0.0], [4.0, 1.0, 0.5]])
     peaks = Peaks(value, *(torch.zeros(3, 3, dtype=torch.long) for _ in range(3)))
@@ -253,7 +263,7 @@ def test_curves_and_frames_are_those_given():
     np.testing.assert_array_equal(lines[:8], walks.random)
     np.testing.assert_array_equal(lines[8:], walks.curves)
     words = " ".join(one.get_text() for one in page.texts)
-    assert "most invariant: never falls by a fifth" in words
+    assert "most invariant: no fall by a fifth within 60°" in words
     assert "least invariant: falls by a fifth within 7°" in words
     page = figures.max_activation(optima, "t", "n", "c")
     axes = next(one for one in page.axes if one.get_label() == "paths")

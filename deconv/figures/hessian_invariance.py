@@ -50,7 +50,7 @@ def hessian_invariance(walks: UnitWalks, title: str, note: str, caption: str) ->
     height = strip_height(walks, strip)
     figure, top, lines = unit_page(max(height, 2.3) + 0.15, title, note, caption)
     strips(figure, walks, MARGIN, top, strip, full=True)
-    walk_curves(figure, walks, MARGIN + strip + 0.55, top, 1.82, min(height, 2.6) - 0.1)
+    walk_curves(figure, walks, MARGIN + strip + 0.55, top, 1.82, min(height, 3.2) - 0.1)
     draw_caption(figure, lines, top + max(height, 2.3) + 0.15)
     return figure
 
@@ -73,7 +73,7 @@ def strips(
     side = _frame_side(walks, width)
     for j, angle in enumerate(walks.frame_deg):
         middle = left + j * (side + FRAME_GAP) + side / 2
-        text(figure, middle, top, f"{angle:+.0f}°" if angle else "x⁺", 5.6, FAINT, ha="center")
+        text(figure, middle, top, _signed(angle) + "°" if angle else "x⁺", 5.6, FAINT, ha="center")
     for i, frames in enumerate(walks.frames):
         down = top + STRIP_LABEL + i * (side + ROW_LABEL)
         text(figure, left, down, _name(walks, i, full), 5.6, _color(walks, i))
@@ -86,18 +86,29 @@ def strips(
 def _name(walks: UnitWalks, row: int, full: bool) -> str:
     """The words over a filmstrip."""
     fall = walks.fall_deg[row]
-    far = f"falls by a fifth within {fall:.0f}°" if np.isfinite(fall) else "never falls by a fifth"
+    far = (
+        f"falls by a fifth within {fall:.0f}°"
+        if np.isfinite(fall)
+        else f"no fall by a fifth within {walks.angles_deg[-1]:.0f}°"
+    )
     if walks.flat:
         return f"arbitrary direction (the Hessian is zero): {far}"
     most = row < walks.count
     rank = row + 1 if most else len(walks.frames) - row
     kind = "most" if most else "least"
     order = "" if rank == 1 else f"{_ORDINALS[rank]} "
-    curvature = f"; second derivative {walks.second_derivative[row]:+.3g} per rad²" if full else ""
+    curvature = (
+        f"; second derivative {_signed(walks.second_derivative[row])} per rad²" if full else ""
+    )
     return f"{order}{kind} invariant: {far}{curvature}"
 
 
 _ORDINALS = {2: "second", 3: "third", 4: "fourth", 5: "fifth", 6: "sixth"}
+
+
+def _signed(value: float) -> str:
+    """With a sign, a whole number from 10 on, and a minus as long as the plus."""
+    return (f"{value:+,.0f}" if abs(value) >= 10 else f"{value:+.2g}").replace("-", "−")
 
 
 def _kind(walks: UnitWalks, row: int) -> str:
@@ -130,6 +141,6 @@ def walk_curves(
     axes.set_xlim(walks.angles_deg[0], walks.angles_deg[-1])
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.3 * (high - low))
-    axes.legend(loc="upper center", fontsize=5.4, frameon=False, ncols=1, borderaxespad=0.1,
+    axes.legend(loc="upper center", fontsize=5.8, frameon=False, ncols=1, borderaxespad=0.1,
                 labelspacing=0.25)  # fmt: skip
     axis_words(axes, "angle from x⁺ in degrees", "activation along the walk")

@@ -78,6 +78,8 @@ def _matrix(figure: Figure, optima: UnitOptima, left: float, top: float, side: f
             value = optima.agreement[i, j]
             color = "white" if abs(value) > 0.6 else INK
             axes.text(j, i, f"{value:.2f}", size=5, color=color, ha="center", va="center")
+    for spine in axes.spines.values():
+        spine.set_visible(False)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_title("correlation of the images, start by start", size=6.6, color=INK, loc="left",

@@ -53,7 +53,7 @@ def one_unit(
     right = MARGIN + strip
     heading(figure, MARGIN, right, down, "d  Invariances", "Berkes & Wiskott 2006, Le et al. 2010")
     strips(figure, walks, MARGIN, down + 0.22, strip)
-    walk_curves(figure, walks, MARGIN + strip + 0.55, down + 0.22, 1.82, min(height, 2.6) - 0.1)
+    walk_curves(figure, walks, MARGIN + strip + 0.55, down + 0.22, 1.82, min(height, 3.2) - 0.1)
     draw_caption(figure, lines, down + 0.22 + max(height, 2.2) + 0.12)
     return figure
 
