@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -147,21 +148,29 @@ def directions_words(facts: dict[str, Any]) -> str:
         f"Walks from x⁺, the best image {more}, over the sphere along the eigenvectors of the "
         "Hessian with the largest (most invariant) and smallest (least invariant) second "
         f"derivative, {how}. "
-        f"An angle is named at which the activation has fallen by {share}; thin: the curves of the "
-        f"directions that are not first; grey: {RANDOM} random directions.{beyond(it)}"
+        f"An angle is named at which the activation has fallen by {share}; thick: the first at "
+        f"either end; grey: {RANDOM} random directions.{beyond(it)}"
     )
 
 
 def beyond(it: dict[str, Any]) -> str:
     """What has to be said of the second derivative where it does not tell how far one can walk."""
-    first, *_ = it["fall_deg"]
-    random = [math.inf if fall is None else fall for fall in it["random_fall_deg"]]
-    words = ""
+    falls, random = (
+        [math.inf if fall is None else fall for fall in it[name]]
+        for name in ("fall_deg", "random_fall_deg")
+    )
+    words, against = "", []
     if it["largest_second_derivative"] > 0:
-        words += " The largest is above 0: x⁺ is not quite a maximum of the rounded unit."
-    if first is not None and first < min(random):
         words += (
-            " A second derivative speaks of the first degrees alone: further on the unit falls "
-            "sooner along the most invariant direction than along any random one."
+            " The largest second derivative is above 0: x⁺ is not quite a maximum of the rounded "
+            "unit."
         )
+    if any(before < after for before, after in pairwise(falls)):
+        against.append("the angles do not follow its order")
+    if falls[0] < min(random):
+        against.append(
+            "the unit falls sooner along the most invariant direction than along any random one"
+        )
+    if against:
+        words += f" A second derivative speaks of the first degrees alone: {' and '.join(against)}."
     return words

@@ -175,11 +175,13 @@ def test_settings_that_do_not_fit_are_named_at_once(overrides, words):
 
 
 def test_what_a_second_derivative_does_not_tell_is_said():
-    """By hand: only of a positive one, and only where every random direction falls later."""
+    """By hand: of a positive one, of angles out of order, of random directions that fall later."""
     it = {"largest_second_derivative": -1.0, "fall_deg": [35.0, 9.0], "random_fall_deg": [36, None]}
     assert "sooner along the most invariant" in beyond(it) and "maximum" not in beyond(it)
     assert beyond(it | {"random_fall_deg": [34.0, None]}) == ""
     assert beyond(it | {"fall_deg": [None, 9.0]}) == ""
+    turned = beyond(it | {"fall_deg": [50.0, None, 9.0, 10.0]})
+    assert "do not follow its order" in turned and "sooner" not in turned
     risen = beyond(it | {"largest_second_derivative": 2.0, "fall_deg": [None, 9.0]})
     assert "not quite a maximum" in risen and "sooner" not in risen
 
@@ -262,6 +264,8 @@ def test_curves_and_frames_are_those_given():
     lines = [line.get_ydata() for line in axes.lines]
     np.testing.assert_array_equal(lines[:8], walks.random)
     np.testing.assert_array_equal(lines[8:], walks.curves)
+    words = {one.get_text() for one in axes.get_legend().get_texts()}
+    assert words == {"random directions", "most invariant", "least invariant"}
     words = " ".join(one.get_text() for one in page.texts)
     assert "most invariant: no fall by a fifth within 60°" in words
     assert "least invariant: falls by a fifth within 7°" in words

@@ -129,15 +129,14 @@ def walk_curves(
     for i, one in enumerate(walks.random):
         label = "random directions" if i == 0 else None
         axes.plot(walks.angles_deg, one, color=HAIR, lw=0.9, label=label)
-    named = set()
     for i, one in enumerate(walks.curves):
         kind = "arbitrary" if walks.flat else _kind(walks, i)
         first = i in (0, len(walks.curves) - 1)
+        named = first and not (walks.flat and i)
         axes.plot(
             walks.angles_deg, one, color=_color(walks, i), lw=1.2 if first else 0.7,
-            label=None if kind in named else kind,
+            label=kind if named else None,
         )  # fmt: skip
-        named.add(kind)
     axes.set_xlim(walks.angles_deg[0], walks.angles_deg[-1])
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.3 * (high - low))
