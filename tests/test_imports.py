@@ -32,6 +32,7 @@ FLOORS = {
         "deconv.evaluation",
         "deconv.boxes",
         "deconv.pair_statistics",
+        "deconv.unit_function",
         "deconv.sparse_coding",
     ],
     "studies": [
@@ -51,6 +52,9 @@ FLOORS = {
         "deconv.peak_views",
         "deconv.layer_table",
         "deconv.map_statistics",
+        "deconv.max_activation",
+        "deconv.hessian_invariance",
+        "deconv.smoothing",
         "deconv.round_trip",
         "deconv.training",
         "deconv.monitoring",
@@ -107,7 +111,13 @@ FLOORS = {
     ],
     "trainings of experiments": ["experiments.trained"],
     "transfers of experiments": ["experiments.probing", "experiments.transfer_record"],
-    "series of trainings": ["experiments.series"],
+    "series of trainings": ["experiments.series", "experiments.single_unit"],
+    "parts of units' answers": ["experiments.unit_answer"],
+    "answers of units": [
+        "experiments.crops_answer",
+        "experiments.ascent_answer",
+        "experiments.directions_answer",
+    ],
     "experiments": ["experiments.*", "scripts.*"],
     "tests": ["tests.*"],
 }

@@ -33,9 +33,13 @@ from deconv.figures.feature_maps import (
 )
 from deconv.figures.filters import FilterGrid, RuleRow, filters
 from deconv.figures.first_layers import FirstLayers, first_layers
+from deconv.figures.hessian_invariance import UnitWalks, hessian_invariance
+from deconv.figures.image_crops import UnitCrops, image_crops
 from deconv.figures.invariance import IMAGE_COLOURS, TransformRow, invariance
 from deconv.figures.localisation import BoxedExamples, SharePanel, localisation
+from deconv.figures.max_activation import UnitOptima, max_activation
 from deconv.figures.occlusion import OcclusionRow, occlusion, shorten
+from deconv.figures.one_unit import one_unit
 from deconv.figures.pool_detail import PoolWindows
 from deconv.figures.sanity import Section, SimilarityPanel, Tile, TileGroup, sanity
 from deconv.figures.top_activations import Panel, top_activations
@@ -77,6 +81,9 @@ __all__ = [
     "Tile",
     "TileGroup",
     "TransformRow",
+    "UnitCrops",
+    "UnitOptima",
+    "UnitWalks",
     "Watched",
     "accuracy_curves",
     "adaptive_deconv",
@@ -91,9 +98,13 @@ __all__ = [
     "filters",
     "first_layers",
     "grey_centred",
+    "hessian_invariance",
+    "image_crops",
     "invariance",
     "localisation",
+    "max_activation",
     "occlusion",
+    "one_unit",
     "sanity",
     "save",
     "save_animation",

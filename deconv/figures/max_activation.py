@@ -1,0 +1,86 @@
+"""A unit's maximising images, the way up from each start, and how far the starts agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from deconv.figures.drawing import (
+    BLUE,
+    FAINT,
+    INK,
+    MARGIN,
+    axes_at,
+    draw_caption,
+    picture,
+    quiet,
+    text,
+    tile,
+)
+from deconv.figures.unit_page import PER_ROW, TILE_PX, WIDTH_IN, axis_words, unit_page, upright
+
+
+@dataclass(frozen=True)
+class UnitOptima:
+    """Maximising images of K starts, strongest first.
+
+    picture: K×3×h×w uint8. activation: K. path: K×(steps+1). agreement: K×K correlations.
+    """
+
+    picture: np.ndarray
+    activation: np.ndarray
+    path: np.ndarray
+    agreement: np.ndarray
+
+
+def max_activation(optima: UnitOptima, title: str, note: str, caption: str) -> Figure:
+    """The maximising images, the way of the activation per start, how far the starts agree."""
+    count = len(optima.picture)
+    columns = min(count, PER_ROW)
+    rows = -(-count // PER_ROW)
+    side = min(1.2, (WIDTH_IN - 2 * MARGIN - (columns - 1) * 0.06) / columns)
+    plots = 2.0
+    figure, top, lines = unit_page(rows * (side + 0.2) + plots + 0.85, title, note, caption)
+    for i in range(count):
+        row, column = divmod(i, PER_ROW)
+        left, down = MARGIN + column * (side + 0.06), top + row * (side + 0.2)
+        text(figure, left, down - 0.01, f"{optima.activation[i]:.3g}", 5.6, INK)
+        shown = tile(upright(optima.picture[i]), None, 2 * TILE_PX)
+        picture(figure, shown, left, down + 0.1, side, side)
+    down = top + rows * (side + 0.2) + 0.4
+    _paths(figure, optima, MARGIN + 0.35, down, 3.9, plots)
+    _matrix(figure, optima, MARGIN + 5.1, down, plots)
+    draw_caption(figure, lines, down + plots + 0.45)
+    return figure
+
+
+def _paths(
+    figure: Figure, optima: UnitOptima, left: float, top: float, width: float, height: float
+) -> None:
+    axes = axes_at(figure, left, top, width, height, label="paths")
+    quiet(axes)
+    for path in optima.path[1:]:
+        axes.plot(path, color=FAINT, lw=0.6, alpha=0.7)
+    axes.plot(optima.path[0], color=BLUE, lw=1.2, label="the strongest start")
+    axes.set_xlim(0, optima.path.shape[1] - 1)
+    axes.legend(loc="lower right", fontsize=5.8, frameon=False)
+    axis_words(axes, "step", "the unit, before its rectification, on the way up")
+
+
+def _matrix(figure: Figure, optima: UnitOptima, left: float, top: float, side: float) -> None:
+    axes = axes_at(figure, left, top, side, side, label="agreement")
+    count = len(optima.agreement)
+    axes.imshow(optima.agreement, cmap="PuOr_r", vmin=-1, vmax=1, interpolation="nearest")
+    if count <= 10:
+        for i, j in np.ndindex(count, count):
+            value = optima.agreement[i, j]
+            color = "white" if abs(value) > 0.6 else INK
+            axes.text(j, i, f"{value:.2f}", size=5, color=color, ha="center", va="center")
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_title("correlation of the images, start by start", size=6.6, color=INK, loc="left",
+                   pad=4)  # fmt: skip

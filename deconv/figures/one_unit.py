@@ -1,0 +1,63 @@
+"""Four answers to what one unit looks for: crops, projections, maximising images and walks."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from deconv.figures.drawing import (
+    FAINT,
+    INK,
+    MARGIN,
+    block,
+    draw_caption,
+    grey_centred,
+    picture,
+    text,
+    tile,
+)
+from deconv.figures.hessian_invariance import UnitWalks, strip_height, strips, walk_curves
+from deconv.figures.image_crops import UnitCrops
+from deconv.figures.max_activation import UnitOptima
+from deconv.figures.unit_page import TILE_PX, WIDTH_IN, unit_page, upright
+
+TILE_GAP = 3
+GAP = 0.22
+"""Inches between columns."""
+
+
+def one_unit(
+    crops: UnitCrops, optima: UnitOptima, walks: UnitWalks, title: str, note: str, caption: str
+) -> Figure:
+    """The four answers: three blocks of pictures beside each other, the walks below them."""
+    side = (WIDTH_IN - 2 * MARGIN - 2 * GAP) / 3
+    strip = 5.0
+    height = strip_height(walks, strip)
+    figure, top, lines = unit_page(side + 0.64 + max(height, 2.2) + 0.12, title, note, caption)
+    masks = crops.inside
+    blocks = (
+        ("Image crops", "Donahue et al. 2013",
+         [tile(upright(p), m, TILE_PX) for p, m in zip(crops.patch, masks, strict=True)]),
+        ("Deconvnet", "Zeiler & Fergus, same peaks",
+         [tile(grey_centred(p), m, TILE_PX) for p, m in zip(crops.projection, masks, strict=True)]),
+        ("Maximising images", "Erhan et al. 2009",
+         [tile(upright(p), None, TILE_PX) for p in optima.picture]),
+    )  # fmt: skip
+    for i, (name, source, tiles) in enumerate(blocks):
+        left = MARGIN + i * (side + GAP)
+        heading(figure, left, left + side, top, f"{'abc'[i]}  {name}", source)
+        shown = block(tiles, int(np.ceil(np.sqrt(len(tiles)))), TILE_GAP)
+        tall = side * shown.shape[0] / shown.shape[1]
+        picture(figure, shown, left, top + 0.2, side, tall)
+    down = top + side + 0.42
+    right = MARGIN + strip
+    heading(figure, MARGIN, right, down, "d  Invariances", "Berkes & Wiskott 2006, Le et al. 2010")
+    strips(figure, walks, MARGIN, down + 0.22, strip)
+    walk_curves(figure, walks, MARGIN + strip + 0.55, down + 0.22, 1.82, min(height, 3.2) - 0.1)
+    draw_caption(figure, lines, down + 0.22 + max(height, 2.2) + 0.12)
+    return figure
+
+
+def heading(figure: Figure, left: float, right: float, top: float, name: str, source: str) -> None:
+    text(figure, left, top, name, 8.2, INK, weight="bold")
+    text(figure, right, top + 0.022, source, 6.0, FAINT, ha="right")

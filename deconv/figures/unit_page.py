@@ -1,0 +1,33 @@
+"""What the pages about one unit share: their head, the sizes of their tiles, the words at axes."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from deconv.figures.drawing import CAPTION_LINE, FAINT, INK, MARGIN, caption_lines, text
+
+TILE_PX = 160
+WIDTH_IN, HEAD = 8.0, 0.36
+"""Inches: of the page, and from the title to what it heads."""
+PER_ROW = 9
+
+
+def unit_page(body: float, title: str, note: str, caption: str) -> tuple[Figure, float, list[str]]:
+    """(figure, inches to the top of the body, lines of the caption)."""
+    lines = caption_lines(caption, WIDTH_IN)
+    height = 0.2 + HEAD + body + CAPTION_LINE * len(lines) + 0.2
+    figure = Figure(figsize=(WIDTH_IN, height), facecolor="white")
+    text(figure, MARGIN, 0.2, title, 10.5, INK, weight="bold")
+    text(figure, WIDTH_IN - MARGIN, 0.222, note, 6.2, FAINT, ha="right")
+    return figure, 0.2 + HEAD, lines
+
+
+def upright(pixels: np.ndarray) -> np.ndarray:
+    return pixels.transpose(1, 2, 0)
+
+
+def axis_words(axes: Axes, below: str, above: str) -> None:
+    axes.set_xlabel(below, size=6.2, color=INK, labelpad=2)
+    axes.set_title(above, size=6.6, color=INK, loc="left", pad=4)
