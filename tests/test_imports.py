@@ -75,7 +75,7 @@ FLOORS = {
         "experiments.chosen_images",
         "experiments.invariance_findings",
         "experiments.steps",
-        "experiments.first_layer_claims",
+        "experiments.first_two_layers",
         "experiments.occlusion_findings",
         "experiments.correspondence_findings",
         "experiments.sanity_findings",
@@ -85,6 +85,8 @@ FLOORS = {
     ],
     "accounts of experiments": [
         "experiments.ledger",
+        "experiments.first_layer_claims",
+        "experiments.first_layers_page",
         "experiments.correspondence_page",
         "experiments.adaptive_page",
         "experiments.occlusion_page",
