@@ -151,7 +151,8 @@ def compute(cfg: DictConfig, folder: Path, snapshots: dict[str, Snapshot]) -> No
             "model": net.recipe,
             "weights_sha256": weights_hash(net),
             "accuracy": right,
-            "training": training_facts(snapshot, cfg[role]),
+            "training": training_facts(snapshot, cfg[role])
+            | {"seed": snapshot.config.get("settings", {}).get("seed")},
         }
     if distributed.rank() > 0:
         return

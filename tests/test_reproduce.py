@@ -34,7 +34,7 @@ EXPERIMENTS = {
     path.stem
     for path in (ROOT / "experiments").glob("*.py")
     if path.stem.startswith(("fig", "table", "truth", "feature_"))
-    or path.stem in ("filters", "sanity", "adaptive_deconv")
+    or path.stem in ("filters", "sanity", "adaptive_deconv", "contrast_normalisation")
 }
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
