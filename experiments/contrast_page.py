@@ -17,11 +17,7 @@ from experiments.first_two_layers import FIRST, SECOND
 ROLES = ("response", "local", "none")
 SAVED = ("arrays.npz", "table.csv", "findings.json", "provenance.json", "config.yaml")
 
-TITLES = {
-    "response": "response normalisation",
-    "local": "local normalisation",
-    "none": "no normalisation",
-}
+TITLES = {"response": "response", "local": "local", "none": "without"}
 """norm -> the name of its column."""
 
 
@@ -65,14 +61,13 @@ def numbers(facts: dict[str, Any]) -> list[figures.NumberRow]:
     images = facts["data"]["images"]
     right = [[_accuracy(facts["networks"][role]["accuracy"], images)] for role in ROLES]
     return [
-        figures.NumberRow("Accuracy (top-1 %)", right, "± standard error of the images' number"),
+        figures.NumberRow("Accuracy (top-1 %)", right, "± standard error by the number of images"),
         line("Dead maps", "never above 0", lambda row: f"{row['dead']} of {row['maps']}"),
         line("Values above 0 (%)", "after ReLU", lambda row: _percent(row["above_0"])),
+        line("    behind normalisation", "", lambda row: _percent(row["behind_above_0"])),
         line("Redundancy of maps", "mean |r|, after ReLU", lambda row: _r(row["redundancy"])),
-        line("  before normalisation", "after pooling", lambda row: _r(row["before_redundancy"])),
-        line("  behind it", "what the next layer takes in",
-             lambda row: _r(row["behind_redundancy"])),
-        line("Values above 0 behind it (%)", "", lambda row: _percent(row["behind_above_0"])),
+        line("    before normalisation", "", lambda row: _r(row["before_redundancy"])),
+        line("    behind normalisation", "", lambda row: _r(row["behind_redundancy"])),
     ]  # fmt: skip
 
 
@@ -102,8 +97,9 @@ def caption(facts: dict[str, Any]) -> str:
         "the receptive field, in which a local normalisation's window is left out; blue-grey lies "
         "outside the image, every picture has its own symmetric scale, a dash is a dead map. "
         f"{_places(networks)}Numbers: of the same images. Redundancy: the absolute correlation "
-        "of two maps over all positions of all images, mean over pairs of maps. "
-        f"{_inequality(facts)}{describe_network(networks[ROLES[0]])} "
+        "of two maps over all positions of all images, mean over pairs of maps; before normalisation: "
+        "behind the pooling, where it acts. "
+        f"{_inequality(facts)}{describe_network(networks[ROLES[0]])} That is the first column. "
         "One training each: differences between networks include chance. "
         f"Shared switches: {facts['choices']['collisions']}."
     )
@@ -120,4 +116,4 @@ def _places(networks: dict[str, Any]) -> str:
 def _inequality(facts: dict[str, Any]) -> str:
     """A sentence about trainings that are not twins; empty if all are."""
     parts = [f"{TITLES[r]} in {', '.join(what)}" for r, what in facts["unequal"].items() if what]
-    return f"Trained otherwise than {TITLES[ROLES[0]]}: {'; '.join(parts)}. " if parts else ""
+    return f"Trained otherwise than {ROLES[0]}: {'; '.join(parts)}. " if parts else ""

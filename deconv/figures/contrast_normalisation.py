@@ -97,6 +97,7 @@ def _numbers(
     """A table of two columns a network, layers 1 and 2, under the networks' names."""
     each = (width_in - 2 * MARGIN - NAMES) / len(names)
     centres = [MARGIN + NAMES + (i + 0.5) * each for i in range(len(names))]
+    text(figure, MARGIN, top, "Contrast normalisation", 7.2, INK, weight="bold")
     for centre, name in zip(centres, names, strict=True):
         text(figure, centre, top, name, 7.2, INK, weight="bold", ha="center")
         for side, words in ((-1, "layer 1"), (1, "layer 2")):
