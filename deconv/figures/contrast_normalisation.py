@@ -25,7 +25,6 @@ from deconv.figures.first_layers import (
     FirstLayers,
     filter_pixels,
     panels,
-    projection_note,
     projection_pixels,
 )
 
@@ -78,13 +77,18 @@ def contrast_normalisation(
     for layer, (pictures, top) in enumerate(((upper, TOP), (lower, TOP + HEAD + first + GAP)), 1):
         titles = {k: f"Layer {layer}, {of.name}" for k, of in zip(pictures, columns, strict=True)}
         notes = {
-            k: of.note if layer == 1 else projection_note(of)
+            k: of.note if layer == 1 else _field(of)
             for k, of in zip(pictures, columns, strict=True)
         }
         panels(figure, pictures, titles, notes, top, width)
     _numbers(figure, [of.name for of in columns], rows, numbers, width_in)
     draw_caption(figure, lines, end)
     return figure
+
+
+def _field(of: FirstLayers) -> str:
+    size = "×".join(map(str, of.projection.shape[2:]))
+    return f"{len(of.projection)} maps, {size} px each, every picture on its own scale"
 
 
 def _height(row: NumberRow) -> float:

@@ -99,7 +99,7 @@ def first_layers(
     titles |= {"c": f"Layer 1, {ours.name}"}
     panels(figure, upper, titles, {k: of.note for k, of in networks.items()}, TOP, thirds)
     titles = {"d": f"Layer 2 above {coarse.name}", "e": f"Layer 2 above {ours.name}"}
-    notes = {key: projection_note(of) for key, of in (("d", coarse), ("e", ours))}
+    notes = {key: _field(of) for key, of in (("d", coarse), ("e", ours))}
     panels(figure, lower, titles, notes, TOP + HEAD + first + GAP, halves)
     _plots(figure, (without, coarse, ours), frequencies, max_rms, plots, thirds)
     draw_caption(figure, lines, end)
@@ -137,8 +137,7 @@ def _dead_tile() -> np.ndarray:
     return out
 
 
-def projection_note(of: FirstLayers) -> str:
-    """The line under the title of layer 2's projections."""
+def _field(of: FirstLayers) -> str:
     dead = int((~of.inside.any(axis=(1, 2))).sum())
     words = "{} maps, {} px each, every picture on its own scale".format(
         len(of.projection), "×".join(map(str, of.projection.shape[2:]))
