@@ -90,7 +90,7 @@ def caption(facts: dict[str, Any]) -> str:
     return (
         "Three networks that differ in the contrast normalisation behind layers 1 and 2 alone: "
         "Krizhevsky's response normalisation across maps; Jarrett's local one, which takes off the "
-        "mean of a window and divides by its deviation; none. Above: the filters of layer 1, one "
+        "mean of a window over all maps and divides by its deviation; none. Above: the filters of layer 1, one "
         "scale a panel, grey is zero. Middle: of each map of layer 2 the strongest activation over "
         f"{data['images']} images of {data['name']} ({data['split']}), painted by the deconvnet "
         "with that image's switches (every normalisation is skipped on the way down) and cut to "
@@ -99,10 +99,15 @@ def caption(facts: dict[str, Any]) -> str:
         f"{_places(networks)}Numbers: of the same images. Redundancy: the absolute correlation "
         "of two maps over all positions of all images, mean over pairs of maps; before the "
         "normalisation it is that of the pooled maps. "
-        f"{_inequality(facts)}{describe_network(networks[ROLES[0]])} That is the first column. "
-        "One training each: differences between networks include chance. "
+        f"{_inequality(facts)}{_network(networks[ROLES[0]])} One training each: differences "
+        "between networks include chance and how fast each learns. "
         f"Shared switches: {facts['choices']['collisions']}."
     )
+
+
+def _network(first: dict[str, Any]) -> str:
+    """The sentence about the first network, its accuracy left to the table."""
+    return describe_network(first | {"training": first["training"] | {"metrics": {}}})
 
 
 def _places(networks: dict[str, Any]) -> str:
