@@ -147,6 +147,7 @@ def compute(cfg: DictConfig, folder: Path, snapshots: dict[str, Snapshot]) -> No
         arrays |= {f"{role}/{name}": array for name, array in (found | kept).items()}
         for layer in (FIRST, SECOND):
             rows.append(strengths(cfg, role, net, found, layer) | measured[layer])
+        rows[-1]["at_border"] = at_border(found["inside"])
         networks[role] = {
             "model": net.recipe,
             "weights_sha256": weights_hash(net),
@@ -197,6 +198,14 @@ def measure(
             "behind_redundancy": alike[behind] if behind else "",
         }
     return right, kept, columns
+
+
+def at_border(inside: np.ndarray) -> int:
+    """Of how many live maps the strongest unit's field reaches outside the image.
+
+    inside: M×R×S bool, False outside the image, throughout for a dead map.
+    """
+    return int((inside.any(axis=(1, 2)) & ~inside.all(axis=(1, 2))).sum())
 
 
 def judge(rows: list[dict[str, Any]]) -> list[Finding]:

@@ -63,6 +63,8 @@ def numbers(facts: dict[str, Any]) -> list[figures.NumberRow]:
     return [
         figures.NumberRow("Accuracy (top-1 %)", right, "± standard error by the number of images"),
         line("Dead maps", "never above 0", lambda row: f"{row['dead']} of {row['maps']}"),
+        line("Strongest at the border", "field reaches outside the image",
+             lambda row: f"{row['at_border']} of {row['maps']}" if "at_border" in row else "–"),
         line("Values above 0 (%)", "after ReLU", lambda row: _percent(row["above_0"])),
         line("    behind normalisation", "", lambda row: _percent(row["behind_above_0"])),
         line("Redundancy of maps", "mean |r|, after ReLU", lambda row: _r(row["redundancy"])),
@@ -90,8 +92,8 @@ def caption(facts: dict[str, Any]) -> str:
     return (
         "Three networks that differ in the contrast normalisation behind layers 1 and 2 alone: "
         "Krizhevsky's response normalisation across maps; Jarrett's local one, which takes off the "
-        "mean of a window over all maps and divides by its deviation; none. Above: the filters of layer 1, one "
-        "scale a panel, grey is zero. Middle: of each map of layer 2 the strongest activation over "
+        "mean of a window over all maps and divides by its deviation; none. Above: the filters of "
+        "layer 1, one scale a panel, grey is zero. Middle: of each map of layer 2 the strongest activation over "
         f"{data['images']} images of {data['name']} ({data['split']}), painted by the deconvnet "
         "with that image's switches (every normalisation is skipped on the way down) and cut to "
         "the receptive field, in which a local normalisation's window is left out; blue-grey lies "

@@ -19,6 +19,7 @@ from deconv import figures
 from deconv.data import CentreCrops, Scenes
 from deconv.distributed import Share
 from deconv.errors import DeconvError
+from deconv.geometry import unclipped_field
 from deconv.map_correlation import map_correlations, redundancy
 from experiments.command import compose
 from experiments.contrast_normalisation import (
@@ -248,6 +249,18 @@ def test_what_is_measured_is_what_the_networks_have(run, smoke_run):
                 assert int(row["dead"]) == int((maps.amax(1) <= 0).sum())
         assert np.array_equal(arrays[f"{role}/filters"], net.conv1.weight.detach().numpy())
         assert arrays[f"{role}/projection"].shape == (96, 3, 17, 17)
+        best = record.activations["conv2"].amax((0, 2, 3))
+        clipped = 0
+        for number, (image, y, x) in enumerate(
+            zip(*(arrays[f"{role}/{name}"] for name in ("image", "y", "x")), strict=True)
+        ):
+            assert (image < 0) == (best[number] <= 0)
+            top, left, bottom, right = unclipped_field(
+                net, "conv2", int(y), int(x), (net.input_px,) * 2
+            )
+            out = min(top, left) < 0 or max(bottom, right) > net.input_px
+            clipped += bool(image >= 0 and out)
+        assert int(by_layer["conv2"]["at_border"]) == clipped > 0
 
 
 def test_it_is_drawn_again_from_its_files_alone(run, tmp_path):
@@ -297,6 +310,7 @@ def test_redundancy_has_to_fall_in_both_layers(response, local, holds):
 def test_the_numbers_on_the_page_are_those_of_the_table():
     row = {"dead": 3, "maps": 48, "above_0": 0.1234, "redundancy": 0.2346}
     row |= {"before_redundancy": 0.3456, "behind_redundancy": "", "behind_above_0": None}
+    row["at_border"] = 5
     facts = {
         "rows": [row | {"network": r, "layer": f"conv{i}"} for r in ROLES for i in (1, 2)],
         "networks": {role: {"accuracy": 80.0} for role in ROLES},
@@ -305,7 +319,7 @@ def test_the_numbers_on_the_page_are_those_of_the_table():
     lines = numbers(facts)
     assert lines[0].words[0] == ["80.0 ± 2.0"]
     words = [line.words[1][1] for line in lines[1:]]
-    assert words == ["3 of 48", "12.3", "–", "0.235", "0.346", "–"]
+    assert words == ["3 of 48", "5 of 48", "12.3", "–", "0.235", "0.346", "–"]
 
 
 @pytest.mark.parametrize("maps", [4, 96, 256])
