@@ -61,7 +61,7 @@ def numbers(facts: dict[str, Any]) -> list[figures.NumberRow]:
     images = facts["data"]["images"]
     right = [[_accuracy(facts["networks"][role]["accuracy"], images)] for role in ROLES]
     return [
-        figures.NumberRow("Accuracy (top-1 %)", right, "± standard error by the number of images"),
+        figures.NumberRow("Accuracy (top-1 %)", right, "± standard error over images"),
         line("Dead maps", "never above 0", lambda row: f"{row['dead']} of {row['maps']}"),
         line("Strongest at the border", "field reaches outside the image",
              lambda row: f"{row['at_border']} of {row['maps']}" if "at_border" in row else "–"),
@@ -93,11 +93,12 @@ def caption(facts: dict[str, Any]) -> str:
         "Three networks that differ in the contrast normalisation behind layers 1 and 2 alone: "
         "Krizhevsky's response normalisation across maps; Jarrett's local one, which takes off the "
         "mean of a window over all maps and divides by its deviation; none. Above: the filters of "
-        "layer 1, one scale a panel, grey is zero. Middle: of each map of layer 2 the strongest activation over "
-        f"{data['images']} images of {data['name']} ({data['split']}), painted by the deconvnet "
-        "with that image's switches (every normalisation is skipped on the way down) and cut to "
-        "the receptive field, in which a local normalisation's window is left out; blue-grey lies "
-        "outside the image, every picture has its own symmetric scale, a dash is a dead map. "
+        "layer 1, one scale a panel, grey is zero. Middle: of each map of layer 2 the "
+        f"strongest activation over {data['images']} images of {data['name']} "
+        f"({data['split']}), painted by the deconvnet with that image's switches (every "
+        "normalisation is skipped on the way down) and cut to the receptive field, in which a "
+        "local normalisation's window is left out; blue-grey lies outside the image, every "
+        "picture has its own symmetric scale, a dash is a dead map. "
         f"{_places(networks)}Numbers: of the same images. Redundancy: the absolute correlation "
         "of two maps over all positions of all images, mean over pairs of maps; before the "
         "normalisation it is that of the pooled maps. "
