@@ -4,6 +4,12 @@ All windows used here are rectangles, so rows and columns are independent and ev
 arithmetic on one axis. Sets of positions are carried rather than intervals: with padding as
 large as the kernel, a stride larger than the kernel, or dilation, the clipped interval of a unit
 can begin or end on a position that no weight touches.
+
+The field is that of convolutions and pools. A local contrast normalisation on the way
+(`deconv.layers.LocalContrastNorm`) is left out: through its window, and through its floor c, a
+mean over the whole map, a unit above it also depends on pixels outside. The deconvnet passes
+normalisations unchanged, so a projection lies inside the field all the same, and the field is what
+it is cut to.
 """
 
 from __future__ import annotations
@@ -116,12 +122,14 @@ def support(axes: Sequence[AnyAxis], unit: int, size: int) -> np.ndarray:
 
 
 def receptive_field(net: HasFields, layer: str, y: int, x: int, image_size: tuple[int, int]) -> Box:
-    """The smallest box that holds every pixel the unit (y, x) of a layer depends on.
+    """The smallest box that holds every pixel the unit (y, x) of a layer depends on, windows of
+    local contrast normalisation left out.
 
     net: from `deconv.build` or `deconv.wrap`. layer: a point name such as "conv5"; a fully
     connected layer has the one unit (0, 0). image_size: (height, width) in pixels.
     Returns half-open (top, left, bottom, right), clipped to the image; (0, 0, 0, 0) for a unit
-    that sees padding alone.
+    that sees padding alone. Of a network with local contrast normalisation it is the box that
+    holds every pixel a projection can paint; the activation depends on more, see the module.
     Raises DeconvError if the unit is outside the map or the image too small for the layer.
     """
     rows, columns = (net.support(layer, a, int((y, x)[a]), image_size) for a in (0, 1))
@@ -141,7 +149,8 @@ def field_or_image(net: HasFields, layer: str, y: int, x: int, image_size: tuple
 def interior_field(axes: Sequence[AnyAxis]) -> tuple[int, int, int]:
     """(size, stride, start) along one axis, borders apart: unit i sees start + i·stride … + size.
 
-    In pixels of the input; for units at a border the interval reaches outside the image.
+    In pixels of the input; for units at a border the interval reaches outside the image. As in
+    `receptive_field`, local contrast normalisation is left out.
     Raises WholeImage for windows whose field depends on the image (fully connected, adaptive).
     """
     size, stride, start = 1, 1, 0

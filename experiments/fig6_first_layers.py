@@ -19,50 +19,48 @@ networks in a folder each.
 
 from __future__ import annotations
 
-import copy
-import json
-import math
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig
 from torch.utils.data import DataLoader, Subset
 
-from deconv import distributed, figures
+from deconv import distributed
 from deconv.data import SPLITS, CentreCrops, Squares
-from deconv.distributed import Share
 from deconv.errors import DeconvError, unknown
 from deconv.filter_quality import (
     aliased,
     bands,
-    effective_filters,
-    faint,
-    filter_rms,
-    filters_of_half,
     responses_aliased,
     share_within,
     square_stride,
 )
-from deconv.geometry import unclipped_field
 from deconv.layers import COLLISIONS
 from deconv.models import ChainNet, build
-from deconv.peak_views import peak_views
 from deconv.snapshots import Snapshot, load_snapshot, weights_hash
 from deconv.top_activations import CHUNK, top_activations
-from deconv.types import Peaks
 from experiments.command import experiment
-from experiments.common import build_network, device, log, squares, stored_side_px, workers
-from experiments.facts import data_facts, deconvnet_choices, describe_network, training_facts
+from experiments.common import build_network, device, squares, stored_side_px, workers
+from experiments.facts import data_facts, deconvnet_choices, training_facts
 from experiments.findings import write_findings
-from experiments.first_layer_claims import FEW, FIRST, SECOND, differences, judge
+from experiments.first_layer_claims import FEW, differences, judge
+from experiments.first_layers_page import ROLES, SAVED, draw
+from experiments.first_two_layers import (
+    FIRST,
+    SECOND,
+    brief_training,
+    digits,
+    look,
+    projections,
+    strengths,
+)
 from experiments.provenance import write_provenance, write_table
 from experiments.redrawing import redraw
-from experiments.trained import train_network
+from experiments.trained import train_missing
 
-ROLES = ("without", "coarse", "ours")
 FREQUENCIES = np.linspace(0, 0.5, 51)
 """Cycles a pixel, where the curves of the spectra are computed."""
 CONTROL_IMAGES, CONTROL_SEED = 256, 1000
@@ -79,12 +77,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
     given = {role: load_snapshot(cfg[role]) for role in ROLES if cfg[role]}
     settings = {role: twin(cfg, role, given.get("ours")) for role in ROLES}
     check_networks(settings, given)
-    for role in ROLES:
-        if role not in given:
-            log(f"{role}= is not given: training it first, {settings[role].train.epochs} epochs")
-            (folder / role).mkdir(exist_ok=True)
-            given[role] = train_network(settings[role], folder / role)
-    compute(cfg, folder, {role: given[role] for role in ROLES})
+    compute(cfg, folder, train_missing(settings, given, folder))
     if distributed.rank() == 0:
         draw(folder, folder)
 
@@ -114,17 +107,9 @@ def check(cfg: DictConfig) -> None:
 
 def twin(cfg: DictConfig, role: str, ours: Snapshot | None) -> DictConfig:
     """The settings by which the network of a role is trained; of `ours` if it is given."""
-    cfg = copy.deepcopy(cfg)
-    if ours is not None:
-        cfg.model = OmegaConf.create(dict(ours.recipe))
-    epochs = min(cfg.epochs, cfg.train.epochs)
     changes = {"model.first_layer": "coarse"} if role == "coarse" else {}
     changes |= {"train.max_rms": None} if role == "without" else {}
-    changes |= {"train.epochs": epochs, "train.eval_every": epochs, "train.keep_last": 1}
-    changes |= {"train.snapshot_epochs": [epochs], "train.test_crops": "centre", "pictures": "none"}
-    for key, value in changes.items():
-        OmegaConf.update(cfg, key, value, force_add=True)
-    return cfg
+    return brief_training(cfg, changes, ours)
 
 
 def check_networks(settings: dict[str, DictConfig], given: dict[str, Snapshot]) -> None:
@@ -156,9 +141,11 @@ def compute(cfg: DictConfig, folder: Path, snapshots: dict[str, Snapshot]) -> No
     data = {side: squares(cfg, cfg.split, side) for side in set(sides.values())}
     for role, snapshot in snapshots.items():
         net = snapshot.network().to(device(cfg))
-        found = look(cfg, role, net, CentreCrops(data[sides[role]], snapshot.mean, net.input_px))
+        crops = CentreCrops(data[sides[role]], snapshot.mean, net.input_px)
+        found = look(cfg, role, net, crops)
         if distributed.rank() > 0:
             continue
+        found |= spectra(cfg, net, crops, found)
         if role != "without":
             found["random_aliased"] = controls(cfg, snapshot, data[sides[role]])
         arrays |= {f"{role}/{name}": array for name, array in found.items()}
@@ -186,48 +173,20 @@ def compute(cfg: DictConfig, folder: Path, snapshots: dict[str, Snapshot]) -> No
     write_provenance(folder, net, facts)
 
 
-def look(cfg: DictConfig, role: str, net: ChainNet, crops: CentreCrops) -> dict[str, np.ndarray]:
-    """What there is to see and to measure of one network's layers 1 and 2, as arrays by name."""
-    log(f"{role}: layers 1 and 2 of {net.name} over {len(crops)} images")
-    loader = DataLoader(Share(crops, CHUNK), batch_size=CHUNK, num_workers=workers(cfg))
-    peaks = top_activations(net, loader, [FIRST, SECOND], k=1)
-    if distributed.rank() > 0:
-        return {}
-    conv = net.get_submodule(FIRST)
-    stride, weights = square_stride(conv), conv.weight.detach().cpu()
-    views = projections(net, crops, peaks[SECOND], cfg.collisions)
-    pictures = torch.from_numpy(views["projection"])
-    images = [crops[i][0] for i in range(min(cfg.response_images, len(crops)))]
-    out = views | {"filters": weights.float().numpy()}
-    for layer in (FIRST, SECOND):
-        out[f"{layer}/strongest"] = peaks[layer].value[:, 0].numpy()
-        out[f"{layer}/rms"] = filter_rms(net.get_submodule(layer).weight.detach()).cpu().numpy()
-    for layer, signals in ((FIRST, weights), (SECOND, pictures)):
+def spectra(
+    cfg: DictConfig, net: ChainNet, crops: CentreCrops, found: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The spectra of what `look` found, and what layer 1's stride aliases, as arrays by name."""
+    conv, out = net.get_submodule(FIRST), {}
+    stride = square_stride(conv)
+    for layer, name in ((FIRST, "filters"), (SECOND, "projection")):
+        signals = torch.from_numpy(found[name])
         out[f"{layer}/aliased"] = aliased(signals, stride).numpy()
         out[f"{layer}/bands"] = bands(signals, list(cfg.bands)).numpy()
         curve = [share_within(signals, f).nanmean().item() for f in FREQUENCIES]
         out[f"{layer}/within"] = np.array(curve)
+    images = [crops[i][0] for i in range(min(cfg.response_images, len(crops)))]
     out["responses_aliased"] = responses_aliased(conv, images).numpy()
-    return out
-
-
-def projections(
-    net: ChainNet, crops: CentreCrops, peaks: Peaks, policy: str
-) -> dict[str, np.ndarray]:
-    """The strongest unit of each map of layer 2, projected; blank and -1 where the map is dead."""
-    top, left, bottom, right = unclipped_field(net, SECOND, 0, 0, (net.input_px, net.input_px))
-    maps, canvas = len(peaks.value), (bottom - top, right - left)
-    out = {
-        **{name: np.full(maps, -1) for name in ("image", "y", "x")},
-        "box": np.zeros((maps, 4), int),
-        "projection": np.zeros((maps, 3, *canvas), np.float32),
-        "inside": np.zeros((maps, *canvas), bool),
-    }
-    live = (peaks.value[:, 0] > 0).nonzero().flatten()
-    if len(live):
-        views = peak_views(net, crops, SECOND, peaks, live, crops.picture, collisions=policy)
-        for name, values in out.items():
-            values[live.numpy()] = getattr(views, name)[:, 0].numpy()
     return out
 
 
@@ -257,32 +216,17 @@ def summary(
     Strengths are those of the layer's filters; the spectrum is that of the filters for layer 1,
     of the projections for layer 2, and `aliased` refers to the stride of layer 1 in both.
     """
-    conv, rms = net.get_submodule(layer), torch.from_numpy(found[f"{layer}/rms"])
     stride = square_stride(net.get_submodule(FIRST))
-    dead = found[f"{layer}/strongest"] <= 0
-    weak = faint(rms, cfg.faint).numpy()
     shares = dict(zip(("low", "mid", "high"), _mean(found[f"{layer}/bands"]), strict=True))
-    return {
-        "network": role,
-        "layer": layer,
-        "kernel": conv.kernel_size[0],
-        "stride": conv.stride[0],
-        "maps": len(rms),
-        "dead": int(dead.sum()),
-        "faint": int(weak.sum()),
-        "dead_or_faint": int((dead | weak).sum()),
-        "largest_rms": _digits(rms.max()),
-        "median_rms": _digits(rms.median()),
-        "effective_filters": round(effective_filters(rms), 2),
-        "filters_of_half": filters_of_half(rms),
+    return strengths(cfg, role, net, found, layer) | {
         "spectrum_of": "filters" if layer == FIRST else "projections",
-        **{name: _digits(share) for name, share in shares.items()},
-        "aliased": _digits(_mean(found[f"{layer}/aliased"])),
+        **{name: digits(share) for name, share in shares.items()},
+        "aliased": digits(_mean(found[f"{layer}/aliased"])),
         "white_noise_aliased": 1 - 1 / stride**2,
-        "random_aliased": _digits(_mean(found["random_aliased"]))
+        "random_aliased": digits(_mean(found["random_aliased"]))
         if layer == SECOND and role != "without"
         else "",
-        "responses_aliased": _digits(_mean(found["responses_aliased"])) if layer == FIRST else "",
+        "responses_aliased": digits(_mean(found["responses_aliased"])) if layer == FIRST else "",
     }
 
 
@@ -290,10 +234,6 @@ def _mean(values: np.ndarray) -> np.ndarray:
     """The mean over filters that are not zero; NaN where all are."""
     known = values[~np.isnan(values.reshape(len(values), -1)).any(axis=1)]
     return known.mean(axis=0) if len(known) else np.full(values.shape[1:], np.nan)
-
-
-def _digits(value: Any) -> float | None:
-    return round(float(value), 5) if math.isfinite(value) else None
 
 
 def choices(cfg: DictConfig, net: ChainNet) -> dict[str, Any]:
@@ -317,88 +257,6 @@ def choices(cfg: DictConfig, net: ChainNet) -> dict[str, Any]:
         }
         | deconvnet_choices(net, cfg.collisions),
     }
-
-
-SAVED = ("arrays.npz", "table.csv", "findings.json", "provenance.json", "config.yaml")
-
-
-def draw(source: Path, folder: Path) -> None:
-    """Draw figure.png and figure.pdf into `folder` from the files of `source` alone."""
-    facts = json.loads((source / "provenance.json").read_text())
-    with np.load(source / "arrays.npz") as arrays:
-        networks = [panel(arrays, facts, role) for role in ROLES]
-        page = figures.first_layers(
-            *networks,
-            arrays["frequencies"],
-            caption(facts),
-            max_rms=facts["networks"]["ours"]["max_rms"],
-        )
-    figures.save(page, folder)
-
-
-def panel(arrays: Any, facts: dict[str, Any], role: str) -> figures.FirstLayers:
-    """What the page needs of one network."""
-    row = next(r for r in facts["rows"] if (r["network"], r["layer"]) == (role, FIRST))
-    kernel, stride = row["kernel"], row["stride"]
-    times = row["largest_rms"] / row["median_rms"] if row["median_rms"] else math.inf
-    note = (
-        f"{row['maps']} of {kernel}×{kernel} px, strongest {times:.1f}× median, "
-        f"{row['dead']} dead, {row['faint']} faint"
-    )
-    return figures.FirstLayers(
-        f"{kernel}×{kernel} stride {stride}",
-        stride,
-        arrays[f"{role}/filters"],
-        arrays[f"{role}/{FIRST}/rms"],
-        arrays[f"{role}/projection"],
-        arrays[f"{role}/inside"],
-        {"layer 1": arrays[f"{role}/{FIRST}/within"], "layer 2": arrays[f"{role}/{SECOND}/within"]},
-        note,
-    )
-
-
-def caption(facts: dict[str, Any]) -> str:
-    """The text under the figure."""
-    data, networks = facts["data"], facts["networks"]
-    rows = {(row["network"], row["layer"]): row for row in facts["rows"]}
-    lost = [100 * (rows[role, FIRST]["responses_aliased"] or 0) for role in ROLES[1:]]
-    random = [100 * (rows[role, SECOND]["random_aliased"] or 0) for role in ROLES[1:]]
-    return (
-        "(a) to (c): the filters of layer 1, one scale a panel, grey is zero; (a) trained without "
-        "the renormalisation of filters, (b) with a coarse first layer. (d), (e): of each map of "
-        f"layer 2 the strongest activation over {data['images']} images of {data['name']} "
-        f"({data['split']}), painted by the deconvnet with that image's switches and cut to the "
-        "exact receptive field (blue-grey lies outside the image); every picture has its own "
-        "symmetric scale, a dash is a dead map. Dead: never above 0 on these images; faint: "
-        f"{facts['choices']['faint']}. Spectra: the share of energy at frequencies up to f along "
-        "both axes; what lies above the dot, the Nyquist frequency 1/(2·stride) of layer 1, is "
-        f"aliased. In layer 2 of networks with random weights that is {random[0]:.0f} % for the "
-        f"coarse and {random[1]:.0f} % for the fine layer 1; of layer 1's responses to "
-        f"{facts['response_images']} images it is {lost[0]:.0f} % in (b) and {lost[1]:.0f} % in "
-        "(c). "
-        f"{inequality(facts)}{describe_network(networks['ours'])} {others(networks)} "
-        f"Shared switches: {facts['choices']['collisions']}."
-    )
-
-
-def inequality(facts: dict[str, Any]) -> str:
-    """A sentence about comparisons that are not between twins; empty if all are."""
-    names = dict(zip(ROLES, "abc", strict=True))
-    parts = [
-        f"({names[role]}) in {', '.join(what)}" for role, what in facts["unequal"].items() if what
-    ]
-    return f"Trained otherwise than (c): {'; '.join(parts)}. " if parts else ""
-
-
-def others(networks: dict[str, Any]) -> str:
-    """A sentence about the networks of (a) and (b)."""
-    words = []
-    for role, letter in zip(ROLES, "ab", strict=False):
-        training, model = networks[role]["training"], networks[role]["model"]
-        error = training["metrics"].get("val_top1_error")
-        result = "" if error is None else f", {100 - error:.1f} %"
-        words.append(f"({letter}) {model['name']}, {training['epochs']} epochs{result}")
-    return f"That is (c); {'; '.join(words)}."
 
 
 if __name__ == "__main__":

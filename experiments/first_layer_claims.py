@@ -11,13 +11,10 @@ import numpy as np
 
 from deconv.snapshots import Snapshot
 from experiments.findings import Finding
+from experiments.first_two_layers import FIRST, SECOND, unequal
 
-FIRST, SECOND = "conv1", "conv2"
 FEW = 0.1
 """Filters dominate if no larger share of them holds half of their layer's energy."""
-IDLE = ("epochs", "snapshot_epochs", "keep_last", "save_steps", "eval_every", "test_crops")
-IDLE += ("workers", "seed", "compile", "channels_last", "lr_drops")
-"""Settings that do not make two trainings unequal, or are compared as far as they were reached."""
 
 
 def differences(ours: Snapshot, other: Snapshot, role: str) -> list[str]:
@@ -26,17 +23,7 @@ def differences(ours: Snapshot, other: Snapshot, role: str) -> list[str]:
     role: "without", which has no limit of the RMS and else the same network; or "coarse", which
     has another network.
     """
-
-    def course(snapshot: Snapshot) -> dict[str, Any]:
-        recipe = snapshot.config.get("train", {})
-        facts = {"epochs": snapshot.epoch, "images": snapshot.config.get("data_fingerprint")}
-        facts |= {name: value for name, value in recipe.items() if name not in IDLE}
-        facts["lr_drops"] = [e for e in recipe.get("lr_drops", ()) if e < snapshot.epoch]
-        return facts | {"max_rms": recipe.get("max_rms"), "network": snapshot.settings()}
-
-    left, right = course(ours), course(other)
-    apart = "max_rms" if role == "without" else "network"
-    return sorted(n for n in left | right if n != apart and left.get(n) != right.get(n))
+    return unequal(ours, other, "max_rms" if role == "without" else "network")
 
 
 def judge(

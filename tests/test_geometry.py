@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from oracles import SMALL_SIZE, small_net
+from oracles import SMALL_SIZE, randn, small_net
 from torch import nn
 
 import deconv
@@ -273,3 +273,30 @@ def test_an_unknown_layer_is_named_with_the_nearest_ones(zfnet):
 def test_fields_that_depend_on_the_image_have_no_interior_size(zfnet):
     with pytest.raises(DeconvError, match="depends on the size of the image"):
         interior_field([rows for rows, _ in zfnet.windows("fc6")])
+
+
+@pytest.mark.parametrize(("norm", "reaches"), [("local", 1), ("response", 0), ("none", 0)])
+def test_local_normalisation_widens_what_a_unit_depends_on_and_not_its_projection(norm, reaches):
+    """Gradient of a live unit of layer 2 in the middle against its field; then its projection."""
+    net = deconv.build("zfnet_mini", 3, input_px=96, fc_width=4, init="he", norm=norm, seed=0)
+    net = net.double().eval()
+    image = randn(1, 3, 96, 96).requires_grad_()
+    active = net.record(image, ["conv2"]).activations["conv2"]
+    y = x = active.shape[2] // 2
+    number = int(active[0, :, y, x].argmax())
+    (gradient,) = torch.autograd.grad(active[0, number, y, x], image)
+    top, left, bottom, right = deconv.receptive_field(net, "conv2", y, x, (96, 96))
+    assert min(top, left, 96 - bottom, 96 - right) > 32
+    seen = gradient[0].abs().amax(0).nonzero()
+    first, last = seen.min(0).values.tolist(), seen.max(0).values.tolist()
+    found = first[0], first[1], last[0] + 1, last[1] + 1
+    # Twice half a window of 9 positions of 4 px: at least 32 px further on each side.
+    further = (top - found[0], left - found[1], found[2] - bottom, found[3] - right)
+    assert all(side >= 32 for side in further) if reaches else further == (0, 0, 0, 0)
+    record = net.record(image.detach(), ["conv2"])
+    units = torch.tensor([[0, number, y, x]])
+    for engine in ("mirror", "vjp"):
+        painted = deconv.project(net, record, "conv2", units, engine=engine)[0].abs().amax(0)
+        at = painted.nonzero()
+        assert at.min(0).values.tolist() >= [top, left] and painted[top:bottom, left:right].any()
+        assert (at < torch.tensor([bottom, right])).all() and (at[:, 1] >= left).all()

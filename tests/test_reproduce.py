@@ -34,7 +34,7 @@ EXPERIMENTS = {
     path.stem
     for path in (ROOT / "experiments").glob("*.py")
     if path.stem.startswith(("fig", "table", "truth", "feature_"))
-    or path.stem in ("filters", "sanity", "adaptive_deconv", "one_unit")
+    or path.stem in ("adaptive_deconv", "contrast_normalisation", "filters", "one_unit", "sanity")
 }
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 

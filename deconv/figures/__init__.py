@@ -8,6 +8,7 @@ from deconv.figures.accuracy_curves import AccuracyLine, AccuracyPanel, accuracy
 from deconv.figures.adaptive_deconv import CodedLayer, adaptive_deconv
 from deconv.figures.animation import evolution_frames, save_animation
 from deconv.figures.architecture_boxes import Box, architecture_boxes
+from deconv.figures.contrast_normalisation import NumberRow, contrast_normalisation
 from deconv.figures.correspondence import DeltaPanel, DeltaRow, MaskedFaces, correspondence
 from deconv.figures.deconvnet_schematic import ImageRow, MapRow, deconvnet_schematic
 from deconv.figures.drawing import (
@@ -70,6 +71,7 @@ __all__ = [
     "MapRow",
     "MappedImage",
     "MaskedFaces",
+    "NumberRow",
     "OcclusionRow",
     "Panel",
     "PoolWindows",
@@ -89,6 +91,7 @@ __all__ = [
     "adaptive_deconv",
     "architecture_boxes",
     "block",
+    "contrast_normalisation",
     "correspondence",
     "deconvnet_schematic",
     "error_changes",

@@ -97,10 +97,10 @@ def first_layers(
     figure = Figure(figsize=(width_in, end + CAPTION_LINE * len(lines) + 0.15), facecolor="white")
     titles = {"a": "Layer 1, not renormalised", "b": f"Layer 1, {coarse.name}"}
     titles |= {"c": f"Layer 1, {ours.name}"}
-    _panels(figure, upper, titles, {k: of.note for k, of in networks.items()}, TOP, thirds)
+    panels(figure, upper, titles, {k: of.note for k, of in networks.items()}, TOP, thirds)
     titles = {"d": f"Layer 2 above {coarse.name}", "e": f"Layer 2 above {ours.name}"}
     notes = {key: _field(of) for key, of in (("d", coarse), ("e", ours))}
-    _panels(figure, lower, titles, notes, TOP + HEAD + first + GAP, halves)
+    panels(figure, lower, titles, notes, TOP + HEAD + first + GAP, halves)
     _plots(figure, (without, coarse, ours), frequencies, max_rms, plots, thirds)
     draw_caption(figure, lines, end)
     return figure
@@ -118,13 +118,16 @@ def filter_pixels(of: FirstLayers) -> np.ndarray:
     return block(filter_tiles(of.filters, "common"), columns(len(of.filters), 4 / 3), FILTER_GAP)
 
 
-def projection_pixels(of: FirstLayers) -> np.ndarray:
-    """The projections as one picture, each on its own scale; a dead map leaves a dash."""
+def projection_pixels(of: FirstLayers, ratio: float = 1.8) -> np.ndarray:
+    """The projections as one picture, each on its own scale; a dead map leaves a dash.
+
+    ratio: about its width to its height.
+    """
     tiles = [
         tile(grey_centred(pixels), inside, TILE_PX) if inside.any() else _dead_tile()
         for pixels, inside in zip(of.projection, of.inside, strict=True)
     ]
-    return block(tiles, columns(len(tiles), 1.8), TILE_GAP)
+    return block(tiles, columns(len(tiles), ratio), TILE_GAP)
 
 
 def _dead_tile() -> np.ndarray:
@@ -142,7 +145,7 @@ def _field(of: FirstLayers) -> str:
     return f"{words}; {dead} never above 0" if dead else words
 
 
-def _panels(
+def panels(
     figure: Figure,
     pictures: dict[str, np.ndarray],
     titles: dict[str, str],
