@@ -588,7 +588,8 @@ def test_training_under_torchrun_leaves_one_folder_with_the_metrics_of_one_proce
 
 def test_a_terminated_torchrun_saves_and_one_process_goes_on(settings, tmp_path):
     settings = [*settings, "pictures=none"]
-    command = torchrun("-m", "experiments.train", *settings, "train.epochs=100000")
+    endless = ["train.epochs=100000", "train.workers=2"]
+    command = torchrun("-m", "experiments.train", *settings, *endless)
     with started(command, tmp_path) as parent:
         next(line for line in parent.stdout if line.startswith("epoch 1/"))
         parent.send_signal(signal.SIGTERM)

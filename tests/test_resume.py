@@ -398,6 +398,22 @@ def test_a_signal_saves_at_the_next_step_and_ends_with_status_75(
     assert_same_end(folder, uninterrupted(0)[0], but=[saved, f"{saved}.sha256"])
 
 
+def test_a_signal_to_the_whole_process_group_saves_as_well(tmp_path):
+    """As torchrun, timeout(1) and a terminal send it: to those that load images, too."""
+    folder = tmp_path / "run"
+    with Training(folder, "train.workers=2") as training:
+        training.reach("open .*")
+        training.act = partial(os.setpgid, 0, 0)
+        training.go_on()
+        training.act = None
+        training.reach("updated", "train")
+        os.killpg(training.process.pid, signal.SIGTERM)
+        training.go_on()
+        training.end(EXIT_INTERRUPTED)
+    assert snapshots(folder)[-1].name == "epoch_000_step_000002.pt"
+    assert "Traceback" not in training.said()
+
+
 # Damaged.
 
 

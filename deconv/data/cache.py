@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from deconv.data.crops import Squares
+from deconv.data.workers import apart
 
 
 def cache_path(data: Squares, folder: str | Path) -> Path:
@@ -59,7 +60,7 @@ def _write(data: Squares, path: Path, workers: int, progress: bool) -> None:
     try:
         shape = (len(data), *data[0][0].shape)
         array = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
-        loader = DataLoader(data, batch_size=64, num_workers=workers)
+        loader = DataLoader(data, batch_size=64, num_workers=workers, worker_init_fn=apart)
         done = 0
         for images, _ in tqdm(loader, "preparing images", disable=None if progress else True):
             array[done : done + len(images)] = images.numpy()

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from deconv import distributed
 from deconv.data.crops import Batches, Squares, TrainingCrops
+from deconv.data.workers import apart
 from deconv.dropout import dropout_keys, with_keys
 from deconv.errors import DeconvError
 from deconv.evaluation import autocast
@@ -127,8 +128,8 @@ class Updates:
 
 def loader(data: Dataset, recipe: Recipe, device: torch.device, **options: Any) -> DataLoader:
     """A DataLoader with the recipe's workers."""
-    pin = device.type == "cuda"
-    return DataLoader(data, num_workers=recipe.workers, pin_memory=pin, **options)
+    options |= {"num_workers": recipe.workers, "worker_init_fn": apart}
+    return DataLoader(data, pin_memory=device.type == "cuda", **options)
 
 
 def _wrapped(net: ChainNet, recipe: Recipe, device: torch.device) -> nn.Module:
