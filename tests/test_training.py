@@ -2,6 +2,8 @@
 
 import copy
 import math
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,11 +13,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 import deconv
+from deconv import distributed
 from deconv.data import CentreCrops, TrainingCrops, mean_image
 from deconv.errors import DeconvError
 from deconv.evaluation import evaluate
 from deconv.snapshots import weights_hash
-from deconv.training import Hooks, Recipe, fit, learning_rate, renormalise
+from deconv.training import Hooks, Recipe, fit, learning_rate, newest_intact, renormalise
 
 
 class Bars:
@@ -159,6 +162,29 @@ def test_validation_can_be_rarer_but_comes_at_the_end(tmp_path):
     rule = recipe(epochs=5, eval_every=2)
     fit(small_net(), data, data, mean_image(data), rule, tmp_path, hooks=Hooks(epoch=rows.append))
     assert ["val_top1_error" in row for row in rows] == [False, True, False, True, True]
+
+
+def test_what_several_processes_have_trained_is_saved_before_they_validate(tmp_path, monkeypatch):
+    """They cannot stop within a validation, which may outlast the time between signal and kill."""
+    data, module = Bars(16), sys.modules[fit.__module__]
+    mean = mean_image(data)
+    several = SimpleNamespace(ranks=lambda: 2, rank=lambda: 0, Share=distributed.Share)
+    monkeypatch.setattr(module, "distributed", several)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, "evaluate", killed)
+        fit(small_net(), data, data, mean, recipe(epochs=1), tmp_path)
+    path, start = newest_intact(tmp_path, print)
+    saved = []
+    hooks = Hooks(
+        update=lambda *_: saved.append("update"), snapshot=lambda _, path: saved.append(path.name)
+    )
+    last = fit(small_net(), data, data, mean, recipe(epochs=1), tmp_path, start=start, hooks=hooks)
+    assert (path.name, saved) == ("epoch_000_step_000002.pt", ["epoch_001.pt"])
+    assert last.epoch == 1 and last.step == start.step
 
 
 def test_the_rate_falls_after_the_epochs_named():
