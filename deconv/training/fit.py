@@ -70,9 +70,10 @@ def fit(
         the last bit on a CPU, for any number of `recipe.workers`.
     Under torchrun (`deconv.distributed.group`) the processes divide each batch among them;
     process 0 writes, also after the last update of an epoch. Snapshots: see
-    `deconv.training.run_folder`; the first is the untrained network's. The metrics of an epoch: lr, train_loss, train_error, images_per_second, how many
-    filters were renormalised (renormalised_<layer>), and where there was a validation val_loss,
-    val_top1_error, val_top5_error, val_mean_class_accuracy; after the last epoch ten_crop_… too.
+    `deconv.training.run_folder`; the first is the untrained network's. The metrics of an epoch:
+    lr, train_loss, train_error, images_per_second, how many filters were renormalised
+    (renormalised_<layer>), and where there was a validation val_loss, val_top1_error,
+    val_top5_error, val_mean_class_accuracy; after the last epoch ten_crop_… too.
     Errors and accuracies are in percent.
 
     Returns the last snapshot. Raises DeconvError if the folder holds another run or the loss is
