@@ -1,5 +1,6 @@
 """The folder of a run: what is written in which order, what stays, and what a run goes on from."""
 
+import errno
 import json
 import os
 import re
@@ -385,6 +386,23 @@ def test_a_folder_is_made_and_names_who_holds_it(tmp_path):
         _ = 1 / 0
     with held(folder):
         assert (folder / ".lock").read_text().count("process") == 1
+
+
+@pytest.mark.parametrize("number", ["ENOLCK", "ENOSYS", "EOPNOTSUPP", "EACCES", "EAGAIN"])
+def test_a_disk_without_locks_is_not_taken_for_another_run(tmp_path, monkeypatch, number):
+    fcntl = pytest.importorskip("fcntl")
+
+    def fail(*_):
+        raise OSError(getattr(errno, number), "not now")
+
+    (tmp_path / ".lock").write_text("process 3 on elsewhere")
+    monkeypatch.setattr(fcntl, "lockf", fail)
+    if number in ("EACCES", "EAGAIN"):
+        with pytest.raises(DeconvError, match="in use by process 3 on elsewhere"), held(tmp_path):
+            pass
+        return
+    with pytest.warns(UserWarning, match=f"{tmp_path} is on a disk without locks"), held(tmp_path):
+        assert f"process {os.getpid()} on" in (tmp_path / ".lock").read_text()
 
 
 def test_what_a_killed_run_left_half_written_is_cleared_away(tmp_path):

@@ -6,17 +6,14 @@ import contextlib
 import os
 import re
 import socket
+import warnings
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from deconv.checked_files import CHECKSUM, damage
 from deconv.errors import DeconvError
+from deconv.locks import lock
 from deconv.snapshots import Snapshot, load_snapshot, save_safetensors, save_snapshot
-
-try:
-    import fcntl
-except ImportError:  # Windows, where nothing keeps a second run out
-    fcntl = None
 
 LAST = "last.pt"
 DAMAGED = ".damaged"
@@ -60,22 +57,24 @@ def _position(stem: str) -> tuple[int, int]:
 def held(folder: Path) -> Iterator[None]:
     """Keep every other run out of `folder`; the hold ends with the process, however it ends.
 
-    Raises DeconvError naming the process that holds it.
+    Raises DeconvError naming the process that holds it. Where files cannot be locked, as on some
+    network disks, it warns that nothing keeps a second run out.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a+") as file:
-        # A record lock, unlike flock, is not inherited by worker processes, which may outlive a
-        # killed run for some seconds.
-        if fcntl is not None:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                file.seek(0)
-                holder = file.read().strip() or "another process"
-                raise DeconvError(
-                    f"{folder} is in use by {holder}: wait for it or stop it, or train in "
-                    "another folder"
-                ) from error
+        got = lock(file)
+        if got is False:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise DeconvError(
+                f"{folder} is in use by {holder}: wait for it or stop it, or train in another "
+                "folder"
+            )
+        if got is None:
+            warnings.warn(
+                f"{folder} is on a disk without locks: see to it that no second run writes there",
+                stacklevel=3,
+            )
         _clear_half_written(folder)
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
