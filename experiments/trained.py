@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from deconv import distributed
 from deconv.data import Squares, mean_image
 from deconv.errors import DeconvError
-from deconv.snapshots import Snapshot
+from deconv.snapshots import Snapshot, load_snapshot
 from deconv.training import (
     Hooks,
     Recipe,
@@ -75,7 +75,8 @@ def _resumed(
         path, start = newest_intact(folder, log)
         distributed.from_first(path)
     else:
-        path, start = newest_intact(distributed.from_first(folder).parent, lambda line: None)
+        path = distributed.from_first(None)
+        start = load_snapshot(path)
     cfg = go_on(start.config.get("settings", {}), cfg, overrides)
     log(f"going on from {path.name}: {start.epoch} epochs and {_within(start)} updates are done")
     return cfg, path, start

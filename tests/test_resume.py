@@ -28,10 +28,12 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 import deconv
+from deconv import distributed
 from deconv.checked_files import damage
 from deconv.errors import DeconvError
 from deconv.models import ChainNet
 from deconv.training import held, snapshots
+from experiments import trained
 from experiments.command import EXIT_BAD_INPUT, EXIT_INTERRUPTED, compose
 from experiments.resume import go_on
 from experiments.train import main
@@ -454,6 +456,16 @@ def test_a_damaged_snapshot_is_named_and_the_one_before_it_taken(uninterrupted, 
     aside = stopped / f"{newest.name}.damaged"
     assert bad is None or aside.read_bytes() == bad
     assert_same_end(stopped, uninterrupted(1)[0], but=[aside.name])
+
+
+def test_every_process_goes_on_from_the_snapshot_that_process_0_chose(stopped, monkeypatch):
+    """Also where another one would seem newest to it, as on a network disk that lags behind."""
+    chosen = snapshots(stopped)[-2]
+    monkeypatch.setattr(distributed, "rank", lambda: 1)
+    monkeypatch.setattr(distributed, "from_first", lambda value: chosen)
+    cfg = compose("train", [*SMALL, f"resume={stopped}"])
+    _, path, start = trained._resumed(cfg, Path("elsewhere"), [])
+    assert path == chosen and start.step == deconv.load_snapshot(chosen).step
 
 
 def test_two_damaged_snapshots_are_both_named(uninterrupted, stopped):
