@@ -121,7 +121,7 @@ def load_snapshot(path: str | Path) -> Snapshot:
     """Read a snapshot with `weights_only=True`, so that no code in the file can run.
 
     Raises DeconvError if the file is missing, damaged (also by the checksum beside it, if there
-    is one), or no snapshot of this library.
+    is one), or no snapshot of this library. MemoryError and OSError are of the machine, and pass.
     """
     path = Path(path)
     if not path.is_file():
@@ -131,7 +131,11 @@ def load_snapshot(path: str | Path) -> Snapshot:
         raise DeconvError(f"cannot read the snapshot {path}: {wrong}; take another one")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except (MemoryError, OSError):
+        raise
     except Exception as error:
+        if _OUT_OF_MEMORY in str(error):
+            raise MemoryError(f"there is not enough memory to read {path}") from error
         raise DeconvError(
             f"cannot read the snapshot {path}: it is damaged, or not written by save_snapshot"
         ) from error
@@ -155,6 +159,10 @@ def load_snapshot(path: str | Path) -> Snapshot:
 
 PLAIN = ("recipe", "config", "metrics", "history", "progress")
 """The fields that hold texts, numbers, lists and dictionaries alone."""
+
+
+_OUT_OF_MEMORY = "can't allocate memory"
+"""What the RuntimeError says that PyTorch raises for want of memory."""
 
 
 def _check_plain(value: Any, name: str) -> None:

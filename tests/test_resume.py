@@ -455,7 +455,10 @@ def test_a_damaged_snapshot_is_named_and_the_one_before_it_taken(uninterrupted, 
     assert f"going on from {before.name}" in training.said()
     aside = stopped / f"{newest.name}.damaged"
     assert bad is None or aside.read_bytes() == bad
-    assert_same_end(stopped, uninterrupted(1)[0], but=[aside.name])
+    assert_same_end(stopped, uninterrupted(1)[0], but=[aside.name, f"{newest.name}.sha256.damaged"])
+
+
+ASIDE = (".damaged", ".sha256.damaged")
 
 
 def test_every_process_goes_on_from_the_snapshot_that_process_0_chose(stopped, monkeypatch):
@@ -476,7 +479,8 @@ def test_two_damaged_snapshots_are_both_named(uninterrupted, stopped):
     assert f"skipping {newer.name}" in training.said()
     assert f"skipping {older.name}" in training.said()
     assert f"going on from {before.name}" in training.said()
-    assert_same_end(stopped, uninterrupted(1)[0], [f"{p.name}.damaged" for p in (older, newer)])
+    aside = [f"{path.name}{rest}" for path in (older, newer) for rest in ASIDE]
+    assert_same_end(stopped, uninterrupted(1)[0], aside)
 
 
 def test_a_run_without_an_intact_snapshot_neither_goes_on_nor_starts_afresh(stopped):

@@ -200,13 +200,13 @@ def _gone(folder: Path, stems: Collection[str]) -> str | None:
 def set_aside(folder: Path, newest: Path) -> None:
     """Rename the snapshots after `newest`, found damaged, so that they no longer count as new.
 
-    last.pt points to `newest` afterwards.
+    last.pt points to `newest` afterwards. Their checksums are renamed as well, so that one that
+    could not be read for a moment is whole again under its old name.
     """
     for stem in _stems(folder, _CHECKED):
         if _position(stem) > _position(newest.stem):
-            path = folder / f"{stem}.pt"
-            if path.exists():
-                path.rename(path.with_name(path.name + DAMAGED))
-            path.with_name(path.name + CHECKSUM).unlink(missing_ok=True)
+            for path in (folder / f"{stem}{suffix}" for suffix in _CHECKED):
+                if path.exists():
+                    path.rename(path.with_name(path.name + DAMAGED))
     if _gone(folder, _stems(folder, _CHECKED)):
         _point_last(newest)
