@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -394,6 +395,10 @@ def test_one_process_goes_on_with_what_several_began(worlds, processes, tmp_path
 def test_a_loss_that_is_not_finite_in_one_process_stops_all_before_the_update(worlds, processes):
     for found in of(worlds, processes, "diverging"):
         assert "the loss is nan in epoch 1, batch 0" in found["message"]
+        bad = found["message"].partition("(that of images ")[2].partition(" of the")[0].split(", ")
+        order = np.random.default_rng((recipe().seed, 1)).permutation(IMAGES)
+        share = np.array_split(order[:BATCH], processes)[-1]
+        assert bad == [str(index) for index in sorted(share)], "those of that process alone"
         assert found["untouched"]
 
 

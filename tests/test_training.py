@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 import deconv
 from deconv import distributed
 from deconv.data import CentreCrops, TrainingCrops, mean_image
+from deconv.data.crops import Batches
 from deconv.errors import DeconvError
 from deconv.evaluation import evaluate
 from deconv.snapshots import weights_hash
@@ -228,9 +229,31 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(tmp_path):
     with torch.no_grad():
         net.fc8.bias[0] = torch.nan
     before = net.conv1.weight.clone()
-    with pytest.raises(DeconvError, match="loss is nan in epoch 1, batch 0"):
+    with pytest.raises(DeconvError, match="loss is nan in epoch 1, batch 0") as error:
         fit(net, data, data, mean_image(data), recipe(), tmp_path)
     assert torch.equal(net.conv1.weight, before)
+    said = str(error.value)
+    assert "train anew with a lower train.lr (0.001 here), which is locked when a run goes" in said
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "named"),
+    [([3, 14], "of images 3, 14 of"), (range(16), "of images 0, 1, 2, 3, 4, 5, 6, 7, … of")],
+)
+def test_the_images_are_named_whose_own_loss_is_not_finite(tmp_path, spoiled, named):
+    data, net = Bars(16), small_net()
+
+    def forward(module, images, logits):
+        order = Batches(16, 16, seed=recipe().seed)
+        order.epoch = 1
+        rows = [i for i, image in enumerate(order.batch(0).tolist()) if image in spoiled]
+        logits[rows] = torch.inf
+        return logits
+
+    net.register_forward_hook(forward)
+    with pytest.raises(DeconvError, match="batch 0") as error:
+        fit(net, data, data, mean_image(data), recipe(batch_size=16), tmp_path)
+    assert f"{named} the training set" in str(error.value)
 
 
 @pytest.mark.parametrize(
