@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from deconv.errors import DeconvError
+from deconv.snapshots import is_code
 from deconv.training import Recipe
 
 FREE = {
@@ -49,8 +50,14 @@ def go_on(
     Raises DeconvError with the differences if an override would make it another run.
     """
     _check_known(saved)
-    asked = dict(saved)
-    for key in _explicit(overrides, cfg):
+    asked, explicit = dict(saved), _explicit(overrides, cfg)
+    name = saved["model"].get("name")
+    if is_code(name) and "model.name" not in explicit:
+        raise DeconvError(
+            f"to go on with the run would run the code {name}, which its snapshot names: have a "
+            f"look at it, then name it yourself, by model.name='{name}'"
+        )
+    for key in explicit:
         value = OmegaConf.select(cfg, key)
         _set(asked, key, OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
     before, after = _flat(saved), _flat(asked)

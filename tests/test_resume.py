@@ -771,6 +771,16 @@ def test_a_group_is_compared_key_by_key(saved, overrides, differences):
         assert str(error.value).count(" asked for") == 1, "only what differs is listed"
 
 
+def test_a_network_that_is_code_is_run_again_only_for_who_names_it_again():
+    model = ("model=file:mine.py:net", "model.mean=[1,2,3]")
+    saved = composed("size=smoke", *model)
+    asked = OmegaConf.create(composed("size=smoke", "resume=there", *model))
+    with pytest.raises(DeconvError, match=r"file:mine\.py:net.*model\.name='file:mine\.py:net'"):
+        go_on(saved, asked, ["resume=there"])
+    for named in (["model.name=file:mine.py:net"], ["model=foreign", *model[1:]]):
+        assert go_on(saved, asked, ["resume=there", *named]).model.name == "file:mine.py:net"
+
+
 def test_the_configuration_of_a_run_is_not_changed_by_going_on():
     saved = composed(*RUN, "train.keep_last=5")
     before = OmegaConf.to_yaml(saved)
