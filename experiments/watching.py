@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ def watcher(
 ) -> Callable[[Snapshot, Path], None]:
     """A hook that draws folder/watch/epoch_NNN.png at each snapshot at the end of an epoch.
 
+    A page that is there stays.
+
     pictures: "each" of them, only those that are "kept" for good, or "none".
     images: how many validation images, evenly spaced, dead maps are looked for on.
     """
@@ -45,9 +48,11 @@ def watcher(
 
     def draw(snapshot: Snapshot, path: Path) -> None:
         skipped = pictures == "kept" and snapshot.epoch not in kept
-        if snapshot.progress or skipped or pictures == "none":
+        there = folder / "watch"
+        drawn = (there / f"{path.stem}.pdf").exists()  # the last of its files
+        if snapshot.progress or skipped or pictures == "none" or drawn:
             return
-        saved = save_watch(folder / "watch" / f"{path.stem}.npz", watch(net, loader))
+        saved = save_watch(there / f"{path.stem}.npz", watch(net, loader))
         page = figures.training_page(
             snapshot.history,
             load_watch(saved),
@@ -58,7 +63,10 @@ def watcher(
             max_rms=recipe.max_rms,
             updates_per_epoch=snapshot.step // snapshot.epoch if snapshot.epoch else None,
         )
-        figures.save(page, folder / "watch", path.stem)
+        half = f".{path.stem}.{os.getpid()}"
+        figures.save(page, there, half)
+        for ending in (".png", ".pdf"):
+            os.replace(there / f"{half}{ending}", there / f"{path.stem}{ending}")
 
     return draw
 

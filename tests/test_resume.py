@@ -338,6 +338,26 @@ def test_a_killed_run_ends_as_if_it_had_never_stopped(uninterrupted, tmp_path, n
     assert_same_end(folder, expected)
 
 
+def test_a_page_of_pictures_that_a_kill_prevented_is_drawn_by_the_run_that_goes_on(tmp_path):
+    one = ("pictures=kept", "train.epochs=1", "watch_images=4")
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    run(whole, *one)
+    moments = [r"open \.epoch_000\.npz.*", r"open \.epoch_001.*\.pdf"]
+    for resume, moment in enumerate(moments):
+        with Training(folder, *(() if resume else one), resume=bool(resume)) as training:
+            training.reach(moment)
+            training.kill()
+    assert not (folder / "watch" / "epoch_001.pdf").exists()
+    run(folder, resume=True)
+    pages = {Path(f"epoch_00{n}{end}") for n in (0, 1) for end in (".npz", ".png", ".pdf")}
+    found = tree(folder / "watch")
+    assert found.keys() == tree(whole / "watch").keys() >= set(map(str, pages))
+    assert found["epoch_001.npz"] == tree(whole / "watch")["epoch_001.npz"]
+    before = {path: path.stat().st_mtime_ns for path in (folder / "watch").iterdir()}
+    run(folder, resume=True)
+    assert {path: path.stat().st_mtime_ns for path in (folder / "watch").iterdir()} == before
+
+
 def test_a_killed_command_goes_on_from_the_command_line(tmp_path):
     """The commands as one types them, and a process that nothing holds back."""
     command = [sys.executable, "-m", "experiments.train"]

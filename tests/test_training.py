@@ -184,7 +184,7 @@ def test_what_several_processes_have_trained_is_saved_before_they_validate(tmp_p
         update=lambda *_: saved.append("update"), snapshot=lambda _, path: saved.append(path.name)
     )
     last = fit(small_net(), data, data, mean, recipe(epochs=1), tmp_path, start=start, hooks=hooks)
-    assert (path.name, saved) == ("epoch_000_step_000002.pt", ["epoch_001.pt"])
+    assert (path.name, saved) == ("epoch_000_step_000002.pt", [path.name, "epoch_001.pt"])
     assert last.epoch == 1 and last.step == start.step
 
 

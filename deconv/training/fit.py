@@ -38,7 +38,8 @@ class Hooks:
     epoch:    with the metrics of each finished epoch.
     update:   after each update, with its epoch, its number in it, the epoch's number of updates,
               and the mean loss of the epoch so far.
-    snapshot: with each snapshot and its path, after it is written.
+    snapshot: with each snapshot and its path, after it is written; again with the one that a run
+              goes on from, as the run may have ended before or within the first call.
     stop:     asked after each update (in every process); true saves and ends the run.
     """
 
@@ -155,8 +156,10 @@ class _Run:
     def settle(self, start: Snapshot) -> None:
         """Finish the saving of `start`, in process 0, should the run have ended in it."""
         # A library user may go on in another folder than the one that `start` was saved in.
-        if distributed.rank() == 0 and (self.folder / snapshot_name(start)).exists():
+        path = self.folder / snapshot_name(start)
+        if distributed.rank() == 0 and path.exists():
             settle(self.folder, start, *self._wishes())
+            self.hooks.snapshot(start, path)
 
     def _wishes(self) -> tuple[tuple[int, ...], int, bool]:
         """What `keep` is to keep: epochs, how many of the newest, and whether plain weights too."""

@@ -20,7 +20,7 @@ DAMAGED = ".damaged"
 _NAME = re.compile(r"epoch_(\d{3,})(?:_step_(\d{6,}))?")
 _CHECKED = (".pt", f".pt{CHECKSUM}")
 _SUFFIXES = (*_CHECKED, ".safetensors", f".safetensors{CHECKSUM}")
-_HALF_WRITTEN = re.compile(r"\.(epoch_\d+.*|metrics\.csv|last\.pt)\.\d+(\.tmp)?")
+_HALF_WRITTEN = re.compile(r"\.(epoch_\d+.*|metrics\.csv|last\.pt)\.\d+(\.tmp|\.png|\.pdf)?")
 
 
 def snapshot_name(snapshot: Snapshot) -> str:
