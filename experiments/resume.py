@@ -42,14 +42,15 @@ def go_on(
     cfg: DictConfig,
     overrides: Iterable[str],
     may_change: Collection[str] = FREE,
+    commit: str = "unknown",
 ) -> DictConfig:
     """The configuration `saved` in a run's snapshot, with what `overrides` ask for.
 
     cfg: the configuration that the overrides give together with the defaults, which do not count.
-    may_change: the settings that may be otherwise than they were.
+    may_change: the settings that may be otherwise than they were. commit: of the run's last start.
     Raises DeconvError with the differences if an override would make it another run.
     """
-    _check_known(saved)
+    _check_known(saved, commit)
     asked, explicit = dict(saved), _explicit(overrides, cfg)
     name = saved["model"].get("name")
     if is_code(name) and "model.name" not in explicit:
@@ -82,7 +83,7 @@ def _bound(saved: dict[str, Any]) -> set[str]:
     return {"cosine": {"train.epochs"}, "plateau": {"train.eval_every"}}.get(schedule, set())
 
 
-def _check_known(saved: dict[str, Any]) -> None:
+def _check_known(saved: dict[str, Any], commit: str) -> None:
     """Raise DeconvError unless `saved` is the configuration of a training of this version."""
     known = {f.name for f in fields(Recipe)}
     recipe = saved.get("train") if isinstance(saved, dict) else None
@@ -91,7 +92,7 @@ def _check_known(saved: dict[str, Any]) -> None:
     if differing := sorted(known ^ recipe.keys()):
         raise DeconvError(
             f"the run was trained by another version: settings of train differ "
-            f"({', '.join(differing)}); go on with the version that its provenance names"
+            f"({', '.join(differing)}); go on with that version, commit {commit}"
         )
 
 

@@ -77,7 +77,9 @@ def _resumed(
     else:
         path = distributed.from_first(None)
         start = load_snapshot(path)
-    cfg = go_on(start.config.get("settings", {}), cfg, overrides)
+    starts = start.config.get("starts") or [{}]
+    commit = starts[-1].get("commit", "unknown")
+    cfg = go_on(start.config.get("settings", {}), cfg, overrides, commit=commit)
     log(f"going on from {path.name}: {start.epoch} epochs and {_within(start)} updates are done")
     return cfg, path, start
 

@@ -487,7 +487,10 @@ def test_every_process_goes_on_from_the_snapshot_that_process_0_chose(stopped, m
     monkeypatch.setattr(distributed, "rank", lambda: 1)
     monkeypatch.setattr(distributed, "from_first", lambda value: chosen)
     cfg = compose("train", [*SMALL, f"resume={stopped}"])
+    asked = {}
+    monkeypatch.setattr(trained, "go_on", lambda *_, **more: asked.update(more))
     _, path, start = trained._resumed(cfg, Path("elsewhere"), [])
+    assert asked["commit"] == start.config["starts"][-1]["commit"], "what a message would name"
     assert path == chosen and start.step == deconv.load_snapshot(chosen).step
 
 
@@ -817,6 +820,13 @@ def test_the_configuration_of_a_run_is_not_changed_by_going_on():
 def test_a_snapshot_without_this_configuration_is_refused(saved, message):
     with pytest.raises(DeconvError, match=message):
         go_on(saved, OmegaConf.create(composed(*RUN)), [])
+
+
+def test_a_run_of_another_version_names_the_commit_to_go_on_with():
+    saved = {"train": {"lr": 1}, "model": {}, "data": {}, "seed": 0}
+    asked = OmegaConf.create(composed(*RUN))
+    with pytest.raises(DeconvError, match="go on with that version, commit abc123$"):
+        go_on(saved, asked, [], commit="abc123")
 
 
 def test_a_lock_is_let_go_of_at_the_end_of_a_run(tmp_path):
