@@ -825,7 +825,7 @@ def test_a_snapshot_without_this_configuration_is_refused(saved, message):
 def test_a_run_of_another_version_names_the_commit_to_go_on_with():
     saved = {"train": {"lr": 1}, "model": {}, "data": {}, "seed": 0}
     asked = OmegaConf.create(composed(*RUN))
-    with pytest.raises(DeconvError, match="go on with that version, commit abc123$"):
+    with pytest.raises(DeconvError, match=r"go on with that version, commit abc123$"):
         go_on(saved, asked, [], commit="abc123")
 
 
