@@ -25,6 +25,7 @@ from deconv.training import (
     newest_intact,
     recipe_dict,
     set_aside,
+    writing,
 )
 from experiments.common import (
     build_network,
@@ -37,7 +38,7 @@ from experiments.common import (
     stored_side_px,
     workers,
 )
-from experiments.provenance import circumstances, write_table
+from experiments.provenance import circumstances, write_table, write_text
 from experiments.resume import go_on
 from experiments.watching import tensorboard, watcher
 
@@ -127,15 +128,20 @@ def _train(
 
     def on_epoch(row: dict[str, Any]) -> None:
         rows.append(row)
-        write_table(folder / "metrics.csv", rows)
-        board(row)
+        with writing(folder / "metrics.csv"):
+            write_table(folder / "metrics.csv", rows)
+        with writing(folder / "tensorboard"):
+            board(row)
         log(line(row, recipe.epochs))
 
     if distributed.rank() == 0:
         if start is not None:
             set_aside(folder, path)
-            write_table(folder / "metrics.csv", rows)
-        OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+            with writing(folder / "metrics.csv"):
+                write_table(folder / "metrics.csv", rows)
+        with writing(folder / "config.yaml"):
+            settings = OmegaConf.to_yaml(cfg, resolve=True)
+            write_text(folder / "config.yaml", settings, "utf-8")
     hooks = Hooks(on_epoch, now_and_then(), draw, lambda: stop["asked"])
     return fit(net, train_data, val_data, mean, recipe, folder, config, hooks, start)
 

@@ -17,7 +17,7 @@ from deconv.errors import unknown
 from deconv.models import ChainNet
 from deconv.monitoring import load_watch, save_watch, watch
 from deconv.snapshots import Snapshot
-from deconv.training import Recipe
+from deconv.training import Recipe, writing
 
 PICTURES = ("each", "kept", "none")
 
@@ -34,8 +34,7 @@ def watcher(
 ) -> Callable[[Snapshot, Path], None]:
     """A hook that draws folder/watch/epoch_NNN.png at each snapshot at the end of an epoch.
 
-    A page that is there stays.
-
+    A page that is there already stays as it is.
     pictures: "each" of them, only those that are "kept" for good, or "none".
     images: how many validation images, evenly spaced, dead maps are looked for on.
     """
@@ -52,7 +51,11 @@ def watcher(
         drawn = (there / f"{path.stem}.pdf").exists()  # the last of its files
         if snapshot.progress or skipped or pictures == "none" or drawn:
             return
-        saved = save_watch(there / f"{path.stem}.npz", watch(net, loader))
+        with writing(there):
+            write(snapshot, there, path.stem)
+
+    def write(snapshot: Snapshot, there: Path, stem: str) -> None:
+        saved = save_watch(there / f"{stem}.npz", watch(net, loader))
         page = figures.training_page(
             snapshot.history,
             load_watch(saved),
@@ -63,10 +66,14 @@ def watcher(
             max_rms=recipe.max_rms,
             updates_per_epoch=snapshot.step // snapshot.epoch if snapshot.epoch else None,
         )
-        half = f".{path.stem}.{os.getpid()}"
-        figures.save(page, there, half)
-        for ending in (".png", ".pdf"):
-            os.replace(there / f"{half}{ending}", there / f"{path.stem}{ending}")
+        half = [there / f".{stem}.{os.getpid()}{ending}" for ending in (".png", ".pdf")]
+        try:
+            figures.save(page, there, half[0].stem)
+            for path in half:
+                os.replace(path, there / f"{stem}{path.suffix}")
+        finally:
+            for path in half:
+                path.unlink(missing_ok=True)
 
     return draw
 

@@ -8,6 +8,7 @@ on, so that it can be killed exactly there. The processes are forks of one that 
 import contextlib
 import csv
 import ctypes
+import errno
 import multiprocessing
 import os
 import random
@@ -579,6 +580,57 @@ def test_a_full_disk_ends_the_run_and_costs_nothing(uninterrupted, tmp_path):
     assert snapshots(out)[-1].name == "epoch_001.pt"
     run(out, resume=True)
     assert_same_end(out, uninterrupted(1)[0])
+
+
+def no_room(event, pattern):
+    """Let this process's audited `event` of a file by such a name fail as on a full disk."""
+
+    def audit(name, arguments):
+        if name == event and re.search(pattern, str(arguments[event == "os.symlink"])):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    sys.addaudithook(audit)
+
+
+@pytest.mark.parametrize(
+    ("event", "pattern", "named"),
+    [("open", r"/\.metrics\.csv\.", "metrics.csv"), ("os.symlink", r"/\.last\.pt\.", "last.pt"),
+     ("open", "/watch/", "watch")],
+    ids=["metrics", "link", "pictures"],
+)  # fmt: skip
+def test_no_room_for_the_smaller_files_ends_the_run_with_what_to_do(
+    uninterrupted, tmp_path, event, pattern, named
+):
+    folder = tmp_path / "run"
+    pictures = "pictures=kept" if named == "watch" else "pictures=none"
+    with Training(folder, "train.save_steps=1", pictures) as training:
+        training.reach("open .epoch_000.*")
+        training.act = partial(no_room, event, pattern)
+        training.go_on()
+        training.act = None
+        training.end(EXIT_BAD_INPUT)
+    assert f"error: cannot write {folder / named}: No space left on device" in training.said()
+    assert f"make room and go on with resume={folder}" in training.said()
+    run(folder, "pictures=none", resume=True)
+    if named != "watch":
+        assert_same_end(folder, uninterrupted(1)[0])
+
+
+def test_a_resume_without_room_for_its_configuration_leaves_the_old_one(stopped):
+    resource = pytest.importorskip("resource")
+    if not hasattr(resource, "prlimit"):
+        pytest.skip("the size of another process's files cannot be limited here")
+    before = tree(stopped, but=[".lock"])
+    with Training(stopped, resume=True) as training:
+        training.reach(r"open \.?config\.yaml.*")
+        limit = len(before["config.yaml"]) * 3 // 4
+        assert len(training.said()) + 300 < limit, "what it says has room"
+        resource.prlimit(training.process.pid, resource.RLIMIT_FSIZE, (limit, limit))
+        training.go_on()
+        training.end(EXIT_BAD_INPUT)
+    assert f"cannot write {stopped / 'config.yaml'}: File too large" in training.said()
+    assert f"make room and go on with resume={stopped}" in training.said()
+    assert tree(stopped, but=[".lock"]) == before
 
 
 # Two runs in one folder.

@@ -448,7 +448,9 @@ def test_what_a_killed_run_left_half_written_is_cleared_away(tmp_path):
     saved(tmp_path, (0, 0), (1, 0))
     (tmp_path / "mine.tmp").touch(), (tmp_path / ".hidden").touch()
     before = names(tmp_path)
-    for name in (".epoch_002.pt.123.tmp", ".epoch_002.pt.sha256.123.tmp", ".metrics.csv.123"):
+    half = (".epoch_002.pt.123.tmp", ".epoch_002.pt.sha256.123.tmp", ".metrics.csv.123",
+            ".config.yaml.123", ".provenance.json.123")  # fmt: skip
+    for name in half:
         (tmp_path / name).write_bytes(b"half")
     (tmp_path / ".last.pt.123").symlink_to("epoch_002.pt")
     with held(tmp_path):

@@ -20,7 +20,10 @@ DAMAGED = ".damaged"
 _NAME = re.compile(r"epoch_(\d{3,})(?:_step_(\d{6,}))?")
 _CHECKED = (".pt", f".pt{CHECKSUM}")
 _SUFFIXES = (*_CHECKED, ".safetensors", f".safetensors{CHECKSUM}")
-_HALF_WRITTEN = re.compile(r"\.(epoch_\d+.*|metrics\.csv|last\.pt)\.\d+(\.tmp|\.png|\.pdf)?")
+_HALF_WRITTEN = re.compile(
+    r"\.(epoch_\d+.*|metrics\.csv|config\.yaml|provenance\.json|last\.pt)\.\d+"
+    r"(\.tmp|\.png|\.pdf)?"
+)
 
 
 def snapshot_name(snapshot: Snapshot) -> str:
@@ -108,7 +111,7 @@ def keep(
     last.pt becomes a link to it. plain: also write its weights as safetensors.
     """
     path = folder / snapshot_name(snapshot)
-    with _writing(path):
+    with writing(path):
         save_snapshot(path, snapshot)
     if wrong := damage(path):
         raise DeconvError(f"{path} was written, but {wrong}: the disk of {folder} may be failing")
@@ -123,9 +126,10 @@ def settle(
     path = folder / snapshot_name(snapshot)
     weights = path.with_suffix(".safetensors")
     if plain and damage(weights):
-        with _writing(weights):
+        with writing(weights):
             save_safetensors(weights, snapshot)
-    _point_last(path)
+    with writing(path.parent / LAST):
+        _point_last(path)
     wanted = {old.stem for old in snapshots(folder)[-keep_last:]} | {path.stem}
     for stem in _stems(folder):
         epoch, step = _position(stem)
@@ -143,8 +147,11 @@ def _point_last(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Turn an OSError, such as a full disk, into what to do about it."""
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError, such as a full disk, into what to do about it.
+
+    path: what the block writes, right in the folder of a run.
+    """
     try:
         yield
     except OSError as error:
@@ -209,4 +216,5 @@ def set_aside(folder: Path, newest: Path) -> None:
                 if path.exists():
                     path.rename(path.with_name(path.name + DAMAGED))
     if _gone(folder, _stems(folder, _CHECKED)):
-        _point_last(newest)
+        with writing(folder / LAST):
+            _point_last(newest)
