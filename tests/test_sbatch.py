@@ -69,6 +69,16 @@ def test_a_job_that_starts_again_names_its_network_again(submit, tmp_path):
         assert calls[1].endswith("experiments.train resume=runs/12 model.name='file:mine.py:net'")
 
 
+def test_a_job_whose_snapshots_are_gone_does_not_start_afresh(submit, tmp_path):
+    folder = tmp_path / "runs" / "12"
+    folder.mkdir(parents=True)
+    (folder / "last.pt").symlink_to("epoch_007.pt")
+    status, calls, output = submit("size=smoke", "pictures=none")
+    assert status == 2 and "resume=runs/12" in calls[1] and len(calls) == 2, output
+    assert "epoch_007.pt: last.pt points to it, and it is not there" in output
+    assert not (folder / "epoch_000.pt").exists()
+
+
 def test_only_an_interrupted_job_goes_back_into_the_queue(submit):
     assert submit(SRUN_STATUS="75")[:1] == (75,)
     assert submit(SRUN_STATUS="75")[1][-1] == "scontrol requeue 12"
