@@ -75,6 +75,25 @@ def circumstances() -> dict[str, Any]:
     }
 
 
+def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What decides the last bits and is otherwise than it was at another of a run's starts.
+
+    Left out is what a snapshot of an older version does not say.
+    """
+    pairs = [(key, before.get(key), now[key]) for key in ("processes", "threads")]
+    pairs.append(("torch", before.get("versions", {}).get("torch"), now["versions"]["torch"]))
+    pairs.append(("device", before.get("device"), now["device"]))
+    return [f"{key}: {new} in place of {old}" for key, old, new in pairs if old not in (None, new)]
+
+
+def device_kind(where: torch.device) -> str:
+    """The device for people: a GPU's name, or which instructions PyTorch uses of a CPU."""
+    if where.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(where)})"
+    cpu = torch.backends.cpu.get_cpu_capability()
+    return f"cpu ({cpu})" if where.type == "cpu" else str(where)
+
+
 def _commit() -> str:
     """The checkout's commit, with a + if files differ from it; "unknown" outside git."""
     try:

@@ -38,7 +38,13 @@ from experiments.common import (
     stored_side_px,
     workers,
 )
-from experiments.provenance import circumstances, write_table, write_text
+from experiments.provenance import (
+    changes,
+    circumstances,
+    device_kind,
+    write_table,
+    write_text,
+)
 from experiments.resume import go_on
 from experiments.watching import tensorboard, watcher
 
@@ -156,7 +162,7 @@ def _config(cfg: DictConfig, recipe: Recipe, data: Squares) -> dict[str, Any]:
         "data_settings": data_settings(cfg),
         "train": recipe_dict(recipe),
         "settings": settings | {"resume": None},
-        "starts": [circumstances()],
+        "starts": [circumstances() | {"device": device_kind(device(cfg))}],
     }
 
 
@@ -171,11 +177,10 @@ def _check_same(start: Snapshot, config: dict[str, Any], recipe: Recipe) -> None
         raise DeconvError(
             f"train.epochs={recipe.epochs}, but the run has {start.epoch} finished epochs"
         )
-    processes = start.config["starts"][-1]["processes"]
-    if processes != distributed.ranks():
+    if found := changes(start.config["starts"][-1], config["starts"][-1]):
         log(
-            f"note: {distributed.ranks()} processes go on with what {processes} began; sums are "
-            "taken in another order, so the last bits will differ from a run without a stop"
+            f"note: going on with {', '.join(found)}; the last bits will differ from a run "
+            "without a stop, as sums may be taken in another order"
         )
 
 

@@ -34,7 +34,7 @@ from deconv.checked_files import damage
 from deconv.errors import DeconvError
 from deconv.models import ChainNet
 from deconv.training import held, snapshots
-from experiments import trained
+from experiments import provenance, trained
 from experiments.command import EXIT_BAD_INPUT, EXIT_INTERRUPTED, compose
 from experiments.resume import go_on
 from experiments.train import main
@@ -879,6 +879,31 @@ def test_a_run_of_another_version_names_the_commit_to_go_on_with():
     asked = OmegaConf.create(composed(*RUN))
     with pytest.raises(DeconvError, match=r"go on with that version, commit abc123$"):
         go_on(saved, asked, [], commit="abc123")
+
+
+def test_what_changes_the_last_bits_is_noted(monkeypatch):
+    now = provenance.circumstances() | {"device": provenance.device_kind(torch.device("cpu"))}
+    assert provenance.changes(now, now) == [] and now["device"].startswith("cpu")
+    before = now | {"processes": 3, "threads": 5, "device": "cuda (a GPU)"}
+    before["versions"] = now["versions"] | {"torch": "1.0", "python": "2.7"}
+    assert provenance.changes(before, now) == [
+        f"processes: {now['processes']} in place of 3",
+        f"threads: {now['threads']} in place of 5",
+        f"torch: {torch.__version__} in place of 1.0",
+        f"device: {now['device']} in place of cuda (a GPU)",
+    ]
+    older = {key: now[key] for key in ("processes", "commit")}
+    assert provenance.changes(older, now) == [], "an older snapshot does not say"
+
+
+def test_going_on_with_other_threads_says_so(stopped):
+    with Training(stopped, resume=True) as training:
+        training.reach(".*")
+        training.act = partial(torch.set_num_threads, 2)
+        training.go_on()
+        training.act = None
+        training.end()
+    assert "note: going on with threads: 2 in place of 1; the last bits" in training.said()
 
 
 def test_a_lock_is_let_go_of_at_the_end_of_a_run(tmp_path):

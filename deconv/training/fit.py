@@ -68,7 +68,8 @@ def fit(
 
     train_data, val_data: data sets of uint8 squares. mean: their 3×S×S training mean.
     start: a snapshot of this run to go on from; the result is that of a run without a stop, to
-        the last bit on a CPU, for any number of `recipe.workers`.
+        the last bit on a CPU of the same kind, with the same PyTorch and as many threads, for
+        any number of `recipe.workers`.
     Under torchrun (`deconv.distributed.group`) the processes divide each batch among them;
     process 0 writes, also after the last update of an epoch. Snapshots: see
     `deconv.training.run_folder`; the first is the untrained network's. The metrics of an epoch:
