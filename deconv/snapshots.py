@@ -34,10 +34,11 @@ class Snapshot:
     classes:   class names in the order of the logits.
     epoch:     finished epochs; `step` counts optimizer updates.
     optimizer: its state_dict (None for a network that is not to be trained on).
-    config:    plain data, for reading only; nothing in it is ever instantiated.
+    config:    plain data, for reading; a run that goes on takes its settings from it.
     metrics:   numbers of the last finished epoch, e.g. "val_top1_error" in percent.
     history:   the metrics of every finished epoch.
     progress:  sums over the part of the next epoch that is done; empty at the end of an epoch.
+    trusted:   not in a file: whether `network` may run the code that the recipe names, if it does.
     """
 
     recipe: dict[str, Any]
@@ -52,6 +53,7 @@ class Snapshot:
     history: list[dict[str, float]] = field(default_factory=list)
     progress: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
+    trusted: bool = True
 
     def settings(self) -> dict[str, Any]:
         """The recipe with the default of every argument of `deconv.build` that it leaves out.
@@ -66,10 +68,18 @@ class Snapshot:
     def network(self) -> ChainNet:
         """The network, rebuilt and filled, in evaluation mode.
 
-        Raises DeconvError naming the weights that do not fit.
+        Nothing is downloaded: trained weights that the recipe names are left out, as the
+        snapshot's own take their place. Raises DeconvError naming the weights that do not fit,
+        and for a recipe that names code in a file unless `trusted`.
         """
+        name = self.recipe.get("name")
+        if not self.trusted and is_code(name):
+            raise DeconvError(
+                f"to rebuild the snapshot's network would run the code {name}: have a look at it, "
+                f"then name it yourself, by model.name='{name}' or load_snapshot(path, {name!r})"
+            )
         try:
-            net = build(**self.recipe)
+            net = build(**self.recipe | {"weights": None})
         except TypeError as error:
             raise DeconvError(
                 f"the snapshot's recipe {self.recipe} is not one of deconv.build ({error}): build "
@@ -77,6 +87,11 @@ class Snapshot:
             ) from error
         load_weights(net, self.weights)
         return net
+
+
+def is_code(name: Any) -> bool:
+    """Whether a network's name stands for a function in a file, which would be run to build it."""
+    return isinstance(name, str) and name.startswith("file:")
 
 
 def load_weights(net: ChainNet, weights: dict[str, torch.Tensor]) -> None:
@@ -101,7 +116,7 @@ def save_snapshot(path: str | Path, snapshot: Snapshot) -> Path:
     folder is flushed. Raises OSError, leaving what was there before, if the disk is full, and
     DeconvError for what `load_snapshot` would refuse to read.
     """
-    content = {f.name: getattr(snapshot, f.name) for f in fields(snapshot)}
+    content = {name: getattr(snapshot, name) for name in _STORED}
     for name in PLAIN:
         _check_plain(content[name], name)
     return write_checked(path, lambda file: torch.save(content, file))
@@ -117,11 +132,13 @@ def save_safetensors(path: str | Path, snapshot: Snapshot) -> Path:
     return write_checked(path, lambda file: file.write(content))
 
 
-def load_snapshot(path: str | Path) -> Snapshot:
+def load_snapshot(path: str | Path, code: str | None = None) -> Snapshot:
     """Read a snapshot with `weights_only=True`, so that no code in the file can run.
 
+    code: the name "file:…" of a network that its recipe may name, and `Snapshot.network` run.
+
     Raises DeconvError if the file is missing, damaged (also by the checksum beside it, if there
-    is one), or no snapshot of this library.
+    is one), or no snapshot of this library. MemoryError and OSError are of the machine, and pass.
     """
     path = Path(path)
     if not path.is_file():
@@ -131,14 +148,18 @@ def load_snapshot(path: str | Path) -> Snapshot:
         raise DeconvError(f"cannot read the snapshot {path}: {wrong}; take another one")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except (MemoryError, OSError):
+        raise
     except Exception as error:
+        if _OUT_OF_MEMORY in str(error):
+            raise MemoryError(f"there is not enough memory to read {path}") from error
         raise DeconvError(
             f"cannot read the snapshot {path}: it is damaged, or not written by save_snapshot"
         ) from error
-    names = {f.name for f in fields(Snapshot)}
     if (
         not isinstance(content, dict)
-        or not {"recipe", "weights", "mean"} <= content.keys() <= names
+        or not {"recipe", "weights", "mean"} <= content.keys() <= _STORED
+        or not isinstance(content["recipe"], dict)
     ):
         raise DeconvError(f"{path} is not a snapshot of this library (no recipe, weights and mean)")
     if content.get("format") not in READABLE:
@@ -150,11 +171,17 @@ def load_snapshot(path: str | Path) -> Snapshot:
             _check_plain(content.get(name, {}), name)
     except DeconvError as error:
         raise DeconvError(f"{path} is not a snapshot of this library: {error}") from error
-    return Snapshot(**content)
+    return Snapshot(**content, trusted=content["recipe"].get("name") == code)
 
+
+_STORED = {f.name for f in fields(Snapshot)} - {"trusted"}
 
 PLAIN = ("recipe", "config", "metrics", "history", "progress")
 """The fields that hold texts, numbers, lists and dictionaries alone."""
+
+
+_OUT_OF_MEMORY = "can't allocate memory"
+"""What the RuntimeError says that PyTorch raises for want of memory."""
 
 
 def _check_plain(value: Any, name: str) -> None:

@@ -100,7 +100,7 @@ def given(cfg: DictConfig) -> Snapshot | None:
     At size=paper training takes days, so there a snapshot has to be named.
     """
     if cfg.snapshot:
-        return load_snapshot(cfg.snapshot)
+        return load_snapshot(cfg.snapshot, cfg.model.name)
     if is_foreign(cfg.model.name) and (cfg.model.weights or cfg.model.name.startswith("file:")):
         return foreign_snapshot(cfg)
     if cfg.size_name == "paper":

@@ -42,7 +42,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
             raise unknown(kind, name, valid)
     if OmegaConf.is_missing(cfg, "snapshot"):
         raise DeconvError("name the network: snapshot=<run folder>/last.pt")
-    snapshot = load_snapshot(cfg.snapshot)
+    snapshot = load_snapshot(cfg.snapshot, cfg.model.name)
     net = snapshot.network().to(device(cfg))
     data = squares(cfg, cfg.split, snapshot.mean.shape[-1])
     if list(data.classes) != snapshot.classes:

@@ -36,7 +36,7 @@ def project_course(
     net, steps = None, []
     for (epoch, path), peaks in zip(paths.items(), course, strict=True):
         net = None  # one network at a time
-        snapshot = load_snapshot(path)
+        snapshot = load_snapshot(path, cfg.model.name)
         net = snapshot.network().to(device(cfg))
         log(f"projecting the strongest units of {path.name}")
         for layer, chosen in maps.items():

@@ -175,7 +175,7 @@ def describe_data(cfg: DictConfig, data: Squares, training: Snapshot) -> dict[st
 
 def mine(cfg: DictConfig, path: Path, crops: CentreCrops) -> dict[str, Peaks]:
     """The peaks of one snapshot's network over all training images."""
-    net = load_snapshot(path).network().to(device(cfg))
+    net = load_snapshot(path, cfg.model.name).network().to(device(cfg))
     log(f"mining {len(cfg.layers)} layers of {path.name} over {len(crops)} training images")
     loader = DataLoader(Share(crops, CHUNK), batch_size=CHUNK, num_workers=workers(cfg))
     try:

@@ -74,7 +74,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
         redraw(cfg.redraw, folder, SAVED, draw)
         return
     check(cfg)
-    given = {role: load_snapshot(cfg[role]) for role in ROLES if cfg[role]}
+    given = {role: load_snapshot(cfg[role], cfg.model.name) for role in ROLES if cfg[role]}
     settings = {role: twin(cfg, role, given.get("ours")) for role in ROLES}
     check_networks(settings, given)
     compute(cfg, folder, train_missing(settings, given, folder))

@@ -57,7 +57,7 @@ def open_study(
     None in the processes of torchrun that have nothing left to do.
     """
     snapshot = given(cfg)
-    other = load_snapshot(cfg.compare) if cfg.get("compare") else None
+    other = load_snapshot(cfg.compare, cfg.model.name) if cfg.get("compare") else None
     if other and not snapshot:
         raise DeconvError("compare=… stands beside snapshot=…: name both")
     snapshots = [s for s in (snapshot, other) if s]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import platform
@@ -27,12 +28,22 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
     """Rows as CSV, whole or not at all; the columns are all keys in order of appearance."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def write_text(path: Path, text: str, encoding: str | None = None) -> None:
+    """A text file, whole or not at all, its line ends as they are.
+
+    encoding: None stands for the system's.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(rows)
+        with temporary.open("w", encoding=encoding, newline="") as file:
+            file.write(text)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -43,7 +54,7 @@ def write_provenance(folder: Path, net: ChainNet, facts: dict[str, Any]) -> None
     """folder/provenance.json: `facts`, then weights, command, commit and versions."""
     record = facts | {"model": net.recipe, "weights_sha256": weights_hash(net)}
     record |= {"device": str(next(net.parameters()).device)} | circumstances()
-    (folder / "provenance.json").write_text(json.dumps(record, indent=2) + "\n")
+    write_text(folder / "provenance.json", json.dumps(record, indent=2) + "\n")
 
 
 def circumstances() -> dict[str, Any]:
@@ -62,6 +73,25 @@ def circumstances() -> dict[str, Any]:
             "python": platform.python_version(),
         },
     }
+
+
+def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What decides the last bits and is otherwise than it was at another of a run's starts.
+
+    Left out is what a snapshot of an older version does not say.
+    """
+    pairs = [(key, before.get(key), now[key]) for key in ("processes", "threads")]
+    pairs.append(("torch", before.get("versions", {}).get("torch"), now["versions"]["torch"]))
+    pairs.append(("device", before.get("device"), now["device"]))
+    return [f"{key}: {new} in place of {old}" for key, old, new in pairs if old not in (None, new)]
+
+
+def device_kind(where: torch.device) -> str:
+    """The device for people: a GPU's name, or which instructions PyTorch uses of a CPU."""
+    if where.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(where)})"
+    cpu = torch.backends.cpu.get_cpu_capability()
+    return f"cpu ({cpu})" if where.type == "cpu" else str(where)
 
 
 def _commit() -> str:

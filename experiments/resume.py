@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from deconv.errors import DeconvError
+from deconv.snapshots import is_code
 from deconv.training import Recipe
 
 FREE = {
@@ -41,16 +42,23 @@ def go_on(
     cfg: DictConfig,
     overrides: Iterable[str],
     may_change: Collection[str] = FREE,
+    commit: str = "unknown",
 ) -> DictConfig:
     """The configuration `saved` in a run's snapshot, with what `overrides` ask for.
 
     cfg: the configuration that the overrides give together with the defaults, which do not count.
-    may_change: the settings that may be otherwise than they were.
+    may_change: the settings that may be otherwise than they were. commit: of the run's last start.
     Raises DeconvError with the differences if an override would make it another run.
     """
-    _check_known(saved)
-    asked = dict(saved)
-    for key in _explicit(overrides, cfg):
+    _check_known(saved, commit)
+    asked, explicit = dict(saved), _explicit(overrides, cfg)
+    name = saved["model"].get("name")
+    if is_code(name) and "model.name" not in explicit:
+        raise DeconvError(
+            f"to go on with the run would run the code {name}, which its snapshot names: have a "
+            f"look at it, then name it yourself, by model.name='{name}'"
+        )
+    for key in explicit:
         value = OmegaConf.select(cfg, key)
         _set(asked, key, OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
     before, after = _flat(saved), _flat(asked)
@@ -75,7 +83,7 @@ def _bound(saved: dict[str, Any]) -> set[str]:
     return {"cosine": {"train.epochs"}, "plateau": {"train.eval_every"}}.get(schedule, set())
 
 
-def _check_known(saved: dict[str, Any]) -> None:
+def _check_known(saved: dict[str, Any], commit: str) -> None:
     """Raise DeconvError unless `saved` is the configuration of a training of this version."""
     known = {f.name for f in fields(Recipe)}
     recipe = saved.get("train") if isinstance(saved, dict) else None
@@ -84,7 +92,7 @@ def _check_known(saved: dict[str, Any]) -> None:
     if differing := sorted(known ^ recipe.keys()):
         raise DeconvError(
             f"the run was trained by another version: settings of train differ "
-            f"({', '.join(differing)}); go on with the version that its provenance names"
+            f"({', '.join(differing)}); go on with that version, commit {commit}"
         )
 
 

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from deconv import distributed
 from deconv.errors import DeconvError
-from deconv.snapshots import Snapshot, load_snapshot
+from deconv.snapshots import Snapshot, is_code, load_snapshot
 from deconv.training import Recipe, recipe_dict, snapshots
 from experiments.provenance import write_provenance
 from experiments.trained import train_network
@@ -62,10 +62,11 @@ def trained_in(cfg: DictConfig, folder: Path) -> Snapshot:
     """
     there = distributed.from_first(_finished(folder, cfg.train.epochs))
     if there is not None:
-        return load_snapshot(there)
+        return load_snapshot(there, cfg.model.name)
     begun = distributed.from_first(bool(folder.is_dir() and snapshots(folder)))
     quiet = {"pictures": "none", "resume": str(folder) if begun else None}
     free = [f"{key}=" for key in FREE if OmegaConf.select(cfg, key) is not None]
+    free += ["model.name="] if is_code(cfg.model.name) else []
     snapshot = train_network(altered(cfg, quiet), folder, free)
     if distributed.rank() == 0:
         facts = snapshot.config | {"epochs": snapshot.epoch, "metrics": snapshot.metrics}

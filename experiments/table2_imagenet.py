@@ -51,7 +51,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
     """Judge every row of the table in one pass over the images."""
     paths = check(cfg)
     rows = choose_rows(cfg, len(paths) or cfg.nets)
-    trained = [load_snapshot(path) for path in paths] or train(cfg, folder)
+    trained = [load_snapshot(path, cfg.model.name) for path in paths] or train(cfg, folder)
     check_classes(trained, paths)
     data = [squares(cfg, cfg.split, one.mean.shape[-1]) for one in trained]
     check_data(cfg, trained[0], data[0])

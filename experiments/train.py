@@ -8,6 +8,9 @@
 Writes metrics.csv (a row an epoch), snapshots epoch_NNN.pt with last.pt as a link to the newest,
 their checksums, weights as safetensors, config.yaml and provenance.json.
 SIGTERM, SIGUSR1 and Ctrl-C save after the update in progress and end with exit status 75.
+Under torchrun send SIGTERM alone, to torchrun: it passes that on, and its exit status is its own,
+not 75. It passes SIGUSR1 on to nobody and dies of it, and its processes stay behind; where a
+cluster sends SIGUSR1, start the processes with srun, which gives 75, as scripts/train.sbatch does.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from deconv import distributed
 from deconv.data import Squares, mean_image
 from deconv.errors import DeconvError
-from deconv.snapshots import Snapshot
+from deconv.snapshots import Snapshot, load_snapshot
 from deconv.training import (
     Hooks,
     Recipe,
@@ -25,6 +25,7 @@ from deconv.training import (
     newest_intact,
     recipe_dict,
     set_aside,
+    writing,
 )
 from experiments.common import (
     build_network,
@@ -37,7 +38,13 @@ from experiments.common import (
     stored_side_px,
     workers,
 )
-from experiments.provenance import circumstances, write_table
+from experiments.provenance import (
+    changes,
+    circumstances,
+    device_kind,
+    write_table,
+    write_text,
+)
 from experiments.resume import go_on
 from experiments.watching import tensorboard, watcher
 
@@ -91,8 +98,11 @@ def _resumed(
         path, start = newest_intact(folder, log)
         distributed.from_first(path)
     else:
-        path, start = newest_intact(distributed.from_first(folder).parent, lambda line: None)
-    cfg = go_on(start.config.get("settings", {}), cfg, overrides)
+        path = distributed.from_first(None)
+        start = load_snapshot(path)
+    starts = start.config.get("starts") or [{}]
+    commit = starts[-1].get("commit", "unknown")
+    cfg = go_on(start.config.get("settings", {}), cfg, overrides, commit=commit)
     log(f"going on from {path.name}: {start.epoch} epochs and {_within(start)} updates are done")
     return cfg, path, start
 
@@ -140,15 +150,20 @@ def _train(
 
     def on_epoch(row: dict[str, Any]) -> None:
         rows.append(row)
-        write_table(folder / "metrics.csv", rows)
-        board(row)
+        with writing(folder / "metrics.csv"):
+            write_table(folder / "metrics.csv", rows)
+        with writing(folder / "tensorboard"):
+            board(row)
         log(line(row, recipe.epochs))
 
     if distributed.rank() == 0:
         if start is not None:
             set_aside(folder, path)
-            write_table(folder / "metrics.csv", rows)
-        OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+            with writing(folder / "metrics.csv"):
+                write_table(folder / "metrics.csv", rows)
+        with writing(folder / "config.yaml"):
+            settings = OmegaConf.to_yaml(cfg, resolve=True)
+            write_text(folder / "config.yaml", settings, "utf-8")
     hooks = Hooks(on_epoch, now_and_then(), draw, lambda: stop["asked"])
     return fit(net, train_data, val_data, mean, recipe, folder, config, hooks, start)
 
@@ -163,7 +178,7 @@ def _config(cfg: DictConfig, recipe: Recipe, data: Squares) -> dict[str, Any]:
         "data_settings": data_settings(cfg),
         "train": recipe_dict(recipe),
         "settings": settings | {"resume": None},
-        "starts": [circumstances()],
+        "starts": [circumstances() | {"device": device_kind(device(cfg))}],
     }
 
 
@@ -178,11 +193,10 @@ def _check_same(start: Snapshot, config: dict[str, Any], recipe: Recipe) -> None
         raise DeconvError(
             f"train.epochs={recipe.epochs}, but the run has {start.epoch} finished epochs"
         )
-    processes = start.config["starts"][-1]["processes"]
-    if processes != distributed.ranks():
+    if found := changes(start.config["starts"][-1], config["starts"][-1]):
         log(
-            f"note: {distributed.ranks()} processes go on with what {processes} began; sums are "
-            "taken in another order, so the last bits will differ from a run without a stop"
+            f"note: going on with {', '.join(found)}; the last bits will differ from a run "
+            "without a stop, as sums may be taken in another order"
         )
 
 

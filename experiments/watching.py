@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from deconv.errors import unknown
 from deconv.models import ChainNet
 from deconv.monitoring import load_watch, save_watch, watch
 from deconv.snapshots import Snapshot
-from deconv.training import Recipe
+from deconv.training import Recipe, writing
 
 PICTURES = ("each", "kept", "none")
 
@@ -33,6 +34,7 @@ def watcher(
 ) -> Callable[[Snapshot, Path], None]:
     """A hook that draws folder/watch/epoch_NNN.png at each snapshot at the end of an epoch.
 
+    A page that is there already stays as it is.
     pictures: "each" of them, only those that are "kept" for good, or "none".
     images: how many validation images, evenly spaced, dead maps are looked for on.
     """
@@ -45,9 +47,15 @@ def watcher(
 
     def draw(snapshot: Snapshot, path: Path) -> None:
         skipped = pictures == "kept" and snapshot.epoch not in kept
-        if snapshot.progress or skipped or pictures == "none":
+        there = folder / "watch"
+        drawn = (there / f"{path.stem}.pdf").exists()  # the last of its files
+        if snapshot.progress or skipped or pictures == "none" or drawn:
             return
-        saved = save_watch(folder / "watch" / f"{path.stem}.npz", watch(net, loader))
+        with writing(there):
+            write(snapshot, there, path.stem)
+
+    def write(snapshot: Snapshot, there: Path, stem: str) -> None:
+        saved = save_watch(there / f"{stem}.npz", watch(net, loader))
         page = figures.training_page(
             snapshot.history,
             load_watch(saved),
@@ -58,7 +66,14 @@ def watcher(
             max_rms=recipe.max_rms,
             updates_per_epoch=snapshot.step // snapshot.epoch if snapshot.epoch else None,
         )
-        figures.save(page, folder / "watch", path.stem)
+        half = [there / f".{stem}.{os.getpid()}{ending}" for ending in (".png", ".pdf")]
+        try:
+            figures.save(page, there, half[0].stem)
+            for path in half:
+                os.replace(path, there / f"{stem}{path.suffix}")
+        finally:
+            for path in half:
+                path.unlink(missing_ok=True)
 
     return draw
 

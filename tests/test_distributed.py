@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -353,7 +354,9 @@ def test_process_0_alone_writes_and_is_told(worlds, processes):
     folder, found = worlds[processes]
     first, *others = [part["trained"] for part in found]
     assert [row["epoch"] for row in first["epochs"]] == [1, 2]
-    assert first["saved"] == ["epoch_000.pt", "epoch_001.pt", "epoch_002.pt"]
+    ends = ["epoch_000.pt", "epoch_001.pt", "epoch_002.pt"]
+    trained = ["epoch_000_step_000003.pt", "epoch_001_step_000003.pt"] if others else []
+    assert first["saved"] == sorted(ends + trained), "several save before the validation, too"
     for other in others:
         assert not other["epochs"] and not other["saved"] and not other["wrote"]
     wrote = {path.name for path in (folder / "trained").iterdir()}
@@ -392,6 +395,10 @@ def test_one_process_goes_on_with_what_several_began(worlds, processes, tmp_path
 def test_a_loss_that_is_not_finite_in_one_process_stops_all_before_the_update(worlds, processes):
     for found in of(worlds, processes, "diverging"):
         assert "the loss is nan in epoch 1, batch 0" in found["message"]
+        bad = found["message"].partition("(that of images ")[2].partition(" of the")[0].split(", ")
+        order = np.random.default_rng((recipe().seed, 1)).permutation(IMAGES)
+        share = np.array_split(order[:BATCH], processes)[-1]
+        assert bad == [str(index) for index in sorted(share)], "those of that process alone"
         assert found["untouched"]
 
 
@@ -588,7 +595,8 @@ def test_training_under_torchrun_leaves_one_folder_with_the_metrics_of_one_proce
 
 def test_a_terminated_torchrun_saves_and_one_process_goes_on(settings, tmp_path):
     settings = [*settings, "pictures=none"]
-    command = torchrun("-m", "experiments.train", *settings, "train.epochs=100000")
+    endless = ["train.epochs=100000", "train.workers=2"]
+    command = torchrun("-m", "experiments.train", *settings, *endless)
     with started(command, tmp_path) as parent:
         next(line for line in parent.stdout if line.startswith("epoch 1/"))
         parent.send_signal(signal.SIGTERM)

@@ -18,6 +18,7 @@ FLOORS = {
         "deconv.images",
         "deconv.distributed",
         "deconv.checked_files",
+        "deconv.locks",
         "deconv.warping",
         "deconv.bootstrap",
         "deconv.average_precision",

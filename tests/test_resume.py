@@ -8,6 +8,7 @@ on, so that it can be killed exactly there. The processes are forks of one that 
 import contextlib
 import csv
 import ctypes
+import errno
 import multiprocessing
 import os
 import random
@@ -28,10 +29,12 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 import deconv
+from deconv import distributed
 from deconv.checked_files import damage
 from deconv.errors import DeconvError
 from deconv.models import ChainNet
 from deconv.training import held, snapshots
+from experiments import provenance, trained
 from experiments.command import EXIT_BAD_INPUT, EXIT_INTERRUPTED, compose
 from experiments.resume import go_on
 from experiments.train import main
@@ -336,6 +339,26 @@ def test_a_killed_run_ends_as_if_it_had_never_stopped(uninterrupted, tmp_path, n
     assert_same_end(folder, expected)
 
 
+def test_a_page_of_pictures_that_a_kill_prevented_is_drawn_by_the_run_that_goes_on(tmp_path):
+    one = ("pictures=kept", "train.epochs=1", "watch_images=4")
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    run(whole, *one)
+    moments = [r"open \.epoch_000\.npz.*", r"open \.epoch_001.*\.pdf"]
+    for resume, moment in enumerate(moments):
+        with Training(folder, *(() if resume else one), resume=bool(resume)) as training:
+            training.reach(moment)
+            training.kill()
+    assert not (folder / "watch" / "epoch_001.pdf").exists()
+    run(folder, resume=True)
+    pages = {Path(f"epoch_00{n}{end}") for n in (0, 1) for end in (".npz", ".png", ".pdf")}
+    found = tree(folder / "watch")
+    assert found.keys() == tree(whole / "watch").keys() >= set(map(str, pages))
+    assert found["epoch_001.npz"] == tree(whole / "watch")["epoch_001.npz"]
+    before = {path: path.stat().st_mtime_ns for path in (folder / "watch").iterdir()}
+    run(folder, resume=True)
+    assert {path: path.stat().st_mtime_ns for path in (folder / "watch").iterdir()} == before
+
+
 def test_a_killed_command_goes_on_from_the_command_line(tmp_path):
     """The commands as one types them, and a process that nothing holds back."""
     command = [sys.executable, "-m", "experiments.train"]
@@ -398,6 +421,22 @@ def test_a_signal_saves_at_the_next_step_and_ends_with_status_75(
     assert_same_end(folder, uninterrupted(0)[0], but=[saved, f"{saved}.sha256"])
 
 
+def test_a_signal_to_the_whole_process_group_saves_as_well(tmp_path):
+    """As torchrun, timeout(1) and a terminal send it: to those that load images, too."""
+    folder = tmp_path / "run"
+    with Training(folder, "train.workers=2") as training:
+        training.reach("open .*")
+        training.act = partial(os.setpgid, 0, 0)
+        training.go_on()
+        training.act = None
+        training.reach("updated", "train")
+        os.killpg(training.process.pid, signal.SIGTERM)
+        training.go_on()
+        training.end(EXIT_INTERRUPTED)
+    assert snapshots(folder)[-1].name == "epoch_000_step_000002.pt"
+    assert "Traceback" not in training.said()
+
+
 # Damaged.
 
 
@@ -437,7 +476,23 @@ def test_a_damaged_snapshot_is_named_and_the_one_before_it_taken(uninterrupted, 
     assert f"going on from {before.name}" in training.said()
     aside = stopped / f"{newest.name}.damaged"
     assert bad is None or aside.read_bytes() == bad
-    assert_same_end(stopped, uninterrupted(1)[0], but=[aside.name])
+    assert_same_end(stopped, uninterrupted(1)[0], but=[aside.name, f"{newest.name}.sha256.damaged"])
+
+
+ASIDE = (".damaged", ".sha256.damaged")
+
+
+def test_every_process_goes_on_from_the_snapshot_that_process_0_chose(stopped, monkeypatch):
+    """Also where another one would seem newest to it, as on a network disk that lags behind."""
+    chosen = snapshots(stopped)[-2]
+    monkeypatch.setattr(distributed, "rank", lambda: 1)
+    monkeypatch.setattr(distributed, "from_first", lambda value: chosen)
+    cfg = compose("train", [*SMALL, f"resume={stopped}"])
+    asked = {}
+    monkeypatch.setattr(trained, "go_on", lambda *_, **more: asked.update(more))
+    _, path, start = trained._resumed(cfg, Path("elsewhere"), [])
+    assert asked["commit"] == start.config["starts"][-1]["commit"], "what a message would name"
+    assert path == chosen and start.step == deconv.load_snapshot(chosen).step
 
 
 def test_two_damaged_snapshots_are_both_named(uninterrupted, stopped):
@@ -448,7 +503,8 @@ def test_two_damaged_snapshots_are_both_named(uninterrupted, stopped):
     assert f"skipping {newer.name}" in training.said()
     assert f"skipping {older.name}" in training.said()
     assert f"going on from {before.name}" in training.said()
-    assert_same_end(stopped, uninterrupted(1)[0], [f"{p.name}.damaged" for p in (older, newer)])
+    aside = [f"{path.name}{rest}" for path in (older, newer) for rest in ASIDE]
+    assert_same_end(stopped, uninterrupted(1)[0], aside)
 
 
 def test_a_run_without_an_intact_snapshot_neither_goes_on_nor_starts_afresh(stopped):
@@ -524,6 +580,57 @@ def test_a_full_disk_ends_the_run_and_costs_nothing(uninterrupted, tmp_path):
     assert snapshots(out)[-1].name == "epoch_001.pt"
     run(out, resume=True)
     assert_same_end(out, uninterrupted(1)[0])
+
+
+def no_room(event, pattern):
+    """Let this process's audited `event` of a file by such a name fail as on a full disk."""
+
+    def audit(name, arguments):
+        if name == event and re.search(pattern, str(arguments[event == "os.symlink"])):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    sys.addaudithook(audit)
+
+
+@pytest.mark.parametrize(
+    ("event", "pattern", "named"),
+    [("open", r"/\.metrics\.csv\.", "metrics.csv"), ("os.symlink", r"/\.last\.pt\.", "last.pt"),
+     ("open", "/watch/", "watch")],
+    ids=["metrics", "link", "pictures"],
+)  # fmt: skip
+def test_no_room_for_the_smaller_files_ends_the_run_with_what_to_do(
+    uninterrupted, tmp_path, event, pattern, named
+):
+    folder = tmp_path / "run"
+    pictures = "pictures=kept" if named == "watch" else "pictures=none"
+    with Training(folder, "train.save_steps=1", pictures) as training:
+        training.reach("open .epoch_000.*")
+        training.act = partial(no_room, event, pattern)
+        training.go_on()
+        training.act = None
+        training.end(EXIT_BAD_INPUT)
+    assert f"error: cannot write {folder / named}: No space left on device" in training.said()
+    assert f"make room and go on with resume={folder}" in training.said()
+    run(folder, "pictures=none", resume=True)
+    if named != "watch":
+        assert_same_end(folder, uninterrupted(1)[0])
+
+
+def test_a_resume_without_room_for_its_configuration_leaves_the_old_one(stopped):
+    resource = pytest.importorskip("resource")
+    if not hasattr(resource, "prlimit"):
+        pytest.skip("the size of another process's files cannot be limited here")
+    before = tree(stopped, but=[".lock"])
+    with Training(stopped, resume=True) as training:
+        training.reach(r"open \.?config\.yaml.*")
+        limit = len(before["config.yaml"]) * 3 // 4
+        assert len(training.said()) + 300 < limit, "what it says has room"
+        resource.prlimit(training.process.pid, resource.RLIMIT_FSIZE, (limit, limit))
+        training.go_on()
+        training.end(EXIT_BAD_INPUT)
+    assert f"cannot write {stopped / 'config.yaml'}: File too large" in training.said()
+    assert f"make room and go on with resume={stopped}" in training.said()
+    assert tree(stopped, but=[".lock"]) == before
 
 
 # Two runs in one folder.
@@ -739,6 +846,16 @@ def test_a_group_is_compared_key_by_key(saved, overrides, differences):
         assert str(error.value).count(" asked for") == 1, "only what differs is listed"
 
 
+def test_a_network_that_is_code_is_run_again_only_for_who_names_it_again():
+    model = ("model=file:mine.py:net", "model.mean=[1,2,3]")
+    saved = composed("size=smoke", *model)
+    asked = OmegaConf.create(composed("size=smoke", "resume=there", *model))
+    with pytest.raises(DeconvError, match=r"file:mine\.py:net.*model\.name='file:mine\.py:net'"):
+        go_on(saved, asked, ["resume=there"])
+    for named in (["model.name=file:mine.py:net"], ["model=foreign", *model[1:]]):
+        assert go_on(saved, asked, ["resume=there", *named]).model.name == "file:mine.py:net"
+
+
 def test_the_configuration_of_a_run_is_not_changed_by_going_on():
     saved = composed(*RUN, "train.keep_last=5")
     before = OmegaConf.to_yaml(saved)
@@ -755,6 +872,38 @@ def test_the_configuration_of_a_run_is_not_changed_by_going_on():
 def test_a_snapshot_without_this_configuration_is_refused(saved, message):
     with pytest.raises(DeconvError, match=message):
         go_on(saved, OmegaConf.create(composed(*RUN)), [])
+
+
+def test_a_run_of_another_version_names_the_commit_to_go_on_with():
+    saved = {"train": {"lr": 1}, "model": {}, "data": {}, "seed": 0}
+    asked = OmegaConf.create(composed(*RUN))
+    with pytest.raises(DeconvError, match=r"go on with that version, commit abc123$"):
+        go_on(saved, asked, [], commit="abc123")
+
+
+def test_what_changes_the_last_bits_is_noted(monkeypatch):
+    now = provenance.circumstances() | {"device": provenance.device_kind(torch.device("cpu"))}
+    assert provenance.changes(now, now) == [] and now["device"].startswith("cpu")
+    before = now | {"processes": 3, "threads": 5, "device": "cuda (a GPU)"}
+    before["versions"] = now["versions"] | {"torch": "1.0", "python": "2.7"}
+    assert provenance.changes(before, now) == [
+        f"processes: {now['processes']} in place of 3",
+        f"threads: {now['threads']} in place of 5",
+        f"torch: {torch.__version__} in place of 1.0",
+        f"device: {now['device']} in place of cuda (a GPU)",
+    ]
+    older = {key: now[key] for key in ("processes", "commit")}
+    assert provenance.changes(older, now) == [], "an older snapshot does not say"
+
+
+def test_going_on_with_other_threads_says_so(stopped):
+    with Training(stopped, resume=True) as training:
+        training.reach(".*")
+        training.act = partial(torch.set_num_threads, 2)
+        training.go_on()
+        training.act = None
+        training.end()
+    assert "note: going on with threads: 2 in place of 1; the last bits" in training.said()
 
 
 def test_a_lock_is_let_go_of_at_the_end_of_a_run(tmp_path):

@@ -1,5 +1,6 @@
 """The folder of a run: what is written in which order, what stays, and what a run goes on from."""
 
+import errno
 import json
 import os
 import re
@@ -364,7 +365,8 @@ def test_what_was_skipped_no_longer_counts(tmp_path):
     contents = {}
     for name in ("epoch_001_step_000001.pt", "epoch_001_step_000002.pt"):
         flip(tmp_path / name)
-        contents[name] = (tmp_path / name).read_bytes()
+        for one in (name, f"{name}.sha256"):
+            contents[one] = (tmp_path / one).read_bytes()
     path, _ = newest_intact(tmp_path, print)
     set_aside(tmp_path, path)
     assert [p.name for p in snapshots(tmp_path)] == ["epoch_000.pt", "epoch_001.pt"]
@@ -372,6 +374,44 @@ def test_what_was_skipped_no_longer_counts(tmp_path):
         assert (tmp_path / f"{name}.damaged").read_bytes() == content
     set_aside(tmp_path, path)
     assert newest_intact(tmp_path, pytest.fail)[0] == path
+
+
+def test_what_was_set_aside_for_a_moment_s_failure_can_be_taken_back(tmp_path, monkeypatch):
+    newest = saved(tmp_path, (0, 0), (1, 0), (1, 1))
+    before = names(tmp_path)
+    with monkeypatch.context() as patch:
+        real = run_folder.damage
+        patch.setattr(run_folder, "damage", lambda path: (path == newest and "no") or real(path))
+        path, _ = newest_intact(tmp_path, print)
+    set_aside(tmp_path, path)
+    assert path.name == "epoch_001.pt" and not newest.exists()
+    for one in list(tmp_path.glob("*.damaged")):
+        one.rename(one.with_suffix(""))
+    assert names(tmp_path) == before and newest_intact(tmp_path, pytest.fail)[0] == newest
+
+
+def too_much():
+    torch.empty(1 << 60, dtype=torch.uint8)  # what PyTorch raises for it is a RuntimeError
+
+
+def disk():
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def memory():
+    raise MemoryError
+
+
+@pytest.mark.parametrize(
+    ("fail", "kind"), [(too_much, MemoryError), (memory, MemoryError), (disk, OSError)]
+)
+def test_a_machine_that_fails_is_not_called_a_damaged_snapshot(tmp_path, monkeypatch, fail, kind):
+    newest = saved(tmp_path, (0, 0), (1, 0))
+    monkeypatch.setattr(torch, "load", lambda *_, **__: fail())
+    with pytest.raises(kind):
+        deconv.load_snapshot(newest)
+    with pytest.raises(kind):
+        newest_intact(tmp_path, pytest.fail)
 
 
 # Who may write.
@@ -387,11 +427,30 @@ def test_a_folder_is_made_and_names_who_holds_it(tmp_path):
         assert (folder / ".lock").read_text().count("process") == 1
 
 
+@pytest.mark.parametrize("number", ["ENOLCK", "ENOSYS", "EOPNOTSUPP", "EACCES", "EAGAIN"])
+def test_a_disk_without_locks_is_not_taken_for_another_run(tmp_path, monkeypatch, number):
+    fcntl = pytest.importorskip("fcntl")
+
+    def fail(*_):
+        raise OSError(getattr(errno, number), "not now")
+
+    (tmp_path / ".lock").write_text("process 3 on elsewhere")
+    monkeypatch.setattr(fcntl, "lockf", fail)
+    if number in ("EACCES", "EAGAIN"):
+        with pytest.raises(DeconvError, match="in use by process 3 on elsewhere"), held(tmp_path):
+            pass
+        return
+    with pytest.warns(UserWarning, match=f"{tmp_path} is on a disk without locks"), held(tmp_path):
+        assert f"process {os.getpid()} on" in (tmp_path / ".lock").read_text()
+
+
 def test_what_a_killed_run_left_half_written_is_cleared_away(tmp_path):
     saved(tmp_path, (0, 0), (1, 0))
     (tmp_path / "mine.tmp").touch(), (tmp_path / ".hidden").touch()
     before = names(tmp_path)
-    for name in (".epoch_002.pt.123.tmp", ".epoch_002.pt.sha256.123.tmp", ".metrics.csv.123"):
+    half = (".epoch_002.pt.123.tmp", ".epoch_002.pt.sha256.123.tmp", ".metrics.csv.123",
+            ".config.yaml.123", ".provenance.json.123")  # fmt: skip
+    for name in half:
         (tmp_path / name).write_bytes(b"half")
     (tmp_path / ".last.pt.123").symlink_to("epoch_002.pt")
     with held(tmp_path):

@@ -61,6 +61,24 @@ def test_a_job_trains_and_when_it_starts_again_goes_on_in_the_same_folder(submit
     assert "going on from epoch_002.pt" in output
 
 
+def test_a_job_that_starts_again_names_its_network_again(submit, tmp_path):
+    (tmp_path / "runs" / "12").mkdir(parents=True)
+    (tmp_path / "runs" / "12" / "last.pt").touch()
+    for asked in ("model=file:mine.py:net", "model.name='file:mine.py:net'"):
+        _, calls, _ = submit("size=smoke", asked, "model.mean=[1,2,3]", SRUN_STATUS="75")
+        assert calls[1].endswith("experiments.train resume=runs/12 model.name='file:mine.py:net'")
+
+
+def test_a_job_whose_snapshots_are_gone_does_not_start_afresh(submit, tmp_path):
+    folder = tmp_path / "runs" / "12"
+    folder.mkdir(parents=True)
+    (folder / "last.pt").symlink_to("epoch_007.pt")
+    status, calls, output = submit("size=smoke", "pictures=none")
+    assert status == 2 and "resume=runs/12" in calls[1] and len(calls) == 2, output
+    assert "epoch_007.pt: last.pt points to it, and it is not there" in output
+    assert not (folder / "epoch_000.pt").exists()
+
+
 def test_only_an_interrupted_job_goes_back_into_the_queue(submit):
     assert submit(SRUN_STATUS="75")[:1] == (75,)
     assert submit(SRUN_STATUS="75")[1][-1] == "scontrol requeue 12"

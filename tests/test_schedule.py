@@ -93,6 +93,15 @@ def test_stalls_by_hand(errors, expected):
     assert stalls(rule, history(errors)) == expected
 
 
+def test_the_validation_after_the_last_epoch_does_not_count_where_none_was_due():
+    """Else a run of 5 epochs that goes on to 9 would differ from one of 9 at once."""
+    rule = Recipe(lr=1.0, patience=2, min_improvement=0.5, max_drops=9, eval_every=2)
+    at_once = [None, 80, None, 80, None, 80, None, 80]
+    gone_on = [*at_once[:4], 80, *at_once[5:]]
+    assert stalls(rule, history(at_once)) == stalls(rule, history(gone_on)) == [6]
+    assert rates(rule, at_once) == rates(rule, gone_on)
+
+
 def test_the_rate_falls_in_the_epoch_after_a_stall():
     rule = Recipe(lr=1.0, patience=2, min_improvement=0.5, max_drops=3)
     assert rates(rule, [80, 80, 80, 70, 70, 70]) == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1, 0.01])

@@ -6,9 +6,12 @@ import pickle
 
 import pytest
 import torch
+import torchvision
 
 import deconv
 from deconv.snapshots import load_weights, weights_hash
+from experiments.command import compose
+from experiments.common import given
 
 
 @pytest.fixture
@@ -82,6 +85,59 @@ def test_code_in_a_file_is_refused_and_never_run(tmp_path):
     assert not trace.exists()
     pickle.loads(pickle.dumps(Trap(str(trace)))).close()
     assert trace.exists(), "the trap itself works"
+
+
+TRAP = """
+from pathlib import Path
+from torch import nn
+
+Path({trace!r}).touch()
+
+def net():
+    return nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+"""
+
+
+def test_a_recipe_that_names_code_runs_it_only_for_who_names_it_too(tmp_path, snapshot):
+    trace = tmp_path / "ran"
+    (tmp_path / "evil.py").write_text(TRAP.format(trace=str(trace)))
+    name = f"file:{tmp_path / 'evil.py'}:net"
+    weights = {"module.0.weight": torch.ones(2, 3, 3, 3), "module.0.bias": torch.zeros(2)}
+    recipe = {"name": name, "num_classes": 2, "input_px": 8, "mean": [1, 2, 3], "std": [1, 1, 1]}
+    evil = dataclasses.replace(snapshot, recipe=recipe, weights=weights, classes=["a", "b"])
+    path = deconv.save_snapshot(tmp_path / "evil.pt", evil)
+    for code in (None, "file:other.py:net"):
+        read = deconv.load_snapshot(path, code)
+        for one in (read, dataclasses.replace(read, config={})):
+            with pytest.raises(deconv.DeconvError) as error:
+                one.network()
+            assert name in str(error.value) and f"model.name='{name}'" in str(error.value)
+    with pytest.raises(deconv.DeconvError, match="would run"):
+        given(compose("fig2_top_activations", [f"snapshot={path}"])).network()
+    assert not trace.exists()
+    assert set(torch.load(path, weights_only=True)) == FIELDS
+    cfg = compose("fig2_top_activations", [f"snapshot={path}", f"model={name}"])
+    for net in (deconv.load_snapshot(path, name).network(), given(cfg).network(), evil.network()):
+        assert torch.equal(net.state_dict()["module.0.weight"], weights["module.0.weight"])
+    assert trace.exists(), "the trap itself works"
+
+
+FIELDS = {
+    "recipe", "weights", "mean", "classes", "epoch", "step", "optimizer", "config", "metrics",
+    "history", "progress", "format",
+}  # fmt: skip
+"""What a file holds."""
+
+
+@pytest.mark.parametrize("options", [{}, {"mean": [1, 2, 3], "std": [1, 1, 1]}])
+def test_a_recipe_that_names_weights_downloads_none(snapshot, monkeypatch, options):
+    net = deconv.build("torchvision/alexnet", 3, seed=0, **options)
+    recipe = net.recipe | {"weights": "DEFAULT"}
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_, **__: pytest.fail("asked"))
+    for module in (torch.hub, torchvision.models._api):
+        monkeypatch.setattr(module, "load_state_dict_from_url", lambda *_, **__: pytest.fail("!"))
+    again = dataclasses.replace(snapshot, recipe=recipe, weights=net.state_dict()).network()
+    assert weights_hash(again) == weights_hash(net)
 
 
 def test_missing_truncated_and_foreign_files_are_named(tmp_path, snapshot):

@@ -1,8 +1,14 @@
 """Photographs: every source through torchvision's classes, on small trees in their exact layout."""
 
+import errno
+import os
 import pickle
+import shutil
 import struct
+import subprocess
+import sys
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -354,3 +360,84 @@ def test_a_cache_that_fails_half_way_leaves_nothing(tmp_path):
     with pytest.raises(DeconvError, match="image 3"):
         Cached(Counting(fail_at=3), tmp_path, progress=False)
     assert list(tmp_path.iterdir()) == []
+
+
+FULL_DISK = """
+import sys
+from test_resume import small_disk
+from test_sources import Counting
+from deconv.data import Cached
+from deconv.errors import DeconvError
+small_disk(sys.argv[1])
+class Many(Counting):
+    __len__ = lambda self: 20000
+try:
+    Cached(Many(), sys.argv[1], progress=False)
+except DeconvError as error:
+    sys.exit(str(error))
+"""
+
+
+def test_a_disk_without_room_for_the_cache_is_a_message_and_no_bus_error(tmp_path):
+    mount = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", str(tmp_path)]
+    if shutil.which("unshare") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a disk of one's own is not to be had here")
+    paths = (Path(__file__).parent.parent, Path(__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))}, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert "abc-1.npy: No space left on device. It takes 3.8 MB" in done.stderr
+    assert "or set cache_dir to another disk" in done.stderr
+
+
+def test_where_room_cannot_be_set_aside_the_cache_is_written_all_the_same(tmp_path, monkeypatch):
+    def not_here(*_):
+        raise OSError(errno.EOPNOTSUPP, "not here")
+
+    monkeypatch.setattr(os, "posix_fallocate", not_here, raising=False)
+    data = Counting()
+    cached = Cached(data, tmp_path, progress=False)
+    assert all(torch.equal(cached[i][0], data[i][0]) for i in range(5))
+
+
+HOLD = """
+import sys
+from deconv.locks import lock
+with open(sys.argv[1], "r+b") as file:
+    assert lock(file)
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_run_left_of_a_cache_is_deleted_and_what_a_living_one_writes_is_not(tmp_path):
+    left, written = tmp_path / ".abc-1.111.npy", tmp_path / ".abc-1.222.npy"
+    for path in (left, written, tmp_path / ".abc-2.111.npy"):
+        path.write_bytes(b"half")
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(written)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)},
+    ) as other:  # fmt: skip
+        assert other.stdout.readline() == b"held\n"
+        Cached(Counting(), tmp_path, progress=False)
+        other.stdin.close()
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"abc-1.npy", written.name, ".abc-2.111.npy"}
+
+
+@pytest.mark.parametrize("harm", ["cut", "emptied", "of other images"])
+def test_a_damaged_cache_is_named_and_to_be_deleted(tmp_path, harm):
+    cached = Cached(Counting(), tmp_path, progress=False)
+    message = pickle.dumps(cached)
+    content = cached.path.read_bytes()
+    if harm == "of other images":
+        np.save(cached.path, np.zeros((4, 3, 8, 8), np.uint8))
+    else:
+        cached.path.write_bytes(content[:200] if harm == "cut" else b"")
+    said = r"abc-1\.npy is damaged .*delete it, and it is made anew"
+    with pytest.raises(DeconvError, match=said):
+        Cached(Counting(), tmp_path, progress=False)
+    with pytest.raises(DeconvError, match=said):
+        pickle.loads(message)

@@ -2,6 +2,8 @@
 
 import copy
 import math
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,11 +13,13 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 import deconv
+from deconv import distributed
 from deconv.data import CentreCrops, TrainingCrops, mean_image
+from deconv.data.crops import Batches
 from deconv.errors import DeconvError
 from deconv.evaluation import evaluate
 from deconv.snapshots import weights_hash
-from deconv.training import Hooks, Recipe, fit, learning_rate, renormalise
+from deconv.training import Hooks, Recipe, fit, learning_rate, newest_intact, renormalise
 
 
 class Bars:
@@ -161,6 +165,29 @@ def test_validation_can_be_rarer_but_comes_at_the_end(tmp_path):
     assert ["val_top1_error" in row for row in rows] == [False, True, False, True, True]
 
 
+def test_what_several_processes_have_trained_is_saved_before_they_validate(tmp_path, monkeypatch):
+    """They cannot stop within a validation, which may outlast the time between signal and kill."""
+    data, module = Bars(16), sys.modules[fit.__module__]
+    mean = mean_image(data)
+    several = SimpleNamespace(ranks=lambda: 2, rank=lambda: 0, Share=distributed.Share)
+    monkeypatch.setattr(module, "distributed", several)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, "evaluate", killed)
+        fit(small_net(), data, data, mean, recipe(epochs=1), tmp_path)
+    path, start = newest_intact(tmp_path, print)
+    saved = []
+    hooks = Hooks(
+        update=lambda *_: saved.append("update"), snapshot=lambda _, path: saved.append(path.name)
+    )
+    last = fit(small_net(), data, data, mean, recipe(epochs=1), tmp_path, start=start, hooks=hooks)
+    assert (path.name, saved) == ("epoch_000_step_000002.pt", [path.name, "epoch_001.pt"])
+    assert last.epoch == 1 and last.step == start.step
+
+
 def test_the_rate_falls_after_the_epochs_named():
     rule = Recipe(lr=0.01, schedule="fixed", lr_drops=(2, 4), lr_factor=0.1)
     rates = [learning_rate(rule, epoch) for epoch in range(1, 7)]
@@ -202,9 +229,31 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(tmp_path):
     with torch.no_grad():
         net.fc8.bias[0] = torch.nan
     before = net.conv1.weight.clone()
-    with pytest.raises(DeconvError, match="loss is nan in epoch 1, batch 0"):
+    with pytest.raises(DeconvError, match="loss is nan in epoch 1, batch 0") as error:
         fit(net, data, data, mean_image(data), recipe(), tmp_path)
     assert torch.equal(net.conv1.weight, before)
+    said = str(error.value)
+    assert "train anew with a lower train.lr (0.001 here), which is locked when a run goes" in said
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "named"),
+    [([3, 14], "of images 3, 14 of"), (range(16), "of images 0, 1, 2, 3, 4, 5, 6, 7, … of")],
+)
+def test_the_images_are_named_whose_own_loss_is_not_finite(tmp_path, spoiled, named):
+    data, net = Bars(16), small_net()
+
+    def forward(module, images, logits):
+        order = Batches(16, 16, seed=recipe().seed)
+        order.epoch = 1
+        rows = [i for i, image in enumerate(order.batch(0).tolist()) if image in spoiled]
+        logits[rows] = torch.inf
+        return logits
+
+    net.register_forward_hook(forward)
+    with pytest.raises(DeconvError, match="batch 0") as error:
+        fit(net, data, data, mean_image(data), recipe(batch_size=16), tmp_path)
+    assert f"{named} the training set" in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import math
 import os
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -11,6 +15,9 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from deconv.data.crops import Squares
+from deconv.data.workers import apart
+from deconv.errors import DeconvError
+from deconv.locks import lock
 
 
 def cache_path(data: Squares, folder: str | Path) -> Path:
@@ -22,6 +29,7 @@ class Cached(Dataset):
     """The same items as `data`, read from folder/<cache key>.npy, which is made if missing.
 
     The array is memory-mapped: processes share it, and memory does not grow with the data set.
+    Raises DeconvError where it is damaged, or the disk has no room for it.
     """
 
     def __init__(
@@ -32,7 +40,7 @@ class Cached(Dataset):
         self.path = cache_path(data, folder)
         if not self.path.exists():
             _write(data, self.path, workers, progress)
-        self.images = np.load(self.path, mmap_mode="c")  # copy-on-write: torch wants writable
+        self.images = _read(self.path, len(self.targets))
 
     def __getstate__(self) -> dict[str, object]:
         # A spawned worker maps the file itself; a pickled memmap would be a copy of it all.
@@ -40,7 +48,7 @@ class Cached(Dataset):
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__ |= state
-        self.images = np.load(self.path, mmap_mode="c")
+        self.images = _read(self.path, len(self.targets))
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -53,19 +61,69 @@ class Cached(Dataset):
         return self._fingerprint
 
 
+def _read(path: Path, length: int) -> np.ndarray:
+    """The array of a cache of so many squares, mapped."""
+    try:
+        images = np.load(path, mmap_mode="c")  # copy-on-write: torch wants writable
+    except (ValueError, EOFError) as error:
+        raise _damaged(path, str(error)) from error
+    if len(images) != length:
+        raise _damaged(path, f"{len(images)} images in place of {length}")
+    return images
+
+
+def _damaged(path: Path, why: str) -> DeconvError:
+    return DeconvError(f"{path} is damaged ({why}): delete it, and it is made anew")
+
+
 def _write(data: Squares, path: Path, workers: int, progress: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    _clear_left(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.npy")
+    shape = (len(data), *data[0][0].shape)
     try:
-        shape = (len(data), *data[0][0].shape)
-        array = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
-        loader = DataLoader(data, batch_size=64, num_workers=workers)
-        done = 0
-        for images, _ in tqdm(loader, "preparing images", disable=None if progress else True):
-            array[done : done + len(images)] = images.numpy()
-            done += len(images)
-        array.flush()
-        os.replace(temporary, path)
+        with temporary.open("w+b") as file:
+            lock(file)  # by which `_clear_left` of another run knows that it is being written
+            array = _empty(file, shape)
+            loader = DataLoader(data, batch_size=64, num_workers=workers, worker_init_fn=apart)
+            done = 0
+            for images, _ in tqdm(loader, "preparing images", disable=None if progress else True):
+                array[done : done + len(images)] = images.numpy()
+                done += len(images)
+            array.flush()
+            os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise DeconvError(
+            f"cannot write {path}: {error.strerror or error}. It takes {math.prod(shape) / 1e6:.1f}"
+            " MB: make room, or set cache_dir to another disk, or data.cache=false"
+        ) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _empty(file: IO[bytes], shape: tuple[int, ...]) -> np.ndarray:
+    """An array of uint8 mapped to a new npy file, the disk's room for it set aside."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    file.flush()
+    begin, size = file.tell(), math.prod(shape)
+    try:
+        # Else the first page that finds no room would end the process by a signal.
+        os.posix_fallocate(file.fileno(), begin, size)
+    except AttributeError:  # not on this system
+        file.truncate(begin + size)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+        file.truncate(begin + size)  # not on this file system
+    return np.memmap(file, np.uint8, "r+", begin, shape)
+
+
+def _clear_left(path: Path) -> None:
+    """Delete what killed runs were writing of a cache: what no living process has locked."""
+    for left in path.parent.glob(f".{path.stem}.*.npy"):
+        with contextlib.suppress(OSError), left.open("r+b") as file:
+            if lock(file):
+                left.unlink()

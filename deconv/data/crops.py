@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
+from deconv.data.workers import apart
 from deconv.distributed import Share, gather
 from deconv.errors import DeconvError, unknown
 from deconv.types import Box
@@ -52,7 +53,7 @@ def mean_image(data: Squares, workers: int = 0, progress: bool = False) -> torch
     """
     if len(data) == 0:
         raise DeconvError("the mean of an empty data set is asked for")
-    loader = DataLoader(Share(data, 64), batch_size=64, num_workers=workers)
+    loader = DataLoader(Share(data, 64), batch_size=64, num_workers=workers, worker_init_fn=apart)
     total = torch.zeros(data[0][0].shape, dtype=torch.float64)
     for images, _ in tqdm(loader, "mean image", disable=None if progress else True):
         total += images.sum(dim=0, dtype=torch.float64)

@@ -6,7 +6,14 @@
 from deconv.training.fit import Hooks, fit
 from deconv.training.recipe import PAPER_EPOCHS, Recipe, recipe_dict
 from deconv.training.renormalisation import renormalise
-from deconv.training.run_folder import check_unused, held, newest_intact, set_aside, snapshots
+from deconv.training.run_folder import (
+    check_unused,
+    held,
+    newest_intact,
+    set_aside,
+    snapshots,
+    writing,
+)
 from deconv.training.schedule import learning_rate, stalls
 
 __all__ = [
@@ -23,4 +30,5 @@ __all__ = [
     "set_aside",
     "snapshots",
     "stalls",
+    "writing",
 ]

@@ -38,7 +38,8 @@ class Hooks:
     epoch:    with the metrics of each finished epoch.
     update:   after each update, with its epoch, its number in it, the epoch's number of updates,
               and the mean loss of the epoch so far.
-    snapshot: with each snapshot and its path, after it is written.
+    snapshot: with each snapshot and its path, after it is written; again with the one that a run
+              goes on from, as the run may have ended before or within the first call.
     stop:     asked after each update (in every process); true saves and ends the run.
     """
 
@@ -67,12 +68,14 @@ def fit(
 
     train_data, val_data: data sets of uint8 squares. mean: their 3×S×S training mean.
     start: a snapshot of this run to go on from; the result is that of a run without a stop, to
-        the last bit on a CPU, for any number of `recipe.workers`.
+        the last bit on a CPU of the same kind, with the same PyTorch and as many threads, for
+        any number of `recipe.workers`.
     Under torchrun (`deconv.distributed.group`) the processes divide each batch among them;
-    process 0 writes. Snapshots: see `deconv.training.run_folder`; the first is the untrained
-    network's. The metrics of an epoch: lr, train_loss, train_error, images_per_second, how many
-    filters were renormalised (renormalised_<layer>), and where there was a validation val_loss,
-    val_top1_error, val_top5_error, val_mean_class_accuracy; after the last epoch ten_crop_… too.
+    process 0 writes, also after the last update of an epoch. Snapshots: see
+    `deconv.training.run_folder`; the first is the untrained network's. The metrics of an epoch:
+    lr, train_loss, train_error, images_per_second, how many filters were renormalised
+    (renormalised_<layer>), and where there was a validation val_loss, val_top1_error,
+    val_top5_error, val_mean_class_accuracy; after the last epoch ten_crop_… too.
     Errors and accuracies are in percent.
 
     Returns the last snapshot. Raises DeconvError if the folder holds another run or the loss is
@@ -154,8 +157,10 @@ class _Run:
     def settle(self, start: Snapshot) -> None:
         """Finish the saving of `start`, in process 0, should the run have ended in it."""
         # A library user may go on in another folder than the one that `start` was saved in.
-        if distributed.rank() == 0 and (self.folder / snapshot_name(start)).exists():
+        path = self.folder / snapshot_name(start)
+        if distributed.rank() == 0 and path.exists():
             settle(self.folder, start, *self._wishes())
+            self.hooks.snapshot(start, path)
 
     def _wishes(self) -> tuple[tuple[int, ...], int, bool]:
         """What `keep` is to keep: epochs, how many of the newest, and whether plain weights too."""
@@ -186,7 +191,9 @@ class _Run:
             bar.set_postfix(loss=f"{loss:.3f}")
             if distributed.rank() == 0:
                 self.hooks.update(epoch, self.progress["step"], batches.count, loss)
-            if stop or (recipe.save_steps and self.step % recipe.save_steps == 0):
+            # Several processes cannot stop within the validation that follows.
+            due = distributed.ranks() > 1 and self.progress["step"] == batches.count
+            if stop or due or (recipe.save_steps and self.step % recipe.save_steps == 0):
                 self.updates.count(self.progress)
                 self.save()
             if stop:

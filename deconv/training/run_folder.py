@@ -6,24 +6,24 @@ import contextlib
 import os
 import re
 import socket
+import warnings
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from deconv.checked_files import CHECKSUM, damage
 from deconv.errors import DeconvError
+from deconv.locks import lock
 from deconv.snapshots import Snapshot, load_snapshot, save_safetensors, save_snapshot
-
-try:
-    import fcntl
-except ImportError:  # Windows, where nothing keeps a second run out
-    fcntl = None
 
 LAST = "last.pt"
 DAMAGED = ".damaged"
 _NAME = re.compile(r"epoch_(\d{3,})(?:_step_(\d{6,}))?")
 _CHECKED = (".pt", f".pt{CHECKSUM}")
 _SUFFIXES = (*_CHECKED, ".safetensors", f".safetensors{CHECKSUM}")
-_HALF_WRITTEN = re.compile(r"\.(epoch_\d+.*|metrics\.csv|last\.pt)\.\d+(\.tmp)?")
+_HALF_WRITTEN = re.compile(
+    r"\.(epoch_\d+.*|metrics\.csv|config\.yaml|provenance\.json|last\.pt)\.\d+"
+    r"(\.tmp|\.png|\.pdf)?"
+)
 
 
 def snapshot_name(snapshot: Snapshot) -> str:
@@ -60,22 +60,24 @@ def _position(stem: str) -> tuple[int, int]:
 def held(folder: Path) -> Iterator[None]:
     """Keep every other run out of `folder`; the hold ends with the process, however it ends.
 
-    Raises DeconvError naming the process that holds it.
+    Raises DeconvError naming the process that holds it. Where files cannot be locked, as on some
+    network disks, it warns that nothing keeps a second run out.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a+") as file:
-        # A record lock, unlike flock, is not inherited by worker processes, which may outlive a
-        # killed run for some seconds.
-        if fcntl is not None:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                file.seek(0)
-                holder = file.read().strip() or "another process"
-                raise DeconvError(
-                    f"{folder} is in use by {holder}: wait for it or stop it, or train in "
-                    "another folder"
-                ) from error
+        got = lock(file)
+        if got is False:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise DeconvError(
+                f"{folder} is in use by {holder}: wait for it or stop it, or train in another "
+                "folder"
+            )
+        if got is None:
+            warnings.warn(
+                f"{folder} is on a disk without locks: see to it that no second run writes there",
+                stacklevel=3,
+            )
         _clear_half_written(folder)
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
@@ -109,7 +111,7 @@ def keep(
     last.pt becomes a link to it. plain: also write its weights as safetensors.
     """
     path = folder / snapshot_name(snapshot)
-    with _writing(path):
+    with writing(path):
         save_snapshot(path, snapshot)
     if wrong := damage(path):
         raise DeconvError(f"{path} was written, but {wrong}: the disk of {folder} may be failing")
@@ -124,9 +126,10 @@ def settle(
     path = folder / snapshot_name(snapshot)
     weights = path.with_suffix(".safetensors")
     if plain and damage(weights):
-        with _writing(weights):
+        with writing(weights):
             save_safetensors(weights, snapshot)
-    _point_last(path)
+    with writing(path.parent / LAST):
+        _point_last(path)
     wanted = {old.stem for old in snapshots(folder)[-keep_last:]} | {path.stem}
     for stem in _stems(folder):
         epoch, step = _position(stem)
@@ -144,8 +147,11 @@ def _point_last(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Turn an OSError, such as a full disk, into what to do about it."""
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError, such as a full disk, into what to do about it.
+
+    path: what the block writes, right in the folder of a run.
+    """
     try:
         yield
     except OSError as error:
@@ -201,13 +207,14 @@ def _gone(folder: Path, stems: Collection[str]) -> str | None:
 def set_aside(folder: Path, newest: Path) -> None:
     """Rename the snapshots after `newest`, found damaged, so that they no longer count as new.
 
-    last.pt points to `newest` afterwards.
+    last.pt points to `newest` afterwards. Their checksums are renamed as well, so that one that
+    could not be read for a moment is whole again under its old name.
     """
     for stem in _stems(folder, _CHECKED):
         if _position(stem) > _position(newest.stem):
-            path = folder / f"{stem}.pt"
-            if path.exists():
-                path.rename(path.with_name(path.name + DAMAGED))
-            path.with_name(path.name + CHECKSUM).unlink(missing_ok=True)
+            for path in (folder / f"{stem}{suffix}" for suffix in _CHECKED):
+                if path.exists():
+                    path.rename(path.with_name(path.name + DAMAGED))
     if _gone(folder, _stems(folder, _CHECKED)):
-        _point_last(newest)
+        with writing(folder / LAST):
+            _point_last(newest)

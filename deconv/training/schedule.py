@@ -34,12 +34,14 @@ def stalls(recipe: Recipe, history: Sequence[dict[str, Any]]) -> list[int]:
     """The epochs after which the validation error had stalled, as the plateau rule sees it.
 
     It had if the last `patience` validations have not brought it `min_improvement` points under
-    the best before them; the count starts anew after a drop.
+    the best before them; the count starts anew after a drop. Only epochs that `eval_every` divides
+    count, so that the validation after the last epoch makes no difference to a run that goes on.
     """
     drops: list[int] = []
     best, waiting = math.inf, 0
     for row in history:
-        if "val_top1_error" not in row or len(drops) == recipe.max_drops:
+        due = row["epoch"] % recipe.eval_every == 0
+        if not due or "val_top1_error" not in row or len(drops) == recipe.max_drops:
             continue
         if row["val_top1_error"] <= best - recipe.min_improvement:
             best, waiting = row["val_top1_error"], 0

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from deconv import distributed
 from deconv.data.crops import Batches, Squares, TrainingCrops
+from deconv.data.workers import apart
 from deconv.dropout import dropout_keys, with_keys
 from deconv.errors import DeconvError
 from deconv.evaluation import autocast
@@ -86,7 +87,8 @@ class Updates:
             [losses.detach().sum().item(), hits.sum().item(), float(stop())]
         )
         if not math.isfinite(loss):
-            raise DeconvError(self._not_finite(loss, batch, progress["step"], rate))
+            bad = own[~losses.detach().isfinite().cpu().numpy()]
+            raise DeconvError(self._not_finite(loss, bad.tolist(), progress["step"], rate))
         if self.recipe.label_smoothing:
             smoothing = self.recipe.label_smoothing
             losses = F.cross_entropy(logits, target, reduction="none", label_smoothing=smoothing)
@@ -116,19 +118,22 @@ class Updates:
             progress["renormalised"][name] += count
         self.counts.zero_()
 
-    def _not_finite(self, loss: float, batch: np.ndarray, step: int, rate: float) -> str:
-        shown = ", ".join(map(str, batch[:8])) + (", …" if len(batch) > 8 else "")
+    def _not_finite(self, loss: float, bad: list[int], step: int, rate: float) -> str:
+        """What to do; bad: images of this process's part, as every process must call it."""
+        bad = sorted(index for part in distributed.gather(bad) for index in part)
+        shown = ", ".join(map(str, bad[:8])) + (", …" if len(bad) > 8 else "")
+        which = f"that of images {shown} of the training set" if bad else "the sum over the batch"
         return (
-            f"the loss is {loss} in epoch {self.batches.epoch}, batch {step} (images {shown} of "
-            f"the training set): lower the learning rate ({rate:g}) or look at those images. The "
-            "weights were not touched, and the snapshots before it are there"
+            f"the loss is {loss} in epoch {self.batches.epoch}, batch {step} ({which}): look at "
+            f"the images if they are few; else train anew with a lower train.lr ({rate:g} here), "
+            "which is locked when a run goes on. The weights were not touched by this batch"
         )
 
 
 def loader(data: Dataset, recipe: Recipe, device: torch.device, **options: Any) -> DataLoader:
     """A DataLoader with the recipe's workers."""
-    pin = device.type == "cuda"
-    return DataLoader(data, num_workers=recipe.workers, pin_memory=pin, **options)
+    options |= {"num_workers": recipe.workers, "worker_init_fn": apart}
+    return DataLoader(data, pin_memory=device.type == "cuda", **options)
 
 
 def _wrapped(net: ChainNet, recipe: Recipe, device: torch.device) -> nn.Module:
