@@ -31,12 +31,12 @@ from experiments.probing import Frozen, Study, open_study, probe_all, summarise
 from experiments.provenance import write_provenance
 from experiments.redrawing import redraw
 from experiments.reported import TABLE5
+from experiments.transfer_findings import beats
 from experiments.transfer_record import (
     HERE,
     PAPER,
     SAVED,
     as_in_paper,
-    beats,
     choices,
     folds_in_words,
     lines,

@@ -133,13 +133,6 @@ def paper_rows(
     ]
 
 
-def beats(ours: dict[str, Any], other: float, spread: float | None, whose: str) -> tuple[bool, str]:
-    """Whether a row lies above another number by more than both spreads, and that rule in words."""
-    margin = (ours["std"] or 0.0) + (spread or 0.0)
-    words = f"above {whose} ({other:.1f} %) by more than both spreads together ({margin:.1f})"
-    return ours["mean"] - other > margin, words
-
-
 def log_line(row: dict[str, Any]) -> str:
     """One row of a table for people."""
     spread = row["std"]
