@@ -31,12 +31,16 @@ TABLE4, TABLE7 = "table4_caltech101", "table7_layer_probes"
 FOLDS_OF = "caltech101"
 """What the folds of FOLDS are of: `experiments.kept_results.fold` takes no other."""
 
+NO_TARGET = "no target"
+"""Beside the status of a number whose data, network or number of splits is not the paper's."""
+
 HOW = (
     f"*{REPRODUCED}*: on the paper's data by its protocol, and apart by at most both spreads "
-    f"together. Every other row is judged by the rule of its claim, folded below the table: "
-    f"*{TREND}* if it holds, *{DIFFERS}* if not, *{OPEN}* where it cannot be judged on what was "
-    "measured. Such rules compare numbers of one run, so a number close to the paper's can differ "
-    "and one far from it agree."
+    f"together. *{NO_TARGET}*: data, network or number of splits are not the paper's, so its "
+    "number is not to be met. All but the reproduced are judged by the rule of their claim, folded "
+    f"below the table: *{TREND}* if it holds, *{DIFFERS}* if not, *{OPEN}* where it cannot be "
+    "judged on what was measured. A rule compares numbers of one run: one close to the paper's can "
+    "differ, and one far from it agree."
 )
 
 
@@ -55,7 +59,8 @@ def records(results: Path, link: str) -> list[Record]:
     found = []
     for path in sorted(results.glob("ledger_*.json")):
         kept, words = (one := json.loads(path.read_text())), network(one)
-        about = f"size {kept['size']}; {words[0].lower()}{words[1:]}"
+        about = f"size {kept['size']}; "
+        about += f"{words[0].lower()}{words[1:]}" if kept["network"] else "no trained network"
         name = path.stem.removeprefix("ledger_")
         found.append(Record(name, f"{link}/{path.name}", kept, about))
     folds, probes = _read(results / FOLDS), _read(results / PROBES)
@@ -68,7 +73,14 @@ def records(results: Path, link: str) -> list[Record]:
         for name, row in zip(folds, own, strict=True)
         if row is _first(own, row["per_class"])
     ]
-    return found + [probed(name, kept, own, f"{link}/{PROBES}") for name, kept in probes.items()]
+    names = {
+        json.loads(path.read_text())["weights_sha256"]: path.stem.removeprefix("trained_")
+        for path in results.glob("trained_*.json")
+    }
+    return found + [
+        probed(name, kept, own, f"{link}/{PROBES}", names.get(kept["weights_sha256"]))
+        for name, kept in probes.items()
+    ]
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -110,9 +122,17 @@ def probed_rows(kept: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def probed(
-    name: str, kept: Mapping[str, Any], scratch: Sequence[Mapping[str, Any]], link: str
+    name: str,
+    kept: Mapping[str, Any],
+    scratch: Sequence[Mapping[str, Any]],
+    link: str,
+    trained_on: str | None = None,
 ) -> Record:
-    """The frozen layers of a network, with a classifier on them. scratch: its rivals of Table 4."""
+    """The frozen layers of a network, with a classifier on them.
+
+    scratch: its rivals of Table 4. trained_on: its data where the training itself is kept, whose
+    name says more than that of a folder.
+    """
     ours, data, stem = probed_rows(kept), kept["data"], _stem(kept)
     sizes = sorted({row["per_class"] for row in ours})
     # Of those kept before it was noted none had the paper's network.
@@ -123,6 +143,8 @@ def probed(
     elif stem == TABLE7 and sizes == [TABLE7_SIZE.get(data)]:
         found = judge_table7(data, ours, comparable, f"table7/{data}")
     words, many = ours[0]["network"], ours[0]["folds"]
+    if trained_on:
+        words = f"{words.partition(',')[0]}, trained on {trained_on}"
     measured_on = f"{data}, {' or '.join(map(str, sizes))} a class, {_splits(many)}"
     record = _record(stem, found, measured_on, words, kept["commit"])
     target = "" if comparable else ", not the paper's, so its numbers are no targets"
@@ -149,17 +171,16 @@ def page(kept: Sequence[Record]) -> str:
     told = _told(kept)
     paper = [(one, record) for one, record in told if not one.key.startswith(TRUTH)]
     ours = [(one, record) for one, record in told if one.key.startswith(TRUTH)]
-    rows = [
-        (one.place, one.claim, one.paper, one.here, one.status, one.measured_on,
-         f"[{one.network or record.name}]({record.link})")
-        for one, record in paper
-    ]  # fmt: skip
-    head = ("", "claim", "paper", "here", "status", "measured on", "network, kept in")
-    parts = [table(head, rows), HOW] if rows else []
-    if rows:
-        rules = [(one.place, one.claim, _found(one), one.network, one.rule) for one, _ in paper]
-        head = ("", "claim", "here", "network", "value and rule")
-        parts += folded(f"The rule of each of these {len(rows)} rows", table(head, rules))
+    parts = []
+    if paper:
+        rows = [
+            (one.place, one.claim, one.paper, one.here, _status(one), one.measured_on,
+             f"[{one.network or record.name}]({record.link})")
+            for one, record in paper
+        ]  # fmt: skip
+        head = ("", "claim", "paper", "here", "status", "measured on", "network, kept in")
+        parts += [HOW, table(head, rows)]
+        parts += folded(f"The rules by which these {len(rows)} rows were judged", _rules(paper))
     about = bullets(f"[{one.name}]({one.link}): {one.about}" for one in kept)
     parts += folded(f"The {len(kept)} kept runs that the rows come from", about)
     parts += ["Without a finding:", bullets(grouped(unmeasured([one.kept for one in kept])))]
@@ -167,6 +188,22 @@ def page(kept: Sequence[Record]) -> str:
         head = f"{len(ours)} scores that the paper does not have: known boxes and controls"
         parts += folded(head, _controls(ours))
     return "\n\n".join(parts)
+
+
+def _status(line: Line) -> str:
+    return line.status + f", {NO_TARGET}" * bool(line.paper and not line.comparable)
+
+
+def _rules(paper: Sequence[tuple[Line, Record]]) -> str:
+    """A row for each rule, with the claims that it decides and how."""
+    groups: dict[tuple[str, str, str], list[Line]] = {}
+    for one, record in paper:
+        groups.setdefault((one.place, one.rule, one.network or record.name), []).append(one)
+    rows = [
+        (place, "; ".join(f"{one.claim}: {_found(one)}" for one in group), network, rule)
+        for (place, rule, network), group in groups.items()
+    ]
+    return table(("", "claim and finding", "network", "value and rule"), rows)
 
 
 def _told(kept: Sequence[Record]) -> list[tuple[Line, Record]]:
@@ -180,7 +217,7 @@ def _told(kept: Sequence[Record]) -> list[tuple[Line, Record]]:
 
 
 def _found(line: Line) -> str:
-    return f"{line.here}: {line.status}" if line.here else line.status
+    return f"{line.here}, {line.status}" if line.here else line.status
 
 
 def _controls(ours: Sequence[tuple[Line, Record]]) -> str:

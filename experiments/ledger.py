@@ -8,6 +8,7 @@ records into tables. No number is typed.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -50,6 +51,7 @@ class Line:
     experiment: str
     key: str
     network: str
+    comparable: bool
 
 
 def collect(folder: Path, outcomes: Mapping[str, Mapping[str, Any]], size: str) -> Kept:
@@ -116,7 +118,8 @@ def lines(kept: Kept) -> list[Line]:
 
 def network_name(kept: Kept) -> str:
     """The network of a record in a few words, "" if it has none."""
-    return kept["network"].get("words", "").partition(" (")[0].rstrip(".")
+    words = kept["network"].get("words", "").partition(" (")[0].rstrip(".")
+    return re.sub(r" \d+ epochs on \d+ images of ", " trained on ", words)
 
 
 def order(key: str) -> tuple[int, int, int, str]:
@@ -142,7 +145,7 @@ def _line(stem: str, step: Mapping[str, Any], finding: Finding, network: str) ->
     here = number(finding.value, finding.spread, unit, claim)
     return Line(
         place, says, paper, here, words(finding), step.get("data", ""), finding.rule, stem,
-        finding.key, network,
+        finding.key, network, finding.comparable,
     )  # fmt: skip
 
 
@@ -157,10 +160,13 @@ def number(
     value: float | None, spread: float | None, unit: str, beside: Claim | None = None
 ) -> str:
     """46.5 ± 1.7 %: as many digits as the claim that it stands beside, else three that tell
-    something; of percentages at least one after the point, of a spread at least two in all."""
+    something; of percentages at least one after the point, of a spread at least two in all. Large
+    whole numbers are written out."""
     if value is None:
         return ""
     model = value if beside is None or beside.value is None else beside.value
+    if spread is None and abs(model) >= 1000 and model == int(model) and value == int(value):
+        return f"{value:,.0f} {unit}".strip()
     after = max(_decimals(f"{model:.3g}"), int(unit == "%"))
     text = f"{value:.{after}f}"
     if spread is not None:
@@ -192,6 +198,8 @@ def _why(key: str, records: Sequence[Kept]) -> str:
     ]
     ended = {step["status"] for step in steps}
     if DONE in ended:
+        if name == "fig3":  # of the paper's own network, which needs no data
+            return f"{NOT_RUN} with model=zfnet"
         # Where a table has a column for each data set, a run on one says nothing of another.
         done_on = " ".join(step.get("data", "") for step in steps if step["status"] == DONE)
         if name == "table7" and part not in done_on:

@@ -65,7 +65,7 @@ def judge_pretrained(
         whose = "our network from scratch" if own else "the paper's network from scratch"
         holds, rule = beats(row, mean, spread, whose)
         found.append(Finding(f"table4/pretrained/{size}", row["mean"], row["std"] or None, holds,
-                             rule, comparable=comparable))  # fmt: skip
+                             f"holds if it lies {rule}", comparable=comparable))  # fmt: skip
     return found
 
 
@@ -83,7 +83,7 @@ def judge_scratch(scratch: Sequence[Row], ours: Sequence[Row]) -> list[Finding]:
         if row is not None:
             whose = "our network from scratch"
             holds, words = beats(row, own["mean"], own["std"] or 0.0, whose)
-            rule = f"ours pre-trained ({row['mean']:.1f} %) {words}"
+            rule = f"holds if ours pre-trained ({row['mean']:.1f} %) lies {words}"
         enough = own["folds"] == PAPER_SPLITS
         few = f"; its number is no target: {own['folds']} splits, the paper's {PAPER_SPLITS}"
         found.append(Finding(f"table4/scratch/{size}", own["mean"], own["std"] or None, holds,
@@ -128,9 +128,10 @@ def _moves(row: Row, under: Row | None, column: int | None) -> tuple[bool | None
     if column is not None and (row["classifier"], under["layer"]) in TABLE7:
         here, there = (TABLE7[row["classifier"], r["layer"]][column] for r in (row, under))
         if abs(here[0] - there[0]) <= here[1] + there[1]:
-            return abs(step) <= LEVEL, f"within {LEVEL:g} points of {text}, as in the paper"
+            rule = f"holds if it lies within {LEVEL:g} points of {text}, as in the paper"
+            return abs(step) <= LEVEL, rule
     rule = (
-        f"more than {margin:.1f} points above {text}: both spreads together, or {MARGIN:g} where a "
-        "single fold has none"
+        f"holds if it lies more than {margin:.1f} points above {text}: both spreads together, or "
+        f"{MARGIN:g} where a single fold has none"
     )
     return step > margin, rule
