@@ -113,7 +113,7 @@ def compute(cfg: DictConfig, folder: Path, study: Study, scratch: list[dict[str,
     save(folder, ours + scratch + theirs, rows, each, study.data.classes)
     facts = {
         "table": "4",
-        "choices": choices(cfg, frozen.net, [JOB]),
+        "choices": choices(cfg, frozen.net, frozen.mean, [JOB]),
         "data": data_facts(cfg, "random splits", study.data),
         "classes": len(study.data.classes),
         "folds": cfg.folds,

@@ -86,7 +86,7 @@ def compute(cfg: DictConfig, folder: Path, study: Study) -> None:
     facts = {
         "table": "5",
         "figure": "9",
-        "choices": choices(cfg, frozen.net, [JOB]),
+        "choices": choices(cfg, frozen.net, frozen.mean, [JOB]),
         "data": data_facts(cfg, "random splits", study.data),
         "classes": len(study.data.classes),
         "folds": cfg.folds,

@@ -96,7 +96,7 @@ def compute(cfg: DictConfig, folder: Path, study: Study) -> None:
     save(folder, table + paper_rows(cfg, per_class), rows, each, study.data.classes)
     facts = {
         "table": "7",
-        "choices": choices(cfg, networks[0].net, jobs(cfg)),
+        "choices": choices(cfg, networks[0].net, networks[0].mean, jobs(cfg)),
         "data": data_facts(cfg, "random splits", study.data),
         "classes": len(study.data.classes),
         "per_class": per_class,

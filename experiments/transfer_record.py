@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from omegaconf import DictConfig
 
 from deconv import figures
@@ -42,7 +43,9 @@ def save(
     )
 
 
-def choices(cfg: DictConfig, net: ChainNet, jobs: Iterable[Job]) -> dict[str, str]:
+def choices(
+    cfg: DictConfig, net: ChainNet, mean: torch.Tensor, jobs: Iterable[Job]
+) -> dict[str, str]:
     """What the paper leaves open about a transfer, and how it was decided, for the sidecar."""
     taps = {str(layer): tap(net, layer) for _, layer in jobs}
     at_most = cfg.data.get("test_per_class", TEST_PER_CLASS)
@@ -58,7 +61,7 @@ def choices(cfg: DictConfig, net: ChainNet, jobs: Iterable[Job]) -> dict[str, st
         "test_images": "all that are not trained on"
         if at_most is None
         else f"at most {at_most} a class",
-        "preprocessing": preprocessing(net),
+        "preprocessing": preprocessing(net, mean),
     }
 
 
