@@ -66,6 +66,18 @@ class Trace:
         return "\n".join([*lines, self.cause or f"not blank: {100 * self.visible:.1f} % visible"])
 
 
+def check_trace(net: ChainNet | GraphNet, layer: str) -> None:
+    """Raise DeconvError for a layer that `trace` cannot follow down, before anything is computed.
+
+    Only a chain has one order of stages; a network that branches has it up to its first branch.
+    """
+    if isinstance(net, GraphNet) and not net.is_chain(net.check_point(layer)):
+        raise DeconvError(
+            f"{net.name} branches on its way up to {layer}, so its signal has no single way down "
+            "to follow: trace a layer before the first branch"
+        )
+
+
 def trace(
     net: ChainNet | GraphNet,
     record: Record,
@@ -80,11 +92,7 @@ def trace(
     record, layer, seed, collisions: as for `deconv.project`. unit: four integers (image, map, y,
     x). Raises DeconvError for a network that is no chain, whose way down has no order of stages.
     """
-    if isinstance(net, GraphNet) and not net.is_chain(layer):
-        raise DeconvError(
-            f"{net.name} branches on its way up to {layer}, so its signal has no single way down "
-            "to follow: trace a layer before the first branch"
-        )
+    check_trace(net, layer)
     row = torch.as_tensor(unit).reshape(-1)
     if row.numel() != 4:
         raise DeconvError(f"trace follows one unit (image, map, y, x), got {row.tolist()}")

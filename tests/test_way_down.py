@@ -6,13 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from commands import command
+from commands import assert_refused, command
 from torch import nn
 
 import deconv
 from deconv.errors import DeadUnitWarning, DeconvError
 from deconv.models.chain import ChainNet
 from deconv.way_down import visible_share
+from experiments.command import compose
+from experiments.common import given
+from experiments.fig2_top_activations import check
 
 
 def chain(first, second, pool=None):
@@ -113,3 +116,19 @@ def test_figure_2_traces_what_it_shows(smoke_run, tmp_path):
     text = (Path(lines[-1]) / "trace.txt").read_text()
     assert text.count("conv2, unit (image, map, y, x)") == 2
     assert text.count("pool1      unpool") == 2 and text.count("conv1      filter") == 2
+
+
+def test_figure_2_refuses_to_trace_a_branch_before_it_mines(tmp_path):
+    """At once, though the data set is not there: nothing was opened, nothing is left behind."""
+    there = ["model=torchvision/resnet18", "model.weights=random", "model.input_px=64"]
+    chosen = ["page=[[maxpool,layer1]]", "grid.other=[1,2]", "trace=true"]
+    cfg = compose("fig2_top_activations", [*there, *chosen, "data=scenes_smoke"])
+    snapshot = given(cfg)
+    with pytest.raises(DeconvError, match="resnet18 branches on its way up to layer1"):
+        check(cfg, snapshot)
+    check(compose("fig2_top_activations", [*there, *chosen[:2], "data=scenes_smoke"]), snapshot)
+    before_the_branch = ["page=[[conv1,maxpool]]", *chosen[1:], "data=scenes_smoke"]
+    check(compose("fig2_top_activations", [*there, *before_the_branch]), snapshot)
+    missing = ["data=imagefolder", f"data.root={tmp_path}/none"]
+    message = "branches on its way up to layer1"
+    assert_refused("fig2_top_activations", [*there, *chosen, *missing], message, tmp_path)
