@@ -35,7 +35,7 @@ from deconv.peak_views import PeakViews, peak_views
 from deconv.snapshots import Snapshot
 from deconv.top_activations import CHUNK, top_activations
 from deconv.types import Peaks
-from deconv.way_down import check_trace, trace
+from deconv.way_down import trace
 from experiments.command import experiment
 from experiments.common import (
     build_network,
@@ -153,8 +153,6 @@ def check(cfg: DictConfig, snapshot: Snapshot | None) -> None:
         raise DeconvError(f"page takes rows of layers such as [[conv1,conv2],[conv5]]: {cfg.page}")
     for layer in layers(cfg):
         net.check_point(layer)
-        if cfg.trace:
-            check_trace(net, layer)
         shape = grid(cfg, layer)
         if len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in shape):
             raise DeconvError(f"the grid of {layer} takes [rows,columns], got {shape}")
