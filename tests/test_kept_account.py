@@ -139,6 +139,11 @@ def test_the_papers_own_numbers_are_reproduced_by_these_rules():
     assert one.holds and not one.comparable
     (one,) = judge_scratch(scratch, pretrained)
     assert one.holds and one.comparable and "target" not in one.rule
+    close = [{"per_class": 30, "mean": 48.6, "std": 0.5}]  # 2.1 above, spreads 2.2 together
+    assert not judge_pretrained(close, scratch, False)[0].holds
+    close[0]["std"] = 0.3
+    assert judge_pretrained(close, scratch, False)[0].holds
+    assert judge_scratch(scratch, close)[0].holds
     (alone,) = judge_scratch(scratch, [])
     assert alone.holds is None and "no pre-trained network" in alone.rule
     rows = [{"classifier": c, "layer": layer, "mean": pair[0][0], "std": pair[0][1]}
