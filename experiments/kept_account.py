@@ -1,7 +1,7 @@
 """The README's ledger: everything that is kept of runs, as one account beside the paper.
 
 Reads experiments/results alone: the records of `reproduce` (ledger_<name>.json), the networks of
-Table 4 from scratch, and the probes of Tables 4 and 7. Folds and probes are judged from their
+Table 4 from scratch, and the probes of Tables 4, 5 and 7. Folds and probes are judged from their
 numbers by the rules of their experiments. No number and no status is typed.
 """
 
@@ -22,12 +22,13 @@ from experiments.transfer_findings import (
     TABLE7_SIZE,
     judge_pretrained,
     judge_scratch,
+    judge_table5,
     judge_table7,
     scratch_table,
 )
 
 FOLDS, PROBES = "caltech101_scratch.json", "probes.json"
-TABLE4, TABLE7 = "table4_caltech101", "table7_layer_probes"
+TABLE4, TABLE5, TABLE7 = "table4_caltech101", "table5_caltech256", "table7_layer_probes"
 FOLDS_OF = "caltech101"
 """What the folds of FOLDS are of: `experiments.kept_results.fold` takes no other."""
 
@@ -58,7 +59,8 @@ def records(results: Path, link: str) -> list[Record]:
     """All that is kept in the folder `results`, whose files the page reaches as link/<file>."""
     found = []
     for path in sorted(results.glob("ledger_*.json")):
-        kept, words = (one := json.loads(path.read_text())), network(one)
+        kept = json.loads(path.read_text())
+        words = network(kept)
         about = f"size {kept['size']}; "
         about += f"{words[0].lower()}{words[1:]}" if kept["network"] else "no trained network"
         name = path.stem.removeprefix("ledger_")
@@ -66,7 +68,10 @@ def records(results: Path, link: str) -> list[Record]:
     folds, probes = _read(results / FOLDS), _read(results / PROBES)
     own = scratch_table(folds)
     pretrained = [
-        row for kept in probes.values() if _stem(kept) == TABLE4 for row in probed_rows(kept)
+        row
+        for kept in probes.values()
+        if _stem(kept) == TABLE4 and kept["data"] == FOLDS_OF
+        for row in probed_rows(kept)
     ]
     found += [
         from_scratch(name, folds[name], judge_scratch([row], pretrained), f"{link}/{FOLDS}")
@@ -140,6 +145,8 @@ def probed(
     found: list[Finding] = []
     if stem == TABLE4 and data == FOLDS_OF:
         found = judge_pretrained(ours, scratch, comparable)
+    elif stem == TABLE5 and data == "caltech256" and "clutter=true" not in kept["command"]:
+        found = judge_table5(ours, comparable)
     elif stem == TABLE7 and sizes == [TABLE7_SIZE.get(data)]:
         found = judge_table7(data, ours, comparable, f"table7/{data}")
     words, many = ours[0]["network"], ours[0]["folds"]

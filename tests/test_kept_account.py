@@ -84,6 +84,20 @@ def test_folds_and_probes_are_judged_by_the_rules_of_their_tables(results):
     assert lines["table7/caltech101/svm/layer1"].network == MINI
 
 
+def test_probes_of_table_5_are_judged_without_the_background_class(results):
+    rows = [("here", MINI, "softmax", 7, 6, 55.0, 0.1), ("here", MINI, "softmax", 7, 60, 50, 0.2)]
+    kept = {"a": probes("table5_caltech256", rows, data="caltech256")}
+    (results / "probes.json").write_text(json.dumps(kept))
+    lines = found(records(results, ""))
+    assert lines["fig9/few_images"].status == DIFFERS, "55.0 ± 0.1 is not above 55.2 ± 0.3"
+    assert lines["table5/pretrained/60"].status == TREND and "(38.8 %)" in lines[
+        "table5/pretrained/60"
+    ].rule  # fmt: skip
+    kept["a"]["command"] += " data.clutter=true"
+    (results / "probes.json").write_text(json.dumps(kept))
+    assert not any("table5" in key for key in found(records(results, "")))
+
+
 def test_a_network_whose_training_is_kept_is_called_by_its_name(results):
     (results / "trained_tiny_imagenet.json").write_text('{"weights_sha256": "ab"}')
     assert found(records(results, ""))["table4/pretrained/30"].network == (
