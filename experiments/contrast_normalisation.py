@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from omegaconf import DictConfig
 from torch.utils.data import DataLoader
 
@@ -160,7 +161,7 @@ def compute(cfg: DictConfig, folder: Path, snapshots: dict[str, Snapshot]) -> No
     np.savez_compressed(folder / "arrays.npz", **arrays)
     write_table(folder / "table.csv", rows)
     write_findings(folder, judge(rows))
-    facts = choices(cfg, net) | {
+    facts = choices(cfg, net, snapshots[ROLES[0]].mean) | {
         "data": data_facts(cfg, cfg.split, data[sides[ROLES[0]]]),
         "networks": networks,
         "unequal": {
@@ -241,7 +242,7 @@ RULE = (
 )
 
 
-def choices(cfg: DictConfig, net: ChainNet) -> dict[str, Any]:
+def choices(cfg: DictConfig, net: ChainNet, mean: torch.Tensor) -> dict[str, Any]:
     """What the paper leaves open and how it was decided, for the sidecar."""
     return {
         "figure": "6, of contrast normalisations",
@@ -258,7 +259,7 @@ def choices(cfg: DictConfig, net: ChainNet) -> dict[str, Any]:
             "field": "receptive fields leave out the window of the local normalisation",
             "filters": "drawn on one scale a panel",
         }
-        | deconvnet_choices(net, cfg.collisions),
+        | deconvnet_choices(net, cfg.collisions, mean, (FIRST, SECOND)),
     }
 
 

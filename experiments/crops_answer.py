@@ -41,7 +41,8 @@ def crops_answer(cfg: DictConfig, one: Subject, pictures: bool) -> Answer:
         "field": describe_field(one.net, one.layer),
         "value_range": [float(arrays["crops/value"][-1]), float(arrays["crops/value"][0])],
     }
-    return Answer(arrays, facts | deconvnet_choices(one.net, policy), rows)
+    choices = deconvnet_choices(one.net, policy, one.snapshot.mean, [one.layer])
+    return Answer(arrays, facts | choices, rows)
 
 
 def crops_of(arrays: Any) -> figures.UnitCrops:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,32 +12,63 @@ from deconv import figures
 from deconv.data import CentreCrops, Squares
 from deconv.geometry import WholeImage
 from deconv.layers import collision_rate
-from deconv.models import ChainNet
+from deconv.models import ChainNet, GraphNet
 from deconv.snapshots import Snapshot
 from experiments.common import data_name
 
 
-def deconvnet_choices(net: ChainNet, collisions: str) -> dict[str, str]:
-    """What the paper leaves open about a projection and its picture, and how it was decided."""
+def deconvnet_choices(
+    net: ChainNet | GraphNet, collisions: str, mean: torch.Tensor, layers: Sequence[str]
+) -> dict[str, str]:
+    """What the paper leaves open about a projection and its picture, and how it was decided.
+
+    mean: as for `preprocessing`. layers: those that were projected.
+    """
+    engine = engines(net, layers)
+    rectified = "before each transposed convolution" if engine == MIRROR else "at each ReLU"
     return {
         "seed": "the unit keeps its own activation",
-        "relu": "on the top-down signal, before each transposed convolution",
+        "relu": f"on the top-down signal, {rectified}",
         "contrast_normalisation": "skipped on the way down",
         "biases": "not used on the way down",
         "collisions": collisions,
         "scale": f"each picture its own: grey at 0, ± the {figures.PERCENTILE} percentile of the "
         "non-zero values",
-        "engine": "mirror",
-        "preprocessing": preprocessing(net),
+        "engine": engine,
+        "preprocessing": preprocessing(net, mean),
         "patches": "exact receptive field, blue-grey outside the image",
     }
 
 
-def preprocessing(net: ChainNet) -> str:
-    """How images become the network's input, in words."""
+MIRROR, VJP = "mirror", "vjp"
+
+
+def engines(net: ChainNet | GraphNet, layers: Sequence[str]) -> str:
+    """The engine that `deconv.project` takes for these layers by itself, or both and which."""
+    by_engine: dict[str, list[str]] = {}
+    for layer in layers:
+        chain = isinstance(net, ChainNet) or net.is_chain(net.check_point(layer))
+        by_engine.setdefault(MIRROR if chain else VJP, []).append(layer)
+    if len(by_engine) == 1:
+        return next(iter(by_engine))
+    return "; ".join(f"{engine}: {', '.join(own)}" for engine, own in by_engine.items())
+
+
+def preprocessing(net: ChainNet | GraphNet, mean: torch.Tensor) -> str:
+    """How images become the network's input, in words. mean: 3×S×S, what is subtracted."""
+    flat = mean.flatten(1)
+    if torch.equal(flat.amin(dim=1), flat.amax(dim=1)):
+        what = f"the mean colour ({', '.join(f'{v:.1f}' for v in flat[:, 0].tolist())})"
+    else:
+        what = "the per-pixel training mean"
+    scale = getattr(net, "divide_by", None)
+    then = "about ±128, no division"
+    if scale is not None:
+        numbers = ", ".join(f"{v:.1f}" for v in scale.flatten().tolist())
+        then = f"divided by ({numbers}), red, green and blue"
     return (
-        "RGB, shorter side and centre square, minus the per-pixel training mean, centre crop of "
-        f"{net.input_px} px, about ±128, no division"
+        f"RGB, shorter side and centre square, minus {what}, centre crop of {net.input_px} px, "
+        f"{then}"
     )
 
 

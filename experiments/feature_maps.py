@@ -162,7 +162,7 @@ def compute(
     write_table(folder / "units.csv", units)
     facts = {
         "figure": "feature maps (not in the paper)",
-        "choices": choices(cfg, net),
+        "choices": choices(cfg, net, snapshot.mean),
         "training": training_facts(snapshot, cfg.snapshot),
         "data": data_facts(cfg, cfg.split, data) | {"images_measured": len(first)},
         "images": [{"name": one.name, "image": one.index} for one in images],
@@ -235,7 +235,7 @@ def title_of(net: ChainNet, pair: MapPoints) -> str:
     return pair.layer
 
 
-def choices(cfg: DictConfig, net: ChainNet) -> dict[str, str]:
+def choices(cfg: DictConfig, net: ChainNet, mean: torch.Tensor) -> dict[str, str]:
     """What was decided, for the sidecar."""
     return {
         "maps": "the largest maximum of a on the image first" if cfg.order == "active"
@@ -247,7 +247,7 @@ def choices(cfg: DictConfig, net: ChainNet) -> dict[str, str]:
         "z": "what the first activation function behind the layer takes in",
         "dead": "never above 0 in the images measured",
         "saturated": "above 0 at every position of every image measured",
-        "preprocessing": preprocessing(net),
+        "preprocessing": preprocessing(net, mean),
     }  # fmt: skip
 
 

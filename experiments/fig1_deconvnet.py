@@ -133,7 +133,7 @@ def compute(cfg: DictConfig, folder: Path, snapshot: Snapshot, data: Squares) ->
         "rows": describe_levels(net, levels, rows),
         "detail": None if detail is None else detail[1],
         "difference_to_vjp": difference,
-        "choices": choices(net, cfg),
+        "choices": choices(net, cfg, snapshot.mean),
         "data": data_facts(cfg, cfg.split, data),
         "training": training_facts(snapshot, cfg.snapshot),
     }
@@ -192,9 +192,9 @@ def against_autograd(
     return float((other - pixels).abs().max() / (other.abs().max() or 1.0))
 
 
-def choices(net: ChainNet, cfg: DictConfig) -> dict[str, str]:
+def choices(net: ChainNet, cfg: DictConfig, mean: torch.Tensor) -> dict[str, str]:
     """What the paper leaves open and how it was decided, for the sidecar."""
-    kept = deconvnet_choices(net, cfg.collisions)
+    kept = deconvnet_choices(net, cfg.collisions, mean, [cfg.layer])
     del kept["patches"]
     unit = "named" if cfg.unit is not None else "the strongest of the layer for this image"
     return kept | {

@@ -210,7 +210,7 @@ def choices(
             "maps": f"a random subset (seed {cfg.seed}) of those {LIVE}",
             "peaks": f"k={K}, at most one per image and map; read after ReLU, before pooling",
         }
-        | deconvnet_choices(net, cfg.collisions),
+        | deconvnet_choices(net, cfg.collisions, snapshot.mean, layers(cfg)),
         "live_maps": counts,
         "training": training_facts(snapshot, cfg.snapshot),
     }

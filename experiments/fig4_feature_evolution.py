@@ -206,7 +206,7 @@ def choices(cfg: DictConfig, training: Snapshot, net: ChainNet) -> dict[str, Any
             "settled": f"at the first snapshot after which turnover stays below {cfg.threshold:g}",
             "jumped": "the strongest image is not that of the snapshot before",
         }
-        | deconvnet_choices(net, cfg.collisions),
+        | deconvnet_choices(net, cfg.collisions, training.mean, list(cfg.layers)),
         "training": {
             "run": cfg.run or None,
             "data": training.config.get("data"),

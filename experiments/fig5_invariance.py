@@ -226,7 +226,7 @@ def choices(
             "subtracted, then the centre cropped",
             "directions": "translation down, rotation counterclockwise",
             "translation": f"range meant for {cfg.reference_px or net.input_px} px, in proportion",
-            "preprocessing": preprocessing(net),
+            "preprocessing": preprocessing(net, snapshot.mean),
         },
         "names": [snapshot.classes[need_label(image)] for image in shown],
         "layers": list(cfg.layers),

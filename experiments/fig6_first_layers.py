@@ -162,7 +162,7 @@ def compute(cfg: DictConfig, folder: Path, snapshots: dict[str, Snapshot]) -> No
     np.savez_compressed(folder / "arrays.npz", **arrays)
     write_table(folder / "table.csv", rows)
     write_findings(folder, judge(rows, arrays, unequal, cfg.faint))
-    facts = choices(cfg, net) | {
+    facts = choices(cfg, net, snapshots["ours"].mean) | {
         "data": data_facts(cfg, cfg.split, data[sides["ours"]]),
         "networks": networks,
         "unequal": unequal,
@@ -236,7 +236,7 @@ def _mean(values: np.ndarray) -> np.ndarray:
     return known.mean(axis=0) if len(known) else np.full(values.shape[1:], np.nan)
 
 
-def choices(cfg: DictConfig, net: ChainNet) -> dict[str, Any]:
+def choices(cfg: DictConfig, net: ChainNet, mean: torch.Tensor) -> dict[str, Any]:
     """What the paper leaves open and how it was decided, for the sidecar."""
     return {
         "figure": "6",
@@ -255,7 +255,7 @@ def choices(cfg: DictConfig, net: ChainNet) -> dict[str, Any]:
             "and ReLU",
             "filters": "drawn on one scale a panel",
         }
-        | deconvnet_choices(net, cfg.collisions),
+        | deconvnet_choices(net, cfg.collisions, mean, (FIRST, SECOND)),
     }
 
 

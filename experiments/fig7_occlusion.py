@@ -210,7 +210,7 @@ def compute(
     write_findings(folder, findings(compared, known))
     facts = {
         "figure": "7",
-        "choices": choices(cfg, net),
+        "choices": choices(cfg, net, snapshot.mean),
         "training": training_facts(snapshot, cfg.snapshot),
         "data": data_facts(cfg, cfg.split, data),
         "collision_rate": measure_collisions(net, crops),
@@ -380,9 +380,9 @@ def without(peaks: Peaks, image: int | None, k: int) -> Peaks:
     return Peaks(*(field.gather(1, order) for field in vars(peaks).values()))
 
 
-def choices(cfg: DictConfig, net: ChainNet) -> dict[str, Any]:
+def choices(cfg: DictConfig, net: ChainNet, mean: torch.Tensor) -> dict[str, Any]:
     """What the paper leaves open and how it was decided, for the sidecar."""
-    return deconvnet_choices(net, cfg.collisions) | {
+    return deconvnet_choices(net, cfg.collisions, mean, [cfg.layer]) | {
         "layer": cfg.layer,
         "size_px": size_px(cfg, net),
         "stride_px": stride_px(cfg, net),

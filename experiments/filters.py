@@ -157,7 +157,7 @@ def compute(cfg: DictConfig, folder: Path, snapshot: Snapshot) -> None:
     facts = {
         "figure": "filters (the paper's Figure 6 shows layer 1)",
         "choices": {"intensity": cfg.intensity, "rule": FORMULAS[cfg.intensity].replace("\n", " "),
-                    "order": cfg.order, "preprocessing": preprocessing(net)},
+                    "order": cfg.order, "preprocessing": preprocessing(net, snapshot.mean)},
         "training": training_facts(snapshot, cfg.snapshot),
         "data": data_facts(cfg, cfg.split, data)
         | {"images_checked": min(cfg.images_checked, len(crops))},

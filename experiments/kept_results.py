@@ -145,7 +145,8 @@ def row_of_folds(folders: list[Path], already: Sequence[dict[str, Any]] = ()) ->
 def probes(folder: Path) -> dict[str, Any]:
     """What is kept of Table 4, 5 or 7: a row a network, classifier, layer and size; the protocol.
 
-    The paper's own rows stay out: they are in experiments/reported.py.
+    The paper's own rows stay out: they are in experiments/reported.py. comparable: whether network
+    and splits are the paper's.
     """
     facts = _facts(folder)
     if "folds" not in facts or "seen" not in facts:
@@ -156,6 +157,7 @@ def probes(folder: Path) -> dict[str, Any]:
         "data": facts["data"]["name"],
         "choices": facts["choices"],
         "seen": facts["seen"],
+        "comparable": any(one["comparable"] for one in _found(folder)),
         "weights_sha256": facts["weights_sha256"],
         "command": portable(facts["command"]),
         "commit": facts["commit"],
@@ -196,3 +198,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 def _facts(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "provenance.json").read_text())
+
+
+def _found(folder: Path) -> list[dict[str, Any]]:
+    return json.loads((folder / "findings.json").read_text())

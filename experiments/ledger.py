@@ -8,6 +8,7 @@ records into tables. No number is typed.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,6 +50,8 @@ class Line:
     rule: str
     experiment: str
     key: str
+    network: str
+    comparable: bool
 
 
 def collect(folder: Path, outcomes: Mapping[str, Mapping[str, Any]], size: str) -> Kept:
@@ -79,7 +82,7 @@ def _read(folder: Path) -> dict[str, Any]:
         "commit": facts.get("commit", ""),
         "findings": [asdict(finding) for finding in read_findings(folder)],
         "network": _network(facts),
-    }
+    } | ({"judged": facts["judged"]} if "judged" in facts else {})
 
 
 def _network(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,14 +109,20 @@ def _data(folder: Path, facts: Mapping[str, Any]) -> str:
 def lines(kept: Kept) -> list[Line]:
     """The findings of one record, the paper's in the paper's order, then those against truth."""
     found = [
-        _line(stem, step, Finding(**one))
+        _line(stem, step, Finding(**one), step.get("judged") or network_name(kept))
         for stem, step in kept["steps"].items()
         for one in step.get("findings", [])
     ]
-    return sorted(found, key=lambda line: _order(line.key))
+    return sorted(found, key=lambda line: order(line.key))
 
 
-def _order(key: str) -> tuple[int, int, int, str]:
+def network_name(kept: Kept) -> str:
+    """The network of a record in a few words, "" if it has none."""
+    words = kept["network"].get("words", "").partition(" (")[0].rstrip(".")
+    return re.sub(r" \d+ epochs on \d+ images of ", " trained on ", words)
+
+
+def order(key: str) -> tuple[int, int, int, str]:
     """Sorts claims as the paper has them: figures, tables, by number; scores against truth last."""
     if key not in REPORTED:
         return 2, 0, 0, key
@@ -125,7 +134,7 @@ OURS = "not in the paper"
 """The place of what the paper had no means to measure: scores against known boxes, controls."""
 
 
-def _line(stem: str, step: Mapping[str, Any], finding: Finding) -> Line:
+def _line(stem: str, step: Mapping[str, Any], finding: Finding, network: str) -> Line:
     claim = REPORTED.get(finding.key)
     if claim is None:
         what = ", ".join(finding.key.removeprefix(f"{TRUTH}{stem}/").split("/")).replace("_", " ")
@@ -136,7 +145,7 @@ def _line(stem: str, step: Mapping[str, Any], finding: Finding) -> Line:
     here = number(finding.value, finding.spread, unit, claim)
     return Line(
         place, says, paper, here, words(finding), step.get("data", ""), finding.rule, stem,
-        finding.key,
+        finding.key, network, finding.comparable,
     )  # fmt: skip
 
 
@@ -151,10 +160,13 @@ def number(
     value: float | None, spread: float | None, unit: str, beside: Claim | None = None
 ) -> str:
     """46.5 ± 1.7 %: as many digits as the claim that it stands beside, else three that tell
-    something; of percentages at least one after the point, of a spread at least two in all."""
+    something; of percentages at least one after the point, of a spread at least two in all. Large
+    whole numbers are written out."""
     if value is None:
         return ""
     model = value if beside is None or beside.value is None else beside.value
+    if spread is None and abs(model) >= 1000 and model == int(model) and value == int(value):
+        return f"{value:,.0f} {unit}".strip()
     after = max(_decimals(f"{model:.3g}"), int(unit == "%"))
     text = f"{value:.{after}f}"
     if spread is not None:
@@ -179,15 +191,19 @@ def _findings(step: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _why(key: str, records: Sequence[Kept]) -> str:
     """The reason that is nearest to a finding, over all records."""
-    name = key.partition("/")[0]
+    name, part = key.split("/")[:2]
     prefix = ANOTHER_STEM.get(name, name) + "_"
-    ended = {
-        step["status"]
-        for kept in records
-        for stem, step in kept["steps"].items()
-        if stem.startswith(prefix)
-    }
+    steps = [
+        step for kept in records for stem, step in kept["steps"].items() if stem.startswith(prefix)
+    ]
+    ended = {step["status"] for step in steps}
     if DONE in ended:
+        if name == "fig3":  # of the paper's own network, which needs no data
+            return f"{NOT_RUN} with model=zfnet"
+        # Where a table has a column for each data set, a run on one says nothing of another.
+        done_on = " ".join(step.get("data", "") for step in steps if step["status"] == DONE)
+        if name == "table7" and part not in done_on:
+            return f"{NOT_RUN} on {part}"
         return BY_EYE if REPORTED[key].known == DRAWN else OPEN
     return next((one for one in (NO_DATA, FAILED) if one in ended), NOT_RUN)
 
@@ -195,7 +211,7 @@ def _why(key: str, records: Sequence[Kept]) -> str:
 def grouped(reasons: Mapping[str, str]) -> list[str]:
     """Lines such as "Table 2 (14 numbers): needs ImageNet", places in the paper's order."""
     groups: dict[tuple[str, str], list[str]] = {}
-    for key, reason in sorted(reasons.items(), key=lambda pair: _order(pair[0])):
+    for key, reason in sorted(reasons.items(), key=lambda pair: order(pair[0])):
         groups.setdefault((REPORTED[key].place, reason), []).append(key)
     out = []
     for (place, reason), keys in groups.items():
@@ -240,39 +256,6 @@ def network(kept: Kept) -> str:
     """The sentence about the network."""
     told = kept["network"]
     return f"Network: {told['words']} Weights {told['weights_sha256']}." if told else "No network."
-
-
-def side_by_side(records: Mapping[str, Kept]) -> str:
-    """One table with a column a record: each finding as its number and status."""
-    cells: dict[str, dict[str, str]] = {}
-    first: dict[str, Line] = {}
-    for name, kept in records.items():
-        for one in lines(kept):
-            first.setdefault(one.key, one)
-            text = f"{one.here}: {one.status}" if one.here else one.status
-            cells.setdefault(one.key, {})[name] = text
-    keys = sorted(cells, key=_order)
-    ours = [key for key in keys if key.startswith(TRUTH)]
-    rows = [
-        (first[k].place, first[k].claim, first[k].paper, *(cells[k].get(n, "") for n in records))
-        for k in keys
-        if k not in ours
-    ]
-    controls = [
-        (first[k].claim, *(cells[k].get(n, "") for n in records), first[k].rule) for k in ours
-    ]
-    about = [
-        f"{name}: size {kept['size']}; {network(kept)[0].lower()}{network(kept)[1:]}"
-        for name, kept in records.items()
-    ]
-    parts = [table(("", "claim", "paper", *records), rows)] if rows else []
-    without = bullets(grouped(unmeasured(list(records.values()))))
-    parts += [bullets(about), "Without a finding:", without]
-    if controls:
-        head = f"{len(controls)} scores that the paper does not have: known boxes and controls"
-        parts += [f"<details><summary>{head}</summary>", table(("", *records, "what"), controls)]
-        parts.append("</details>")
-    return "\n\n".join(parts)
 
 
 def rows(kept: Kept) -> list[dict[str, Any]]:

@@ -234,7 +234,7 @@ def facts(
     }
     return {
         "figure": "sanity checks (not in the paper)",
-        "choices": deconvnet_choices(net, cfg.collisions)
+        "choices": deconvnet_choices(net, cfg.collisions, snapshot.mean, layers)
         | {
             "seed": "the unit is set to 1, so that its activation, which only scales the picture, "
             "does not count",

@@ -361,7 +361,7 @@ def choices(
             "borrowed": "masks of the image's own size where another face has the part",
             "fill": f"{cfg.fill:g} on the preprocessed scale (0: the mean image)",
             "layers": "after ReLU, before pooling, where named convN; dropout off",
-            "preprocessing": preprocessing(net),
+            "preprocessing": preprocessing(net, snapshot.mean),
         },
         "group": cfg.group,
         "draws": cfg.draws,

@@ -31,12 +31,12 @@ from experiments.probing import Frozen, Study, open_study, probe_all, summarise
 from experiments.provenance import write_provenance
 from experiments.redrawing import redraw
 from experiments.reported import TABLE4
+from experiments.transfer_findings import judge_pretrained, judge_scratch, scratch_table
 from experiments.transfer_record import (
     HERE,
     PAPER,
     SAVED,
     as_in_paper,
-    beats,
     choices,
     folds_in_words,
     lines,
@@ -88,19 +88,8 @@ def scratch_rows(cfg: DictConfig, kept: Path = KEPT) -> list[dict[str, Any]]:
     results = json.loads(kept.read_text()) if kept.is_file() else {}
     for size, folders in _by_size([Path(one) for one in cfg.scratch]).items():
         results[f"given, {size} a class"] = kept_results.row_of_folds(folders)
-    names: dict[int, int] = {}
-    rows = []
-    for key, row in results.items():
-        size = row["folds"][0]["images_per_class"]
-        names[size] = names.get(size, 0) + 1
-        # One line for the first row of each size; another recipe for the same size gets its own.
-        name = "from scratch" if names[size] == 1 else f"from scratch, {key}"
-        rows.append(
-            {"network": name, "classifier": JOB[0], "layer": JOB[1], "per_class": size}
-            | {"mean": row["mean"], "std": row["standard_deviation"] or ""}
-            | {"folds": len(row["folds"]), "source": HERE}
-        )
-    return rows
+    job = {"classifier": JOB[0], "layer": JOB[1], "source": HERE}
+    return [row | job for row in scratch_table(results)]
 
 
 def _by_size(folders: list[Path]) -> dict[int, list[Path]]:
@@ -124,7 +113,7 @@ def compute(cfg: DictConfig, folder: Path, study: Study, scratch: list[dict[str,
     save(folder, ours + scratch + theirs, rows, each, study.data.classes)
     facts = {
         "table": "4",
-        "choices": choices(cfg, frozen.net, [JOB]),
+        "choices": choices(cfg, frozen.net, frozen.mean, [JOB]),
         "data": data_facts(cfg, "random splits", study.data),
         "classes": len(study.data.classes),
         "folds": cfg.folds,
@@ -148,26 +137,9 @@ def judge(
                     row["std"] or None, None, rule, "%")
             for row in ours
         ]  # fmt: skip
-    found = []
     if cfg.data.name != DATA:
-        return found
-    for row in ours:
-        size = row["per_class"]
-        if size not in SIZES:
-            continue
-        own = next((r for r in scratch if r["per_class"] == size), None)
-        printed = TABLE4["scratch"][size]
-        mean, spread = (own["mean"], own["std"] or 0.0) if own else printed
-        whose = "our network from scratch" if own else "the paper's network from scratch"
-        holds, rule = beats(row, mean, spread, whose)
-        found.append(Finding(f"table4/pretrained/{size}", row["mean"], row["std"] or None, holds,
-                             rule, comparable=comparable))  # fmt: skip
-        if own:
-            found.append(Finding(
-                f"table4/scratch/{size}", own["mean"], own["std"] or None, holds,
-                "pre-trained " + rule, comparable=own["folds"] == 5,
-            ))  # fmt: skip
-    return found
+        return []
+    return judge_pretrained(ours, scratch, comparable) + judge_scratch(scratch, ours)
 
 
 def draw(source: Path, folder: Path) -> None:

@@ -31,12 +31,12 @@ from experiments.probing import Frozen, Study, open_study, probe_all, summarise
 from experiments.provenance import write_provenance
 from experiments.redrawing import redraw
 from experiments.reported import TABLE5
+from experiments.transfer_findings import judge_table5
 from experiments.transfer_record import (
     HERE,
     PAPER,
     SAVED,
     as_in_paper,
-    beats,
     choices,
     folds_in_words,
     lines,
@@ -49,10 +49,7 @@ from experiments.transfer_record import (
 )
 
 DATA = "caltech256"
-TABLE_SIZES = (15, 30, 45, 60)
 SIZES = (1, 2, 3, 6, 10, 15, 20, 30, 45, 60)
-FEW = 6
-BEST_BEFORE = TABLE5["Bo et al."][60]
 JOB = ("softmax", 7)
 ROWS = {
     "pretrained": "paper, trained on ImageNet",
@@ -86,7 +83,7 @@ def compute(cfg: DictConfig, folder: Path, study: Study) -> None:
     facts = {
         "table": "5",
         "figure": "9",
-        "choices": choices(cfg, frozen.net, [JOB]),
+        "choices": choices(cfg, frozen.net, frozen.mean, [JOB]),
         "data": data_facts(cfg, "random splits", study.data),
         "classes": len(study.data.classes),
         "folds": cfg.folds,
@@ -110,17 +107,7 @@ def judge(cfg: DictConfig, ours: list[dict[str, Any]], comparable: bool) -> list
         ]  # fmt: skip
     if cfg.data.name != DATA or cfg.data.clutter:
         return []
-    found = []
-    for row in ours:
-        size, numbers = row["per_class"], (row["mean"], row["std"] or None)
-        if size in TABLE_SIZES:
-            holds, rule = beats(row, *TABLE5["scratch"][size], "the paper's network from scratch")
-            key = f"table5/pretrained/{size}"
-            found.append(Finding(key, *numbers, holds, rule, comparable=comparable))
-        if size == FEW:
-            holds, rule = beats(row, *BEST_BEFORE, "Bo et al. with 60 a class")
-            found.append(Finding("fig9/few_images", *numbers, holds, rule, "%", comparable))
-    return found
+    return judge_table5(ours, comparable)
 
 
 def draw(source: Path, folder: Path) -> None:

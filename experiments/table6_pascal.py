@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from omegaconf import DictConfig, ListConfig
 from torch.utils.data import DataLoader
 
@@ -88,7 +89,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
     write_table(folder / "table.csv", rows)
     log(in_words(rows, f"{len(data['val'])} images of {data_name(cfg)} (val)"))
     write_findings(folder, findings(cfg.data.name, rows))
-    facts = choices(cfg, net) | {
+    facts = choices(cfg, net, snapshot.mean) | {
         "data": data_facts(cfg, "val", data["val"]),
         "training_images": len(data["train"]),
         "strength": strength,
@@ -212,12 +213,12 @@ def in_words(rows: Sequence[dict[str, Any]], measured_on: str) -> str:
     return f"\n{title}\n{printed(('Class', *columns), body)}\n{note}"
 
 
-def choices(cfg: DictConfig, net: ChainNet) -> dict[str, Any]:
+def choices(cfg: DictConfig, net: ChainNet, mean: torch.Tensor) -> dict[str, Any]:
     """What the paper leaves open and how it was decided, for the sidecar."""
     return {
         "table": "6",
         "choices": {
-            "features": f"{cfg.layer} after ReLU, centre crop; {preprocessing(net)}",
+            "features": f"{cfg.layer} after ReLU, centre crop; {preprocessing(net, mean)}",
             "classifier": "one logistic regression a class on values of unit variance; differs "
             "from the paper's softmax",
             "strength": f"of {list(cfg.strengths)}, by the mean average precision on a fifth of "

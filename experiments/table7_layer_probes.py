@@ -34,6 +34,7 @@ from experiments.probing import Frozen, Job, Study, open_study, probe_all, summa
 from experiments.provenance import write_provenance
 from experiments.redrawing import redraw
 from experiments.reported import TABLE7
+from experiments.transfer_findings import TABLE7_SIZE, judge_table7
 from experiments.transfer_record import (
     CONTROL,
     HERE,
@@ -50,13 +51,8 @@ from experiments.transfer_record import (
     seen_in_words,
 )
 
-PAPER_SIZE = {"caltech101": 30, "caltech256": 60}
 PAPER_ROW = "paper, trained on ImageNet"
 UNTRAINED = "first random weights"
-MARGIN = 1.0
-"""Percentage points that a rise has to have where a single fold tells no spread."""
-LEVEL = 5.0
-"""Percentage points within which two layers count as level."""
 
 
 @experiment("table7_layer_probes")
@@ -100,7 +96,7 @@ def compute(cfg: DictConfig, folder: Path, study: Study) -> None:
     save(folder, table + paper_rows(cfg, per_class), rows, each, study.data.classes)
     facts = {
         "table": "7",
-        "choices": choices(cfg, networks[0].net, jobs(cfg)),
+        "choices": choices(cfg, networks[0].net, networks[0].mean, jobs(cfg)),
         "data": data_facts(cfg, "random splits", study.data),
         "classes": len(study.data.classes),
         "per_class": per_class,
@@ -117,9 +113,9 @@ def compute(cfg: DictConfig, folder: Path, study: Study) -> None:
 
 def paper_rows(cfg: DictConfig, per_class: int) -> list[dict[str, Any]]:
     """The paper's table, where the data set and its size are the paper's."""
-    if PAPER_SIZE.get(cfg.data.name) != per_class:
+    if TABLE7_SIZE.get(cfg.data.name) != per_class:
         return []
-    column = list(PAPER_SIZE).index(cfg.data.name)
+    column = list(TABLE7_SIZE).index(cfg.data.name)
     return [
         {"source": PAPER, "network": PAPER_ROW, "classifier": kind, "layer": layer}
         | {"per_class": per_class, "mean": pair[column][0], "std": pair[column][1], "folds": 5}
@@ -132,48 +128,12 @@ def judge(
     cfg: DictConfig, ours: list[dict[str, Any]], per_class: int, comparable: bool
 ) -> list[Finding]:
     """One finding for each layer: does accuracy move from the layer below as in the paper?"""
-    if PAPER_SIZE.get(cfg.data.name) == per_class:
-        prefix = f"table7/{cfg.data.name}"
-        column = list(PAPER_SIZE).index(cfg.data.name)
-    elif cfg.data.name == "scenes":
-        prefix, column = f"{TRUTH}table7_layer_probes", None
-    else:
-        return []
-    found = []
-    below: dict[str, dict[str, Any]] = {}
-    for row in sorted(ours, key=lambda row: row["layer"]):
-        kind, layer = row["classifier"], row["layer"]
-        under = below.get(kind)
-        below[kind] = row
-        key = f"{prefix}/{kind}/layer{layer}"
-        if column is not None and (kind, layer) not in TABLE7:
-            continue
-        values = {"value": row["mean"], "spread": row["std"] if row["std"] != "" else None}
-        holds, rule = _moves(row, under, column)
-        found.append(Finding(key, **values, holds=holds, rule=rule, unit="%",
-                             comparable=comparable))  # fmt: skip
-    return found
-
-
-def _moves(
-    row: dict[str, Any], under: dict[str, Any] | None, column: int | None
-) -> tuple[bool | None, str]:
-    """Whether the step from the layer below is that of the paper, and the rule it is judged by."""
-    if under is None:
-        return None, "the lowest layer that was probed: there is none to compare it with"
-    step = row["mean"] - under["mean"]
-    spreads = [r["std"] for r in (row, under)]
-    margin = sum(spreads) if "" not in spreads else MARGIN
-    text = f"layer {under['layer']} ({under['mean']:.1f} %)"
-    if column is not None and (row["classifier"], under["layer"]) in TABLE7:
-        here, there = (TABLE7[row["classifier"], r["layer"]][column] for r in (row, under))
-        if abs(here[0] - there[0]) <= here[1] + there[1]:
-            return abs(step) <= LEVEL, f"within {LEVEL:g} points of {text}, as in the paper"
-    rule = (
-        f"more than {margin:.1f} points above {text}: both spreads together, or {MARGIN:g} where a "
-        "single fold has none"
-    )
-    return step > margin, rule
+    data = cfg.data.name
+    if TABLE7_SIZE.get(data) == per_class:
+        return judge_table7(data, ours, comparable, f"table7/{data}")
+    if data == "scenes":
+        return judge_table7(data, ours, comparable, f"{TRUTH}table7_layer_probes")
+    return []
 
 
 TITLES = {"svm": "Linear SVM", "softmax": "Softmax"}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from omegaconf import DictConfig
 
 from deconv import figures
@@ -42,7 +43,9 @@ def save(
     )
 
 
-def choices(cfg: DictConfig, net: ChainNet, jobs: Iterable[Job]) -> dict[str, str]:
+def choices(
+    cfg: DictConfig, net: ChainNet, mean: torch.Tensor, jobs: Iterable[Job]
+) -> dict[str, str]:
     """What the paper leaves open about a transfer, and how it was decided, for the sidecar."""
     taps = {str(layer): tap(net, layer) for _, layer in jobs}
     at_most = cfg.data.get("test_per_class", TEST_PER_CLASS)
@@ -58,7 +61,7 @@ def choices(cfg: DictConfig, net: ChainNet, jobs: Iterable[Job]) -> dict[str, st
         "test_images": "all that are not trained on"
         if at_most is None
         else f"at most {at_most} a class",
-        "preprocessing": preprocessing(net),
+        "preprocessing": preprocessing(net, mean),
     }
 
 
@@ -131,13 +134,6 @@ def paper_rows(
         for row, name in rows.items()
         for size, (value, spread) in table[row].items()
     ]
-
-
-def beats(ours: dict[str, Any], other: float, spread: float | None, whose: str) -> tuple[bool, str]:
-    """Whether a row lies above another number by more than both spreads, and that rule in words."""
-    margin = (ours["std"] or 0.0) + (spread or 0.0)
-    words = f"above {whose} ({other:.1f} %) by more than both spreads together ({margin:.1f})"
-    return ours["mean"] - other > margin, words
 
 
 def log_line(row: dict[str, Any]) -> str:

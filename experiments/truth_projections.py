@@ -209,7 +209,7 @@ def facts(
             "intervals": f"{100 * LEVEL:.0f} % bootstrap over maps, which share images",
             "margin": cfg.margin,
         }
-        | deconvnet_choices(net, cfg.collisions),
+        | deconvnet_choices(net, cfg.collisions, snapshot.mean, list(cfg.layers)),
         "training": training_facts(snapshot, cfg.snapshot),
         "data": data_facts(cfg, cfg.split, data),
         "layers": list(cfg.layers),

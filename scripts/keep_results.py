@@ -19,18 +19,20 @@ from pathlib import Path
 from typing import Any
 
 from deconv.errors import DeconvError, unknown
-from experiments import kept_results, ledger
+from experiments import kept_account, kept_results, ledger
+from experiments.kept_account import FOLDS, PROBES
 from experiments.reported import GTX580_DAYS
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 RESULTS = CHECKOUT / "experiments" / "results"
 README = CHECKOUT / "README.md"
+RESULTS_LINK = "experiments/results"
+"""How the README reaches RESULTS."""
 START = "<!-- results: written by scripts/keep_results.py -->"
 END = "<!-- end of results -->"
 LEDGER_START = "<!-- ledger: written by scripts/keep_results.py -->"
 LEDGER_END = "<!-- end of ledger -->"
-FOLDS, SPEED, ONSET = "caltech101_scratch.json", "training_speed.json", "renormalisation.json"
-PROBES = "probes.json"
+SPEED, ONSET = "training_speed.json", "renormalisation.json"
 IMAGENET, EPOCHS = 1_281_167, 70
 # Assumed, not measured: what mixed-precision training of convolutional networks usually reaches.
 GPU_SHARE = 0.2
@@ -225,10 +227,9 @@ def onset() -> list[str]:
 
 
 def ledger_block() -> str:
-    """The README's ledger: a column for each kept record."""
-    paths = sorted(RESULTS.glob("ledger_*.json"))
-    records = {p.stem.removeprefix("ledger_"): json.loads(p.read_text()) for p in paths}
-    text = ledger.side_by_side(records) if records else "No ledger is kept yet."
+    """The README's ledger: all that is kept, beside the paper."""
+    kept = kept_account.records(RESULTS, RESULTS_LINK)
+    text = kept_account.page(kept) if kept else "No ledger is kept yet."
     return f"{LEDGER_START}\n\n{text}\n\n{LEDGER_END}"
 
 

@@ -260,6 +260,9 @@ def test_the_command_takes_a_foreign_network(tmp_path):
     )  # fmt: skip
     facts = json.loads((Path(lines[-1]) / "provenance.json").read_text())
     assert [layer["layer"] for layer in facts["layers"]][-1] == "layer4.1.relu"
+    told = facts["choices"]["preprocessing"]
+    assert "minus the mean colour (123.7, 116.3, 103.5)" in told
+    assert told.endswith("divided by (58.4, 57.1, 57.4), red, green and blue")
     assert (Path(lines[-1]) / "figure.png").stat().st_size > 10_000
 
 

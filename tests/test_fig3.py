@@ -18,6 +18,7 @@ from experiments.fig3_architecture import (
     boxes,
     describe,
     findings,
+    judge,
     record,
     short_count,
 )
@@ -51,6 +52,7 @@ def test_the_papers_network_has_the_papers_sides(run):
     assert all(status(finding) == REPRODUCED for finding in found.values())
     assert found["fig3/conv1"].value == 110 and found["fig3/parameters"].value == 62_357_608
     facts = json.loads((folder / "provenance.json").read_text())
+    assert facts["judged"] == "zfnet, 224 px, as built"
     assert facts["parameters"] == 62_357_608 and "paddings" in facts["choices"]
     with Image.open(folder / "figure.png") as picture:
         assert picture.width == 2400
@@ -105,6 +107,19 @@ def test_numbers_are_targets_for_the_papers_network_alone():
     small = of("zfnet", input_px=112)
     assert small["fig3/conv1"].value == 54 and not small["fig3/conv1"].holds
     assert not any(f.comparable for f in (less | small).values())
+
+
+@pytest.mark.parametrize("name", ["zfnet_mini", "alexnet", "torchvision/vgg16"])
+def test_with_another_network_the_papers_sizes_are_judged_on_its_own(name):
+    net = meta(name)
+    words, found = judge(net, layer_table(net))
+    own = meta("zfnet")
+    assert words == "zfnet, 224 px, as built" and found == judge(own, layer_table(own))[1]
+    assert {f.key for f in found} == {f"fig3/{s}" for s in FIG3_SIDES} | {"fig3/parameters"}
+    assert all(status(f) == REPRODUCED and "zfnet" in f.rule for f in found[:-1])
+    changed = meta("zfnet", remove=[3, 4])
+    words, found = judge(changed, layer_table(changed))
+    assert found == findings(changed, layer_table(changed)), "a change of zfnet is judged itself"
 
 
 @pytest.mark.parametrize(

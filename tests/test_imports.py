@@ -89,6 +89,7 @@ FLOORS = {
         "experiments.localisation_examples",
         "experiments.localisation_findings",
         "experiments.transfer",
+        "experiments.transfer_findings",
         "experiments.ablation_findings",
     ],
     "accounts of experiments": [
@@ -114,6 +115,7 @@ FLOORS = {
         "experiments.sanity_page",
         "experiments.sanity_summary",
     ],
+    "all that is kept": ["experiments.kept_account"],
     "trainings of experiments": ["experiments.trained"],
     "transfers of experiments": ["experiments.probing", "experiments.transfer_record"],
     "series of trainings": ["experiments.series", "experiments.single_unit"],

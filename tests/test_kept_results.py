@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pytest
 
 from deconv.errors import DeconvError
-from experiments.findings import Finding
+from experiments.findings import Finding, write_findings
 from experiments.kept_results import onset, portable, row_of_folds
 from scripts import keep_results
 
@@ -105,9 +105,16 @@ def test_kept_probes_are_the_rows_measured_here(tmp_path, monkeypatch):
     facts = {"folds": 2, "seen": [], "data": {"name": "caltech101"}, "choices": {}}
     facts |= {"weights_sha256": "1", "commit": "c", "command": "x data.root=/a"}
     (folder / "provenance.json").write_text(json.dumps(facts))
+    key, numbers = "table7/caltech101/svm/layer1", (48.37, 1.24, None, "a rule", "%")
+    write_findings(folder, [Finding(key, *numbers)])
+    keep_results.keep("probes", "x", [folder])
+    kept = json.loads((tmp_path / "results" / keep_results.PROBES).read_text())["x"]
+    assert kept["comparable"] is False
+    write_findings(folder, [Finding(key, *numbers, comparable=True)])
     keep_results.keep("probes", "x", [folder])
     kept = json.loads((tmp_path / "results" / keep_results.PROBES).read_text())["x"]
     assert kept["command"] == "x 'data.root=<folder>'" and len(kept["rows"]) == 3
+    assert kept["comparable"] is True
     assert keep_results.probed()[2:] == [
         "| caltech101, 30 | mini, trained on x | svm | 2 | 48.4 ± 1.2 | 54.7 |",
         "| caltech101, 30 | mini, first random weights | svm | 2 |  | 31.8 ± 1.3 |",
@@ -156,5 +163,8 @@ def test_a_kept_ledger_stands_in_the_readme(tmp_path, monkeypatch):
         text = readme.read_text()
         assert text.startswith("before\n<!-- results") and text.endswith("-->\nafter\n")
         assert "\nbetween\n" in text and "No ledger" not in text
-        assert "|  | claim | paper | caltech101 | scenes |" in text
-        assert "| 46.5 ± 1.7 % | 47.0 ± 0.5 %: same trend | 47.0 ± 0.5 %: same trend |" in text
+        assert "|  | claim | paper | here | status | measured on | network, kept in |" in text
+        link = "(experiments/results/ledger_caltech101.json)"
+        row = "| 46.5 ± 1.7 % | 47.0 ± 0.5 % | same trend, no target | 9 images |"
+        assert f"{row} [zfnet_mini, 24 epochs]{link} |" in text
+        assert text.count(row) == 1, "the same finding of two records stands there once"

@@ -1,6 +1,7 @@
 """Photographs: every source through torchvision's classes, on small trees in their exact layout."""
 
 import errno
+import inspect
 import os
 import pickle
 import shutil
@@ -16,6 +17,7 @@ import torch
 from PIL import Image
 
 from deconv.data import SOURCES, SPLITS, Cached, mean_image, photographs
+from deconv.data.sources import TO_GET
 from deconv.errors import DataMissing, DeconvError
 from deconv.images import read_rgb, to_rgb
 
@@ -241,14 +243,24 @@ def test_imagenet_is_unpacked_and_read_from_its_archives(tmp_path):
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_missing_or_empty_folder_is_named_with_what_to_do(tmp_path, name):
-    with pytest.raises(DataMissing, match=r"nowhere.* is missing.*data\.root"):
+    how = {"imagenet": "account at image-net.org", "imagefolder": "<folder>/<class>"}.get(
+        name, "data.download=true"
+    )
+    with pytest.raises(DataMissing, match=rf"nowhere.* is missing.*data\.root.*To get it: .*{how}"):
         photographs(name, tmp_path / "nowhere", "val", 32)
-    with pytest.raises(DataMissing, match=r"is empty.*data\.root"):
+    with pytest.raises(DataMissing, match=rf"is empty.*data\.root.*To get it: .*{how}"):
         photographs(name, tmp_path, "val", 32)
     (tmp_path / "unrelated.txt").write_text("")
     kind = DeconvError if name == "imagefolder" else DataMissing
-    with pytest.raises(kind, match=str(tmp_path)):
+    with pytest.raises(kind, match=str(tmp_path)) as error:
         photographs(name, tmp_path, "val", 32, **(FOLDER if name == "imagefolder" else {}))
+    assert how in str(error.value) or name == "imagefolder", "the folder is there, its data not"
+    if "download" in how:
+        assert "download" in inspect.signature(SOURCES[name]).parameters, "what is offered is taken"
+
+
+def test_how_to_get_it_is_known_of_every_source():
+    assert set(TO_GET) == set(SOURCES)
 
 
 def test_unknown_names_get_the_nearest(tmp_path):

@@ -1,16 +1,20 @@
 """Why is it blank: networks made so that each cause is known, and energies by hand."""
 
+import json
+import re
 from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from commands import command
 from torch import nn
 
 import deconv
 from deconv.errors import DeadUnitWarning, DeconvError
+from deconv.layers import max_pool, unpool
 from deconv.models.chain import ChainNet
 from deconv.way_down import visible_share
 
@@ -91,18 +95,80 @@ def test_what_cannot_be_followed_is_refused():
     with pytest.raises(DeconvError, match="outside conv2"):
         followed(net, unit=torch.tensor([0, 0, 9, 9]))
 
-    class Sum(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.a, self.fc = nn.Conv2d(3, 3, 1), nn.Linear(3, 2)
 
-        def forward(self, x):
-            return self.fc((self.a(x) + x).mean((2, 3)))
+class Residual(nn.Module):
+    """Two ReLUs, a pool in a branch beside a sum, and one ReLU that no signal of `last` passes."""
 
-    graph = deconv.wrap(Sum(), input_px=4)
-    assert followed(graph, layer="a").rows[-1].operation == "filter"
-    with pytest.raises(DeconvError, match="Sum branches on its way up to fc"):
-        followed(graph, layer="fc", unit=torch.tensor([0, 0, 0, 0]))
+    def __init__(self):
+        super().__init__()
+        self.stem, self.relu = nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(inplace=True)
+        self.inner, self.pool = nn.Conv2d(4, 4, 3, padding=1), nn.MaxPool2d(3, 1, 1)
+        self.last, self.fc = nn.ReLU(), nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = self.relu(self.stem(x))
+        beside = torch.relu(x - 1)
+        x = self.last(self.inner(self.pool(x)) + x)
+        return self.fc((x + 0 * beside).mean((2, 3)))
+
+
+def energy(signal):
+    return float(signal.double().square().sum())
+
+
+@pytest.mark.parametrize("collisions", ["sum", "overwrite"])
+def test_a_branching_network_is_followed_through_its_relus_and_pools(collisions):
+    """By hand: down the sum's two paths, each rectification and pool as the rules say."""
+    torch.manual_seed(1)
+    module = Residual()
+    net = deconv.wrap(module, input_px=8, divide_by=[2.0, 3.0, 4.0])
+    images = 20 * torch.randn(2, 3, 8, 8)
+    record = net.record(images, ["last", "relu"])
+    _, number, y, x = (record.activations["last"][1:] > 0).nonzero()[5].tolist()
+    unit = torch.tensor([1, number, y, x])
+    found = deconv.trace(net, record, "last", unit, collisions=collisions)
+    assert [(row.stage, row.operation) for row in found.rows] == [
+        ("last", "seed"), ("last", "rectify"), ("pool", "unpool"), ("relu", "rectify"),
+        ("image", "arrive"),
+    ]  # fmt: skip
+    with torch.no_grad():
+        seed = torch.zeros(1, 4, 8, 8)
+        seed[0, number, y, x] = record.activations["last"][1, number, y, x]
+        top = seed.clamp(min=0)
+        into_pool = F.conv_transpose2d(top, module.inner.weight, padding=1)
+        lower = record.activations["relu"][1:]
+        _, switches = max_pool(module.pool, lower)
+        unpooled = unpool(into_pool, switches, (8, 8), collisions)
+        both = unpooled + top
+        rectified = both.clamp(min=0)
+        pixels = F.conv_transpose2d(rectified, module.stem.weight, padding=1)
+        pixels = pixels / torch.tensor([2.0, 3.0, 4.0]).view(1, 3, 1, 1)
+    wanted = [(seed, None), (top, seed), (unpooled, into_pool), (rectified, both), (pixels, seed)]
+    for row, (after, before) in zip(found.rows, wanted, strict=True):
+        assert row.energy == pytest.approx(energy(after), rel=1e-4), row
+        assert row.nonzero == pytest.approx(float((after != 0).double().mean()))
+        kept = 1.0 if before is None else energy(after) / energy(before)
+        assert row.kept == pytest.approx(kept, rel=1e-4)
+    assert found.rows[3].negative == pytest.approx(1 - found.rows[3].kept, rel=1e-4)
+    painted = deconv.project(net, record, "last", unit[None], collisions=collisions)
+    torch.testing.assert_close(painted, pixels, rtol=1e-4, atol=1e-5)
+    assert found.cause == "" and "image      arrive" in str(found)
+
+
+def test_a_branching_network_says_where_its_signal_ends():
+    module = Residual()
+    for layer in (module.stem, module.inner):
+        nn.init.constant_(layer.weight, 0.1)
+        nn.init.zeros_(layer.bias)
+    net = deconv.wrap(module, input_px=8)
+    unit, ones = torch.tensor([0, 0, 4, 4]), torch.ones(1, 3, 8, 8)
+    assert followed(net, "last", ones, unit).cause == ""
+    # A value below 0 before its ReLU sends a signal below 0 through weights above 0.
+    nn.init.constant_(module.inner.bias, -100.0)
+    found = followed(net, "add", ones, unit)
+    assert found.cause == "blank: nothing arrives, the signal ends at the rectify of relu"
+    with pytest.warns(DeadUnitWarning):
+        assert "is dead here" in followed(net, "last", ones, unit).cause
 
 
 def test_figure_2_traces_what_it_shows(smoke_run, tmp_path):
@@ -113,3 +179,17 @@ def test_figure_2_traces_what_it_shows(smoke_run, tmp_path):
     text = (Path(lines[-1]) / "trace.txt").read_text()
     assert text.count("conv2, unit (image, map, y, x)") == 2
     assert text.count("pool1      unpool") == 2 and text.count("conv1      filter") == 2
+
+
+def test_figure_2_traces_a_network_that_branches(tmp_path):
+    lines, _ = command(
+        "fig2_top_activations", "model=torchvision/resnet18", "model.weights=random",
+        "model.input_px=64", "data=scenes_smoke", "page=[[layer1]]", "grid.other=[1,1]",
+        "trace=true", cwd=tmp_path,
+    )  # fmt: skip
+    text = (Path(lines[-1]) / "trace.txt").read_text()
+    assert text.count("layer1, unit (image, map, y, x)") == 1 and text.count("arrive") == 1
+    assert re.search(r"^maxpool +unpool ", text, re.M)
+    assert re.search(r"^layer1\.0\.relu_1 +rectify ", text, re.M)
+    facts = json.loads((Path(lines[-1]) / "provenance.json").read_text())
+    assert facts["choices"]["engine"] == "vjp"

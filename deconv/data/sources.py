@@ -123,7 +123,7 @@ def caltech101(
     torchvision does.
     """
     folder = root / "caltech101" / "101_ObjectCategories"
-    _present(folder, download, "Caltech-101", "data.download=true")
+    _present(folder, download, "Caltech-101", "caltech101")
     data = datasets.Caltech101(str(root), download=download)
     paths = [
         str(folder / data.categories[label] / f"image_{number:04d}.jpg")
@@ -158,7 +158,7 @@ def caltech256(
     clutter: whether the background class is a class like the others, the 257th.
     """
     folder = root / "caltech256" / "256_ObjectCategories"
-    _present(folder, download, "Caltech-256", "data.download=true")
+    _present(folder, download, "Caltech-256", "caltech256")
     data = datasets.Caltech256(str(root), download=download)
     classes = [name for name in data.categories if clutter or name != CLUTTER]
     # The background sorts last, so that all other images keep their positions without it.
@@ -175,14 +175,11 @@ def caltech256(
 
 def imagenet(root: Path, split: str, side_px: int) -> Photographs:
     """ImageNet 2012 as torchvision reads it: its archives, or what it unpacked."""
-    _present(root, False, "ImageNet 2012", "an account at image-net.org")
     try:
         data = datasets.ImageNet(str(root), split, loader=read_rgb)
     except (RuntimeError, OSError) as error:
-        raise DataMissing(
-            f"{root} is not ImageNet 2012 in torchvision's layout ({error}). Put the archives "
-            f"ILSVRC2012_devkit_t12.tar.gz and ILSVRC2012_img_{split}.tar there."
-        ) from error
+        what = f"{root} is not ImageNet 2012 in torchvision's layout ({error})"
+        raise _missing(what, "imagenet") from error
     names = [name[0] for name in data.classes]
     return Photographs(data, data.targets, names, [path for path, _ in data.samples], side_px)
 
@@ -192,7 +189,7 @@ def imagenette(
 ) -> Photographs:
     """Imagenette, ten classes of ImageNet; size "full", "320px" or "160px" (shorter side)."""
     folder = root / {"full": "imagenette2"}.get(size, f"imagenette2-{size.removesuffix('px')}")
-    _present(folder, download, "Imagenette", "data.download=true")
+    _present(folder, download, "Imagenette", "imagenette")
     fetch = download and not folder.is_dir()
     data = datasets.Imagenette(str(root), split, size=size, download=fetch, loader=read_rgb)
     names = [name[0] for name in data.classes]
@@ -202,7 +199,7 @@ def imagenette(
 
 def cifar10(root: Path, split: str, side_px: int, download: bool = False) -> Photographs:
     """CIFAR-10: 32 px images, enlarged or reduced to `side_px`; "val" is its test set."""
-    _present(root / "cifar-10-batches-py", download, "CIFAR-10", "data.download=true")
+    _present(root / "cifar-10-batches-py", download, "CIFAR-10", "cifar10")
     data = datasets.CIFAR10(str(root), train=split == "train", download=download)
     names = [f"{split} image {i}" for i in range(len(data))]
     return Photographs(data, data.targets, data.classes, names, side_px)
@@ -210,7 +207,7 @@ def cifar10(root: Path, split: str, side_px: int, download: bool = False) -> Pho
 
 def fashion_mnist(root: Path, split: str, side_px: int, download: bool = False) -> Photographs:
     """Fashion-MNIST: grey 28 px images as RGB, enlarged to `side_px`; "val" is its test set."""
-    _present(root / "FashionMNIST" / "raw", download, "Fashion-MNIST", "data.download=true")
+    _present(root / "FashionMNIST" / "raw", download, "Fashion-MNIST", "fashion_mnist")
     data = datasets.FashionMNIST(str(root), train=split == "train", download=download)
     names = [f"{split} image {i}" for i in range(len(data))]
     return Photographs(data, data.targets.tolist(), data.classes, names, side_px)
@@ -230,7 +227,7 @@ def voc2012(root: Path, split: str, side_px: int, download: bool = False) -> Mul
     A class is PRESENT in an image if its annotation has an object of it that is not difficult,
     IGNORED if it has difficult ones alone, else ABSENT: what VOC's lists for classification say.
     """
-    _present(root / "VOCdevkit" / "VOC2012", download, "PASCAL VOC 2012", "data.download=true")
+    _present(root / "VOCdevkit" / "VOC2012", download, "PASCAL VOC 2012", "voc2012")
     fetch = download and not (root / "VOCdevkit" / "VOC2012").is_dir()
     data = datasets.VOCDetection(
         str(root), "2012", split, download=fetch, target_transform=_no_label
@@ -261,9 +258,32 @@ def _voc_marks(path: str) -> list[int]:
     ]
 
 
-def _present(folder: Path, download: bool, name: str, how: str) -> None:
+_DOWNLOAD = "data.download=true fetches it into data.root"
+TO_GET = {
+    "imagefolder": "put photographs into <folder>/<class>/…, or into train and val folders of "
+    "such; scripts/prepare_tiny_imagenet.py makes one of Tiny ImageNet",
+    "caltech101": _DOWNLOAD,
+    "caltech256": _DOWNLOAD,
+    "imagenet": "with an account at image-net.org download ILSVRC2012_devkit_t12.tar.gz, "
+    "ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar into one folder, and name it; "
+    "scripts/prepare_imagenet.py makes a smaller copy of them",
+    "imagenette": _DOWNLOAD,
+    "cifar10": _DOWNLOAD,
+    "fashion_mnist": _DOWNLOAD,
+    "voc2012": _DOWNLOAD,
+}
+"""Data set -> how to get it, for the errors that it is not there."""
+
+
+def _missing(what: str, name: str) -> DataMissing:
+    return DataMissing(
+        f"{what}. If it is elsewhere, set data.root=<folder>. To get it: {TO_GET[name]}."
+    )
+
+
+def _present(folder: Path, download: bool, title: str, name: str) -> None:
     if not download and not folder.is_dir():
-        raise DataMissing(f"{name} is not at {folder}. To get it: {how}; or set data.root.")
+        raise _missing(f"{title} is not at {folder}", name)
 
 
 SOURCES: dict[str, Callable[..., Photographs | MultiLabel]] = {
@@ -297,7 +317,7 @@ def photographs(
         raise DeconvError(f"val_fraction must be in 0…1, got {options['val_fraction']}")
     if not options.get("download") and (not root.is_dir() or not any(root.iterdir())):
         state = "empty" if root.is_dir() else "missing"
-        raise DataMissing(f"the data folder {root} of {name} is {state}: set data.root=<folder>")
+        raise _missing(f"the data folder {root} of {name} is {state}", name)
     try:
         return SOURCES[name](root, split, side_px, **options)
     except DeconvError:

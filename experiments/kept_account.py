@@ -1,0 +1,240 @@
+"""The README's ledger: everything that is kept of runs, as one account beside the paper.
+
+Reads experiments/results alone: the records of `reproduce` (ledger_<name>.json), the networks of
+Table 4 from scratch, and the probes of Tables 4, 5 and 7. Folds and probes are judged from their
+numbers by the rules of their experiments. No number and no status is typed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.findings import DIFFERS, OPEN, REPRODUCED, TREND, TRUTH, Finding
+from experiments.ledger import Kept, Line, grouped, lines, network, order, unmeasured
+from experiments.printed import bullets, table
+from experiments.steps import DONE
+from experiments.transfer_findings import (
+    TABLE7_SIZE,
+    judge_pretrained,
+    judge_scratch,
+    judge_table5,
+    judge_table7,
+    scratch_table,
+)
+
+FOLDS, PROBES = "caltech101_scratch.json", "probes.json"
+TABLE4, TABLE5, TABLE7 = "table4_caltech101", "table5_caltech256", "table7_layer_probes"
+FOLDS_OF = "caltech101"
+"""What the folds of FOLDS are of: `experiments.kept_results.fold` takes no other."""
+
+NO_TARGET = "no target"
+"""Beside the status of a number whose data, network or number of splits is not the paper's."""
+
+HOW = (
+    f"*{REPRODUCED}*: on the paper's data by its protocol, and apart by at most both spreads "
+    f"together. *{NO_TARGET}*: data, network or number of splits are not the paper's, so its "
+    "number is not to be met. All but the reproduced are judged by the rule of their claim, folded "
+    f"below the table: *{TREND}* if it holds, *{DIFFERS}* if not, *{OPEN}* where it cannot be "
+    "judged on what was measured. A rule compares numbers of one run: one close to the paper's can "
+    "differ, and one far from it agree."
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One kept result. name: for people; link: of its file from the page; about: a sentence."""
+
+    name: str
+    link: str
+    kept: Kept
+    about: str
+
+
+def records(results: Path, link: str) -> list[Record]:
+    """All that is kept in the folder `results`, whose files the page reaches as link/<file>."""
+    found = []
+    for path in sorted(results.glob("ledger_*.json")):
+        kept = json.loads(path.read_text())
+        words = network(kept)
+        about = f"size {kept['size']}; "
+        about += f"{words[0].lower()}{words[1:]}" if kept["network"] else "no trained network"
+        name = path.stem.removeprefix("ledger_")
+        found.append(Record(name, f"{link}/{path.name}", kept, about))
+    folds, probes = _read(results / FOLDS), _read(results / PROBES)
+    own = scratch_table(folds)
+    pretrained = [
+        row
+        for kept in probes.values()
+        if _stem(kept) == TABLE4 and kept["data"] == FOLDS_OF
+        for row in probed_rows(kept)
+    ]
+    found += [
+        from_scratch(name, folds[name], judge_scratch([row], pretrained), f"{link}/{FOLDS}")
+        for name, row in zip(folds, own, strict=True)
+        if row is _first(own, row["per_class"])
+    ]
+    names = {
+        json.loads(path.read_text())["weights_sha256"]: path.stem.removeprefix("trained_")
+        for path in results.glob("trained_*.json")
+    }
+    return found + [
+        probed(name, kept, own, f"{link}/{PROBES}", names.get(kept["weights_sha256"]))
+        for name, kept in probes.items()
+    ]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _stem(kept: Mapping[str, Any]) -> str:
+    """The experiment whose command is kept."""
+    return re.search(r"-m experiments\.(\w+)", kept["command"])[1]
+
+
+def _first(rows: Sequence[Mapping[str, Any]], size: int) -> Mapping[str, Any]:
+    return next(row for row in rows if row["per_class"] == size)
+
+
+def from_scratch(name: str, row: Mapping[str, Any], found: Sequence[Finding], link: str) -> Record:
+    """A row of Table 4 whose networks were trained on each split from random weights."""
+    first, folds = row["folds"][0], len(row["folds"])
+    model = re.search(r"\bmodel=([\w/]+)", first["command"])[1]
+    data = f"{FOLDS_OF}, {first['images_per_class']} a class, {_splits(folds)}"
+    words = f"{model} from scratch, {first['epochs']} epochs"
+    seconds = round(60 * sum(fold["training_minutes"] for fold in row["folds"]))
+    kept = _record(TABLE4, found, data, words, first["commit"], seconds)
+    each = ", ".join(f"{fold['mean_class_accuracy']:.1f}" for fold in row["folds"])
+    about = f"{words} on each split of {data}: {each} %; `{first['command']}`"
+    return Record(name, link, kept, about)
+
+
+def probed_rows(kept: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a kept probe's own network, the first one, with numbers as numbers."""
+    rows = [row for row in kept["rows"] if row["source"] == "here"]
+    return [
+        row
+        | {key: int(row[key]) for key in ("layer", "per_class", "folds")}
+        | {"mean": float(row["mean"]), "std": float(row["std"]) if row.get("std") else ""}
+        for row in rows
+        if row["network"] == rows[0]["network"]
+    ]
+
+
+def probed(
+    name: str,
+    kept: Mapping[str, Any],
+    scratch: Sequence[Mapping[str, Any]],
+    link: str,
+    trained_on: str | None = None,
+) -> Record:
+    """The frozen layers of a network, with a classifier on them.
+
+    scratch: its rivals of Table 4. trained_on: its data where the training itself is kept, whose
+    name says more than that of a folder.
+    """
+    ours, data, stem = probed_rows(kept), kept["data"], _stem(kept)
+    sizes = sorted({row["per_class"] for row in ours})
+    # Of those kept before it was noted none had the paper's network.
+    comparable = kept.get("comparable", False)
+    found: list[Finding] = []
+    if stem == TABLE4 and data == FOLDS_OF:
+        found = judge_pretrained(ours, scratch, comparable)
+    elif stem == TABLE5 and data == "caltech256" and "clutter=true" not in kept["command"]:
+        found = judge_table5(ours, comparable)
+    elif stem == TABLE7 and sizes == [TABLE7_SIZE.get(data)]:
+        found = judge_table7(data, ours, comparable, f"table7/{data}")
+    words, many = ours[0]["network"], ours[0]["folds"]
+    if trained_on:
+        words = f"{words.partition(',')[0]}, trained on {trained_on}"
+    measured_on = f"{data}, {' or '.join(map(str, sizes))} a class, {_splits(many)}"
+    record = _record(stem, found, measured_on, words, kept["commit"])
+    target = "" if comparable else ", not the paper's, so its numbers are no targets"
+    seen = "; ".join(one["seen"] for one in kept["seen"])
+    about = f"{words}{target}; {seen}. Weights {kept['weights_sha256']}; `{kept['command']}`"
+    return Record(name, link, record, about)
+
+
+def _splits(count: int) -> str:
+    return f"{count} random split{'s' * (count != 1)}"
+
+
+def _record(
+    stem: str, found: Sequence[Finding], data: str, words: str, commit: str, seconds: float = 0.0
+) -> Kept:
+    """One experiment's findings in the form of `experiments.ledger.collect`."""
+    step = {"status": DONE, "seconds": seconds, "error": "", "data": data, "commit": commit}
+    step["findings"] = [asdict(one) for one in found]
+    return {"size": "", "network": {"words": words}, "steps": {stem: step}}
+
+
+def page(kept: Sequence[Record]) -> str:
+    """The ledger of several records: claims with status, data and link; rules; what is missing."""
+    told = _told(kept)
+    paper = [(one, record) for one, record in told if not one.key.startswith(TRUTH)]
+    ours = [(one, record) for one, record in told if one.key.startswith(TRUTH)]
+    parts = []
+    if paper:
+        rows = [
+            (one.place, one.claim, one.paper, one.here, _status(one), one.measured_on,
+             f"[{one.network or record.name}]({record.link})")
+            for one, record in paper
+        ]  # fmt: skip
+        head = ("", "claim", "paper", "here", "status", "measured on", "network, kept in")
+        parts += [HOW, table(head, rows)]
+        parts += folded(f"The rules by which these {len(rows)} rows were judged", _rules(paper))
+    about = bullets(f"[{one.name}]({one.link}): {one.about}" for one in kept)
+    parts += folded(f"The {len(kept)} kept runs that the rows come from", about)
+    parts += ["Without a finding:", bullets(grouped(unmeasured([one.kept for one in kept])))]
+    if ours:
+        head = f"{len(ours)} scores that the paper does not have: known boxes and controls"
+        parts += folded(head, _controls(ours))
+    return "\n\n".join(parts)
+
+
+def _status(line: Line) -> str:
+    return line.status + f", {NO_TARGET}" * bool(line.paper and not line.comparable)
+
+
+def _rules(paper: Sequence[tuple[Line, Record]]) -> str:
+    """A row for each rule, with the claims that it decides and how."""
+    groups: dict[tuple[str, str, str], list[Line]] = {}
+    for one, record in paper:
+        groups.setdefault((one.place, one.rule, one.network or record.name), []).append(one)
+    rows = [
+        (place, "; ".join(f"{one.claim}: {_found(one)}" for one in group), network, rule)
+        for (place, rule, network), group in groups.items()
+    ]
+    return table(("", "claim and finding", "network", "value and rule"), rows)
+
+
+def _told(kept: Sequence[Record]) -> list[tuple[Line, Record]]:
+    """All findings, in the paper's order; the same one of two records once."""
+    seen: dict[tuple[str, ...], tuple[Line, Record]] = {}
+    for record in kept:
+        for one in lines(record.kept):
+            told = (one.key, one.here, one.status, one.measured_on, one.network)
+            seen.setdefault(told, (one, record))
+    return sorted(seen.values(), key=lambda pair: order(pair[0].key))
+
+
+def _found(line: Line) -> str:
+    return f"{line.here}, {line.status}" if line.here else line.status
+
+
+def _controls(ours: Sequence[tuple[Line, Record]]) -> str:
+    rows = [
+        (one.claim, _found(one), one.measured_on, f"[{record.name}]({record.link})", one.rule)
+        for one, record in ours
+    ]
+    return table(("", "here", "measured on", "kept in", "what"), rows)
+
+
+def folded(summary: str, text: str) -> list[str]:
+    """Markdown that GitHub shows when its summary is clicked."""
+    return [f"<details><summary>{summary}</summary>", text, "</details>"]
