@@ -222,19 +222,37 @@ def _pointwise(stage: nn.Module) -> None:
 @window.register
 def _(stage: nn.Conv2d) -> Window:
     return tuple(
-        Axis(stage.kernel_size[a], stage.stride[a], _padding(stage, a), stage.dilation[a])
+        Axis(
+            stage.kernel_size[a],
+            stage.stride[a],
+            before,
+            stage.dilation[a],
+            after=after,
+            mode=stage.padding_mode,
+        )
         for a in (0, 1)
+        for before, after in [_padding(stage, a)]
     )
 
 
-def _padding(stage: nn.Conv2d, axis: int) -> int:
-    """The padding before the first position along an axis, also for padding="same"."""
+def _padding(stage: nn.Conv2d, axis: int) -> tuple[int, int]:
+    """The padding before and after along an axis, also for padding="same"."""
     if not isinstance(stage.padding, str):
-        return stage.padding[axis]
+        return stage.padding[axis], stage.padding[axis]
     total = stage.dilation[axis] * (stage.kernel_size[axis] - 1) if stage.padding == "same" else 0
-    if total % 2:
-        raise DeconvError(f"padding='same' of {stage} is not the same on both sides")
-    return total // 2
+    return total // 2, total - total // 2
+
+
+@window.register(nn.ConstantPad2d)
+@window.register(nn.ReflectionPad2d)
+@window.register(nn.ReplicationPad2d)
+@window.register(nn.CircularPad2d)
+def _(stage: nn.Module) -> Window:
+    left, right, top, bottom = stage.padding
+    kinds = {nn.ReflectionPad2d: "reflect", nn.ReplicationPad2d: "replicate",
+             nn.CircularPad2d: "circular"}  # fmt: skip
+    mode = next((mode for kind, mode in kinds.items() if isinstance(stage, kind)), "zeros")
+    return Axis(1, 1, top, after=bottom, mode=mode), Axis(1, 1, left, after=right, mode=mode)
 
 
 @window.register(nn.MaxPool2d)

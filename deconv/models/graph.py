@@ -13,8 +13,8 @@ from deconv.errors import DeconvError, unknown
 from deconv.geometry import AnyAxis, WholeImage
 from deconv.images import check_batch
 from deconv.layers import max_pool
-from deconv.models.chain import window
-from deconv.models.tracing import NO_RULE, NORM, POOL, RECTIFY, Step, trace
+from deconv.models.sights import MAPS
+from deconv.models.tracing import NO_RULE, POOL, RECTIFY, Step, trace
 from deconv.types import Record
 
 
@@ -207,9 +207,9 @@ class GraphNet(nn.Module):
     def support(self, layer: str, axis: int, unit: int, image_size: tuple[int, int]) -> np.ndarray:
         """The sorted pixels along an axis that a unit depends on, over all paths of the graph."""
         steps = self.steps_to(layer)
-        size = {"": image_size[axis]}
+        axes, size = _axes(steps, axis), {"": image_size[axis]}
         for step in steps:
-            own = _axis(step, axis)
+            own = axes[step.name]
             below = max(size[name] for name in step.inputs)
             size[step.name] = below if own is None else own.output_size(below)
         last = steps[-1].name
@@ -220,7 +220,7 @@ class GraphNet(nn.Module):
         seen: dict[str, np.ndarray] = {last: np.array([unit])}
         for step in reversed(steps):
             positions = seen.pop(step.name)
-            own = _axis(step, axis)
+            own = axes[step.name]
             for below in dict.fromkeys(step.inputs):
                 if own is not None:
                     reached = own.seen(positions, size[below])
@@ -232,10 +232,12 @@ class GraphNet(nn.Module):
     def interior(self, layer: str, axis: int) -> tuple[int, int, int]:
         """(size, stride, start) of units away from the borders, over all paths of the graph."""
         spans = {"": (0, 0, 1)}  # a unit i sees i·stride + low … i·stride + high
-        for step in self.steps_to(layer):
+        steps = self.steps_to(layer)
+        axes = _axes(steps, axis)
+        for step in steps:
             lows, highs, strides = zip(*(spans[name] for name in step.inputs), strict=True)
             low, high, stride = min(lows), max(highs), max(strides)
-            own = _axis(step, axis)
+            own = axes[step.name]
             if own is not None:
                 if not hasattr(own, "kernel"):
                     raise WholeImage(f"a field through {step.name} depends on the image's size")
@@ -267,34 +269,24 @@ def wrap(
 
 def _readable(step: Step) -> bool:
     """Whether a step's value is maps N×C×H×W or vectors N×C."""
-    return len(step.shape) in (2, 4) and not step.channels_last
+    return len(step.shape) == 2 or (len(step.shape) == 4 and step.sight.at == MAPS)
 
 
-def _axis(step: Step, axis: int) -> AnyAxis | None:
-    """The window of a step along an axis, None where every position stands for itself."""
-    if step.kind == NO_RULE and step.what not in _POINTWISE:
-        raise DeconvError(
-            f"the receptive field through {step.name} ({step.what}) is not known: every position "
-            "may depend on every other"
-        )
-    if step.module is None or step.channels_last or step.kind == NO_RULE:
-        whole = step.kind == NORM and not step.channels_last
-    else:
-        whole = isinstance(step.module, nn.GroupNorm | nn.LayerNorm)
-        own = None if whole else window(step.module)
-        if own is not None:
-            return own[axis]
-    if whole:
-        raise WholeImage(f"{step.name} normalises over the whole image")
-    return None
+def _axes(steps: list[Step], axis: int) -> dict[str, AnyAxis | None]:
+    """The window of each step along an axis, None where every position stands for itself.
 
-
-_POINTWISE = (
-    "mul", "mul_", "imul", "div", "truediv", "gelu", "silu", "sigmoid", "hardswish", "tanh",
-    "GELU", "SiLU", "Sigmoid", "Hardswish", "Hardsigmoid", "Tanh", "ELU", "LeakyReLU", "PReLU",
-    "Mish", "Softplus",
-)  # fmt: skip
-"""Operations without a rule of the deconvnet that still look at one position alone."""
+    Raises DeconvError where one is not known, WholeImage where one looks at the whole map.
+    """
+    for step in steps:
+        if step.sight.why:
+            raise DeconvError(
+                f"the receptive field through {step.name} ({step.what}) is not known: "
+                f"{step.sight.why}; choose a layer below it"
+            )
+    for step in steps:
+        if step.sight.whole:
+            raise WholeImage(f"{step.name} normalises over the whole image")
+    return {step.name: step.sight.axes[axis] for step in steps}
 
 
 @contextmanager
