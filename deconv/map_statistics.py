@@ -19,7 +19,8 @@ from deconv.distributed import Share, gather, rank
 from deconv.errors import DeconvError, unknown
 from deconv.models import ChainNet
 from deconv.models.graph import GraphNet
-from deconv.models.tracing import AFFINE, BATCH_NORM, NO_RULE, NORM, RECTIFY, Step
+from deconv.models.kinds import AFFINE, BATCH_NORM, NO_RULE, NORM, RECTIFY
+from deconv.models.tracing import Step
 
 SMOOTH = ("gelu", "silu", "hardswish", "tanh", "sigmoid", "hardsigmoid", "elu", "leakyrelu",
           "leaky_relu", "prelu", "mish", "softplus")  # fmt: skip

@@ -13,7 +13,7 @@ from torch import nn
 
 import deconv
 from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning
-from deconv.models.tracing import NO_RULE
+from deconv.models.kinds import NO_RULE
 
 PX = 64
 POINTS = {

@@ -1,5 +1,7 @@
 """Receptive fields through functions of every spelling: what a NaN reaches, or an error."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,8 @@ from oracles import positions_reached
 from torch import nn
 
 import deconv
-from deconv.errors import DeconvError
+from deconv.errors import DeconvError, NoRuleWarning
+from deconv.models.kinds import BATCH_NORM, NO_RULE, RECTIFY
 
 PX = 14
 
@@ -151,3 +154,42 @@ def test_a_flattened_vector_looks_at_all_that_was_flattened():
     assert_seen_is_reached(net, "flatten")
     with pytest.raises(DeconvError, match="depends on the image's size"):
         net.interior("flatten", 0)
+
+
+def test_timm_s_normalisation_by_function_has_a_rule_and_a_field():
+    timm = pytest.importorskip("timm")
+    net = deconv.wrap(timm.create_model("densenet121").double(), "densenet121", 32)
+    point = "features.transition1.conv"
+    steps = net.steps_to(point)
+    assert NO_RULE not in {step.kind for step in steps}
+    assert BATCH_NORM in {step.kind for step in steps if step.what == "batch_norm"}
+    reached = positions_reached(net, point, 0, 32)
+    for unit in (0, 3, 7):
+        found = net.support(point, 0, unit, (32, 32))
+        np.testing.assert_array_equal(found, reached[:, unit].nonzero().flatten())
+
+
+@pytest.mark.parametrize(
+    ("spelling", "kind"),
+    [
+        (nn.Hardtanh(0, 6), RECTIFY),
+        (nn.Hardtanh(), NO_RULE),
+        (lambda x: F.hardtanh(x, 0, 6), RECTIFY),
+        (lambda x: F.hardtanh(x, min_val=0, max_val=6), RECTIFY),
+        (lambda x: F.hardtanh(x, -1, 6), NO_RULE),
+        (batch_norm, BATCH_NORM),
+    ],
+)
+def test_saturating_rectifiers_are_rectifiers_where_they_begin_at_0(spelling, kind):
+    net = net_with(spelling)
+    assert {"a", "b"} < net.steps.keys()
+    assert [step.kind for step in net.steps_to("b")][1:-1] == [kind]
+    # The engine must agree with the account: the rectified signal is not the derivative.
+    record = net.record(torch.randn(1, 3, PX, PX).double() * 4, ["b"])
+    units = torch.tensor([[0, 0, 2, 2]])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = deconv.project(net, record, "b", units, seed="one")
+    assert [w.category for w in caught] == [NoRuleWarning] * (kind == NO_RULE)
+    plain = deconv.project(net, record, "b", units, seed="one", rule="gradient")
+    assert torch.allclose(found, plain) == (kind != RECTIFY)

@@ -23,6 +23,7 @@ from deconv.errors import DeconvError, unknown
 from deconv.geometry import AdaptiveAxis, Axis, WholeAxis, Window, interior_field, support
 from deconv.images import check_batch
 from deconv.layers import ContrastNorm, Divide, Grey, LocalContrastNorm, max_pool
+from deconv.models.kinds import NO_RULE, kind_of_module
 from deconv.types import Record
 
 
@@ -77,6 +78,14 @@ class ChainNet(nn.Sequential):
         """The point's name. Raises DeconvError for an unknown one, naming the nearest."""
         self.stages_to(point)
         return point
+
+    def without_rule(self, point: str) -> list[tuple[str, str]]:
+        """(name, kind) of the stages up to a point that the deconvnet has no rule for."""
+        return [
+            (name, type(stage).__name__)
+            for name, stage in self.stages_to(point)
+            if kind_of_module(stage) == NO_RULE
+        ]
 
     def before(self, point: str) -> str | None:
         """The point of the pre-activation z of a rectified point, None where there is none."""

@@ -13,8 +13,9 @@ from deconv.errors import DeconvError, unknown
 from deconv.geometry import AnyAxis, WholeImage
 from deconv.images import check_batch
 from deconv.layers import max_pool
+from deconv.models.kinds import NO_RULE, POOL, RECTIFY
 from deconv.models.sights import MAPS
-from deconv.models.tracing import NO_RULE, POOL, RECTIFY, Step, trace
+from deconv.models.tracing import Step, trace
 from deconv.types import Record
 
 
@@ -197,12 +198,16 @@ class GraphNet(nn.Module):
         return stages
 
     def is_chain(self, point: str) -> bool:
-        """Whether `stages_to` has an answer, so that the explicit mirror can be used."""
+        """Whether `stages_to` has an answer, so that the way down has an order."""
         try:
             self.stages_to(point)
         except DeconvError:
             return False
         return True
+
+    def without_rule(self, point: str) -> list[tuple[str, str]]:
+        """(name, kind) of what a point depends on and the deconvnet has no rule for."""
+        return [(s.name, s.what) for s in self.steps_to(point) if s.kind == NO_RULE]
 
     def support(self, layer: str, axis: int, unit: int, image_size: tuple[int, int]) -> np.ndarray:
         """The sorted pixels along an axis that a unit depends on, over all paths of the graph."""

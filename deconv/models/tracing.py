@@ -7,7 +7,6 @@ by where it stands ("layer1.0.add"), and what runs more than once is numbered ("
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,15 +18,9 @@ from torch import fx, nn
 from torchvision.models.feature_extraction import NodePathTracer
 
 from deconv.errors import DeconvError
-from deconv.layers import ContrastNorm, LocalContrastNorm
+from deconv.models.kinds import BATCH_NORM, NO_RULE, kind_of
 from deconv.models.positions import sight
 from deconv.models.sights import LAST, MAPS, Sight
-
-AFFINE, RECTIFY, POOL, NORM, BATCH_NORM, NO_RULE = (
-    "affine", "rectify", "pool", "normalise", "batch norm", "no rule"
-)  # fmt: skip
-"""Kinds of steps. Affine ones go down by their own derivative: convolution, linear layers,
-averages, sums, concatenations, choices of channels, products with weights."""
 
 
 @dataclass(frozen=True)
@@ -54,37 +47,7 @@ class Step:
         return len(self.shape) == 4 and self.sight.at == LAST
 
 
-_KINDS: tuple[tuple[str, tuple[type[nn.Module], ...]], ...] = (
-    (RECTIFY, (nn.ReLU, nn.ReLU6)),  # and nn.Hardtanh from 0 upwards
-    (POOL, (nn.MaxPool2d,)),
-    (NORM, (nn.LocalResponseNorm, ContrastNorm, LocalContrastNorm, nn.LayerNorm, nn.GroupNorm)),
-    (BATCH_NORM, (nn.BatchNorm2d,)),
-    (
-        AFFINE,
-        (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten,
-         nn.Dropout, nn.Dropout2d, nn.Identity, nn.Upsample, nn.ConstantPad2d, nn.ReflectionPad2d,
-         nn.ReplicationPad2d, nn.CircularPad2d, nn.BatchNorm1d),
-    ),
-)  # fmt: skip
-
-_RECTIFIERS = {torch.relu, torch.relu_, F.relu, F.relu_, F.relu6, "relu", "relu_"}
-_CLAMPS = {F.hardtanh, F.hardtanh_}
-_POOLS = {F.max_pool2d, torch.max_pool2d, torch.nn.functional.max_pool2d_with_indices}
-_NORMS = {F.layer_norm, F.group_norm, F.local_response_norm}
-_BATCH_NORMS = {F.batch_norm, torch.batch_norm}
-_SUMS = {operator.add, operator.iadd, torch.add, "add", "add_", operator.sub, torch.sub, "sub"}
-_PRODUCTS = {operator.mul, operator.imul, torch.mul, "mul", "mul_"}
-_QUOTIENTS = {operator.truediv, torch.div, "div", "div_"}
 _RESHAPES = {torch.flatten, torch.reshape, "flatten", "reshape", "view"}
-_WITH_WEIGHTS = {F.conv2d, F.conv_transpose2d, F.linear}
-_AFFINE = _SUMS | {
-    torch.cat, torch.concat, torch.flatten, torch.permute, torch.transpose, torch.mean,
-    torch.chunk, torch.split, torch.squeeze, torch.unsqueeze, torch.reshape, F.dropout,
-    F.avg_pool2d, F.adaptive_avg_pool2d, F.pad, F.interpolate, operator.getitem, operator.neg,
-    torch.neg, torchvision.ops.stochastic_depth,
-    "flatten", "permute", "transpose", "mean", "chunk", "split", "squeeze", "unsqueeze", "reshape",
-    "view", "contiguous", "clone", "neg", "to", "float", "type_as",
-}  # fmt: skip
 
 
 def trace(module: nn.Module, images: torch.Tensor) -> tuple[fx.GraphModule, list[Step]]:
@@ -157,40 +120,25 @@ def _step(
     below = steps[taken[0]].shape if taken[0] in steps else ()
     if node.target in _RESHAPES and len(below) == 4 and shape == (below[0], math.prod(below[1:])):
         module = nn.Flatten()
-    kind = _kind(node, module, taken)
+    kind = kind_of(node, module, taken)
     inputs = [(values[n], steps[n].sight.at if n in steps else MAPS) for n in taken]
     function = "" if node.op == "call_module" else getattr(node.target, "__name__", node.target)
+    found = sight(node, module, kind != NO_RULE, inputs, values)
+    if kind == BATCH_NORM and found.whole:
+        raise DeconvError(
+            f"{name} normalises by the batch that an image happens to be in, also in evaluation: "
+            "give it statistics of its own (track_running_stats=True)"
+        )
     return Step(
         name=name,
         node=node,
         kind=kind,
         inputs=tuple(steps[n].name if n in steps else "" for n in taken),
         module=module,
-        sight=sight(node, module, kind != NO_RULE, inputs, values),
+        sight=found,
         shape=shape,
         what=function or type(module).__name__,
     )
-
-
-def _kind(node: fx.Node, module: nn.Module | None, taken: list[fx.Node]) -> str:
-    if node.op == "call_module":
-        if isinstance(module, nn.Hardtanh) and not isinstance(module, nn.ReLU6):
-            return RECTIFY if module.min_val == 0 else NO_RULE
-        return next((kind for kind, types in _KINDS if isinstance(module, types)), NO_RULE)
-    if node.target in _PRODUCTS | _QUOTIENTS:
-        # With a weight or a number it is linear; of two values that come from the image it is not.
-        linear = len(taken) == 1 and (node.target in _PRODUCTS or node.args[0] is taken[0])
-        return AFFINE if linear else NO_RULE
-    if node.target in _CLAMPS:
-        low = node.args[1] if len(node.args) > 1 else node.kwargs.get("min_val", -1.0)
-        return RECTIFY if low == 0 else NO_RULE
-    if node.target in _WITH_WEIGHTS:
-        return AFFINE if len(taken) == 1 else NO_RULE
-    tables = (RECTIFY, _RECTIFIERS), (POOL, _POOLS), (NORM, _NORMS), (BATCH_NORM, _BATCH_NORMS)
-    for kind, functions in tables:
-        if node.target in functions:
-            return kind
-    return AFFINE if node.target in _AFFINE else NO_RULE
 
 
 def _stand_in(node: fx.Node) -> nn.Module | None:
