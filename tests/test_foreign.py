@@ -1,5 +1,7 @@
 """Networks of others by name: their logits, their preprocessing, and what is refused."""
 
+import sys
+
 import pytest
 import torch
 import torchvision
@@ -72,10 +74,76 @@ def test_a_function_in_a_file_makes_a_network(file, tmp_path):
     assert net.classes == 7 and net.layers == ("0", "4") and wanted.std == (1, 2, 3)
     weights = {name: torch.ones_like(v) for name, v in net.module.state_dict().items()}
     torch.save(weights, tmp_path / "ones.pt")
-    ones, _, _ = foreign(f"{file}:small", 7, str(tmp_path / "ones.pt"), mean=[1, 2, 3], input_px=20)
+    plain = {"mean": [1, 2, 3], "std": [1, 1, 1], "input_px": 20}
+    ones, _, _ = foreign(f"{file}:small", 7, str(tmp_path / "ones.pt"), **plain)
+    assert ones.divide_by is None, "said to be divided by 1"
     assert all((v == 1).all() for v in ones.module.state_dict().values())
     again = deconv.build(**net.recipe)
     assert again.recipe == net.recipe and again.divide_by.flatten().tolist() == [1, 2, 3]
+
+
+DATACLASS = """
+from __future__ import annotations
+
+from dataclasses import dataclass
+from torch import nn
+
+@dataclass
+class Settings:
+    maps: int = 4
+
+def small():
+    settings = Settings()
+    return nn.Sequential(nn.Conv2d(3, settings.maps, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+"""
+
+
+def test_a_file_may_hold_what_a_module_may(tmp_path):
+    (tmp_path / "torch.py").write_text(DATACLASS)
+    before = set(sys.modules)
+    name = f"file:{tmp_path / 'torch.py'}:small"
+    assert foreign(name, mean=[1, 2, 3], std=[1, 1, 1], input_px=8)[0].classes == 4
+    assert sys.modules["torch"] is torch, "a file's name hides no package"
+    (tmp_path / "torch.py").write_text(DATACLASS.replace("maps: int = 4", "maps: int = 5"))
+    assert foreign(name, mean=[1, 2, 3], std=[1, 1, 1], input_px=8)[0].classes == 5
+    assert len(set(sys.modules) - before) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import blocks_of_mine\n", "needs the package blocks_of_mine: install it, or put the"),
+        ("def small(:\n", "cannot be run: SyntaxError"),
+        ("1 / 0\n", "cannot be run: ZeroDivisionError: division by zero"),
+        ("def small(maps):\n    return 3\n", "small() of {path} fails: TypeError"),
+        ("def small():\n    return {}['maps']\n", "small() of {path} fails: KeyError: 'maps'"),
+    ],
+)
+def test_a_file_that_fails_is_named_with_its_own_error(tmp_path, text, message):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    before = set(sys.modules)
+    with pytest.raises(DeconvError) as error:
+        foreign(f"file:{path}:small", mean=[1, 2, 3], std=[1, 1, 1])
+    assert message.replace("{path}", str(path)) in str(error.value)
+    assert set(sys.modules) == before or "small()" in message
+
+
+@pytest.mark.parametrize(
+    ("saved", "message"),
+    [
+        (nn.Flatten(), "is no plain state_dict: write it with torch.save(module.state_dict(), …)"),
+        ([1, 2], "is a list, not a state_dict: write it with torch.save(module.state_dict(), …)"),
+        ({"state_dict": {}}, "do not fit"),
+        (b"no archive", "is no plain state_dict"),
+    ],
+)
+def test_weights_that_are_no_state_dict_are_named(file, tmp_path, saved, message):
+    path = tmp_path / "weights.pt"
+    path.write_bytes(saved) if isinstance(saved, bytes) else torch.save(saved, path)
+    with pytest.raises(DeconvError) as error:
+        foreign(f"{file}:small", 3, str(path), mean=[1, 2, 3], std=[1, 1, 1], input_px=20)
+    assert message in str(error.value) and "weights.pt" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +158,9 @@ def test_a_function_in_a_file_makes_a_network(file, tmp_path):
         ("torchvision/resnet18", {"mean": [0.4, 0.4, 0.4]}, "looks like 0…1"),
         ("torchvision/resnet18", {"std": [1, 0, 1]}, "three positive numbers"),
         ("file:nothing.py:f", {"mean": [1, 2, 3]}, "or there is no such file"),
-        ("{file}:small", {}, "is not stated: give model.mean and model.std"),
+        ("{file}:small", {}, "is not stated, no model.mean and no model.std: give"),
+        ("{file}:small", {"mean": [1, 2, 3]}, "no model.std: give model.mean and model.std"),
+        ("{file}:small", {"std": [1, 2, 3]}, "no model.mean: give model.mean and"),
         ("{file}:smal", {"mean": [1, 2, 3]}, "Did you mean 'small'"),
         ("{file}:wrong", {"mean": [1, 2, 3]}, "made a int, not a module"),
         ("{file}:small", {"mean": [1, 2, 3], "weights": "none.pt"}, "the weights none.pt do not"),
