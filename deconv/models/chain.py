@@ -24,6 +24,7 @@ from deconv.geometry import AdaptiveAxis, Axis, WholeAxis, Window, interior_fiel
 from deconv.images import check_batch
 from deconv.layers import ContrastNorm, Divide, Grey, LocalContrastNorm, max_pool
 from deconv.models.kinds import NO_RULE, kind_of_module
+from deconv.models.layer_numbers import numbered
 from deconv.types import Record
 
 
@@ -66,18 +67,21 @@ class ChainNet(nn.Sequential):
 
     def stages_to(self, point: str) -> list[tuple[str, nn.Module]]:
         """The stages from the image up to a point. Raises DeconvError for an unknown point."""
-        if point not in self._points:
-            raise unknown(f"layer of {self.name}", point, self._points)
-        return list(self._modules.items())[: self._points[point] + 1]
+        return list(self._modules.items())[: self._points[self.check_point(point)] + 1]
 
     def windows(self, layer: str) -> list[Window]:
         """The sliding windows between the image and a point, for `deconv.geometry`."""
         return [w for _, stage in self.stages_to(layer) if (w := window(stage)) is not None]
 
-    def check_point(self, point: str) -> str:
-        """The point's name. Raises DeconvError for an unknown one, naming the nearest."""
-        self.stages_to(point)
-        return point
+    def check_point(self, point: str | int) -> str:
+        """The point's name; a number that is no name is the n-th layer with weights, from 1 (see
+        `deconv.models.layer_numbers`). Raises DeconvError for an unknown one."""
+        name = str(point)
+        if name not in self._points and name.isdecimal():
+            return numbered(self.name, self.layers, name)
+        if name not in self._points:
+            raise unknown(f"layer of {self.name}", name, self._points)
+        return name
 
     def without_rule(self, point: str) -> list[tuple[str, str]]:
         """(name, kind) of the stages up to a point that the deconvnet has no rule for."""
@@ -89,7 +93,8 @@ class ChainNet(nn.Sequential):
 
     def before(self, point: str) -> str | None:
         """The point of the pre-activation z of a rectified point, None where there is none."""
-        return f"{point}:z" if f"{point}:z" in self._points else None
+        z = f"{self.check_point(point)}:z"
+        return z if z in self._points else None
 
     def support(self, layer: str, axis: int, unit: int, image_size: tuple[int, int]) -> np.ndarray:
         """The sorted pixels along an axis that a unit depends on, see `deconv.geometry`."""
@@ -128,6 +133,7 @@ class ChainNet(nn.Sequential):
             stages = list(self._modules.items())
         self._check(images, stages)
         activations, switches, shapes = {}, {}, {}
+        at = {point: self._points[self.check_point(point)] for point in asked}
         x = images
         for index, (stage_name, stage) in enumerate(stages):
             shapes[stage_name] = tuple(x.shape[1:])
@@ -137,7 +143,7 @@ class ChainNet(nn.Sequential):
                 x = x.relu()  # not the module, which may work in place and overwrite z
             elif not isinstance(stage, nn.Dropout):
                 x = stage(x)
-            activations |= {point: x for point in asked if self._points[point] == index}
+            activations |= {point: x for point in asked if at[point] == index}
         return Record(images, activations, switches, shapes, x if logits else None)
 
     def _check(self, images: torch.Tensor, stages: list[tuple[str, nn.Module]]) -> None:

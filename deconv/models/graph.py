@@ -14,6 +14,7 @@ from deconv.geometry import AnyAxis, WholeImage
 from deconv.images import check_batch
 from deconv.layers import max_pool
 from deconv.models.kinds import NO_RULE, POOL, RECTIFY
+from deconv.models.layer_numbers import numbered
 from deconv.models.sights import MAPS
 from deconv.models.tracing import Step, trace
 from deconv.types import Record
@@ -24,8 +25,8 @@ class GraphNet(nn.Module):
 
     Points are the outputs of its modules and functions, by name: "layer1.0.conv1" is the value of
     that convolution before any normalisation or ReLU, "layer1.0.relu" the one after. A container
-    such as "layer1" stands for the last step in it, a number such as "20" for the 20th layer with
-    weights.
+    such as "layer1" stands for the last step in it, a number such as "20", if nothing has it for a
+    name, for the 20th layer with weights.
 
     module: the classifier; it is neither copied nor changed. name, recipe, input_px: as for
     `ChainNet`. divide_by: three numbers that images are divided by first, for weights that were
@@ -69,11 +70,13 @@ class GraphNet(nn.Module):
         kinds = (nn.Conv2d, nn.Linear)
         return tuple(n for n in self.points if isinstance(self.steps[n].module, kinds))
 
-    def check_point(self, point: str) -> str:
-        """The step that a point's name stands for.
+    def check_point(self, point: str | int) -> str:
+        """The step that a point's name stands for; a number that is no name is the n-th layer
+        with weights, from 1 (see `deconv.models.layer_numbers`: down-sampling ones count too).
 
         Raises DeconvError for a name that matches none, or several, naming the nearest.
         """
+        point = str(point)
         if point in self.steps:
             if not _readable(self.steps[point]):
                 raise DeconvError(
@@ -82,13 +85,9 @@ class GraphNet(nn.Module):
                 )
             return point
         points = self.points
-        if point.isdigit():
-            if not 1 <= int(point) <= len(self.layers):
-                raise DeconvError(
-                    f"{self.name} has {len(self.layers)} layers with weights, no number {point}"
-                )
-            return self.layers[int(point) - 1]
         within = [name for name in points if name.startswith(f"{point}.")]
+        if point.isdecimal() and not within:
+            return numbered(self.name, self.layers, point)
         if within:
             return within[-1]
         ends = [name for name in points if name.endswith(f".{point}")]
