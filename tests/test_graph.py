@@ -13,6 +13,7 @@ from torch import nn
 
 import deconv
 from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning
+from deconv.layers import Grey
 from deconv.models.kinds import NO_RULE
 
 PX = 64
@@ -269,6 +270,26 @@ def test_names_of_points_and_what_stands_before_them():
             "is no point to read",
         ),
         (
+            lambda: vit().check_point("encoder.layers.encoder_layer_3"),
+            "encoder.layers.encoder_layer_3 of v is no point to read: its values are tokens "
+            "1×2×768, no maps with rows and columns. Maps: conv_proj",
+        ),
+        (lambda: vit().check_point("encoder"), "its values are tokens 1×2×768, no maps"),
+        (lambda: vit().check_point("nothing"), "unknown layer of v 'nothing'. Valid: conv_proj"),
+        (
+            lambda: deconv.wrap(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten()), "grey", 8),
+            "the network takes 1 channel, and images here have 3 (RGB): put a module before it "
+            "that makes them of three, such as deconv.layers.Grey for one",
+        ),
+        (
+            lambda: deconv.wrap(nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten()), "lazy", 8),
+            "lazy has layers without weights yet (LazyConv2d): run one batch through it first",
+        ),
+        *(
+            (lambda by=by: deconv.wrap(Odd(), input_px=9, divide_by=by), "divide_by takes three")
+            for by in ([1, 2], [1, 0, 2], [1, 2, float("nan")])
+        ),
+        (
             lambda: deconv.wrap(Odd(), input_px=9).stages_to("fc"),
             "Odd is no chain of modules up to fc",
         ),
@@ -278,6 +299,21 @@ def test_what_cannot_be_used_is_named(make, message):
     with pytest.raises(DeconvError) as error:
         make()
     assert message in str(error.value)
+    assert "While executing" not in str(error.value) and len(str(error.value)) < 400
+
+
+def vit():
+    return deconv.wrap(module("vit_b_32", image_size=32).float(), "v", 32)
+
+
+def test_a_grey_network_can_be_wrapped_behind_a_greying():
+    grey = nn.Sequential(Grey(), nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten())
+    net = deconv.wrap(grey.double(), "grey", 8)
+    record = net.record(torch.randn(1, 3, 8, 8).double(), ["2"])
+    units = record.activations["2"].nonzero()[:2]
+    pair = [deconv.project(net, record, "2", units, engine=e) for e in ("auto", "vjp")]
+    torch.testing.assert_close(*pair)
+    assert net.support("2", 0, 1, (8, 8)).tolist() == [1, 2, 3]
 
 
 class Two(nn.Module):

@@ -16,7 +16,7 @@ from deconv.layers import max_pool
 from deconv.models.kinds import NO_RULE, POOL, RECTIFY
 from deconv.models.layer_numbers import numbered
 from deconv.models.sights import MAPS
-from deconv.models.tracing import Step, trace
+from deconv.models.tracing import Step, check_weights, said, trace
 from deconv.types import Record
 
 
@@ -44,8 +44,8 @@ class GraphNet(nn.Module):
         super().__init__()
         self.module = module
         self.name, self.input_px, self.recipe = name, input_px, recipe or {}
-        scale = None if divide_by is None else torch.tensor(list(divide_by)).view(1, 3, 1, 1)
-        self.register_buffer("divide_by", scale, persistent=False)
+        self.register_buffer("divide_by", _scale(divide_by), persistent=False)
+        check_weights(module, name)
         weights = next(module.parameters(), torch.zeros(1))
         probe = weights.new_zeros(1, 3, input_px, input_px)
         with _evaluating(module):
@@ -79,10 +79,7 @@ class GraphNet(nn.Module):
         point = str(point)
         if point in self.steps:
             if not _readable(self.steps[point]):
-                raise DeconvError(
-                    f"{point} of {self.name} is no point to read: its value has shape "
-                    f"{'×'.join(map(str, self.steps[point].shape)) or 'of several tensors'}"
-                )
+                raise self._no_point(point, self.steps[point])
             return point
         points = self.points
         within = [name for name in points if name.startswith(f"{point}.")]
@@ -98,7 +95,19 @@ class GraphNet(nn.Module):
                 f"{point!r} fits {len(ends)} points of {self.name}: {', '.join(ends[:6])}"
                 f"{', …' if len(ends) > 6 else ''}. Name one of them in full"
             )
+        for name in reversed(self.steps):
+            if name.startswith(f"{point}.") or name.endswith(f".{point}"):
+                raise self._no_point(point, self.steps[name])
         raise unknown(f"layer of {self.name}", point, points)
+
+    def _no_point(self, point: str, step: Step) -> DeconvError:
+        shape = "×".join(map(str, step.shape))
+        value = f"its value has shape {shape}" if shape else "its value is several tensors"
+        if len(step.shape) == 3:
+            value = f"its values are tokens {shape}, no maps with rows and columns"
+        maps = [name for name in self.points if len(self.steps[name].shape) == 4]
+        shown = ", ".join(maps[-6:]) or "none"
+        return DeconvError(f"{point} of {self.name} is no point to read: {value}. Maps: {shown}")
 
     def before(self, point: str) -> str | None:
         """The point of the pre-activation z of a rectified point, None where there is none."""
@@ -157,7 +166,7 @@ class GraphNet(nn.Module):
             except RuntimeError as error:
                 raise DeconvError(
                     f"{self.name} cannot take {'×'.join(map(str, images.shape[1:]))} images: "
-                    f"{error}; it was made for {self.input_px} px"
+                    f"{said(error)}; it was made for {self.input_px} px"
                 ) from error
             if step is not None and step.name in wanted:
                 # A copy: an operation in place may come next and overwrite it.
@@ -291,6 +300,18 @@ def _axes(steps: list[Step], axis: int) -> dict[str, AnyAxis | None]:
         if step.sight.whole:
             raise WholeImage(f"{step.name} normalises over the whole image")
     return {step.name: step.sight.axes[axis] for step in steps}
+
+
+def _scale(divide_by: Iterable[float] | None) -> torch.Tensor | None:
+    """1×3×1×1 of three numbers above 0, None for None."""
+    if divide_by is None:
+        return None
+    scale = torch.tensor([float(n) for n in divide_by])
+    if scale.shape != (3,) or not (scale > 0).all():
+        raise DeconvError(
+            f"divide_by takes three numbers above 0, one a colour, got {scale.tolist()}"
+        )
+    return scale.view(1, 3, 1, 1)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ by where it stands ("layer1.0.add"), and what runs more than once is numbered ("
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +16,17 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from torch import fx, nn
+from torch.nn.parameter import is_lazy
 from torchvision.models.feature_extraction import NodePathTracer
 
 from deconv.errors import DeconvError
+from deconv.layers import ContrastNorm, Divide, Grey, LocalContrastNorm
 from deconv.models.kinds import BATCH_NORM, NO_RULE, kind_of
 from deconv.models.positions import sight
 from deconv.models.sights import LAST, MAPS, Sight
+
+OWN = (ContrastNorm, LocalContrastNorm, Divide, Grey)
+"""Modules of this library that count as one operation, as those of PyTorch do."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ def trace(module: nn.Module, images: torch.Tensor) -> tuple[fx.GraphModule, list
     Raises DeconvError for a module that cannot be traced, cannot take these images, or does not
     answer with logits N×classes.
     """
-    tracer = NodePathTracer()
+    tracer = NodePathTracer(leaf_modules=OWN)
     try:
         graph = tracer.trace(module)
     except Exception as error:
@@ -82,17 +88,38 @@ def trace(module: nn.Module, images: torch.Tensor) -> tuple[fx.GraphModule, list
     return whole, list(steps.values())
 
 
+def check_weights(module: nn.Module, name: str) -> None:
+    """Raise DeconvError for layers that get their weights when they first run."""
+    for part in module.modules():
+        if any(is_lazy(p) for p in part.parameters(recurse=False)):
+            raise DeconvError(
+                f"{name} has layers without weights yet ({type(part).__name__}): run one batch "
+                "through it first"
+            )
+
+
 def _run_once(whole: fx.GraphModule, images: torch.Tensor) -> dict[fx.Node, Any]:
     runner = fx.Interpreter(whole, garbage_collect_values=False)
     try:
         with torch.no_grad():
             runner.run(images)
     except Exception as error:
+        if channels := re.search(r"to have (\d+) channels, but got 3 channels", str(error)):
+            raise DeconvError(
+                f"the network takes {channels[1]} channel{'s' * (channels[1] != '1')}, and images "
+                "here have 3 (RGB): put a module before it that makes them of three, such as "
+                "deconv.layers.Grey for one"
+            ) from error
         raise DeconvError(
-            f"the network cannot take 3×{images.shape[-2]}×{images.shape[-1]} images: {error}. "
-            "Name the side of its input with input_px"
+            f"the network cannot take 3×{images.shape[-2]}×{images.shape[-1]} images: "
+            f"{said(error)}. Name the side of its input with input_px, if that is why"
         ) from error
     return runner.env
+
+
+def said(error: Exception) -> str:
+    """What went wrong, without the dump of the graph that torch.fx adds."""
+    return str(error).partition("\n\nWhile executing")[0]
 
 
 def _check_output(name: str, output: Any, values: dict, steps: dict[fx.Node, Step]) -> None:
