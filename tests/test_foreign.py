@@ -9,7 +9,7 @@ from torch import nn
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.models import foreign, is_foreign
+from deconv.models import ChainNet, GraphNet, foreign, is_foreign
 from experiments.command import compose, expand
 from experiments.common import given
 
@@ -44,22 +44,41 @@ def test_pixels_minus_the_mean_give_the_logits_of_standardised_images():
     assert net.classes == 5 and net.recipe["num_classes"] == 5
 
 
-def test_pytorchcv_s_zfnet_is_a_chain_with_its_own_logits():
+@pytest.mark.parametrize("name", ["zfnet", "alexnet"])
+def test_pytorchcv_s_chains_bear_this_library_s_names(name):
     package = pytest.importorskip("pytorchcv.model_provider")
     torch.manual_seed(0)
-    original = package.get_model("zfnet").eval()
+    original = package.get_model(name).eval()
     torch.manual_seed(0)
-    net, wanted, _ = foreign("pytorchcv/zfnet")
-    images = torch.randn(1, 3, 224, 224)
+    net, wanted, _ = foreign(f"pytorchcv/{name}")
+    std = torch.tensor(wanted.std).view(3, 1, 1)
+    images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(1)) * 60
     with torch.no_grad():
-        expected = original(images / torch.tensor(wanted.std).view(3, 1, 1))
-    torch.testing.assert_close(net.record(images).logits, expected, rtol=1e-4, atol=1e-5)
-    assert net.is_chain("output.fc3") and net.classes == 1000
-    point = "features.stage3.unit1.activ"
-    record = net.record(images, [point], logits=False)
-    units = (record.activations[point] > 0).nonzero()[:2]
-    pair = [deconv.project(net, record, point, units, engine=e) for e in ("mirror", "vjp")]
-    torch.testing.assert_close(*pair, rtol=1e-3, atol=1e-5 * float(pair[0].abs().max()))
+        expected = original(images / std)
+    record = net.record(images, ["conv1", "conv5", "pool5", "fc7", "fc8"])
+    torch.testing.assert_close(record.logits, expected, rtol=1e-4, atol=1e-5)
+    assert isinstance(net, ChainNet) and net.classes == 1000
+    assert net.layers == ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
+    graph = deconv.wrap(original, "original", 224, wanted.std)
+    point = "features.stage3.unit3.activ"
+    below = graph.record(images, [point], logits=False)
+    torch.testing.assert_close(record.activations["conv5"], below.activations[point])
+    units = (below.activations[point] > 0).nonzero()[:2]
+    found = deconv.project(net, record, "conv5", units)
+    same = deconv.project(graph, below, point, units, engine="vjp")
+    torch.testing.assert_close(found, same, rtol=1e-3, atol=1e-5 * float(same.abs().max()))
+    assert found.any() and net.support("conv5", 0, 6, (224, 224)).tolist() == (
+        graph.support(point, 0, 6, (224, 224)).tolist()
+    )
+    again = deconv.build(**net.recipe)
+    again.load_state_dict(net.state_dict())
+    assert torch.equal(again.record(images).logits, record.logits)
+
+
+def test_pytorchcv_s_branches_stay_a_graph():
+    pytest.importorskip("pytorchcv.model_provider")
+    net, _, _ = foreign("pytorchcv/resnet10", 3)
+    assert isinstance(net, GraphNet) and net.classes == 3
 
 
 def test_timm_states_its_preprocessing():

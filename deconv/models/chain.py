@@ -65,6 +65,11 @@ class ChainNet(nn.Sequential):
         kinds = (nn.Conv2d, nn.Linear)
         return tuple(n for n, stage in self.named_children() if isinstance(stage, kinds))
 
+    @property
+    def classes(self) -> int:
+        """How many logits it answers with."""
+        return self.get_submodule(self.layers[-1]).out_features
+
     def stages_to(self, point: str) -> list[tuple[str, nn.Module]]:
         """The stages from the image up to a point. Raises DeconvError for an unknown point."""
         return list(self._modules.items())[: self._points[self.check_point(point)] + 1]

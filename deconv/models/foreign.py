@@ -6,11 +6,14 @@ import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 import torchvision
 from torch import nn
 
 from deconv.errors import DeconvError, unknown
+from deconv.models.chain import ChainNet
 from deconv.models.files import made_by_file
+from deconv.models.from_torchvision import name_stages
 from deconv.models.graph import GraphNet
 
 PREFIXES = ("torchvision/", "timm/", "pytorchcv/", "file:")
@@ -69,9 +72,11 @@ def foreign(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     input_px: int | None = None,
-) -> tuple[GraphNet, Preprocessing, tuple[str, ...] | None]:
+) -> tuple[GraphNet | ChainNet, Preprocessing, tuple[str, ...] | None]:
     """A foreign network that takes pixels minus the mean, its preprocessing, and its classes.
 
+    Of pytorchcv those that are chains, such as its ZFNet, come as chains under this library's
+    names (conv5, fc7), all else as a graph under the names of its modules.
     mean, std: three numbers in 0…255 each, where the package does not state them, or other ones.
         Where it does not, both are wanted: std=(1, 1, 1) says that nothing is divided.
     Raises DeconvError, saying how to state it, where the preprocessing is not known.
@@ -94,10 +99,30 @@ def foreign(
     scale = stated.stored_px / stated.input_px if stated else 256 / 224
     wanted = Preprocessing(mean, std, side, round(side * scale))
     net = GraphNet(found.module.eval(), name, side, None, None if set(std) == {1.0} else std)
+    if name.startswith("pytorchcv/"):
+        net = _as_chain(net) or net
     # The weights are not named: a snapshot holds them, and builds the network without.
     net.recipe = {"name": name, "num_classes": net.classes, "input_px": side}
     net.recipe |= {"mean": list(mean), "std": list(std)}
     return net, wanted, found.classes
+
+
+def _as_chain(net: GraphNet) -> ChainNet | None:
+    """The same network under this library's names, conv1 … fc8, if its stages form such a chain.
+
+    What images are divided by goes into the filters of the first layer. It shares the others.
+    """
+    try:
+        stages = name_stages([module for _, module in net.stages_to(net.points[-1])])
+    except DeconvError:
+        return None
+    first, last = (stages[name] for name in (next(iter(stages)), next(reversed(stages))))
+    if not isinstance(first, nn.Conv2d) or not isinstance(last, nn.Linear):
+        return None
+    if net.divide_by is not None:
+        with torch.no_grad():
+            first.weight /= net.divide_by
+    return ChainNet(net.name, stages, {}, net.input_px).eval()
 
 
 def _three(values: Sequence[float], what: str) -> tuple[float, float, float]:
