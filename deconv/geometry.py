@@ -14,7 +14,7 @@ it is cut to.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,17 +30,24 @@ class WholeImage(DeconvError):
 
 @dataclass(frozen=True)
 class Axis:
-    """One sliding window along one axis: kernel, stride, padding and dilation in positions."""
+    """One sliding window along one axis: kernel, stride, padding and dilation in positions.
+
+    padding: before the first position; `after` the last, None for as many. Negative ones crop.
+    mode: what is padded with, of PADDINGS: zeros, or the image's own positions.
+    """
 
     kernel: int
     stride: int = 1
     padding: int = 0
     dilation: int = 1
     ceil_mode: bool = False
+    after: int | None = None
+    mode: str = "zeros"
 
     def output_size(self, size: int) -> int:
         """How many positions come out of `size`, by PyTorch's rule; may be 0 or less."""
-        span = size + 2 * self.padding - self.dilation * (self.kernel - 1) - 1
+        after = self.padding if self.after is None else self.after
+        span = size + self.padding + after - self.dilation * (self.kernel - 1) - 1
         if not self.ceil_mode:
             return span // self.stride + 1
         out = -(-span // self.stride) + 1
@@ -50,8 +57,19 @@ class Axis:
     def seen(self, units: np.ndarray, size: int) -> np.ndarray:
         """The sorted positions, of `size` below, that the given output positions touch."""
         start = units[:, None] * self.stride - self.padding
-        taps = start + np.arange(self.kernel)[None, :] * self.dilation
+        taps = PADDINGS[self.mode](start + np.arange(self.kernel)[None, :] * self.dilation, size)
         return np.unique(taps[(taps >= 0) & (taps < size)])
+
+
+PADDINGS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "zeros": lambda taps, size: taps,
+    "replicate": lambda taps, size: taps.clip(0, size - 1),
+    "circular": lambda taps, size: taps % size,
+    "reflect": lambda taps, size: np.where(
+        taps < 0, -taps, np.where(taps < size, taps, 2 * (size - 1) - taps)
+    ),
+}
+"""By PyTorch's name of a padding, the positions that stand in for those outside 0…size−1."""
 
 
 @dataclass(frozen=True)

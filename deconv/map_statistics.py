@@ -19,7 +19,8 @@ from deconv.distributed import Share, gather, rank
 from deconv.errors import DeconvError, unknown
 from deconv.models import ChainNet
 from deconv.models.graph import GraphNet
-from deconv.models.tracing import AFFINE, BATCH_NORM, NO_RULE, NORM, RECTIFY, Step
+from deconv.models.kinds import AFFINE, BATCH_NORM, NO_RULE, NORM, RECTIFY
+from deconv.models.tracing import Step
 
 SMOOTH = ("gelu", "silu", "hardswish", "tanh", "sigmoid", "hardsigmoid", "elu", "leakyrelu",
           "leaky_relu", "prelu", "mish", "softplus")  # fmt: skip
@@ -71,22 +72,6 @@ class MapStatistics:
         return self.above_0 == self.values
 
 
-def named_layer(net: ChainNet | GraphNet, layer: str | int) -> str:
-    """A point's name; a number n is the n-th layer with weights, from 1, in running order.
-
-    Raises DeconvError for what does not exist.
-    """
-    name = str(layer)
-    if not name.isdigit():
-        return net.check_point(name)
-    if not 1 <= int(name) <= len(net.layers):
-        raise DeconvError(
-            f"{net.name} has {len(net.layers)} layers with weights, no number {name}: "
-            f"1 is {net.layers[0]}, {len(net.layers)} is {net.layers[-1]}"
-        )
-    return net.layers[int(name) - 1]
-
-
 def map_points(net: ChainNet | GraphNet, layer: str | int) -> MapPoints:
     """z and a of a layer: on a chain its own pair, on a graph the first activation after it.
 
@@ -94,7 +79,7 @@ def map_points(net: ChainNet | GraphNet, layer: str | int) -> MapPoints:
     number and the size of the maps may lie between; z is then what the activation takes in.
     Raises DeconvError for a layer that does not exist.
     """
-    name = named_layer(net, layer)
+    name = net.check_point(layer)
     if not isinstance(net, GraphNet):
         rectified = name.removesuffix(":z")
         z = net.before(rectified)

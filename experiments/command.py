@@ -54,6 +54,7 @@ def experiment(stem: str) -> Callable[[Callable[[DictConfig, Path], None]], Call
 
         @functools.wraps(run)
         def job(cfg: DictConfig) -> None:
+            with_names(cfg)
             folder = Path(distributed.from_first(HydraConfig.get().runtime.output_dir))
             fresh = not any(folder.iterdir())
             if fresh:
@@ -132,7 +133,7 @@ def compose(stem: str, overrides: Iterable[str] = ()) -> DictConfig:
     running, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            return hydra.compose(stem, overrides=overrides)
+            return with_names(hydra.compose(stem, overrides=overrides))
     except HydraException as error:
         raise DeconvError(
             f"cannot read {' '.join(overrides)}: {str(error).splitlines()[0]}. Quote values with "
@@ -140,6 +141,25 @@ def compose(stem: str, overrides: Iterable[str] = ()) -> DictConfig:
         ) from error
     finally:
         GlobalHydra.instance().hydra = running
+
+
+LAYERS = ("layer", "layers", "page")
+"""The settings that name layers of a network."""
+
+
+def with_names(cfg: DictConfig) -> DictConfig:
+    """The same configuration, its layers by number written as text: Hydra reads 20 as a number,
+    and tables and files are named by layer."""
+    for key in LAYERS:
+        if key in cfg:
+            cfg[key] = _as_names(cfg[key])
+    return cfg
+
+
+def _as_names(value: object) -> object:
+    if isinstance(value, ListConfig):
+        return [_as_names(one) for one in value]
+    return str(value) if type(value) is int else value
 
 
 HYDRA_OPTIONS = ("--cfg", "-c", "--info", "-i", "--package", "-p")

@@ -153,6 +153,7 @@ def check(cfg: DictConfig, snapshot: Snapshot | None) -> None:
         raise DeconvError(f"page takes rows of layers such as [[conv1,conv2],[conv5]]: {cfg.page}")
     for layer in layers(cfg):
         net.check_point(layer)
+        describe_field(net, layer)  # refuses one that is not known, which would come after mining
         shape = grid(cfg, layer)
         if len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in shape):
             raise DeconvError(f"the grid of {layer} takes [rows,columns], got {shape}")

@@ -42,7 +42,6 @@ from deconv.filters import (
     same_response,
     showable,
 )
-from deconv.map_statistics import named_layer
 from deconv.models import ChainNet
 from deconv.snapshots import Snapshot
 from experiments.command import experiment
@@ -102,7 +101,7 @@ def check(cfg: DictConfig, net: ChainNet, snapshot: Snapshot | None = None) -> N
 
 def chosen_layers(cfg: DictConfig, net: ChainNet) -> list[LayerFilters]:
     """The layers that cfg names; or the first with pictures and the next with pictures."""
-    names = [named_layer(net, layer).removesuffix(":z") for layer in cfg.layers]
+    names = [net.check_point(layer).removesuffix(":z") for layer in cfg.layers]
     names = names or showable(net)[:2]
     if not names:
         raise DeconvError(f"{net.name} has no layer whose weights are pictures")

@@ -201,3 +201,14 @@ def assert_unchanged(module, before):
     assert weights.keys() == before[1].keys()
     assert all(torch.equal(weights[key], before[1][key]) for key in weights)
     assert all(p.grad is None for p in module.parameters())
+
+
+def positions_reached(net, point, axis, size):
+    """pixel × unit, bool: which rows (axis 0) or columns (1) of size×size a unit looks at, found
+    by NaNs: a row of them makes NaN of exactly the units that depend on it."""
+    images = torch.zeros(size, 3, size, size, dtype=torch.float64)
+    for i in range(size):
+        images[i].select(1 + axis, i).fill_(float("nan"))
+    values = net.record(images, [point], logits=False).activations[point]
+    reached = values.isnan().any(1)
+    return reached.any(2 - axis) if reached.dim() == 3 else reached[:, None]

@@ -16,7 +16,7 @@ import deconv
 from deconv import figures
 from deconv.distributed import Share
 from deconv.errors import DeconvError
-from deconv.map_statistics import map_points, map_statistics, named_layer, ordered_maps
+from deconv.map_statistics import map_points, map_statistics, ordered_maps
 from deconv.models import build
 from experiments.command import compose
 from experiments.common import foreign_snapshot
@@ -123,7 +123,7 @@ def test_points_of_a_residual_network_are_what_hooks_see(resnet):
         assert (pair.z, pair.a) == (z, a), number
     weighty = [n for n, m in made.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     numbers = {name: i for i, name in enumerate(net.layers, 1)}
-    assert set(weighty) == set(numbers) and named_layer(net, "20") == net.layers[19]
+    assert set(weighty) == set(numbers) and net.check_point("20") == net.layers[19]
     images = torch.randn(1, 3, PX, PX)
     pairs = [map_points(net, n) for n in (1, 4, 20, 40, 44, 48)]
     seen = net.record(images, {p for pair in pairs for p in (pair.z, pair.a)}).activations

@@ -1,13 +1,18 @@
 """Networks of others by name: their logits, their preprocessing, and what is refused."""
 
+import csv
+import sys
+
+import numpy as np
 import pytest
 import torch
 import torchvision
+from commands import command
 from torch import nn
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.models import foreign, is_foreign
+from deconv.models import ChainNet, GraphNet, foreign, is_foreign
 from experiments.command import compose, expand
 from experiments.common import given
 
@@ -42,22 +47,41 @@ def test_pixels_minus_the_mean_give_the_logits_of_standardised_images():
     assert net.classes == 5 and net.recipe["num_classes"] == 5
 
 
-def test_pytorchcv_s_zfnet_is_a_chain_with_its_own_logits():
+@pytest.mark.parametrize("name", ["zfnet", "alexnet"])
+def test_pytorchcv_s_chains_bear_this_library_s_names(name):
     package = pytest.importorskip("pytorchcv.model_provider")
     torch.manual_seed(0)
-    original = package.get_model("zfnet").eval()
+    original = package.get_model(name).eval()
     torch.manual_seed(0)
-    net, wanted, _ = foreign("pytorchcv/zfnet")
-    images = torch.randn(1, 3, 224, 224)
+    net, wanted, _ = foreign(f"pytorchcv/{name}")
+    std = torch.tensor(wanted.std).view(3, 1, 1)
+    images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(1)) * 60
     with torch.no_grad():
-        expected = original(images / torch.tensor(wanted.std).view(3, 1, 1))
-    torch.testing.assert_close(net.record(images).logits, expected, rtol=1e-4, atol=1e-5)
-    assert net.is_chain("output.fc3") and net.classes == 1000
-    point = "features.stage3.unit1.activ"
-    record = net.record(images, [point], logits=False)
-    units = (record.activations[point] > 0).nonzero()[:2]
-    pair = [deconv.project(net, record, point, units, engine=e) for e in ("mirror", "vjp")]
-    torch.testing.assert_close(*pair, rtol=1e-3, atol=1e-5 * float(pair[0].abs().max()))
+        expected = original(images / std)
+    record = net.record(images, ["conv1", "conv5", "pool5", "fc7", "fc8"])
+    torch.testing.assert_close(record.logits, expected, rtol=1e-4, atol=1e-5)
+    assert isinstance(net, ChainNet) and net.classes == 1000
+    assert net.layers == ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
+    graph = deconv.wrap(original, "original", 224, wanted.std)
+    point = "features.stage3.unit3.activ"
+    below = graph.record(images, [point], logits=False)
+    torch.testing.assert_close(record.activations["conv5"], below.activations[point])
+    units = (below.activations[point] > 0).nonzero()[:2]
+    found = deconv.project(net, record, "conv5", units)
+    same = deconv.project(graph, below, point, units, engine="vjp")
+    torch.testing.assert_close(found, same, rtol=1e-3, atol=1e-5 * float(same.abs().max()))
+    assert found.any() and net.support("conv5", 0, 6, (224, 224)).tolist() == (
+        graph.support(point, 0, 6, (224, 224)).tolist()
+    )
+    again = deconv.build(**net.recipe)
+    again.load_state_dict(net.state_dict())
+    assert torch.equal(again.record(images).logits, record.logits)
+
+
+def test_pytorchcv_s_branches_stay_a_graph():
+    pytest.importorskip("pytorchcv.model_provider")
+    net, _, _ = foreign("pytorchcv/resnet10", 3)
+    assert isinstance(net, GraphNet) and net.classes == 3
 
 
 def test_timm_states_its_preprocessing():
@@ -72,10 +96,76 @@ def test_a_function_in_a_file_makes_a_network(file, tmp_path):
     assert net.classes == 7 and net.layers == ("0", "4") and wanted.std == (1, 2, 3)
     weights = {name: torch.ones_like(v) for name, v in net.module.state_dict().items()}
     torch.save(weights, tmp_path / "ones.pt")
-    ones, _, _ = foreign(f"{file}:small", 7, str(tmp_path / "ones.pt"), mean=[1, 2, 3], input_px=20)
+    plain = {"mean": [1, 2, 3], "std": [1, 1, 1], "input_px": 20}
+    ones, _, _ = foreign(f"{file}:small", 7, str(tmp_path / "ones.pt"), **plain)
+    assert ones.divide_by is None, "said to be divided by 1"
     assert all((v == 1).all() for v in ones.module.state_dict().values())
     again = deconv.build(**net.recipe)
     assert again.recipe == net.recipe and again.divide_by.flatten().tolist() == [1, 2, 3]
+
+
+DATACLASS = """
+from __future__ import annotations
+
+from dataclasses import dataclass
+from torch import nn
+
+@dataclass
+class Settings:
+    maps: int = 4
+
+def small():
+    settings = Settings()
+    return nn.Sequential(nn.Conv2d(3, settings.maps, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+"""
+
+
+def test_a_file_may_hold_what_a_module_may(tmp_path):
+    (tmp_path / "torch.py").write_text(DATACLASS)
+    before = set(sys.modules)
+    name = f"file:{tmp_path / 'torch.py'}:small"
+    assert foreign(name, mean=[1, 2, 3], std=[1, 1, 1], input_px=8)[0].classes == 4
+    assert sys.modules["torch"] is torch, "a file's name hides no package"
+    (tmp_path / "torch.py").write_text(DATACLASS.replace("maps: int = 4", "maps: int = 5"))
+    assert foreign(name, mean=[1, 2, 3], std=[1, 1, 1], input_px=8)[0].classes == 5
+    assert len(set(sys.modules) - before) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import blocks_of_mine\n", "needs the package blocks_of_mine: install it, or put the"),
+        ("def small(:\n", "cannot be run: SyntaxError"),
+        ("1 / 0\n", "cannot be run: ZeroDivisionError: division by zero"),
+        ("def small(maps):\n    return 3\n", "small() of {path} fails: TypeError"),
+        ("def small():\n    return {}['maps']\n", "small() of {path} fails: KeyError: 'maps'"),
+    ],
+)
+def test_a_file_that_fails_is_named_with_its_own_error(tmp_path, text, message):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    before = set(sys.modules)
+    with pytest.raises(DeconvError) as error:
+        foreign(f"file:{path}:small", mean=[1, 2, 3], std=[1, 1, 1])
+    assert message.replace("{path}", str(path)) in str(error.value)
+    assert set(sys.modules) == before or "small()" in message
+
+
+@pytest.mark.parametrize(
+    ("saved", "message"),
+    [
+        (nn.Flatten(), "is no plain state_dict: write it with torch.save(module.state_dict(), …)"),
+        ([1, 2], "is a list, not a state_dict: write it with torch.save(module.state_dict(), …)"),
+        ({"state_dict": {}}, "do not fit"),
+        (b"no archive", "is no plain state_dict"),
+    ],
+)
+def test_weights_that_are_no_state_dict_are_named(file, tmp_path, saved, message):
+    path = tmp_path / "weights.pt"
+    path.write_bytes(saved) if isinstance(saved, bytes) else torch.save(saved, path)
+    with pytest.raises(DeconvError) as error:
+        foreign(f"{file}:small", 3, str(path), mean=[1, 2, 3], std=[1, 1, 1], input_px=20)
+    assert message in str(error.value) and "weights.pt" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +180,9 @@ def test_a_function_in_a_file_makes_a_network(file, tmp_path):
         ("torchvision/resnet18", {"mean": [0.4, 0.4, 0.4]}, "looks like 0…1"),
         ("torchvision/resnet18", {"std": [1, 0, 1]}, "three positive numbers"),
         ("file:nothing.py:f", {"mean": [1, 2, 3]}, "or there is no such file"),
-        ("{file}:small", {}, "is not stated: give model.mean and model.std"),
+        ("{file}:small", {}, "is not stated, no model.mean and no model.std: give"),
+        ("{file}:small", {"mean": [1, 2, 3]}, "no model.std: give model.mean and model.std"),
+        ("{file}:small", {"std": [1, 2, 3]}, "no model.mean: give model.mean and"),
         ("{file}:smal", {"mean": [1, 2, 3]}, "Did you mean 'small'"),
         ("{file}:wrong", {"mean": [1, 2, 3]}, "made a int, not a module"),
         ("{file}:small", {"mean": [1, 2, 3], "weights": "none.pt"}, "the weights none.pt do not"),
@@ -100,6 +192,28 @@ def test_what_is_not_there_is_named(file, name, options, message):
     with pytest.raises(DeconvError) as error:
         foreign(name.replace("{file}", file), 3, **options)
     assert message in str(error.value)
+
+
+def test_figure_2_of_a_residual_network(tmp_path):
+    """The README's command, on the built-in scenes; layers by container, by name and by number."""
+    chosen = ["model=torchvision/resnet18", "model.weights=random", "model.input_px=64",
+              "size=smoke", "page=[[layer1,layer2.0.conv1],[9]]", "grid.other=[1,2]"]  # fmt: skip
+    lines, errors = command("fig2_top_activations", *chosen, cwd=tmp_path)
+    folder = tmp_path / lines[-1]
+    assert "NoRuleWarning" not in errors and (folder / "figure.pdf").is_file()
+    rows = list(csv.DictReader((folder / "table.csv").open()))
+    assert [row["layer"] for row in rows[::18]] == ["layer1", "layer2.0.conv1", "9"]
+    net = given(compose("fig2_top_activations", chosen)).network()
+    assert net.input_px == 64 and isinstance(net, GraphNet)
+    for row in rows[::7]:
+        box = [int(row[side]) for side in ("top", "left", "bottom", "right")]
+        at = int(row["y"]), int(row["x"])
+        assert box == list(deconv.receptive_field(net, row["layer"], *at, (64, 64)))
+    arrays = np.load(folder / "arrays.npz")
+    for layer in ("layer1", "layer2.0.conv1", "9"):
+        painted, inside = arrays[f"{layer}/projection"], arrays[f"{layer}/inside"]
+        assert (np.abs(painted).max((2, 3, 4)) > 0).all()
+        assert not painted[np.broadcast_to(~inside[:, :, None], painted.shape)].any()
 
 
 def test_names_on_the_command_line_stand_for_one_file():

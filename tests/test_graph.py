@@ -13,7 +13,8 @@ from torch import nn
 
 import deconv
 from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning
-from deconv.models.tracing import NO_RULE
+from deconv.layers import Grey
+from deconv.models.kinds import NO_RULE
 
 PX = 64
 POINTS = {
@@ -136,17 +137,46 @@ def painted_with_hooks(made, name, images, unit, rule):
 @pytest.mark.parametrize("rule", ["deconvnet", "guided", "gradient"])
 def test_projections_are_those_of_patched_relus(subject, images, rule):
     name, made, net, _ = subject
-    middle = net.layers[min(len(net.layers) // 2, 8)]
-    record = net.record(images, [middle])
-    units = torch.tensor([[0, 3, 1, 1], [1, 5, 0, 1]])
+    points = {net.layers[min(len(net.layers) // 2, 8)]: [[0, 3, 1, 1], [1, 5, 0, 1]]}
+    if rule == "deconvnet":  # and from near the logits, through everything that it has
+        points[maps_of(net)[-1]] = [[1, 2, 0, 1]]
+    for point, units in points.items():
+        record = net.record(images, [point])
+        expected = torch.stack(
+            [painted_with_hooks(made, point, images, unit, rule) for unit in units]
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NoRuleWarning)
+            found = deconv.project(net, record, point, torch.tensor(units), rule=rule, engine="vjp")
+        assert expected.abs().max() > 0, name
+        torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-12 * expected.abs().max())
+
+
+def maps_of(net):
+    """The convolutions with maps of 2×2 or more."""
+    return [n for n in net.layers if len(s := net.steps[n].shape) == 4 and min(s[2:]) > 1]
+
+
+def test_attention_goes_by_its_derivative_and_is_warned_of():
+    made = vision_transformer().double()
+    net = deconv.wrap(made, "v", 32)
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(4)).double()
+    record = net.record(images, ["heads.head"])
+    units = [[0, 3, 0, 0], [1, 5, 0, 0]]
+    with pytest.warns(NoRuleWarning, match=r"no rule for GELU, MultiheadAttention.* 4 times"):
+        found = deconv.project(net, record, "heads.head", torch.tensor(units))
     expected = torch.stack(
-        [painted_with_hooks(made, middle, images, unit.tolist(), rule) for unit in units]
+        [painted_with_hooks(made, "heads.head", images, unit[:2], "deconvnet") for unit in units]
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NoRuleWarning)
-        found = deconv.project(net, record, middle, units, rule=rule, engine="vjp")
-    assert expected.abs().max() > 0, name
+    assert expected.abs().max() > 0
     torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-12 * expected.abs().max())
+
+
+def vision_transformer():
+    torch.manual_seed(2)
+    made = torchvision.models.VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=7)
+    nn.init.normal_(made.heads.head.weight)  # it begins at 0
+    return made
 
 
 def test_receptive_fields_are_what_a_nan_reaches(subject):
@@ -263,10 +293,28 @@ def test_names_of_points_and_what_stands_before_them():
             "'conv2' fits 8 points of r: layer1.0.conv2, layer1.1.conv2",
         ),
         (
-            lambda: deconv.wrap(module("vit_b_16", image_size=32), "v", 32).support(
-                "encoder.ln", 0, 0, (32, 32)
-            ),
+            lambda: vit().support("encoder.ln", 0, 0, (32, 32)),
             "is no point to read",
+        ),
+        (
+            lambda: vit().check_point("encoder.layers.encoder_layer_1"),
+            "encoder.layers.encoder_layer_1 of v is no point to read: its values are tokens "
+            "1×17×16, no maps with rows and columns. Maps: conv_proj",
+        ),
+        (lambda: vit().check_point("encoder"), "its values are tokens 1×17×16, no maps"),
+        (lambda: vit().check_point("nothing"), "unknown layer of v 'nothing'. Valid: conv_proj"),
+        (
+            lambda: deconv.wrap(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten()), "grey", 8),
+            "the network takes 1 channel, and images here have 3 (RGB): put a module before it "
+            "that makes them of three, such as deconv.layers.Grey for one",
+        ),
+        (
+            lambda: deconv.wrap(nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten()), "lazy", 8),
+            "lazy has layers without weights yet (LazyConv2d): run one batch through it first",
+        ),
+        *(
+            (lambda by=by: deconv.wrap(Odd(), input_px=9, divide_by=by), "divide_by takes three")
+            for by in ([1, 2], [1, 0, 2], [1, 2, float("nan")])
         ),
         (
             lambda: deconv.wrap(Odd(), input_px=9).stages_to("fc"),
@@ -278,6 +326,21 @@ def test_what_cannot_be_used_is_named(make, message):
     with pytest.raises(DeconvError) as error:
         make()
     assert message in str(error.value)
+    assert "While executing" not in str(error.value) and len(str(error.value)) < 400
+
+
+def vit():
+    return deconv.wrap(vision_transformer(), "v", 32)
+
+
+def test_a_grey_network_can_be_wrapped_behind_a_greying():
+    grey = nn.Sequential(Grey(), nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten())
+    net = deconv.wrap(grey.double(), "grey", 8)
+    record = net.record(torch.randn(1, 3, 8, 8).double(), ["2"])
+    units = record.activations["2"].nonzero()[:2]
+    pair = [deconv.project(net, record, "2", units, engine=e) for e in ("auto", "vjp")]
+    torch.testing.assert_close(*pair)
+    assert net.support("2", 0, 1, (8, 8)).tolist() == [1, 2, 3]
 
 
 class Two(nn.Module):

@@ -84,3 +84,23 @@ def test_views_hold_everything_a_figure_needs(net):
     side = shapes["patch"][-1]
     assert shapes["projection"] == shapes["patch"] == (2, 2, 3, side, side)
     assert shapes["inside"] == (2, 2, side, side) and shapes["box"] == (2, 2, 4)
+
+
+def test_a_field_that_is_the_whole_image_is_shown_as_the_whole_image():
+    """Group normalisation looks at all positions, so there is no smaller patch to cut."""
+    torch.manual_seed(0)
+    made = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.GroupNorm(2, 4), torch.nn.ReLU(), torch.nn.Flatten()
+    )
+    net = deconv.wrap(made.double(), "grouped", SIDE)
+    data = Images(3)
+    batch = torch.stack([data[i][0] for i in range(3)])
+    peaks = deconv.top_activations(net, [batch], ["2"], k=2, progress=False)["2"]
+    views = deconv.peak_views(net, data, "2", peaks, torch.tensor([1, 3]), data.picture)
+    assert (views.box == torch.tensor([0, 0, SIDE, SIDE])).all() and views.inside.all()
+    picture = data.picture(int(peaks.image[1, 0]))
+    assert torch.equal(views.patch[0, 0], picture)
+    record = net.record(batch, ["2"])
+    unit = torch.tensor([[peaks.image[3, 1], 3, peaks.y[3, 1], peaks.x[3, 1]]])
+    expected = deconv.project(net, record, "2", unit, engine="vjp")[0]
+    torch.testing.assert_close(views.projection[1, 1], expected)

@@ -8,7 +8,7 @@ from oracles import SMALL_SIZE, chain, live_units, randn, relative_error, small_
 from torch import nn
 
 import deconv
-from deconv.errors import DeadUnitWarning, DeconvError
+from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning
 from deconv.projection import ENGINES, DeconvnetRules
 
 IMAGES = randn(3, 3, *SMALL_SIZE, seed=7)
@@ -92,9 +92,12 @@ def test_the_mirror_names_a_stage_that_it_cannot_go_down_through():
     net = chain(conv1=nn.Conv2d(3, 2, 1), act1=nn.Sigmoid(), conv2=nn.Conv2d(2, 2, 1))
     record = net.record(randn(1, 3, 4, 4), ["conv2"])
     units = torch.zeros(1, 4, dtype=torch.int64)
-    with pytest.raises(DeconvError, match="no way down through Sigmoid; use engine='vjp'"):
-        deconv.project(net, record, "conv2", units)
-    assert deconv.project(net, record, "conv2", units, engine="vjp").count_nonzero() > 0
+    with pytest.raises(
+        DeconvError, match=r"no way down through Sigmoid \(act1\); use engine='vjp'"
+    ):
+        deconv.project(net, record, "conv2", units, engine="mirror")
+    with pytest.warns(NoRuleWarning, match="no rule for Sigmoid.* crosses once"):
+        assert deconv.project(net, record, "conv2", units, engine="vjp").count_nonzero() > 0
 
 
 @pytest.mark.parametrize("engine", ENGINES)

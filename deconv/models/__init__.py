@@ -67,8 +67,8 @@ def build(
     name: "zfnet" (Figure 3), "alexnet" (Krizhevsky et al. 2012), "zfnet_mini" (ours, 64–128 px),
         "mlp" (fully connected, see `deconv.models.mlp`: input_px, fc_width, grey and init alone),
         or "torchvision/alexnet", "torchvision/vgg16", … as chains under this library's names; or
-        any foreign network, see `deconv.models.foreign.load`, as a `GraphNet` that takes pixels
-        minus a mean.
+        any foreign network, see `deconv.models.foreign.load`, as a `GraphNet` (pytorchcv's chains
+        as a `ChainNet`) that takes pixels minus a mean.
     input_px: side of the square input; default 224, and 112 for zfnet_mini.
     remove, maps_345, fc_width: the rows of Table 3; dropout: of layers 6 and 7, default 0.5 and 0
         for zfnet_mini; first_layer: "coarse" for one as AlexNet's in zfnet and zfnet_mini

@@ -23,6 +23,8 @@ from deconv.errors import DeconvError, unknown
 from deconv.geometry import AdaptiveAxis, Axis, WholeAxis, Window, interior_field, support
 from deconv.images import check_batch
 from deconv.layers import ContrastNorm, Divide, Grey, LocalContrastNorm, max_pool
+from deconv.models.kinds import NO_RULE, kind_of_module
+from deconv.models.layer_numbers import numbered
 from deconv.types import Record
 
 
@@ -63,24 +65,41 @@ class ChainNet(nn.Sequential):
         kinds = (nn.Conv2d, nn.Linear)
         return tuple(n for n, stage in self.named_children() if isinstance(stage, kinds))
 
+    @property
+    def classes(self) -> int:
+        """How many logits it answers with."""
+        return self.get_submodule(self.layers[-1]).out_features
+
     def stages_to(self, point: str) -> list[tuple[str, nn.Module]]:
         """The stages from the image up to a point. Raises DeconvError for an unknown point."""
-        if point not in self._points:
-            raise unknown(f"layer of {self.name}", point, self._points)
-        return list(self._modules.items())[: self._points[point] + 1]
+        return list(self._modules.items())[: self._points[self.check_point(point)] + 1]
 
     def windows(self, layer: str) -> list[Window]:
         """The sliding windows between the image and a point, for `deconv.geometry`."""
         return [w for _, stage in self.stages_to(layer) if (w := window(stage)) is not None]
 
-    def check_point(self, point: str) -> str:
-        """The point's name. Raises DeconvError for an unknown one, naming the nearest."""
-        self.stages_to(point)
-        return point
+    def check_point(self, point: str | int) -> str:
+        """The point's name; a number that is no name is the n-th layer with weights, from 1 (see
+        `deconv.models.layer_numbers`). Raises DeconvError for an unknown one."""
+        name = str(point)
+        if name not in self._points and name.isdecimal():
+            return numbered(self.name, self.layers, name)
+        if name not in self._points:
+            raise unknown(f"layer of {self.name}", name, self._points)
+        return name
+
+    def without_rule(self, point: str) -> list[tuple[str, str]]:
+        """(name, kind) of the stages up to a point that the deconvnet has no rule for."""
+        return [
+            (name, type(stage).__name__)
+            for name, stage in self.stages_to(point)
+            if kind_of_module(stage) == NO_RULE
+        ]
 
     def before(self, point: str) -> str | None:
         """The point of the pre-activation z of a rectified point, None where there is none."""
-        return f"{point}:z" if f"{point}:z" in self._points else None
+        z = f"{self.check_point(point)}:z"
+        return z if z in self._points else None
 
     def support(self, layer: str, axis: int, unit: int, image_size: tuple[int, int]) -> np.ndarray:
         """The sorted pixels along an axis that a unit depends on, see `deconv.geometry`."""
@@ -119,6 +138,7 @@ class ChainNet(nn.Sequential):
             stages = list(self._modules.items())
         self._check(images, stages)
         activations, switches, shapes = {}, {}, {}
+        at = {point: self._points[self.check_point(point)] for point in asked}
         x = images
         for index, (stage_name, stage) in enumerate(stages):
             shapes[stage_name] = tuple(x.shape[1:])
@@ -128,7 +148,7 @@ class ChainNet(nn.Sequential):
                 x = x.relu()  # not the module, which may work in place and overwrite z
             elif not isinstance(stage, nn.Dropout):
                 x = stage(x)
-            activations |= {point: x for point in asked if self._points[point] == index}
+            activations |= {point: x for point in asked if at[point] == index}
         return Record(images, activations, switches, shapes, x if logits else None)
 
     def _check(self, images: torch.Tensor, stages: list[tuple[str, nn.Module]]) -> None:
@@ -222,19 +242,37 @@ def _pointwise(stage: nn.Module) -> None:
 @window.register
 def _(stage: nn.Conv2d) -> Window:
     return tuple(
-        Axis(stage.kernel_size[a], stage.stride[a], _padding(stage, a), stage.dilation[a])
+        Axis(
+            stage.kernel_size[a],
+            stage.stride[a],
+            before,
+            stage.dilation[a],
+            after=after,
+            mode=stage.padding_mode,
+        )
         for a in (0, 1)
+        for before, after in [_padding(stage, a)]
     )
 
 
-def _padding(stage: nn.Conv2d, axis: int) -> int:
-    """The padding before the first position along an axis, also for padding="same"."""
+def _padding(stage: nn.Conv2d, axis: int) -> tuple[int, int]:
+    """The padding before and after along an axis, also for padding="same"."""
     if not isinstance(stage.padding, str):
-        return stage.padding[axis]
+        return stage.padding[axis], stage.padding[axis]
     total = stage.dilation[axis] * (stage.kernel_size[axis] - 1) if stage.padding == "same" else 0
-    if total % 2:
-        raise DeconvError(f"padding='same' of {stage} is not the same on both sides")
-    return total // 2
+    return total // 2, total - total // 2
+
+
+@window.register(nn.ConstantPad2d)
+@window.register(nn.ReflectionPad2d)
+@window.register(nn.ReplicationPad2d)
+@window.register(nn.CircularPad2d)
+def _(stage: nn.Module) -> Window:
+    left, right, top, bottom = stage.padding
+    kinds = {nn.ReflectionPad2d: "reflect", nn.ReplicationPad2d: "replicate",
+             nn.CircularPad2d: "circular"}  # fmt: skip
+    mode = next((mode for kind, mode in kinds.items() if isinstance(stage, kind)), "zeros")
+    return Axis(1, 1, top, after=bottom, mode=mode), Axis(1, 1, left, after=right, mode=mode)
 
 
 @window.register(nn.MaxPool2d)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torchvision
 from torch import nn
 
 from deconv.errors import DeconvError, unknown
+from deconv.models.chain import ChainNet
+from deconv.models.files import made_by_file
+from deconv.models.from_torchvision import name_stages
 from deconv.models.graph import GraphNet
 
 PREFIXES = ("torchvision/", "timm/", "pytorchcv/", "file:")
@@ -72,30 +72,57 @@ def foreign(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     input_px: int | None = None,
-) -> tuple[GraphNet, Preprocessing, tuple[str, ...] | None]:
+) -> tuple[GraphNet | ChainNet, Preprocessing, tuple[str, ...] | None]:
     """A foreign network that takes pixels minus the mean, its preprocessing, and its classes.
 
+    Of pytorchcv those that are chains, such as its ZFNet, come as chains under this library's
+    names (conv5, fc7), all else as a graph under the names of its modules.
     mean, std: three numbers in 0…255 each, where the package does not state them, or other ones.
+        Where it does not, both are wanted: std=(1, 1, 1) says that nothing is divided.
     Raises DeconvError, saying how to state it, where the preprocessing is not known.
     """
     found = load(name, num_classes, weights)
     stated = found.preprocessing
-    if mean is None and stated is None:
+    if stated is None and (mean is None or std is None):
+        missing = " and ".join(
+            f"no model.{key}" for key, one in (("mean", mean), ("std", std)) if one is None
+        )
         raise DeconvError(
-            f"how {name} wants its images is not stated: give model.mean and model.std, three "
-            "numbers each in 0…255, for example model.mean=[123.7,116.3,103.5] "
-            "model.std=[58.4,57.1,57.4] for images standardised as ImageNet's usually are"
+            f"how {name} wants its images is not stated, {missing}: give model.mean and "
+            "model.std, three numbers each in 0…255, for example model.mean=[123.7,116.3,103.5] "
+            "model.std=[58.4,57.1,57.4] for images standardised as ImageNet's usually are, "
+            "model.std=[1,1,1] for images that are not divided"
         )
     mean = _three(mean if mean is not None else stated.mean, "mean")
-    std = _three(std if std is not None else (stated.std if stated else (1, 1, 1)), "std")
+    std = _three(std if std is not None else stated.std, "std")
     side = input_px or (stated.input_px if stated else 224)
     scale = stated.stored_px / stated.input_px if stated else 256 / 224
     wanted = Preprocessing(mean, std, side, round(side * scale))
     net = GraphNet(found.module.eval(), name, side, None, None if set(std) == {1.0} else std)
+    if name.startswith("pytorchcv/"):
+        net = _as_chain(net) or net
     # The weights are not named: a snapshot holds them, and builds the network without.
     net.recipe = {"name": name, "num_classes": net.classes, "input_px": side}
     net.recipe |= {"mean": list(mean), "std": list(std)}
     return net, wanted, found.classes
+
+
+def _as_chain(net: GraphNet) -> ChainNet | None:
+    """The same network under this library's names, conv1 … fc8, if its stages form such a chain.
+
+    What images are divided by goes into the filters of the first layer. It shares the others.
+    """
+    try:
+        stages = name_stages([module for _, module in net.stages_to(net.points[-1])])
+    except DeconvError:
+        return None
+    first, last = (stages[name] for name in (next(iter(stages)), next(reversed(stages))))
+    if not isinstance(first, nn.Conv2d) or not isinstance(last, nn.Linear):
+        return None
+    if net.divide_by is not None:
+        with torch.no_grad():
+            first.weight /= net.divide_by
+    return ChainNet(net.name, stages, {}, net.input_px).eval()
 
 
 def _three(values: Sequence[float], what: str) -> tuple[float, float, float]:
@@ -174,33 +201,7 @@ def _package(module: str, name: str):
 
 
 def _file(where: str, num_classes: int, weights: str | None) -> Foreign:
-    path, colon, factory = where.rpartition(":")
-    if not colon or not Path(path).is_file():
-        raise DeconvError(
-            f"file:{where} is not file:<path.py>:<function>, or there is no such file"
-        )
-    make = _function(Path(path), factory)
-    takes = inspect.signature(make).parameters
-    module = make(num_classes=num_classes) if "num_classes" in takes else make()
-    if not isinstance(module, nn.Module):
-        raise DeconvError(f"{factory}() of {path} made a {type(module).__name__}, not a module")
-    if weights is not None:
-        try:
-            module.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-        except (RuntimeError, OSError, ValueError) as error:
-            raise DeconvError(f"the weights {weights} do not fit {where}: {error}") from error
-    return Foreign(module, None, None)
-
-
-def _function(path: Path, name: str) -> Callable[..., nn.Module]:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    code = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(code)
-    found = getattr(code, name, None)
-    if not callable(found):
-        functions = [n for n, v in vars(code).items() if callable(v) and not n.startswith("_")]
-        raise unknown(f"function of {path}", name, functions)
-    return found
+    return Foreign(made_by_file(where, num_classes, weights), None, None)
 
 
 _SOURCES: dict[str, Callable[[str, int, str | None], Foreign]] = {

@@ -13,8 +13,10 @@ from deconv.errors import DeconvError, unknown
 from deconv.geometry import AnyAxis, WholeImage
 from deconv.images import check_batch
 from deconv.layers import max_pool
-from deconv.models.chain import window
-from deconv.models.tracing import NO_RULE, NORM, POOL, RECTIFY, Step, trace
+from deconv.models.kinds import NO_RULE, POOL, RECTIFY
+from deconv.models.layer_numbers import numbered
+from deconv.models.sights import MAPS
+from deconv.models.tracing import Step, check_weights, said, trace
 from deconv.types import Record
 
 
@@ -23,8 +25,8 @@ class GraphNet(nn.Module):
 
     Points are the outputs of its modules and functions, by name: "layer1.0.conv1" is the value of
     that convolution before any normalisation or ReLU, "layer1.0.relu" the one after. A container
-    such as "layer1" stands for the last step in it, a number such as "20" for the 20th layer with
-    weights.
+    such as "layer1" stands for the last step in it, a number such as "20", if nothing has it for a
+    name, for the 20th layer with weights.
 
     module: the classifier; it is neither copied nor changed. name, recipe, input_px: as for
     `ChainNet`. divide_by: three numbers that images are divided by first, for weights that were
@@ -42,8 +44,8 @@ class GraphNet(nn.Module):
         super().__init__()
         self.module = module
         self.name, self.input_px, self.recipe = name, input_px, recipe or {}
-        scale = None if divide_by is None else torch.tensor(list(divide_by)).view(1, 3, 1, 1)
-        self.register_buffer("divide_by", scale, persistent=False)
+        self.register_buffer("divide_by", _scale(divide_by), persistent=False)
+        check_weights(module, name)
         weights = next(module.parameters(), torch.zeros(1))
         probe = weights.new_zeros(1, 3, input_px, input_px)
         with _evaluating(module):
@@ -68,26 +70,21 @@ class GraphNet(nn.Module):
         kinds = (nn.Conv2d, nn.Linear)
         return tuple(n for n in self.points if isinstance(self.steps[n].module, kinds))
 
-    def check_point(self, point: str) -> str:
-        """The step that a point's name stands for.
+    def check_point(self, point: str | int) -> str:
+        """The step that a point's name stands for; a number that is no name is the n-th layer
+        with weights, from 1 (see `deconv.models.layer_numbers`: down-sampling ones count too).
 
         Raises DeconvError for a name that matches none, or several, naming the nearest.
         """
+        point = str(point)
         if point in self.steps:
             if not _readable(self.steps[point]):
-                raise DeconvError(
-                    f"{point} of {self.name} is no point to read: its value has shape "
-                    f"{'×'.join(map(str, self.steps[point].shape)) or 'of several tensors'}"
-                )
+                raise self._no_point(point, self.steps[point])
             return point
         points = self.points
-        if point.isdigit():
-            if not 1 <= int(point) <= len(self.layers):
-                raise DeconvError(
-                    f"{self.name} has {len(self.layers)} layers with weights, no number {point}"
-                )
-            return self.layers[int(point) - 1]
         within = [name for name in points if name.startswith(f"{point}.")]
+        if point.isdecimal() and not within:
+            return numbered(self.name, self.layers, point)
         if within:
             return within[-1]
         ends = [name for name in points if name.endswith(f".{point}")]
@@ -98,7 +95,19 @@ class GraphNet(nn.Module):
                 f"{point!r} fits {len(ends)} points of {self.name}: {', '.join(ends[:6])}"
                 f"{', …' if len(ends) > 6 else ''}. Name one of them in full"
             )
+        for name in reversed(self.steps):
+            if name.startswith(f"{point}.") or name.endswith(f".{point}"):
+                raise self._no_point(point, self.steps[name])
         raise unknown(f"layer of {self.name}", point, points)
+
+    def _no_point(self, point: str, step: Step) -> DeconvError:
+        shape = "×".join(map(str, step.shape))
+        value = f"its value has shape {shape}" if shape else "its value is several tensors"
+        if len(step.shape) == 3:
+            value = f"its values are tokens {shape}, no maps with rows and columns"
+        maps = [name for name in self.points if len(self.steps[name].shape) == 4]
+        shown = ", ".join(maps[-6:]) or "none"
+        return DeconvError(f"{point} of {self.name} is no point to read: {value}. Maps: {shown}")
 
     def before(self, point: str) -> str | None:
         """The point of the pre-activation z of a rectified point, None where there is none."""
@@ -157,7 +166,7 @@ class GraphNet(nn.Module):
             except RuntimeError as error:
                 raise DeconvError(
                     f"{self.name} cannot take {'×'.join(map(str, images.shape[1:]))} images: "
-                    f"{error}; it was made for {self.input_px} px"
+                    f"{said(error)}; it was made for {self.input_px} px"
                 ) from error
             if step is not None and step.name in wanted:
                 # A copy: an operation in place may come next and overwrite it.
@@ -197,19 +206,23 @@ class GraphNet(nn.Module):
         return stages
 
     def is_chain(self, point: str) -> bool:
-        """Whether `stages_to` has an answer, so that the explicit mirror can be used."""
+        """Whether `stages_to` has an answer, so that the way down has an order."""
         try:
             self.stages_to(point)
         except DeconvError:
             return False
         return True
 
+    def without_rule(self, point: str) -> list[tuple[str, str]]:
+        """(name, kind) of what a point depends on and the deconvnet has no rule for."""
+        return [(s.name, s.what) for s in self.steps_to(point) if s.kind == NO_RULE]
+
     def support(self, layer: str, axis: int, unit: int, image_size: tuple[int, int]) -> np.ndarray:
         """The sorted pixels along an axis that a unit depends on, over all paths of the graph."""
         steps = self.steps_to(layer)
-        size = {"": image_size[axis]}
+        axes, size = _axes(steps, axis), {"": image_size[axis]}
         for step in steps:
-            own = _axis(step, axis)
+            own = axes[step.name]
             below = max(size[name] for name in step.inputs)
             size[step.name] = below if own is None else own.output_size(below)
         last = steps[-1].name
@@ -220,7 +233,7 @@ class GraphNet(nn.Module):
         seen: dict[str, np.ndarray] = {last: np.array([unit])}
         for step in reversed(steps):
             positions = seen.pop(step.name)
-            own = _axis(step, axis)
+            own = axes[step.name]
             for below in dict.fromkeys(step.inputs):
                 if own is not None:
                     reached = own.seen(positions, size[below])
@@ -232,10 +245,12 @@ class GraphNet(nn.Module):
     def interior(self, layer: str, axis: int) -> tuple[int, int, int]:
         """(size, stride, start) of units away from the borders, over all paths of the graph."""
         spans = {"": (0, 0, 1)}  # a unit i sees i·stride + low … i·stride + high
-        for step in self.steps_to(layer):
+        steps = self.steps_to(layer)
+        axes = _axes(steps, axis)
+        for step in steps:
             lows, highs, strides = zip(*(spans[name] for name in step.inputs), strict=True)
             low, high, stride = min(lows), max(highs), max(strides)
-            own = _axis(step, axis)
+            own = axes[step.name]
             if own is not None:
                 if not hasattr(own, "kernel"):
                     raise WholeImage(f"a field through {step.name} depends on the image's size")
@@ -267,34 +282,36 @@ def wrap(
 
 def _readable(step: Step) -> bool:
     """Whether a step's value is maps N×C×H×W or vectors N×C."""
-    return len(step.shape) in (2, 4) and not step.channels_last
+    return len(step.shape) == 2 or (len(step.shape) == 4 and step.sight.at == MAPS)
 
 
-def _axis(step: Step, axis: int) -> AnyAxis | None:
-    """The window of a step along an axis, None where every position stands for itself."""
-    if step.kind == NO_RULE and step.what not in _POINTWISE:
+def _axes(steps: list[Step], axis: int) -> dict[str, AnyAxis | None]:
+    """The window of each step along an axis, None where every position stands for itself.
+
+    Raises DeconvError where one is not known, WholeImage where one looks at the whole map.
+    """
+    for step in steps:
+        if step.sight.why:
+            raise DeconvError(
+                f"the receptive field through {step.name} ({step.what}) is not known: "
+                f"{step.sight.why}; choose a layer below it"
+            )
+    for step in steps:
+        if step.sight.whole:
+            raise WholeImage(f"{step.name} normalises over the whole image")
+    return {step.name: step.sight.axes[axis] for step in steps}
+
+
+def _scale(divide_by: Iterable[float] | None) -> torch.Tensor | None:
+    """1×3×1×1 of three numbers above 0, None for None."""
+    if divide_by is None:
+        return None
+    scale = torch.tensor([float(n) for n in divide_by])
+    if scale.shape != (3,) or not (scale > 0).all():
         raise DeconvError(
-            f"the receptive field through {step.name} ({step.what}) is not known: every position "
-            "may depend on every other"
+            f"divide_by takes three numbers above 0, one a colour, got {scale.tolist()}"
         )
-    if step.module is None or step.channels_last or step.kind == NO_RULE:
-        whole = step.kind == NORM and not step.channels_last
-    else:
-        whole = isinstance(step.module, nn.GroupNorm | nn.LayerNorm)
-        own = None if whole else window(step.module)
-        if own is not None:
-            return own[axis]
-    if whole:
-        raise WholeImage(f"{step.name} normalises over the whole image")
-    return None
-
-
-_POINTWISE = (
-    "mul", "mul_", "imul", "div", "truediv", "gelu", "silu", "sigmoid", "hardswish", "tanh",
-    "GELU", "SiLU", "Sigmoid", "Hardswish", "Hardsigmoid", "Tanh", "ELU", "LeakyReLU", "PReLU",
-    "Mish", "Softplus",
-)  # fmt: skip
-"""Operations without a rule of the deconvnet that still look at one position alone."""
+    return scale.view(1, 3, 1, 1)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ by where it stands ("layer1.0.add"), and what runs more than once is numbered ("
 from __future__ import annotations
 
 import math
-import operator
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,16 +16,17 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from torch import fx, nn
+from torch.nn.parameter import is_lazy
 from torchvision.models.feature_extraction import NodePathTracer
 
 from deconv.errors import DeconvError
-from deconv.layers import ContrastNorm, LocalContrastNorm
+from deconv.layers import ContrastNorm, Divide, Grey, LocalContrastNorm
+from deconv.models.kinds import BATCH_NORM, NO_RULE, kind_of
+from deconv.models.positions import sight
+from deconv.models.sights import LAST, MAPS, Sight
 
-AFFINE, RECTIFY, POOL, NORM, BATCH_NORM, NO_RULE = (
-    "affine", "rectify", "pool", "normalise", "batch norm", "no rule"
-)  # fmt: skip
-"""Kinds of steps. Affine ones go down by their own derivative: convolution, linear layers,
-averages, sums, concatenations, choices of channels, products with weights."""
+OWN = (ContrastNorm, LocalContrastNorm, Divide, Grey)
+"""Modules of this library that count as one operation, as those of PyTorch do."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Step:
 
     name: unique. kind: AFFINE, …. inputs: names of the steps whose values it takes; "" is the
     image. module: the module, or one that stands for a function; None for sums and the like.
-    channels_last: whether its value is N×H×W×C. what: type or function, for messages.
+    sight: where its positions lie and what they look at. what: type or function, for messages.
     """
 
     name: str
@@ -42,38 +43,17 @@ class Step:
     kind: str
     inputs: tuple[str, ...]
     module: nn.Module | None
-    channels_last: bool
+    sight: Sight
     shape: tuple[int, ...]
     what: str
 
+    @property
+    def channels_last(self) -> bool:
+        """Whether its value is N×H×W×C."""
+        return len(self.shape) == 4 and self.sight.at == LAST
 
-_KINDS: tuple[tuple[str, tuple[type[nn.Module], ...]], ...] = (
-    (RECTIFY, (nn.ReLU, nn.ReLU6)),
-    (POOL, (nn.MaxPool2d,)),
-    (NORM, (nn.LocalResponseNorm, ContrastNorm, LocalContrastNorm, nn.LayerNorm, nn.GroupNorm)),
-    (BATCH_NORM, (nn.BatchNorm2d,)),
-    (
-        AFFINE,
-        (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten,
-         nn.Dropout, nn.Dropout2d, nn.Identity, nn.Upsample, nn.ZeroPad2d, nn.BatchNorm1d),
-    ),
-)  # fmt: skip
 
-_RECTIFIERS = {torch.relu, torch.relu_, F.relu, F.relu_, F.relu6, "relu", "relu_"}
-_POOLS = {F.max_pool2d, torch.max_pool2d, torch.nn.functional.max_pool2d_with_indices}
-_NORMS = {F.layer_norm, F.group_norm, F.local_response_norm}
-_SUMS = {operator.add, operator.iadd, torch.add, "add", "add_", operator.sub, torch.sub, "sub"}
-_PRODUCTS = {operator.mul, operator.imul, torch.mul, "mul", "mul_"}
-_QUOTIENTS = {operator.truediv, torch.div, "div", "div_"}
 _RESHAPES = {torch.flatten, torch.reshape, "flatten", "reshape", "view"}
-_AFFINE = _SUMS | {
-    torch.cat, torch.concat, torch.flatten, torch.permute, torch.transpose, torch.mean,
-    torch.chunk, torch.split, torch.squeeze, torch.unsqueeze, torch.reshape, F.dropout,
-    F.avg_pool2d, F.adaptive_avg_pool2d, F.pad, operator.getitem, operator.neg,
-    torchvision.ops.stochastic_depth,
-    "flatten", "permute", "transpose", "mean", "chunk", "split", "squeeze", "unsqueeze", "reshape",
-    "view", "contiguous", "size", "clone",
-}  # fmt: skip
 
 
 def trace(module: nn.Module, images: torch.Tensor) -> tuple[fx.GraphModule, list[Step]]:
@@ -83,7 +63,7 @@ def trace(module: nn.Module, images: torch.Tensor) -> tuple[fx.GraphModule, list
     Raises DeconvError for a module that cannot be traced, cannot take these images, or does not
     answer with logits N×classes.
     """
-    tracer = NodePathTracer()
+    tracer = NodePathTracer(leaf_modules=OWN)
     try:
         graph = tracer.trace(module)
     except Exception as error:
@@ -101,11 +81,21 @@ def trace(module: nn.Module, images: torch.Tensor) -> tuple[fx.GraphModule, list
         taken = [n for n in node.all_input_nodes if n in steps or n is image]
         if node.op not in ("call_module", "call_function", "call_method") or not taken:
             continue
-        if isinstance(value, torch.Tensor | tuple | list):
-            steps[node] = _step(module, names[node], node, taken, steps, value)
+        if isinstance(value, torch.Tensor | tuple | list) and not isinstance(value, torch.Size):
+            steps[node] = _step(module, names[node], node, taken, steps, values)
     output = next(node for node in graph.nodes if node.op == "output").args[0]
     _check_output(type(module).__name__, output, values, steps)
     return whole, list(steps.values())
+
+
+def check_weights(module: nn.Module, name: str) -> None:
+    """Raise DeconvError for layers that get their weights when they first run."""
+    for part in module.modules():
+        if any(is_lazy(p) for p in part.parameters(recurse=False)):
+            raise DeconvError(
+                f"{name} has layers without weights yet ({type(part).__name__}): run one batch "
+                "through it first"
+            )
 
 
 def _run_once(whole: fx.GraphModule, images: torch.Tensor) -> dict[fx.Node, Any]:
@@ -114,11 +104,22 @@ def _run_once(whole: fx.GraphModule, images: torch.Tensor) -> dict[fx.Node, Any]
         with torch.no_grad():
             runner.run(images)
     except Exception as error:
+        if channels := re.search(r"to have (\d+) channels, but got 3 channels", str(error)):
+            raise DeconvError(
+                f"the network takes {channels[1]} channel{'s' * (channels[1] != '1')}, and images "
+                "here have 3 (RGB): put a module before it that makes them of three, such as "
+                "deconv.layers.Grey for one"
+            ) from error
         raise DeconvError(
-            f"the network cannot take 3×{images.shape[-2]}×{images.shape[-1]} images: {error}. "
-            "Name the side of its input with input_px"
+            f"the network cannot take 3×{images.shape[-2]}×{images.shape[-1]} images: "
+            f"{said(error)}. Name the side of its input with input_px, if that is why"
         ) from error
     return runner.env
+
+
+def said(error: Exception) -> str:
+    """What went wrong, without the dump of the graph that torch.fx adds."""
+    return str(error).partition("\n\nWhile executing")[0]
 
 
 def _check_output(name: str, output: Any, values: dict, steps: dict[fx.Node, Step]) -> None:
@@ -138,56 +139,33 @@ def _step(
     node: fx.Node,
     taken: list[fx.Node],
     steps: dict[fx.Node, Step],
-    value: Any,
+    values: dict[fx.Node, Any],
 ) -> Step:
+    value = values[node]
     module = root.get_submodule(node.target) if node.op == "call_module" else _stand_in(node)
     shape = tuple(value.shape) if isinstance(value, torch.Tensor) else ()
     below = steps[taken[0]].shape if taken[0] in steps else ()
     if node.target in _RESHAPES and len(below) == 4 and shape == (below[0], math.prod(below[1:])):
         module = nn.Flatten()
-    before = steps[taken[0]].channels_last if taken[0] in steps else False
+    kind = kind_of(node, module, taken)
+    inputs = [(values[n], steps[n].sight.at if n in steps else MAPS) for n in taken]
     function = "" if node.op == "call_module" else getattr(node.target, "__name__", node.target)
+    found = sight(node, module, kind != NO_RULE, inputs, values)
+    if kind == BATCH_NORM and found.whole:
+        raise DeconvError(
+            f"{name} normalises by the batch that an image happens to be in, also in evaluation: "
+            "give it statistics of its own (track_running_stats=True)"
+        )
     return Step(
         name=name,
         node=node,
-        kind=_kind(node, module, taken),
+        kind=kind,
         inputs=tuple(steps[n].name if n in steps else "" for n in taken),
         module=module,
-        channels_last=_layout(node, module, before) and not _flat(module, shape),
+        sight=found,
         shape=shape,
         what=function or type(module).__name__,
     )
-
-
-def _kind(node: fx.Node, module: nn.Module | None, taken: list[fx.Node]) -> str:
-    if node.op == "call_module":
-        return next((kind for kind, types in _KINDS if isinstance(module, types)), NO_RULE)
-    if node.target in _PRODUCTS | _QUOTIENTS:
-        # With a weight or a number it is linear; of two values that come from the image it is not.
-        linear = len(taken) == 1 and (node.target in _PRODUCTS or node.args[0] is taken[0])
-        return AFFINE if linear else NO_RULE
-    for kind, functions in ((RECTIFY, _RECTIFIERS), (POOL, _POOLS), (NORM, _NORMS)):
-        if node.target in functions:
-            return kind
-    return AFFINE if node.target in _AFFINE else NO_RULE
-
-
-def _flat(module: nn.Module | None, shape: tuple[int, ...]) -> bool:
-    """Whether a step gives vectors N×C of maps in either layout."""
-    return isinstance(module, nn.Flatten) and len(shape) == 2
-
-
-def _layout(node: fx.Node, module: nn.Module | None, before: bool) -> bool:
-    """Whether the value is N×H×W×C: permutations between the two layouts switch it."""
-    dims = None
-    if node.target in (torch.permute, "permute"):
-        rest = node.args[1:] if len(node.args) > 2 else node.args[1]
-        dims = tuple(rest) if isinstance(rest, tuple | list) else None
-    elif module is not None and type(module).__name__ == "Permute":
-        dims = tuple(module.dims)
-    if dims == (0, 2, 3, 1):
-        return True
-    return False if dims == (0, 3, 1, 2) else before
 
 
 def _stand_in(node: fx.Node) -> nn.Module | None:
@@ -212,12 +190,15 @@ def _max_pool(
     dilation: Any = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
-) -> nn.Module:
+) -> nn.Module | None:
+    if return_indices:
+        return None
     return nn.MaxPool2d(kernel_size, stride, padding, dilation, ceil_mode=ceil_mode)
 
 
 def _mean(dim: Any = None, keepdim: bool = False) -> nn.Module | None:
-    return nn.AdaptiveAvgPool2d(1) if tuple(dim or ()) in ((2, 3), (-2, -1)) else None
+    maps = isinstance(dim, tuple | list) and tuple(dim) in ((2, 3), (-2, -1))
+    return nn.AdaptiveAvgPool2d(1) if maps and keepdim else None
 
 
 def _dropout(p: float = 0.5, training: bool = False, inplace: bool = False) -> nn.Module:

@@ -12,8 +12,7 @@ import torch
 from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning, unknown
 from deconv.layers import COLLISIONS
 from deconv.models import ChainNet, GraphNet
-from deconv.models.tracing import NO_RULE
-from deconv.projection.mirror import OPERATIONS, Step, mirror, mirror_steps
+from deconv.projection.mirror import OPERATIONS, Step, mirror, mirror_steps, refusal
 from deconv.projection.vjp import RULES, DeconvnetRules, vector_jacobian
 from deconv.types import Record
 
@@ -53,7 +52,7 @@ def project(
         layers have y = x = 0.
     net: a chain, or any network from `deconv.wrap`.
     engine: "mirror" (explicit, layer by layer, chains alone) or "vjp" (autograd with replaced
-        rules, any network); "auto" takes the mirror where there is one.
+        rules, any network); "auto" takes the mirror where it has a way down through every stage.
     rule: "deconvnet", the paper's; "guided" (guided backpropagation) and "gradient" to compare
         with, see `deconv.projection.vjp`; both go by "vjp".
     seed: "activation", the unit keeps its own value; or "one", it is set to 1, which changes
@@ -84,12 +83,13 @@ def project(
         return record.images.new_zeros(record.images.shape).detach()[:0]
     if switches is not None:
         record = _with_switches(net, record, layer, switches)
-    chain = isinstance(net, ChainNet) or net.is_chain(layer)
-    mirrors = rule == "deconvnet" and (engine == "mirror" or (engine == "auto" and chain))
+    refused = refusal(net, layer) if rule == "deconvnet" and engine != "vjp" else "another rule"
+    if engine == "mirror" and refused:
+        raise DeconvError(refused)
     if rule == "deconvnet":
         _warn_of_no_rule(net, layer)
     send = partial(_send_vjp, rule=rule, given=switches is not None)
-    send = _send_mirror if mirrors else send
+    send = send if refused or engine == "vjp" else _send_mirror
     with torch.no_grad():
         parts = [
             send(net, record, layer, part[:, 0], _seeder(part, seed), collisions)
@@ -114,6 +114,8 @@ def project_steps(
     All K units go down at once. A step is worked out when it is asked for.
     """
     units = _checked(net, record, layer, units, seed, collisions)
+    if refused := refusal(net, layer):
+        raise DeconvError(refused)
     return _steps(net, record, layer, units, _seeder(units, seed), collisions)
 
 
@@ -198,14 +200,13 @@ def _seeder(units: torch.Tensor, seed: str) -> Callable[[torch.Tensor], torch.Te
 
 
 def _warn_of_no_rule(net: ChainNet | GraphNet, layer: str) -> None:
-    if isinstance(net, ChainNet):
-        return
-    foreign = [step for step in net.steps_to(layer) if step.kind == NO_RULE]
+    foreign = net.without_rule(layer)
     if foreign:
-        kinds = ", ".join(sorted({step.what for step in foreign}))
+        kinds = ", ".join(sorted({kind for _, kind in foreign}))
+        times = "once" if len(foreign) == 1 else f"{len(foreign)} times"
         warnings.warn(
             f"the deconvnet has no rule for {kinds}, which the way down from {layer} crosses "
-            f"{len(foreign)} times (first at {foreign[0].name}): the derivative is taken there, so "
+            f"{times} (first at {foreign[0][0]}): the derivative is taken there, so "
             "the picture is a mixture of a deconvnet's and a gradient's",
             NoRuleWarning,
             stacklevel=3,

@@ -17,7 +17,7 @@ from torch import nn
 
 from deconv.errors import DeconvError
 from deconv.layers import LUMA, ContrastNorm, Divide, Grey, LocalContrastNorm, unpool
-from deconv.models import ChainNet
+from deconv.models import ChainNet, GraphNet
 from deconv.types import Record
 
 
@@ -49,6 +49,35 @@ class Step:
     def energy(self) -> torch.Tensor:
         """The sum of squares of each of the K signals; 0 where nothing is left of it."""
         return self.signal.flatten(1).square().sum(dim=1)
+
+
+def refusal(net: ChainNet | GraphNet, layer: str) -> str:
+    """Why the mirror cannot go down from a layer, in words; "" if it can.
+
+    A chain's stages are all asked, because one of a known type may work as no mirror expects.
+    """
+    try:
+        stages = net.stages_to(layer)
+    except DeconvError as error:
+        return str(error)
+    for name, stage in stages:
+        if why := _unknown_way(stage):
+            return f"the mirror has no way down through {why} ({name}); use engine='vjp'"
+    return ""
+
+
+def _unknown_way(stage: nn.Module) -> str:
+    """What of a stage the mirror has no way through; "" for nothing."""
+    kind = type(stage).__name__
+    if down.dispatch(type(stage)) is down.dispatch(object):
+        return kind
+    if isinstance(stage, nn.Conv2d) and stage.padding_mode != "zeros":
+        return f"{kind} with padding_mode={stage.padding_mode!r}"
+    if isinstance(stage, nn.Conv2d) and isinstance(stage.padding, str):
+        return f"{kind} with padding={stage.padding!r}"
+    if isinstance(stage, nn.Flatten) and (stage.start_dim, stage.end_dim) != (1, -1):
+        return f"{kind} of some dimensions alone"
+    return ""
 
 
 OPERATIONS = ("seed", "unpool", "rectify", "filter", "scale", "spread", "reshape", "skip")
@@ -187,6 +216,7 @@ def _(stage: Grey, signal: torch.Tensor, below: Below) -> torch.Tensor:
 @down.register(LocalContrastNorm)
 @down.register(nn.LocalResponseNorm)
 @down.register(nn.Dropout)
+@down.register(nn.Dropout2d)
 @down.register(nn.Identity)
 def _skipped(stage: nn.Module, signal: torch.Tensor, below: Below) -> torch.Tensor:
     return signal

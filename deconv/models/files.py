@@ -1,0 +1,92 @@
+"""Networks that a function in a file of the user's makes, and their weights."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import pickle
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from deconv.errors import DeconvError, unknown
+
+
+def made_by_file(where: str, num_classes: int, weights: str | None) -> nn.Module:
+    """The module that "path.py:function" makes, with the weights of a state_dict's file if given.
+
+    The function is called with num_classes if it has an argument of that name, else with nothing.
+    Raises DeconvError for what is not there, and for a file, function or weights that fail.
+    """
+    path, colon, factory = where.rpartition(":")
+    if not colon or not Path(path).is_file():
+        raise DeconvError(
+            f"file:{where} is not file:<path.py>:<function>, or there is no such file"
+        )
+    make = _function(Path(path), factory)
+    try:
+        takes = inspect.signature(make).parameters
+        module = make(num_classes=num_classes) if "num_classes" in takes else make()
+    except Exception as error:  # the file is not ours: whatever it raises is its own
+        raise DeconvError(f"{factory}() of {path} fails: {_said(error)}") from error
+    if not isinstance(module, nn.Module):
+        raise DeconvError(f"{factory}() of {path} made a {type(module).__name__}, not a module")
+    if weights is not None:
+        _load(module, weights, where)
+    return module
+
+
+def _load(module: nn.Module, weights: str, where: str) -> None:
+    advice = "write it with torch.save(module.state_dict(), …)"
+    try:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict):
+            raise DeconvError(f"{weights} is a {type(state).__name__}, not a state_dict: {advice}")
+        module.load_state_dict(state)
+    except DeconvError:
+        raise
+    except (pickle.UnpicklingError, EOFError) as error:
+        raise DeconvError(f"{weights} is no plain state_dict: {advice}") from error
+    except (RuntimeError, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise DeconvError(f"the weights {weights} do not fit {where}: {error}") from error
+
+
+def _function(path: Path, name: str) -> Callable[..., Any]:
+    code = _run(path)
+    found = getattr(code, name, None)
+    if not callable(found):
+        functions = [n for n, v in vars(code).items() if callable(v) and not n.startswith("_")]
+        raise unknown(f"function of {path}", name, functions)
+    return found
+
+
+def _run(path: Path) -> ModuleType:
+    """The file as a module, under a name of its own so that it hides no package."""
+    name = f"_deconv_file_{zlib.crc32(str(path.resolve()).encode()):08x}_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise DeconvError(f"{path} is no Python file: its name has to end in .py")
+    code = importlib.util.module_from_spec(spec)
+    sys.modules[name] = code  # dataclasses and others look their module up there
+    try:
+        # Not by the loader: it would take what it compiled before, if a change is a second old.
+        exec(compile(path.read_bytes(), str(path), "exec"), vars(code))
+    except Exception as error:
+        del sys.modules[name]
+        if isinstance(error, ModuleNotFoundError):
+            raise DeconvError(
+                f"{path} needs the package {error.name}: install it, or put the folder that it "
+                "lies in on PYTHONPATH"
+            ) from error
+        raise DeconvError(f"{path} cannot be run: {_said(error)}") from error
+    return code
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
