@@ -123,6 +123,7 @@ UNKNOWN = {
     "permute": lambda x: x.permute(0, 1, 3, 2),
     "order of rows": lambda x: x[:, :, list(range(PX))[::-1]],
     "rows one by one": lambda x: torch.cat([x, x], 2),
+    "images": lambda x: torch.cat([x, x], 0).chunk(2, 0)[0],
     "halves of rows": lambda x: x.chunk(2, 2)[0],
     "maps into rows": lambda x: x.reshape(x.shape[0], 4, PX // 2, PX * 2),
     "mean of rows": lambda x: x - x.mean(2, keepdim=True),
