@@ -12,8 +12,8 @@ from torch.overrides import TorchFunctionMode
 from deconv.errors import DeconvError
 from deconv.models import ChainNet, GraphNet
 from deconv.projection import project, project_steps
-from deconv.projection.vjp import _MAX_POOLS as MAX_POOLS
-from deconv.projection.vjp import _limit as rectification
+from deconv.projection.mirror import refusal
+from deconv.projection.vjp import MAX_POOLS, rectification
 from deconv.types import Record
 
 ALMOST = 0.01
@@ -85,16 +85,16 @@ def trace(
     """Follow one unit down the deconvnet and say where its signal goes.
 
     record, layer, seed, collisions: as for `deconv.project`. unit: four integers (image, map, y,
-    x). A chain is followed operation by operation. Of a network that branches, whose way down has
-    no single order, the rows are what each rectification and each max-pool on any path leaves of
-    what reaches it, and the pixels.
+    x). A chain that the mirror knows is followed operation by operation. Of another network, whose
+    way down has no single order, the rows are what each rectification and each max-pool on any
+    path leaves of what reaches it, and the pixels.
     Warns and raises as `project` does.
     """
     row = torch.as_tensor(unit).reshape(-1)
     if row.numel() != 4:
         raise DeconvError(f"trace follows one unit (image, map, y, x), got {row.tolist()}")
     at = tuple(row.tolist())
-    if isinstance(net, ChainNet) or net.is_chain(net.check_point(layer)):
+    if not refusal(net, layer):
         rows, pixels = _along_chain(net, record, layer, row[None], seed, collisions)
         explain = _cause
     else:

@@ -13,6 +13,7 @@ from deconv.data import CentreCrops, Squares
 from deconv.geometry import WholeImage
 from deconv.layers import collision_rate
 from deconv.models import ChainNet, GraphNet
+from deconv.projection.mirror import refusal
 from deconv.snapshots import Snapshot
 from experiments.common import data_name
 
@@ -47,8 +48,7 @@ def engines(net: ChainNet | GraphNet, layers: Sequence[str]) -> str:
     """The engine that `deconv.project` takes for these layers by itself, or both and which."""
     by_engine: dict[str, list[str]] = {}
     for layer in layers:
-        chain = isinstance(net, ChainNet) or net.is_chain(net.check_point(layer))
-        by_engine.setdefault(MIRROR if chain else VJP, []).append(layer)
+        by_engine.setdefault(VJP if refusal(net, layer) else MIRROR, []).append(layer)
     if len(by_engine) == 1:
         return next(iter(by_engine))
     return "; ".join(f"{engine}: {', '.join(own)}" for engine, own in by_engine.items())

@@ -85,7 +85,7 @@ class DeconvnetRules(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if self.rule != "gradient" and (limit := _limit(func, args, kwargs)) is not None:
+        if self.rule != "gradient" and (limit := rectification(func, args, kwargs)) is not None:
             x = args[0] if args else kwargs["input"]
             rectified = _Rectify.apply(x, limit, self.rule == "guided")
             in_place = func in _IN_PLACE or kwargs.get("inplace") or _flag(func, args)
@@ -97,7 +97,7 @@ class DeconvnetRules(TorchFunctionMode):
             with torch.no_grad():
                 scale = _HELD[func](*args, **kwargs)
             return _Scaled.apply(x, func(*args, **kwargs), scale)
-        if func in _MAX_POOLS and (self.collisions != "sum" or self.switches is not None):
+        if func in MAX_POOLS and (self.collisions != "sum" or self.switches is not None):
             if func is F.max_pool2d_with_indices:
                 kwargs = kwargs | {"return_indices": True}
             return _pool_with(self.collisions, self._next(args, kwargs), *args, **kwargs)
@@ -117,7 +117,7 @@ class DeconvnetRules(TorchFunctionMode):
 _RELUS = (torch.relu, torch.relu_, F.relu, F.relu_, torch.Tensor.relu, torch.Tensor.relu_)
 _IN_PLACE = (torch.relu_, F.relu_, torch.Tensor.relu_, F.hardtanh_)
 _SKIPPED = (contrast_norm, local_contrast_norm, F.local_response_norm)
-_MAX_POOLS = (F.max_pool2d, F.max_pool2d_with_indices, torch.max_pool2d)
+MAX_POOLS = (F.max_pool2d, F.max_pool2d_with_indices, torch.max_pool2d)
 
 
 def _flag(func: Callable[..., Any], args: tuple[Any, ...]) -> bool:
@@ -126,7 +126,9 @@ def _flag(func: Callable[..., Any], args: tuple[Any, ...]) -> bool:
     return args[place : place + 1] == (True,)
 
 
-def _limit(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> float | None:
+def rectification(
+    func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> float | None:
     """Where a rectification saturates; None for what rectifies nothing."""
     if func in _RELUS:
         return math.inf
