@@ -187,6 +187,32 @@ def onset(folders: list[Path]) -> dict[str, Any]:
     return kept[0] | {"rows": [row for rows in tables for row in rows]}
 
 
+NETWORK = ("model", "weights_sha256", "max_rms", "accuracy")
+"""What is kept of each network where an experiment compares several."""
+MOST_ROWS = 100
+"""Rows up to which a table of an experiment is kept: those that a reader reads, not raw data."""
+
+
+def tables(folder: Path) -> dict[str, Any]:
+    """The short tables of an experiment's folder, by file name, and where they come from.
+
+    Raises DeconvError if none has at most MOST_ROWS rows.
+    """
+    read = {path.stem: _rows(path) for path in sorted(folder.glob("*.csv"))}
+    short = {name: rows for name, rows in read.items() if len(rows) <= MOST_ROWS}
+    if not short or not (folder / "provenance.json").is_file():
+        raise DeconvError(
+            f"{folder} is no folder of an experiment with a table of at most {MOST_ROWS} rows"
+        )
+    facts = _facts(folder)
+    kept = {key: facts[key] for key in ("data", "choices", "weights_sha256", "commit")}
+    if isinstance(networks := facts.get("networks"), dict):
+        kept["networks"] = {
+            role: {key: one[key] for key in NETWORK if key in one} for role, one in networks.items()
+        }
+    return kept | {"command": portable(facts["command"]), "tables": short}
+
+
 def _config(folder: Path) -> dict[str, Any]:
     return OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
 

@@ -5,6 +5,7 @@
     python -m scripts.keep_results probes <name> <folder of table4_…, table5_… or table7_…>
     python -m scripts.keep_results renormalisation <name> <its folder>
     python -m scripts.keep_results ledger <name> <folder of reproduce>
+    python -m scripts.keep_results tables <name> <folder of an experiment>
     python -m scripts.keep_results readme                                # only write the README
 
 The numbers are read from the folders' files; the README's blocks between the markers are written
@@ -58,8 +59,10 @@ def keep(kind: str, name: str, folders: list[Path]) -> None:
         if not path.is_file():
             raise DeconvError(f"{folders[0]} holds no {ledger.FILE}: name a folder of reproduce")
         ledger.write(RESULTS / f"ledger_{name}.json", json.loads(path.read_text()))
+    elif kind == "tables":
+        _write(f"tables_{name}.json", kept_results.tables(folders[0]))
     else:
-        kinds = ("training", "folds", "probes", "renormalisation", "ledger", "readme")
+        kinds = ("training", "folds", "probes", "renormalisation", "ledger", "tables", "readme")
         raise unknown("kind of result", kind, kinds)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from deconv.errors import DeconvError
 from experiments.findings import Finding, write_findings
-from experiments.kept_results import onset, portable, row_of_folds
+from experiments.kept_results import MOST_ROWS, onset, portable, row_of_folds, tables
 from scripts import keep_results
 
 
@@ -75,6 +75,21 @@ def test_the_onset_of_renormalisation_joins_folders_of_one_network(tmp_path):
     for other in (folder("again", 0.1), folder("wider", 0.5, 64)):
         with pytest.raises(DeconvError, match="one table wants one network"):
             onset([low, other])
+
+
+def test_short_tables_are_kept_with_where_they_come_from(tmp_path):
+    (tmp_path / "short.csv").write_text("layer,dead\nconv1,0\nconv2,11\n")
+    (tmp_path / "raw.csv").write_text("x\n" + "1\n" * (MOST_ROWS + 1))
+    facts = {"data": {"name": "scenes"}, "choices": {}, "weights_sha256": "1", "commit": "abc"}
+    command = f"python -m experiments.fig6_first_layers ours={tmp_path}/a.pt"
+    (tmp_path / "provenance.json").write_text(json.dumps(facts | {"command": command}))
+    kept = tables(tmp_path)
+    rows = [{"layer": "conv1", "dead": "0"}, {"layer": "conv2", "dead": "11"}]
+    assert kept["tables"] == {"short": rows} and kept["commit"] == "abc"
+    assert kept["command"] == "python -m experiments.fig6_first_layers 'ours=<folder>'"
+    (tmp_path / "short.csv").unlink()
+    with pytest.raises(DeconvError, match="at most 100 rows"):
+        tables(tmp_path)
 
 
 def test_folds_that_do_not_belong_together_are_refused(tmp_path):
