@@ -665,9 +665,9 @@ def test_the_folder_of_a_killed_run_is_free_although_its_workers_live_on(uninter
         workers = [int(worker) for worker in children.read_text().split()]
         assert len(workers) == 2
         try:
-            for worker in workers:
-                os.kill(worker, signal.SIGSTOP)
             training.kill()
+            for worker in workers:  # before they look whether the run still lives
+                os.kill(worker, signal.SIGSTOP)
             run(folder, resume=True)
             assert all(Path(f"/proc/{worker}").is_dir() for worker in workers)
         finally:

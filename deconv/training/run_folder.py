@@ -212,9 +212,13 @@ def set_aside(folder: Path, newest: Path) -> None:
     """
     for stem in _stems(folder, _CHECKED):
         if _position(stem) > _position(newest.stem):
-            for path in (folder / f"{stem}{suffix}" for suffix in _CHECKED):
-                if path.exists():
-                    path.rename(path.with_name(path.name + DAMAGED))
+            path, beside = (folder / f"{stem}{suffix}" for suffix in _CHECKED)
+            if not path.exists():
+                beside.unlink(missing_ok=True)
+                continue
+            for one in (beside, path):
+                if one.exists():
+                    one.rename(one.with_name(one.name + DAMAGED))
     if _gone(folder, _stems(folder, _CHECKED)):
         with writing(folder / LAST):
             _point_last(newest)
