@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from deconv.errors import DeconvError
 from deconv.geometry import WholeImage, receptive_field, unclipped_field
 from deconv.models import ChainNet, GraphNet
-from deconv.models..py import RECTIFY
+from deconv.models.kinds import RECTIFY
 from deconv.types import Box
 
 
