@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import inspect
 import json
@@ -148,9 +149,11 @@ def load_snapshot(path: str | Path, code: str | None = None) -> Snapshot:
         raise DeconvError(f"cannot read the snapshot {path}: {wrong}; take another one")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (MemoryError, OSError):
-        raise
     except Exception as error:
+        # Of a file that was cut short, torch looks for a place before its beginning.
+        cut = isinstance(error, OSError) and error.errno == errno.EINVAL
+        if isinstance(error, MemoryError | OSError) and not cut:
+            raise
         if _OUT_OF_MEMORY in str(error):
             raise MemoryError(f"there is not enough memory to read {path}") from error
         raise DeconvError(

@@ -103,7 +103,7 @@ def test_in_the_limit_it_is_the_network(make):
     if make == "graph":
         stages = [nn.Conv2d(3, 8, 5), nn.ReLU(True), nn.MaxPool2d(3, 2), nn.LocalResponseNorm(5)]
         stages += [nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3), nn.ReLU(), nn.Flatten()]
-        net = deconv.wrap(nn.Sequential(*stages, nn.LazyLinear(2)).double(), input_px=64)
+        net = deconv.wrap(nn.Sequential(*stages, nn.Linear(4 * 25 * 25, 2)).double(), input_px=64)
     layer = "conv3" if make == "chain" else net.layers[2]
     unit = unit_function(net, layer, 2)
     x = torch.randn(1, *unit.shape, dtype=torch.float64) * 40
