@@ -172,7 +172,7 @@ def common_facts(cfg: DictConfig, one: Subject) -> dict[str, Any]:
         },
         "choices": {
             "map": f"the one{peaked}",
-            "preprocessing": preprocessing(one.net),
+            "preprocessing": preprocessing(one.net, one.snapshot.mean),
         },
         "training": training_facts(one.snapshot, cfg.snapshot),
         "data": data_facts(cfg, cfg.split, one.data),
