@@ -6,13 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from torch.utils.data import DataLoader
-from tqdm import tqdm
 
-from deconv.distributed import Share, gather, rank
-from deconv.errors import DeconvError
 from deconv.models import ChainNet
 from deconv.models.graph import GraphNet
+from deconv.one_pass import sum_over
 
 
 @dataclass(frozen=True)
@@ -64,33 +61,11 @@ def map_correlations(
     maps that follow each other at a distance do not count as alike.
     Raises DeconvError for a loader without images, no or an unknown point, or NaN values.
     """
-    points = [net.check_point(point) for point in points]
-    if not points:
-        raise DeconvError(f"name at least one layer of {net.name} to measure")
-    device = next(net.parameters()).device
-    total = len(loader.dataset) if isinstance(loader, DataLoader) else None
-    quiet = None if progress and rank() == 0 else True
-    found: dict[str, Moments] = {}
-    with torch.no_grad(), tqdm(total=total, desc="correlating", unit="image", disable=quiet) as bar:
-        for images, *_ in loader:
-            record = net.record(images.to(device), points, logits=False)
-            for point in points:
-                part = _moments(record.activations[point], point)
-                found[point] = found[point] + part if point in found else part
-            bar.update(len(images))
-    if isinstance(getattr(loader, "dataset", None), Share):
-        parts, found = gather(found), {}
-        for part in parts:
-            for point, one in part.items():
-                found[point] = found[point] + one if point in found else one
-    if not found:
-        raise DeconvError("the loader yields no image")
-    return {point: found[point].correlations() for point in points}
+    found = sum_over(net, loader, points, _moments, "correlating", progress)
+    return {point: moments.correlations() for point, moments in found.items()}
 
 
-def _moments(values: torch.Tensor, point: str) -> Moments:
-    if values.isnan().any():
-        raise DeconvError(f"{point} has NaN values: the weights or the images are broken")
+def _moments(values: torch.Tensor) -> Moments:
     maps = values.shape[1]
     sums = torch.zeros(maps, dtype=torch.float64, device=values.device)
     products = torch.zeros(maps, maps, dtype=torch.float64, device=values.device)

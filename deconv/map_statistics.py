@@ -12,15 +12,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
-from tqdm import tqdm
 
-from deconv.distributed import Share, gather, rank
 from deconv.errors import DeconvError, unknown
 from deconv.models import ChainNet
 from deconv.models.graph import GraphNet
 from deconv.models.kinds import AFFINE, BATCH_NORM, NO_RULE, NORM, RECTIFY
 from deconv.models.tracing import Step
+from deconv.one_pass import sum_over
 
 SMOOTH = ("gelu", "silu", "hardswish", "tanh", "sigmoid", "hardsigmoid", "elu", "leakyrelu",
           "leaky_relu", "prelu", "mish", "softplus")  # fmt: skip
@@ -55,6 +53,14 @@ class MapStatistics:
     values: int
     maximum: torch.Tensor
     images: int
+
+    def __add__(self, other: MapStatistics) -> MapStatistics:
+        return MapStatistics(
+            self.above_0 + other.above_0,
+            self.values + other.values,
+            torch.maximum(self.maximum, other.maximum),
+            self.images + other.images,
+        )
 
     @property
     def active_share(self) -> torch.Tensor:
@@ -141,44 +147,12 @@ def map_statistics(
     `Share`, and every process gets the counts of the whole. Memory is one batch and C per point.
     Raises DeconvError for a loader without images, no or an unknown point, or NaN values.
     """
-    points = [net.check_point(point) for point in points]
-    if not points:
-        raise DeconvError(f"name at least one layer of {net.name} to measure")
-    device = next(net.parameters()).device
-    total = len(loader.dataset) if isinstance(loader, DataLoader) else None
-    quiet = None if progress and rank() == 0 else True
-    found: dict[str, MapStatistics] = {}
-    with torch.no_grad(), tqdm(total=total, desc="measuring", unit="image", disable=quiet) as bar:
-        for images, *_ in loader:
-            record = net.record(images.to(device), points, logits=False)
-            for point in points:
-                part = _count(record.activations[point], point)
-                found[point] = _sum(found[point], part) if point in found else part
-            bar.update(len(images))
-    if isinstance(getattr(loader, "dataset", None), Share):
-        parts, found = gather(found), {}
-        for part in parts:
-            for point, one in part.items():
-                found[point] = _sum(found[point], one) if point in found else one
-    if not found:
-        raise DeconvError("the loader yields no image")
-    return found
+    return sum_over(net, loader, points, _count, "measuring", progress)
 
 
-def _count(values: torch.Tensor, point: str) -> MapStatistics:
+def _count(values: torch.Tensor) -> MapStatistics:
     maps = values.flatten(2) if values.dim() > 2 else values[:, :, None]
-    if maps.isnan().any():
-        raise DeconvError(f"{point} has NaN values: the weights or the images are broken")
     above = (maps > 0).sum((0, 2)).cpu()
     return MapStatistics(
         above, maps.shape[0] * maps.shape[2], maps.amax((0, 2)).cpu(), maps.shape[0]
-    )
-
-
-def _sum(one: MapStatistics, two: MapStatistics) -> MapStatistics:
-    return MapStatistics(
-        one.above_0 + two.above_0,
-        one.values + two.values,
-        torch.maximum(one.maximum, two.maximum),
-        one.images + two.images,
     )

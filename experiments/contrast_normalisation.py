@@ -30,16 +30,15 @@ from omegaconf import DictConfig
 from torch.utils.data import DataLoader
 
 from deconv import distributed
-from deconv.data import SPLITS, CentreCrops
+from deconv.data import CentreCrops
 from deconv.distributed import Share
-from deconv.errors import DeconvError, unknown
+from deconv.errors import DeconvError
 from deconv.evaluation import evaluate
-from deconv.layers import COLLISIONS
 from deconv.map_correlation import map_correlations, redundancy
 from deconv.map_statistics import map_statistics
 from deconv.models import ChainNet
 from deconv.models.zfnet import NORMS
-from deconv.snapshots import Snapshot, load_snapshot, weights_hash
+from deconv.snapshots import Snapshot, weights_hash
 from deconv.top_activations import CHUNK
 from experiments.command import experiment
 from experiments.common import build_network, device, squares, stored_side_px, workers
@@ -50,7 +49,9 @@ from experiments.first_two_layers import (
     FIRST,
     SECOND,
     brief_training,
+    check_common,
     digits,
+    given_networks,
     look,
     strengths,
     unequal,
@@ -66,32 +67,14 @@ def main(cfg: DictConfig, folder: Path) -> None:
     if cfg.redraw:
         redraw(cfg.redraw, folder, SAVED, draw)
         return
-    check(cfg)
-    given = {role: load_snapshot(cfg[role]) for role in ROLES if cfg[role]}
+    check_common(cfg, ROLES, "contrast_normalisation")
+    given = given_networks(cfg, ROLES)
     like = next(iter(given.values()), None)
     settings = {role: brief_training(cfg, {"model.norm": role}, like) for role in ROLES}
     check_networks(settings, given)
     compute(cfg, folder, train_missing(settings, given, folder))
     if distributed.rank() == 0:
         draw(folder, folder)
-
-
-def check(cfg: DictConfig) -> None:
-    """Raise DeconvError for a setting that cannot be used, before anything long."""
-    missing = [f"{role}=" for role in ROLES if not cfg[role]]
-    if missing and cfg.size_name == "paper":
-        raise DeconvError(
-            f"size=paper needs trained networks, {', '.join(missing)} missing: "
-            "conf/contrast_normalisation.yaml lists the trainings"
-        )
-    if cfg.split not in SPLITS:
-        raise unknown("split", cfg.split, SPLITS)
-    if cfg.collisions not in COLLISIONS:
-        raise unknown("collision policy", cfg.collisions, COLLISIONS)
-    if not 0 < cfg.faint < 1:
-        raise DeconvError(f"faint is a share between 0 and 1, got {cfg.faint}")
-    if cfg.epochs < 1:
-        raise DeconvError(f"epochs must be at least 1, got {cfg.epochs}")
 
 
 def check_networks(settings: dict[str, DictConfig], given: dict[str, Snapshot]) -> None:

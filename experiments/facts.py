@@ -58,18 +58,23 @@ def preprocessing(net: ChainNet | GraphNet, mean: torch.Tensor) -> str:
     """How images become the network's input, in words. mean: 3×S×S, what is subtracted."""
     flat = mean.flatten(1)
     if torch.equal(flat.amin(dim=1), flat.amax(dim=1)):
-        what = f"the mean colour ({', '.join(f'{v:.1f}' for v in flat[:, 0].tolist())})"
+        what = f"the mean colour {_three(flat[:, 0].tolist())}"
     else:
         what = "the per-pixel training mean"
-    scale = getattr(net, "divide_by", None)
     then = "about ±128, no division"
-    if scale is not None:
-        numbers = ", ".join(f"{v:.1f}" for v in scale.flatten().tolist())
-        then = f"divided by ({numbers}), red, green and blue"
+    own, inside = getattr(net, "divide_by", None), (net.recipe or {}).get("std")
+    if own is not None:
+        then = f"divided by {_three(own.flatten().tolist())}, red, green and blue"
+    elif inside and set(inside) != {1.0}:
+        then = f"{then} but in the filters of layer 1: by {_three(inside)}, red, green and blue"
     return (
         f"RGB, shorter side and centre square, minus {what}, centre crop of {net.input_px} px, "
         f"{then}"
     )
+
+
+def _three(numbers: Sequence[float]) -> str:
+    return f"({', '.join(f'{number:.1f}' for number in numbers)})"
 
 
 def training_facts(snapshot: Snapshot, path: str | None) -> dict[str, Any]:

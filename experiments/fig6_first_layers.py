@@ -29,8 +29,8 @@ from omegaconf import DictConfig, ListConfig
 from torch.utils.data import DataLoader, Subset
 
 from deconv import distributed
-from deconv.data import SPLITS, CentreCrops, Squares
-from deconv.errors import DeconvError, unknown
+from deconv.data import CentreCrops, Squares
+from deconv.errors import DeconvError
 from deconv.filter_quality import (
     aliased,
     bands,
@@ -38,9 +38,8 @@ from deconv.filter_quality import (
     share_within,
     square_stride,
 )
-from deconv.layers import COLLISIONS
 from deconv.models import ChainNet, build
-from deconv.snapshots import Snapshot, load_snapshot, weights_hash
+from deconv.snapshots import Snapshot, weights_hash
 from deconv.top_activations import CHUNK, top_activations
 from experiments.command import experiment
 from experiments.common import build_network, device, squares, stored_side_px, workers
@@ -52,7 +51,9 @@ from experiments.first_two_layers import (
     FIRST,
     SECOND,
     brief_training,
+    check_common,
     digits,
+    given_networks,
     look,
     projections,
     strengths,
@@ -74,7 +75,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
         redraw(cfg.redraw, folder, SAVED, draw)
         return
     check(cfg)
-    given = {role: load_snapshot(cfg[role], cfg.model.name) for role in ROLES if cfg[role]}
+    given = given_networks(cfg, ROLES)
     settings = {role: twin(cfg, role, given.get("ours")) for role in ROLES}
     check_networks(settings, given)
     compute(cfg, folder, train_missing(settings, given, folder))
@@ -84,23 +85,12 @@ def main(cfg: DictConfig, folder: Path) -> None:
 
 def check(cfg: DictConfig) -> None:
     """Raise DeconvError for a setting that cannot be used, before anything long."""
-    missing = [f"{role}=" for role in ROLES if not cfg[role]]
-    if missing and cfg.size_name == "paper":
-        raise DeconvError(
-            f"size=paper needs trained networks, {', '.join(missing)} missing: "
-            "conf/fig6_first_layers.yaml lists the trainings"
-        )
-    if cfg.split not in SPLITS:
-        raise unknown("split", cfg.split, SPLITS)
-    if cfg.collisions not in COLLISIONS:
-        raise unknown("collision policy", cfg.collisions, COLLISIONS)
+    check_common(cfg, ROLES, "fig6_first_layers")
     edges = list(cfg.bands) if isinstance(cfg.bands, ListConfig) else []
     numbers = len(edges) == 2 and all(isinstance(e, int | float) for e in edges)
     if not numbers or not 0 < edges[0] < edges[1] < 0.5:
         raise DeconvError(f"bands takes two frequencies that rise within 0…0.5, got {cfg.bands}")
-    if not 0 < cfg.faint < 1:
-        raise DeconvError(f"faint is a share between 0 and 1, got {cfg.faint}")
-    for name, least in (("epochs", 1), ("response_images", 1), ("controls", 2)):
+    for name, least in (("response_images", 1), ("controls", 2)):
         if cfg[name] < least:
             raise DeconvError(f"{name} must be at least {least}, got {cfg[name]}")
 

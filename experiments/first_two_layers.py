@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,15 @@ from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import DataLoader
 
 from deconv import distributed
-from deconv.data import CentreCrops
+from deconv.data import SPLITS, CentreCrops
 from deconv.distributed import Share
+from deconv.errors import DeconvError, unknown
 from deconv.filter_quality import effective_filters, faint, filter_rms, filters_of_half
 from deconv.geometry import unclipped_field
+from deconv.layers import COLLISIONS
 from deconv.models import ChainNet
 from deconv.peak_views import peak_views
-from deconv.snapshots import Snapshot
+from deconv.snapshots import Snapshot, load_snapshot
 from deconv.top_activations import CHUNK, top_activations
 from deconv.types import Peaks
 from experiments.common import log, workers
@@ -32,6 +34,33 @@ FIRST, SECOND = "conv1", "conv2"
 IDLE = ("epochs", "snapshot_epochs", "keep_last", "save_steps", "eval_every", "test_crops")
 IDLE += ("workers", "seed", "compile", "channels_last", "lr_drops")
 """Settings that do not make two trainings unequal, or are compared as far as they were reached."""
+
+
+def check_common(cfg: DictConfig, roles: Sequence[str], name: str) -> None:
+    """Raise DeconvError for one of the settings that all experiments on such networks have.
+
+    roles: the settings that name snapshots. name: of the experiment, whose configuration says how
+    to train them.
+    """
+    missing = [f"{role}=" for role in roles if not cfg[role]]
+    if missing and cfg.size_name == "paper":
+        raise DeconvError(
+            f"size=paper needs trained networks, {', '.join(missing)} missing: "
+            f"conf/{name}.yaml lists the trainings"
+        )
+    if cfg.split not in SPLITS:
+        raise unknown("split", cfg.split, SPLITS)
+    if cfg.collisions not in COLLISIONS:
+        raise unknown("collision policy", cfg.collisions, COLLISIONS)
+    if not 0 < cfg.faint < 1:
+        raise DeconvError(f"faint is a share between 0 and 1, got {cfg.faint}")
+    if cfg.epochs < 1:
+        raise DeconvError(f"epochs must be at least 1, got {cfg.epochs}")
+
+
+def given_networks(cfg: DictConfig, roles: Sequence[str]) -> dict[str, Snapshot]:
+    """Role -> the snapshot that cfg names for it, of those that are named."""
+    return {role: load_snapshot(cfg[role], cfg.model.name) for role in roles if cfg[role]}
 
 
 def brief_training(

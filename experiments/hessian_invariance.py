@@ -28,12 +28,9 @@ from experiments.ascent_answer import ascent_answer, ascent_words
 from experiments.command import experiment
 from experiments.directions_answer import directions_answer, directions_words, walks_of
 from experiments.facts import describe_network
-from experiments.provenance import write_provenance, write_table
 from experiments.redrawing import redraw
-from experiments.single_unit import common_facts, subject
-from experiments.unit_answer import unit_note
-
-SAVED = ("arrays.npz", "table.csv", "provenance.json", "config.yaml")
+from experiments.single_unit import subject
+from experiments.unit_answer import SAVED, save, unit_note
 
 
 @experiment("hessian_invariance")
@@ -48,14 +45,8 @@ def main(cfg: DictConfig, folder: Path) -> None:
     unit = one.unit()
     climbed, best = ascent_answer(cfg, one, unit)
     found = directions_answer(cfg, one, unit, best)
-    np.savez_compressed(folder / "arrays.npz", **climbed.arrays, **found.arrays)
-    write_table(folder / "table.csv", climbed.rows + found.rows)
-    facts = {
-        "figure": "invariance directions (Berkes & Wiskott 2006, Le et al. 2010)",
-        "ascent": climbed.facts,
-        "walks": found.facts,
-    }
-    write_provenance(folder, one.net, facts | common_facts(cfg, one))
+    title = "invariance directions (Berkes & Wiskott 2006, Le et al. 2010)"
+    save(cfg, folder, one, title, ascent=climbed, walks=found)
     draw(folder, folder)
 
 

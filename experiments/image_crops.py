@@ -24,11 +24,9 @@ from deconv import figures
 from experiments.command import experiment
 from experiments.crops_answer import crops_answer, crops_of, crops_words
 from experiments.facts import describe_network
-from experiments.provenance import write_provenance, write_table
 from experiments.redrawing import redraw
-from experiments.single_unit import common_facts, subject
-
-SAVED = ("arrays.npz", "table.csv", "provenance.json", "config.yaml")
+from experiments.single_unit import subject
+from experiments.unit_answer import SAVED, save
 
 
 @experiment("image_crops")
@@ -41,10 +39,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
     if one is None:
         return
     found = crops_answer(cfg, one, pictures=True)
-    np.savez_compressed(folder / "arrays.npz", **found.arrays)
-    write_table(folder / "table.csv", found.rows)
-    facts = {"figure": "image crops (Donahue et al. 2013)", "crops": found.facts}
-    write_provenance(folder, one.net, facts | common_facts(cfg, one))
+    save(cfg, folder, one, "image crops (Donahue et al. 2013)", crops=found)
     draw(folder, folder)
 
 

@@ -24,12 +24,9 @@ from deconv import figures
 from experiments.ascent_answer import ascent_answer, ascent_words, optima_of
 from experiments.command import experiment
 from experiments.facts import describe_network
-from experiments.provenance import write_provenance, write_table
 from experiments.redrawing import redraw
-from experiments.single_unit import common_facts, subject
-from experiments.unit_answer import unit_note
-
-SAVED = ("arrays.npz", "table.csv", "provenance.json", "config.yaml")
+from experiments.single_unit import subject
+from experiments.unit_answer import SAVED, save, unit_note
 
 
 @experiment("max_activation")
@@ -42,10 +39,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
     if one is None:
         return
     found, _ = ascent_answer(cfg, one, one.unit())
-    np.savez_compressed(folder / "arrays.npz", **found.arrays)
-    write_table(folder / "table.csv", found.rows)
-    facts = {"figure": "maximising images (Erhan et al. 2009)", "ascent": found.facts}
-    write_provenance(folder, one.net, facts | common_facts(cfg, one))
+    save(cfg, folder, one, "maximising images (Erhan et al. 2009)", ascent=found)
     draw(folder, folder)
 
 

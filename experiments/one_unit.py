@@ -27,12 +27,9 @@ from experiments.command import experiment
 from experiments.crops_answer import crops_answer, crops_of, crops_words
 from experiments.directions_answer import directions_answer, directions_words, walks_of
 from experiments.facts import describe_network
-from experiments.provenance import write_provenance, write_table
 from experiments.redrawing import redraw
-from experiments.single_unit import common_facts, subject
-from experiments.unit_answer import unit_note
-
-SAVED = ("arrays.npz", "table.csv", "provenance.json", "config.yaml")
+from experiments.single_unit import subject
+from experiments.unit_answer import SAVED, save, unit_note
 
 
 @experiment("one_unit")
@@ -48,15 +45,7 @@ def main(cfg: DictConfig, folder: Path) -> None:
     crops = crops_answer(cfg, one, pictures=False)
     climbed, best = ascent_answer(cfg, one, unit)
     found = directions_answer(cfg, one, unit, best)
-    np.savez_compressed(folder / "arrays.npz", **crops.arrays, **climbed.arrays, **found.arrays)
-    write_table(folder / "table.csv", crops.rows + climbed.rows + found.rows)
-    facts = {
-        "figure": "one unit, four answers",
-        "crops": crops.facts,
-        "ascent": climbed.facts,
-        "walks": found.facts,
-    }
-    write_provenance(folder, one.net, facts | common_facts(cfg, one))
+    save(cfg, folder, one, "one unit, four answers", crops=crops, ascent=climbed, walks=found)
     draw(folder, folder)
 
 

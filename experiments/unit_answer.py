@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from omegaconf import DictConfig
 
 from deconv.unit_function import UnitFunction
-from experiments.single_unit import Subject
+from experiments.provenance import write_provenance, write_table
+from experiments.single_unit import Subject, common_facts
 
 
 @dataclass
@@ -19,6 +22,23 @@ class Answer:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+SAVED = ("arrays.npz", "table.csv", "provenance.json", "config.yaml")
+"""The files that a page about one unit is drawn from."""
+
+
+def save(cfg: DictConfig, folder: Path, one: Subject, figure: str, **answers: Answer) -> None:
+    """Write arrays.npz, table.csv and provenance.json of some answers.
+
+    figure: what the page is. answers: by the name that their facts have in the sidecar; their rows
+    follow one another in this order, and their arrays have names of their own.
+    """
+    arrays = {name: array for answer in answers.values() for name, array in answer.arrays.items()}
+    np.savez_compressed(folder / "arrays.npz", **arrays)
+    write_table(folder / "table.csv", [row for answer in answers.values() for row in answer.rows])
+    facts = {"figure": figure} | {name: answer.facts for name, answer in answers.items()}
+    write_provenance(folder, one.net, facts | common_facts(cfg, one))
 
 
 def as_pictures(

@@ -24,14 +24,13 @@ from deconv.map_correlation import map_correlations, redundancy
 from experiments.command import compose
 from experiments.contrast_normalisation import (
     around,
-    check,
     check_networks,
     judge,
     norm_of,
 )
 from experiments.contrast_page import ROLES, numbers
 from experiments.findings import read_findings
-from experiments.first_two_layers import brief_training
+from experiments.first_two_layers import brief_training, check_common
 
 # Correlations
 
@@ -181,9 +180,10 @@ def test_networks_that_do_not_belong_together_are_refused(given, words):
     ],
 )
 def test_settings_that_do_not_fit_are_named(overrides, words):
-    check(compose("contrast_normalisation", ["size=laptop"]))
+    name = "contrast_normalisation"
+    check_common(compose(name, ["size=laptop"]), ROLES, name)
     with pytest.raises(DeconvError) as error:
-        check(compose("contrast_normalisation", overrides))
+        check_common(compose(name, overrides), ROLES, name)
     assert words in str(error.value)
 
 

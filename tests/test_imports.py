@@ -31,6 +31,7 @@ FLOORS = {
         "deconv.data",
         "deconv.figures",
         "deconv.evaluation",
+        "deconv.one_pass",
         "deconv.boxes",
         "deconv.pair_statistics",
         "deconv.unit_function",

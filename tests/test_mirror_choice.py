@@ -10,6 +10,7 @@ from torch import nn
 
 import deconv
 from deconv.errors import DeconvError, NoRuleWarning
+from deconv.projection.mirror import refusal
 
 KNOWN = {
     "ReLU6": nn.ReLU6(),
@@ -118,7 +119,7 @@ def test_means_by_function_go_down(keep):
     net = deconv.wrap(Averages(keep).double(), "averages", 14)
     auto, _ = painted_vector(net, "auto")
     vjp, _ = painted_vector(net, "vjp")
-    assert net.is_chain("flatten") == keep and relative_error(auto, vjp) < 1e-10
+    assert (not refusal(net, "flatten")) == keep and relative_error(auto, vjp) < 1e-10
 
 
 def painted_vector(net, engine):

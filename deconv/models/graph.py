@@ -205,14 +205,6 @@ class GraphNet(nn.Module):
             before = step.name
         return stages
 
-    def is_chain(self, point: str) -> bool:
-        """Whether `stages_to` has an answer, so that the way down has an order."""
-        try:
-            self.stages_to(point)
-        except DeconvError:
-            return False
-        return True
-
     def without_rule(self, point: str) -> list[tuple[str, str]]:
         """(name, kind) of what a point depends on and the deconvnet has no rule for."""
         return [(s.name, s.what) for s in self.steps_to(point) if s.kind == NO_RULE]
