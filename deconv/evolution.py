@@ -16,7 +16,7 @@ import torch
 from deconv.errors import DeconvError
 from deconv.types import Peaks
 
-Course = list[dict[str, Peaks]]
+PeaksOverTime = list[dict[str, Peaks]]
 """What was mined at each snapshot: layer -> Peaks."""
 
 

@@ -6,8 +6,8 @@ From the built-in scenes, where boxes are exact, or from image files with a JSON
                  "object": […], "class": "dog"}, …}
 
 in pixels of the file as it is stored. "object" (where random masks may lie; default the whole
-picture) and "class" may be left out; paths are relative to the JSON file. Left and right are those
-of the image.
+picture) and "class" may be left out; paths are relative to the JSON file, or to a folder that is
+named. Left and right are those of the image.
 """
 
 from __future__ import annotations
@@ -118,10 +118,13 @@ def _seen(scene: Scene, seed: int, index: int, part: str) -> float:
     return float((change > SEEN_LEVELS).mean())
 
 
-def file_faces(path: str | Path, side_px: int, crop_px: int) -> list[Face]:
+def file_faces(
+    path: str | Path, side_px: int, crop_px: int, root: str | Path | None = None
+) -> list[Face]:
     """The faces of a JSON file of boxes (see above), in its order.
 
-    side_px: of the stored square that the network's mean image has; crop_px: of its input.
+    side_px: of the stored square that the network's mean image has; crop_px: of its input. root:
+    the folder of the images, None for that of the file.
     Raises DeconvError naming the image and the box for anything that cannot be used: no JSON, no
     such image, a part missing, unknown, empty, outside the image or outside the crop.
     """
@@ -134,10 +137,13 @@ def file_faces(path: str | Path, side_px: int, crop_px: int) -> list[Face]:
         raise DeconvError(f"{path} is not JSON: {error}") from error
     if not isinstance(entries, dict) or not entries:
         raise DeconvError(f'{path} needs the form {{"image.jpg": {{"left_eye": [t,l,b,r], …}}, …}}')
-    return [_file_face(path, name, entry, side_px, crop_px) for name, entry in entries.items()]
+    root = path.parent if root is None else Path(root)
+    return [
+        _file_face(path, root, name, entry, side_px, crop_px) for name, entry in entries.items()
+    ]
 
 
-def _file_face(path: Path, name: str, entry: Any, side_px: int, crop_px: int) -> Face:
+def _file_face(path: Path, root: Path, name: str, entry: Any, side_px: int, crop_px: int) -> Face:
     if not isinstance(entry, dict):
         raise DeconvError(f"{name} in {path} needs boxes by name: {', '.join(PARTS)}")
     known = (*PARTS, "object", "class")
@@ -146,7 +152,7 @@ def _file_face(path: Path, name: str, entry: Any, side_px: int, crop_px: int) ->
             raise unknown(f"part of {name} in {path}", key, known)
     if missing := [part for part in PARTS if part not in entry]:
         raise DeconvError(f"{name} in {path} has no box of {', '.join(missing)}")
-    image = read_rgb(path.parent / name)
+    image = read_rgb(root / name)
     boxes = {}
     for part in (*PARTS, *(["object"] if "object" in entry else [])):
         box = _checked(entry[part], f"{part} of {name} in {path}")

@@ -207,6 +207,7 @@ NULLABLE: dict[str, type] = {
     "data.test_per_class": int,
     "ensembles": DictConfig,
     "epochs_each": int,
+    "images_root": str,
     "local": str,
     "map": int,
     "model.class_names": str,

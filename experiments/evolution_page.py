@@ -15,7 +15,10 @@ import numpy as np
 from deconv import figures
 from experiments.facts import layer_title
 
-SAVED = ("arrays.npz", "table.csv", "turnover.csv", "provenance.json", "config.yaml")
+SAVED = (
+    *("arrays.npz", "table.csv", "turnover.csv"),
+    *("findings.json", "provenance.json", "config.yaml"),
+)
 
 
 def draw(source: Path, folder: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from omegaconf import DictConfig
 
 from deconv.data import CentreCrops
-from deconv.evolution import Course
+from deconv.evolution import PeaksOverTime
 from deconv.geometry import unclipped_field
 from deconv.models import ChainNet
 from deconv.peak_views import peak_views
@@ -28,7 +28,7 @@ def project_course(
     cfg: DictConfig,
     paths: dict[int, Path],
     crops: CentreCrops,
-    course: Course,
+    course: PeaksOverTime,
     maps: dict[str, torch.Tensor],
 ) -> tuple[ChainNet, dict[str, np.ndarray], list[dict[str, Any]]]:
     """The last network, <layer>/<field> of every PeakViews as M×T×…, facts about each snapshot."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from deconv.evolution import Course, Evolution
+from deconv.evolution import Evolution, PeaksOverTime
 from deconv.types import Peaks
 from experiments.provenance import write_table
 
@@ -22,11 +22,14 @@ def save_numbers(
     folder: Path,
     pictures: dict[str, np.ndarray],
     epochs: list[int],
-    course: Course,
+    course: PeaksOverTime,
     maps: dict[str, torch.Tensor],
     changes: dict[str, Evolution],
-) -> None:
-    """arrays.npz, table.csv and turnover.csv: the pictures, and the numbers of all maps."""
+) -> list[dict[str, Any]]:
+    """arrays.npz, table.csv and turnover.csv: the pictures, and the numbers of all maps.
+
+    Returns the rows of turnover.csv.
+    """
     arrays, rows, shares = pictures | {"epochs": np.array(epochs)}, [], []
     for layer, shown in maps.items():
         of, peaks = changes[layer], [at[layer] for at in course]
@@ -44,6 +47,7 @@ def save_numbers(
     np.savez_compressed(folder / "arrays.npz", **arrays)
     write_table(folder / "table.csv", rows)
     write_table(folder / "turnover.csv", shares)
+    return shares
 
 
 def map_rows(

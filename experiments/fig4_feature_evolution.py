@@ -13,8 +13,8 @@ one symmetric scale a picture, and turnover: the share of a map's nine strongest
 not among its nine at the snapshot before.
 
 Writes figure.png and figure.pdf, animation.gif, arrays.npz (what is drawn, and all peaks),
-table.csv (a row a map and epoch), turnover.csv (a row a layer and epoch), config.yaml and
-provenance.json.
+table.csv (a row a map and epoch), turnover.csv (a row a layer and epoch), findings.json,
+config.yaml and provenance.json.
 """
 
 from __future__ import annotations
@@ -43,10 +43,12 @@ from deconv.training.course import epoch_ends, same_training
 from deconv.types import Peaks
 from experiments.command import experiment
 from experiments.common import build_network, data_name, device, log, squares, workers
+from experiments.evolution_findings import judge
 from experiments.evolution_page import SAVED, draw
 from experiments.evolution_pictures import project_course
 from experiments.evolution_tables import save_numbers
 from experiments.facts import data_facts, deconvnet_choices, describe_field
+from experiments.findings import write_findings
 from experiments.provenance import write_provenance
 from experiments.redrawing import redraw
 from experiments.trained import train_network
@@ -151,7 +153,8 @@ def compute(cfg: DictConfig, folder: Path, paths: dict[int, Path], training: Sna
         for layer, of in changes.items()
     }
     net, arrays, steps = project_course(cfg, paths, crops, course, maps)
-    save_numbers(folder, arrays, list(paths), course, maps, changes)
+    shares = save_numbers(folder, arrays, list(paths), course, maps, changes)
+    write_findings(folder, [judge(shares, cfg.threshold)])
     facts = choices(cfg, training, net) | {
         "data": about,
         "snapshots": steps,

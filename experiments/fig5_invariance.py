@@ -33,6 +33,7 @@ from omegaconf import DictConfig, ListConfig
 from deconv import distributed, figures
 from deconv.data import SPLITS, Squares, prepare
 from deconv.errors import DeconvError, unknown
+from deconv.figures.invariance import TILE_PX
 from deconv.invariance import transform_response
 from deconv.invariance_scores import sides
 from deconv.models import ChainNet
@@ -63,8 +64,6 @@ from experiments.invariance_tables import class_rows, course_arrays, image_rows
 from experiments.provenance import write_provenance, write_table
 from experiments.redrawing import redraw
 from experiments.trained import train_network
-
-TILE_PX = 112
 
 
 @experiment("fig5_invariance")

@@ -57,6 +57,7 @@ from experiments.common import (
 from experiments.facts import (
     data_facts,
     deconvnet_choices,
+    describe_field,
     measure_collisions,
     training_facts,
 )
@@ -109,7 +110,7 @@ def check_split(cfg: DictConfig) -> str:
 
 def check(cfg: DictConfig, net: ChainNet) -> None:
     """Raise DeconvError for a layer, square, option or number that cannot be used."""
-    net.check_point(cfg.layer)
+    describe_field(net, cfg.layer)  # refuses one that is not known, which would come after mining
     side = (net.input_px, net.input_px)
     square_corners(side, size_px(cfg, net), stride_px(cfg, net), cfg.squares)
     square_corners(side, size_px(cfg, net), score_stride_px(cfg, net))

@@ -19,6 +19,7 @@ REPRODUCED = "reproduced within spread"
 TREND = "same trend"
 DIFFERS = "differs"
 OPEN = "needs ImageNet"
+NOT_JUDGED = "not judged"
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def read_findings(folder: Path) -> list[Finding]:
 
 
 def status(finding: Finding) -> str:
-    """How far a finding is from the paper, in words: REPRODUCED, TREND, DIFFERS or OPEN.
+    """How far a finding is from the paper, in words: REPRODUCED, TREND, DIFFERS or NOT_JUDGED.
 
     REPRODUCED wants the paper's data and protocol and a difference of at most the sum of both
     spreads; everything else is judged by the finding's own rule.
@@ -80,5 +81,5 @@ def status(finding: Finding) -> str:
         if abs(finding.value - claim.value) <= reach:
             return REPRODUCED
     if finding.holds is None:
-        return OPEN
+        return NOT_JUDGED
     return TREND if finding.holds else DIFFERS

@@ -1,8 +1,9 @@
 """The README's ledger: everything that is kept of runs, as one account beside the paper.
 
 Reads experiments/results alone: the records of `reproduce` (ledger_<name>.json), the networks of
-Table 4 from scratch, and the probes of Tables 4, 5 and 7. Folds and probes are judged from their
-numbers by the rules of their experiments. No number and no status is typed.
+Table 4 from scratch, the probes of Tables 4, 5 and 7, and single experiments (tables_<name>.json).
+Folds, probes and turnover are judged from their numbers by the rules of their experiments. No
+number and no status is typed.
 """
 
 from __future__ import annotations
@@ -14,8 +15,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.findings import DIFFERS, OPEN, REPRODUCED, TREND, TRUTH, Finding
-from experiments.ledger import Kept, Line, grouped, lines, network, order, unmeasured
+from experiments.evolution_findings import judge
+from experiments.findings import (
+    DIFFERS,
+    NOT_JUDGED,
+    OPEN,
+    REPRODUCED,
+    TREND,
+    TRUTH,
+    Finding,
+)
+from experiments.ledger import Kept, Line, grouped, lines, measured_on, network, order, unmeasured
 from experiments.printed import bullets, table
 from experiments.steps import DONE
 from experiments.transfer_findings import (
@@ -28,6 +38,7 @@ from experiments.transfer_findings import (
 )
 
 FOLDS, PROBES = "caltech101_scratch.json", "probes.json"
+FIG4 = "fig4_feature_evolution"
 TABLE4, TABLE5, TABLE7 = "table4_caltech101", "table5_caltech256", "table7_layer_probes"
 FOLDS_OF = "caltech101"
 """What the folds of FOLDS are of: `experiments.kept_results.fold` takes no other."""
@@ -39,8 +50,9 @@ HOW = (
     f"*{REPRODUCED}*: on the paper's data by its protocol, and apart by at most both spreads "
     f"together. *{NO_TARGET}*: data, network or number of splits are not the paper's, so its "
     "number is not to be met. All but the reproduced are judged by the rule of their claim, folded "
-    f"below the table: *{TREND}* if it holds, *{DIFFERS}* if not, *{OPEN}* where it cannot be "
-    "judged on what was measured. A rule compares numbers of one run: one close to the paper's can "
+    f"below the table: *{TREND}* if it holds, *{DIFFERS}* if not, *{NOT_JUDGED}* where it cannot "
+    f"be applied to what was measured; *{OPEN}*, of claims without a finding, where the experiment "
+    "ran on data that cannot say. A rule compares numbers of one run: one close to the paper's can "
     "differ, and one far from it agree."
 )
 
@@ -78,14 +90,49 @@ def records(results: Path, link: str) -> list[Record]:
         for name, row in zip(folds, own, strict=True)
         if row is _first(own, row["per_class"])
     ]
-    names = {
-        json.loads(path.read_text())["weights_sha256"]: path.stem.removeprefix("trained_")
-        for path in results.glob("trained_*.json")
-    }
-    return found + [
-        probed(name, kept, own, f"{link}/{PROBES}", names.get(kept["weights_sha256"]))
+    trained = trained_networks(results)
+    found += [
+        probed(name, kept, own, f"{link}/{PROBES}", trained.get(kept["weights_sha256"]))
         for name, kept in probes.items()
     ]
+    for path in sorted(results.glob("tables_*.json")):
+        kept = json.loads(path.read_text())
+        if rows := _findings_of(kept):
+            name = path.stem.removeprefix("tables_")
+            words = trained.get(kept["weights_sha256"], "")
+            found.append(single(name, kept, rows, words, f"{link}/{path.name}"))
+    return found
+
+
+def trained_networks(results: Path) -> dict[str, str]:
+    """Hash of the weights -> the network in words, of the trainings that are kept.
+
+    The name of such a file says more of the data than the name of a folder.
+    """
+    found = {}
+    for path in sorted(results.glob("trained_*.json")):
+        kept = json.loads(path.read_text())
+        data = path.stem.removeprefix("trained_")
+        found[kept["weights_sha256"]] = f"{kept['model']['name']}, trained on {data}"
+    return found
+
+
+def _findings_of(kept: Mapping[str, Any]) -> list[Finding]:
+    """The findings of a single experiment; those of Figure 4 can be read off its table."""
+    if _stem(kept) == FIG4 and "findings" not in kept:
+        threshold = float(re.search(r"below ([\d.]+)", kept["choices"]["settled"])[1])
+        return [judge(kept["tables"]["turnover"], threshold)]
+    return [Finding(**one) for one in kept.get("findings", [])]
+
+
+def single(
+    name: str, kept: Mapping[str, Any], found: Sequence[Finding], words: str, link: str
+) -> Record:
+    """An experiment that ran by itself. words: its network, "" where its training is not kept."""
+    data = measured_on(kept["data"])
+    record = _record(_stem(kept), found, data, words, kept["commit"])
+    about = f"{data}; weights {kept['weights_sha256']}; `{kept['command']}`"
+    return Record(name, link, record, f"{words}, {about}" if words else about)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -131,12 +178,11 @@ def probed(
     kept: Mapping[str, Any],
     scratch: Sequence[Mapping[str, Any]],
     link: str,
-    trained_on: str | None = None,
+    network: str | None = None,
 ) -> Record:
     """The frozen layers of a network, with a classifier on them.
 
-    scratch: its rivals of Table 4. trained_on: its data where the training itself is kept, whose
-    name says more than that of a folder.
+    scratch: its rivals of Table 4. network: in words where its training is kept.
     """
     ours, data, stem = probed_rows(kept), kept["data"], _stem(kept)
     sizes = sorted({row["per_class"] for row in ours})
@@ -149,11 +195,10 @@ def probed(
         found = judge_table5(ours, comparable)
     elif stem == TABLE7 and sizes == [TABLE7_SIZE.get(data)]:
         found = judge_table7(data, ours, comparable, f"table7/{data}")
-    words, many = ours[0]["network"], ours[0]["folds"]
-    if trained_on:
-        words = f"{words.partition(',')[0]}, trained on {trained_on}"
-    measured_on = f"{data}, {' or '.join(map(str, sizes))} a class, {_splits(many)}"
-    record = _record(stem, found, measured_on, words, kept["commit"])
+    words = network or ours[0]["network"]
+    splits = _splits(ours[0]["folds"])
+    images = f"{data}, {' or '.join(map(str, sizes))} a class, {splits}"
+    record = _record(stem, found, images, words, kept["commit"])
     target = "" if comparable else ", not the paper's, so its numbers are no targets"
     seen = "; ".join(one["seen"] for one in kept["seen"])
     about = f"{words}{target}; {seen}. Weights {kept['weights_sha256']}; `{kept['command']}`"

@@ -7,12 +7,14 @@ import json
 import shlex
 import statistics
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from deconv.errors import DeconvError
+from experiments.findings import read_findings
 from experiments.reported import CALTECH101_SCRATCH
 
 LAST = ("train_error", "train_loss", "val_top1_error", "val_top5_error", "val_mean_class_accuracy")
@@ -210,7 +212,8 @@ def tables(folder: Path) -> dict[str, Any]:
         kept["networks"] = {
             role: {key: one[key] for key in NETWORK if key in one} for role, one in networks.items()
         }
-    return kept | {"command": portable(facts["command"]), "tables": short}
+    found = [asdict(one) for one in read_findings(folder)]
+    return kept | {"command": portable(facts["command"]), "findings": found, "tables": short}
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -17,14 +17,14 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from experiments.facts import describe_network
-from experiments.findings import OPEN, TRUTH, Finding, read_findings, status
+from experiments.findings import NOT_JUDGED, OPEN, TRUTH, Finding, read_findings, status
 from experiments.printed import bullets, table
 from experiments.reported import DRAWN, REPORTED, Claim
 from experiments.steps import DONE, FAILED, NO_DATA, NOT_RUN
 
 FILE = "ledger.json"
 
-HOLDS, DOES_NOT_HOLD, NOT_JUDGED = "holds", "does not hold", "not judged"
+HOLDS, DOES_NOT_HOLD = "holds", "does not hold"
 """Of a score against ground truth, which the paper has none of."""
 
 BY_EYE = "drawn, for the eye to judge"
@@ -98,12 +98,17 @@ def _data(folder: Path, facts: Mapping[str, Any]) -> str:
     """Which images an experiment measured on, from its sidecar, else its configuration."""
     told = facts.get("data")
     if isinstance(told, Mapping) and "name" in told:
-        split = f" ({told['split']})" if told.get("split") else ""
-        images = f"{told['images']} images of " if told.get("images") else ""
-        return f"{images}{told['name']}{split}"
+        return measured_on(told)
     path = folder / "config.yaml"
     config = OmegaConf.load(path) if path.is_file() else {}
     return str(OmegaConf.select(config, "data.name") or "") if config else ""
+
+
+def measured_on(told: Mapping[str, Any]) -> str:
+    """The images of a sidecar's entry `data`, in words."""
+    split = f" ({told['split']})" if told.get("split") else ""
+    images = f"{told['images']} images of " if told.get("images") else ""
+    return f"{images}{told['name']}{split}"
 
 
 def lines(kept: Kept) -> list[Line]:

@@ -2,6 +2,8 @@
 
     python -m experiments.table1_correspondence snapshot=<run>/last.pt
     python -m experiments.table1_correspondence snapshot=<run>/last.pt boxes=faces.json
+    python -m experiments.table1_correspondence snapshot=<run>/last.pt boxes=docs/dogs.json \
+        images_root=<folder of the photographs>
     python -m experiments.table1_correspondence redraw=outputs/table1_correspondence/<folder>
 
 Paper: five frontal dogs; the right eye, the left eye, the nose or random parts are hidden;
@@ -135,7 +137,7 @@ def find_faces(cfg: DictConfig, snapshot: Snapshot | None) -> list[Face]:
                 kind, cfg.faces, cfg.data.val_seed, stored_px, crop_px, smallest
             )
         ]
-    faces = file_faces(cfg.boxes, stored_px, crop_px)
+    faces = file_faces(cfg.boxes, stored_px, crop_px, cfg.images_root)
     for kind in classes:
         if kind not in {face.kind for face in faces}:
             raise DeconvError(f"{cfg.boxes} has no image of class {kind!r}")

@@ -41,7 +41,7 @@ from deconv.top_activations import CHUNK, top_activations
 from deconv.types import Peaks
 from experiments.command import experiment
 from experiments.common import build_network, device, given, log, squares, stored_side_px, workers
-from experiments.facts import data_facts, deconvnet_choices, training_facts
+from experiments.facts import data_facts, deconvnet_choices, describe_field, training_facts
 from experiments.findings import write_findings
 from experiments.localisation_examples import example_arrays
 from experiments.localisation_findings import (
@@ -92,7 +92,7 @@ def check(cfg: DictConfig, snapshot: Snapshot | None) -> None:
     if not isinstance(cfg.layers, ListConfig) or not cfg.layers:
         raise DeconvError(f"layers takes a list such as [conv1,conv5], got {cfg.layers}")
     for layer in cfg.layers:
-        net.check_point(layer)
+        describe_field(net, layer)  # refuses one that is not known, which would come after mining
     for name in ("maps", "k", "examples"):
         if cfg[name] < 1:
             raise DeconvError(f"{name}={cfg[name]} must be at least 1")

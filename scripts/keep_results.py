@@ -102,12 +102,14 @@ def folds() -> list[str]:
 def probed() -> list[str]:
     """Linear classifiers on frozen layers: a line a network, classifier and number of images."""
     cells: dict[tuple[str, ...], dict[str, str]] = {}
+    networks = kept_account.trained_networks(RESULTS)
     for kept in _read(PROBES).values():
-        trained = next(row["network"] for row in kept["rows"] if row["source"] == "here")
+        own = next(row["network"] for row in kept["rows"] if row["source"] == "here")
+        words = networks.get(kept["weights_sha256"], own)
         for row in kept["rows"]:
-            network = row["network"]
+            network = words if row["network"] == own else row["network"]
             if row["source"] == "control":
-                network = f"{trained.partition(',')[0]}, {network}"
+                network = f"{words.partition(',')[0]}, {network}"
             line = (kept["data"], row["per_class"], network, row["classifier"], row["folds"])
             spread = f" ± {float(row['std']):.1f}" if row.get("std") else ""
             cells.setdefault(line, {})[row["layer"]] = f"{float(row['mean']):.1f}{spread}"

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from commands import ROOT
 from PIL import Image
 
 import deconv
@@ -408,6 +409,30 @@ def test_faces_of_a_file_are_the_networks_pixels(tmp_path):
                            "nose": (15, 18, 21, 24)}  # fmt: skip
     assert first.within == (0, 0, 42, 42) and second.within == (2, 2, 32, 42)
     assert first.square.shape == (3, 48, 48)
+    (tmp_path / "elsewhere").mkdir()
+    path = path.rename(tmp_path / "elsewhere" / "boxes.json")
+    again, _ = file_faces(path, 48, 42, root=tmp_path)
+    assert again.parts == first.parts and torch.equal(again.square, first.square)
+    with pytest.raises(DeconvError, match=r"elsewhere/a\.png"):
+        file_faces(path, 48, 42)
+
+
+def test_the_boxes_of_the_dogs_are_those_of_faces_seen_from_the_front():
+    entries = json.loads((ROOT / "docs" / "dogs.json").read_text())
+    assert len(entries) == 18
+    for name, entry in entries.items():
+        boxes = {part: np.array(entry[part]).reshape(2, 2) for part in (*PARTS, "object")}
+        for part in PARTS:
+            (top, left), (bottom, right) = boxes[part]
+            assert top < bottom and left < right, name
+            assert (boxes["object"][0] <= (top, left)).all(), name
+            assert (boxes["object"][1] >= (bottom, right)).all(), name
+        eyes, nose = (boxes[p].mean(axis=0) for p in ("left_eye", "right_eye")), boxes["nose"]
+        left_eye, right_eye = eyes
+        y, x = nose.mean(axis=0)
+        assert left_eye[1] < x < right_eye[1], f"{name}: the nose lies between the eyes"
+        across = abs(right_eye[0] - left_eye[0]) / (right_eye[1] - left_eye[1])
+        assert across < 0.7 and y > (left_eye[0] + right_eye[0]) / 2, f"{name}: eyes above the nose"
 
 
 @pytest.mark.parametrize(

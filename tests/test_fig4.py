@@ -23,8 +23,10 @@ from deconv.figures.feature_evolution import MARK, TILE_GAP, TILE_PX, strip_pixe
 from deconv.training.course import epoch_ends, same_training
 from deconv.types import Peaks
 from experiments.command import compose
+from experiments.evolution_findings import judge
 from experiments.evolution_pictures import snapshot_column
 from experiments.fig4_feature_evolution import check, choose_epochs, choose_maps
+from experiments.findings import read_findings
 
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
 
@@ -46,8 +48,10 @@ def test_a_run_leaves_all_its_files(run):
     names = {path.name for path in run.iterdir()}
     assert names >= {
         "figure.png", "figure.pdf", "animation.gif", "arrays.npz", "table.csv", "turnover.csv",
-        "config.yaml", "provenance.json",
+        "findings.json", "config.yaml", "provenance.json",
     }  # fmt: skip
+    (finding,) = read_findings(run)
+    assert finding.key == "fig4/lower_first" and finding.holds is None, "three snapshots are few"
     facts = json.loads((run / "provenance.json").read_text())
     assert [step["epoch"] for step in facts["snapshots"]] == [0, 1, 2]
     hashes = [step["weights_sha256"] for step in facts["snapshots"]]
@@ -452,3 +456,42 @@ def test_the_animation_has_a_frame_a_snapshot(run, tmp_path):
                 flat = (frame == colour).all(axis=2)
                 if flat.mean() > 0.05:
                     assert (shown == frame).all(axis=2)[flat].mean() > 0.9
+
+
+# The claim
+
+
+def rows_of(settled, epochs=(1, 5, 10, 40), text=False):
+    """Rows of turnover.csv of layers that settle at these epochs, None for never."""
+    rows = [
+        {"layer": f"conv{number}", "epoch": epoch, "settled": when is not None and epoch >= when}
+        for number, when in enumerate(settled, 1)
+        for epoch in epochs
+    ]
+    return [{key: str(value) for key, value in row.items()} for row in rows] if text else rows
+
+
+@pytest.mark.parametrize(
+    ("settled", "value", "holds"),
+    [
+        ((1, 5, 5, 10), 9, True),
+        ((5, 10, None, None), None, True),
+        ((5, 5, 5), 0, False),
+        ((10, 5), -5, False),
+        ((1, 10, 5, 10), 9, False),  # a middle layer before one below it
+        ((5, None, 10), 5, False),
+        ((None, None, 10), None, False),
+        ((None, None), None, None),
+        ((5,), 0, None),
+    ],
+)
+def test_lower_layers_settle_first_or_not(settled, value, holds):
+    for text in (False, True):
+        finding = judge(rows_of(settled, text=text), 0.5)
+        assert (finding.value, finding.holds) == (value, holds)
+    assert "less than 0.5 of a map's nine" in finding.rule
+    assert ("not judged" in finding.rule) == (holds is None)
+
+
+def test_three_snapshots_do_not_judge():
+    assert judge(rows_of((1, 5), (1, 5, 10)), 0.5).holds is None

@@ -5,7 +5,7 @@ import pytest
 from deconv.errors import DeconvError
 from experiments.findings import (
     DIFFERS,
-    OPEN,
+    NOT_JUDGED,
     REPRODUCED,
     TREND,
     Finding,
@@ -52,7 +52,7 @@ def test_what_is_written_is_read_again(tmp_path):
         (Finding(ROW, 49.0, 0.9, False, "r", comparable=True), REPRODUCED),
         (Finding(ROW, 46.5, 0.1, True, "r"), TREND),
         (Finding(ROW, 46.5, 0.1, False, "r"), DIFFERS),
-        (Finding(ROW, 46.5, 0.1, None, "r"), OPEN),
+        (Finding(ROW, 46.5, 0.1, None, "r"), NOT_JUDGED),
         (Finding("fig5/quasi_linear", 0.9, None, True, "r", comparable=True), TREND),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,45 @@ def results(tmp_path):
     return tmp_path
 
 
+@pytest.fixture
+def single(results):
+    """The same, and two experiments by themselves: one with findings, one to be judged."""
+    data = {"name": "photographs", "split": "train", "images": 7}
+    about = {"data": data, "weights_sha256": "cd", "commit": "c"}
+    rows = [
+        {"layer": layer, "epoch": str(epoch), "settled": str(epoch >= settled)}
+        for layer, settled in (("conv1", 2), ("conv5", 20))
+        for epoch in (1, 2, 10, 20)
+    ]
+    fig4 = about | {
+        "choices": {"settled": "at the first snapshot after which turnover stays below 0.25"},
+        "command": "python -m experiments.fig4_feature_evolution run=<folder>",
+        "tables": {"turnover": rows},
+    }
+    found = asdict(Finding("table1/nose/layer5", 0.05, 0.01, False, "a rule"))
+    table1 = about | {"command": "python -m experiments.table1_correspondence", "tables": {}}
+    (results / "tables_fig4.json").write_text(json.dumps(fig4))
+    (results / "tables_dogs.json").write_text(json.dumps(table1 | {"findings": [found]}))
+    (results / "tables_mute.json").write_text(json.dumps(table1 | {"findings": []}))
+    training = {"model": {"name": "zfnet"}, "weights_sha256": "cd"}
+    (results / "trained_flowers.json").write_text(json.dumps(training))
+    return results
+
+
+def test_experiments_by_themselves_are_told_with_their_network(single):
+    lines = found(records(single, "there"))
+    fig4, nose = lines["fig4/lower_first"], lines["table1/nose/layer5"]
+    assert (fig4.here, fig4.status) == ("18 epochs", TREND) and "less than 0.25" in fig4.rule
+    assert (nose.here, nose.status, nose.rule) == ("0.050 ± 0.010", DIFFERS, "a rule")
+    for one in (fig4, nose):
+        assert one.measured_on == "7 images of photographs (train)"
+        assert one.network == "zfnet, trained on flowers"
+    told = page(records(single, "there"))
+    assert "[zfnet, trained on flowers](there/tables_dogs.json)" in told
+    assert "- [fig4](there/tables_fig4.json): zfnet, trained on flowers, 7 images" in told
+    assert "mute" not in told, "nothing was found"
+
+
 def found(kept):
     return {one.key: one for record in kept for one in ledger.lines(record.kept)}
 
@@ -99,7 +139,8 @@ def test_probes_of_table_5_are_judged_without_the_background_class(results):
 
 
 def test_a_network_whose_training_is_kept_is_called_by_its_name(results):
-    (results / "trained_tiny_imagenet.json").write_text('{"weights_sha256": "ab"}')
+    training = {"model": {"name": "mini"}, "weights_sha256": "ab"}
+    (results / "trained_tiny_imagenet.json").write_text(json.dumps(training))
     assert found(records(results, ""))["table4/pretrained/30"].network == (
         "mini, trained on tiny_imagenet"
     )

@@ -83,7 +83,10 @@ def test_short_tables_are_kept_with_where_they_come_from(tmp_path):
     facts = {"data": {"name": "scenes"}, "choices": {}, "weights_sha256": "1", "commit": "abc"}
     command = f"python -m experiments.fig6_first_layers ours={tmp_path}/a.pt"
     (tmp_path / "provenance.json").write_text(json.dumps(facts | {"command": command}))
+    found = [Finding("fig6/dead", 0.1, holds=True, rule="more")]
+    write_findings(tmp_path, found)
     kept = tables(tmp_path)
+    assert [Finding(**one) for one in kept["findings"]] == found
     rows = [{"layer": "conv1", "dead": "0"}, {"layer": "conv2", "dead": "11"}]
     assert kept["tables"] == {"short": rows} and kept["commit"] == "abc"
     assert kept["command"] == "python -m experiments.fig6_first_layers 'ours=<folder>'"

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from deconv.figures.drawing import FAINT, FONT, INK, axes_at, quiet, text
 from deconv.figures.learning_curves import spread
 
-Course = tuple[str, np.ndarray, int | None]
+LayerTurnover = tuple[str, np.ndarray, int | None]
 """A layer's title, its turnover at each snapshot, and the index of the one where it settles."""
 
 HEAD, FOOT, LABELS, NAMES = 0.4, 0.3, 0.44, 0.86
@@ -23,7 +23,7 @@ ROW, GAP, LINE = 0.125, 0.08, 0.105
 
 def turnover_curves(
     figure: Figure,
-    courses: Sequence[Course],
+    courses: Sequence[LayerTurnover],
     epochs: Sequence[int],
     threshold: float,
     place: tuple[float, float, float, float],
@@ -52,7 +52,7 @@ def turnover_curves(
 
 
 def _curves(
-    axes: Axes, courses: Sequence[Course], threshold: float, shades: np.ndarray, line: float
+    axes: Axes, courses: Sequence[LayerTurnover], threshold: float, shades: np.ndarray, line: float
 ) -> None:
     """A line a layer, named at its right end with its last value. line: share of the height."""
     axes.set_ylim(0, 100)
@@ -80,7 +80,9 @@ def _last(title: str, percent: np.ndarray) -> str:
     return f"{title}: {percent[-1]:.0f} %" if len(percent) else f"{title}: no live map"
 
 
-def _bars(axes: Axes, courses: Sequence[Course], epochs: Sequence[int], shades: np.ndarray) -> None:
+def _bars(
+    axes: Axes, courses: Sequence[LayerTurnover], epochs: Sequence[int], shades: np.ndarray
+) -> None:
     """For each layer a bar from the snapshot where it settles to the last one."""
     axes.set(ylim=(len(courses) - 0.5, -0.5), yticks=range(len(courses)))
     axes.set_yticklabels([title for title, _, _ in courses])
