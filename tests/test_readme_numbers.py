@@ -1,0 +1,92 @@
+"""The numbers in the README's sentences are those of the kept files, rounded as they are told."""
+
+import json
+
+import pytest
+from commands import ROOT
+
+README = " ".join((ROOT / "README.md").read_text().split())
+
+
+def kept(name):
+    return json.loads((ROOT / "experiments" / "results" / f"{name}.json").read_text())
+
+
+def row(rows, **wanted):
+    (found,) = (r for r in rows if all(r[key] == value for key, value in wanted.items()))
+    return found
+
+
+def contrast():
+    about = kept("tables_contrast_normalisation_scenes")
+    accuracy = {role: one["accuracy"] for role, one in about["networks"].items()}
+    dead = {
+        role: row(about["tables"]["table"], network=role, layer="conv2")["dead"]
+        for role in accuracy
+    }
+    assert int(dead["local"]) == 0
+    yield f"{accuracy['local']:.0f} % with the local one (no dead map in layer 2"
+    yield f"{accuracy['response']:.0f} % with Krizhevsky's ({dead['response']} of 96 dead)"
+    yield f"{accuracy['none']:.0f} % with none ({dead['none']})"
+
+
+def evolution():
+    rows = kept("tables_fig4_caltech101")["tables"]["turnover"]
+    at = [100 * float(row(rows, layer=f"conv{n}", epoch="20")["turnover"]) for n in range(1, 6)]
+    low, high = min(at[1:]), max(at[1:])
+    yield (
+        "more than half still change from 10 to 20 in every layer "
+        f"({at[0]:.0f} % in layer 1, {low:.0f} to {high:.0f} % above)"
+    )
+    settled = [
+        min(int(r["epoch"]) for r in rows if r["layer"] == f"conv{n}" and r["settled"] == "True")
+        for n in range(1, 6)
+    ]
+    assert len(set(settled[1:])) == 1
+    yield f"layer 1 has settled from {settled[0]} on, layers 2 to 5 from {settled[1]} on"
+
+
+def first_layers():
+    rows = kept("tables_fig6_caltech101")["tables"]["table"]
+    of = {
+        (role, layer): row(rows, network=role, layer=layer)
+        for role in ("ours", "without", "coarse")
+        for layer in ("conv1", "conv2")
+    }
+    ours = of["ours", "conv1"]
+    assert ours["largest_rms"] == of["without", "conv1"]["largest_rms"]
+    yield f"strongest {float(ours['largest_rms']) / float(ours['median_rms']):.1f} times the median"
+    assert all(one["dead_or_faint"] == "0" for (_, layer), one in of.items() if layer == "conv1")
+    assert of["coarse", "conv2"]["dead"] == "1"
+    coarse, fine = (
+        [100 * float(of[role, layer]["aliased"]) for layer in ("conv1", "conv2")]
+        for role in ("coarse", "ours")
+    )
+    yield f"({coarse[0]:.0f} against {fine[0]:.0f} % of their energy above"
+    yield f"({coarse[1]:.0f} against {fine[1]:.0f} %)"
+
+
+def occlusion():
+    rows = kept("tables_fig7_caltech101")["tables"]["table"]
+    scored = [float(r["activation_drop_on_projection"]) for r in rows if r["role"] == "scored"]
+    mean = 100 * sum(scored) / len(scored)
+    yield f"(over {len(scored)} images by {mean:.0f} % more than elsewhere"
+    shown = [r for r in rows if r["role"] == "shown"]
+    assert all(float(r["label_changed"]) == 0 for r in shown)
+    camera = row(shown, **{"class": "camera"})
+    first, last = float(camera["probability"]), float(camera["lowest_probability"])
+    yield f"the camera's lower edge ({first:.2f} to {last:.2f})"
+
+
+def ascent():
+    rows = kept("tables_one_unit_scenes")["tables"]["table"]
+    best = max(float(r["activation"]) for r in rows if r["answer"] == "start")
+    crop = max(float(r["value"]) for r in rows if r["answer"] == "crop")
+    assert 2.5 < best / crop < 3.5
+    yield "the ascent reaches three times the activation of any crop"
+
+
+@pytest.mark.parametrize("sentences", [contrast, evolution, first_layers, occlusion, ascent])
+def test_sentences_tell_what_was_measured(sentences):
+    for sentence in sentences():
+        assert sentence in README, sentence
