@@ -141,7 +141,7 @@ def compute(cfg: DictConfig, folder: Path, snapshot: Snapshot, data: Squares) ->
     rule = (
         "unpooling by switches, rectifying and filtering one after another ends in the pixels "
         "that autograd gives with the deconvnet's rules: largest difference at most "
-        f"{TOLERANCE} of the largest pixel (the value)"
+        f"{TOLERANCE} of the largest pixel (the value); one unit of one image"
     )
     finding = Finding("fig1/reconstruction", difference, holds=difference <= TOLERANCE, rule=rule)
     write_findings(folder, [finding])

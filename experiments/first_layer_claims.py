@@ -74,10 +74,15 @@ def dominating(first: dict[str, dict[str, Any]]) -> Finding:
 def dead(first: dict[str, dict[str, Any]], threshold: float) -> Finding:
     """Whether the coarse first layer has the larger share of dead or faint filters."""
     share = {role: first[role]["dead_or_faint"] / first[role]["maps"] for role in first}
+    kind = {
+        role: f"{row['kernel']}×{row['kernel']}, stride {row['stride']}"
+        for role, row in first.items()
+    }
     rule = (
         "value: share of layer 1's filters that no image brings above 0 or whose RMS is below "
-        f"{threshold:g} of the strongest's, of the coarse layer minus that of the fine one "
-        f"({share['ours']:.3f}); holds if above 0, not judged if neither layer has any"
+        f"{threshold:g} of the strongest's, of the coarse layer ({kind['coarse']}) minus "
+        f"that of the fine one ({kind['ours']}: {share['ours']:.3f}); holds if above 0, not judged "
+        "if neither layer has any"
     )
     lost = share["coarse"] - share["ours"]
     some = share["coarse"] + share["ours"] > 0

@@ -150,8 +150,8 @@ def _sharp(scores: Scores, seed: int) -> Finding:
         _finite(worst.half),
         _judge(gaps, all(gap.low > 0 for gap in gaps)),
         "share of the largest distance that is reached at a tenth of the range, layer 1 minus "
-        "layer 7, mean over images, the smaller one of translation and scale; spread: half the "
-        f"{OVER}; holds if both intervals lie above 0",
+        f"layer 7, mean over {worst.images} images, the smaller one of translation and scale; "
+        f"spread: half the {OVER}; holds if both intervals lie above 0",
     )
 
 
@@ -165,9 +165,10 @@ def _linear(scores: Scores, seed: int) -> Finding:
         _finite(worst.value),
         _finite(worst.half),
         _judge(fits, better),
-        "R² of the straight line through the origin of layer 7's distance, median over images, the "
-        f"smaller one of translation and scale; spread: half the {OVER}; holds if both are at "
-        f"least {LINEAR:g} and the interval of the difference to layer 1's R² lies above 0 in both",
+        "R² of the straight line through the origin of layer 7's distance, median over "
+        f"{worst.images} images, the smaller one of translation and scale; spread: half the "
+        f"{OVER}; holds if both are at least {LINEAR:g} and the interval of the difference to "
+        "layer 1's R² lies above 0 in both",
     )
 
 
@@ -178,7 +179,8 @@ def _turning(scores: dict[str, np.ndarray], seed: int) -> Finding:
         _finite(kept.value),
         _finite(kept.half),
         _judge([kept], kept.high < KEPT),
-        "share of the true class's probability that is kept, mean over all angles and images; "
+        "share of the true class's probability that is kept, mean over all angles and "
+        f"{kept.images} images; "
         f"spread: half the {OVER}; holds if the interval lies below {KEPT:g}. The exception for "
         f"symmetric objects is {TRUTH}fig5_invariance/rotation_symmetric",
     )
@@ -192,7 +194,8 @@ def _right_angles(scores: dict[str, np.ndarray], seed: int) -> Finding:
         _finite(gap.half),
         _judge([gap], gap.low > 0),
         "share of the probability kept at 90, 180 and 270° minus that at 45, 135, 225 and 315°, "
-        f"mean over images; spread: half the {OVER}; holds if the interval lies above 0",
+        f"mean over {gap.images} images; spread: half the {OVER}; holds if the interval lies "
+        "above 0",
     )
 
 
@@ -204,9 +207,10 @@ def _symmetric(scores: dict[str, np.ndarray], symmetric: np.ndarray, seed: int) 
         _finite(gap.value),
         _finite(gap.half),
         _judge([gap], gap.low > 0) if enough else None,
-        "share of the probability kept over all angles, images of the classes whose objects are "
-        f"roughly alike when turned minus all others; spread: half the {OVER}, drawn within each "
-        f"group; holds if the interval lies above 0, open below {LEAST} images in a group",
+        "share of the probability kept over all angles, of the "
+        f"{symmetric.sum()} images of classes whose objects are roughly alike when turned minus "
+        f"the {(~symmetric).sum()} others; spread: half the {OVER}, drawn within each group; "
+        f"holds if the interval lies above 0, open below {LEAST} images in a group",
     )
 
 

@@ -16,16 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from experiments.evolution_findings import judge
-from experiments.findings import (
-    DIFFERS,
-    NOT_JUDGED,
-    OPEN,
-    REPRODUCED,
-    TREND,
-    TRUTH,
-    Finding,
+from experiments.findings import TRUTH, Finding
+from experiments.ledger import (
+    HOW,
+    IMAGES,
+    Kept,
+    Line,
+    grouped,
+    lines,
+    measured_on,
+    network,
+    order,
+    target_or_not,
+    unmeasured,
 )
-from experiments.ledger import Kept, Line, grouped, lines, measured_on, network, order, unmeasured
 from experiments.printed import bullets, table
 from experiments.steps import DONE
 from experiments.transfer_findings import (
@@ -42,19 +46,6 @@ FIG4 = "fig4_feature_evolution"
 TABLE4, TABLE5, TABLE7 = "table4_caltech101", "table5_caltech256", "table7_layer_probes"
 FOLDS_OF = "caltech101"
 """What the folds of FOLDS are of: `experiments.kept_results.fold` takes no other."""
-
-NO_TARGET = "no target"
-"""Beside the status of a number whose data, network or number of splits is not the paper's."""
-
-HOW = (
-    f"*{REPRODUCED}*: on the paper's data by its protocol, and apart by at most both spreads "
-    f"together. *{NO_TARGET}*: data, network or number of splits are not the paper's, so its "
-    "number is not to be met. All but the reproduced are judged by the rule of their claim, folded "
-    f"below the table: *{TREND}* if it holds, *{DIFFERS}* if not, *{NOT_JUDGED}* where it cannot "
-    f"be applied to what was measured; *{OPEN}*, of claims without a finding, where the experiment "
-    "ran on data that cannot say. A rule compares numbers of one run: one close to the paper's can "
-    "differ, and one far from it agree."
-)
 
 
 @dataclass(frozen=True)
@@ -226,11 +217,11 @@ def page(kept: Sequence[Record]) -> str:
     parts = []
     if paper:
         rows = [
-            (one.place, one.claim, one.paper, one.here, _status(one), one.measured_on,
+            (one.place, one.claim, one.paper, one.here, target_or_not(one), one.measured_on,
              f"[{one.network or record.name}]({record.link})")
             for one, record in paper
         ]  # fmt: skip
-        head = ("", "claim", "paper", "here", "status", "measured on", "network, kept in")
+        head = ("", "claim", "paper", "here", "status", IMAGES, "network, kept in")
         parts += [HOW, table(head, rows)]
         parts += folded(f"The rules by which these {len(rows)} rows were judged", _rules(paper))
     about = bullets(f"[{one.name}]({one.link}): {one.about}" for one in kept)
@@ -240,10 +231,6 @@ def page(kept: Sequence[Record]) -> str:
         head = f"{len(ours)} scores that the paper does not have: known boxes and controls"
         parts += folded(head, _controls(ours))
     return "\n\n".join(parts)
-
-
-def _status(line: Line) -> str:
-    return line.status + f", {NO_TARGET}" * bool(line.paper and not line.comparable)
 
 
 def _rules(paper: Sequence[tuple[Line, Record]]) -> str:
@@ -277,7 +264,7 @@ def _controls(ours: Sequence[tuple[Line, Record]]) -> str:
         (one.claim, _found(one), one.measured_on, f"[{record.name}]({record.link})", one.rule)
         for one, record in ours
     ]
-    return table(("", "here", "measured on", "kept in", "what"), rows)
+    return table(("", "here", IMAGES, "kept in", "what"), rows)
 
 
 def folded(summary: str, text: str) -> list[str]:

@@ -17,9 +17,19 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from experiments.facts import describe_network
-from experiments.findings import NOT_JUDGED, OPEN, TRUTH, Finding, read_findings, status
+from experiments.findings import (
+    DIFFERS,
+    NOT_JUDGED,
+    OPEN,
+    REPRODUCED,
+    TREND,
+    TRUTH,
+    Finding,
+    read_findings,
+    status,
+)
 from experiments.printed import bullets, table
-from experiments.reported import DRAWN, REPORTED, Claim
+from experiments.reported import DERIVED, DRAWN, REPORTED, SECONDARY, Claim
 from experiments.steps import DONE, FAILED, NO_DATA, NOT_RUN
 
 FILE = "ledger.json"
@@ -27,11 +37,30 @@ FILE = "ledger.json"
 HOLDS, DOES_NOT_HOLD = "holds", "does not hold"
 """Of a score against ground truth, which the paper has none of."""
 
+P_VALUE = "p"
+"""The unit of a finding that is the p value of a test."""
+
 BY_EYE = "drawn, for the eye to judge"
 """Of what the paper only draws, where the experiment ran and measured nothing about it."""
 
 ANOTHER_STEM = {"fig9": "table5", "fig8": "table1"}
 """A figure that the experiment of a table draws."""
+
+IMAGES = "images from"
+"""Heads the column of data sets; how many of their images a number is of, its rule says."""
+
+NO_TARGET = "no target"
+"""Beside the status of a number whose data, network or number of splits is not the paper's."""
+
+HOW = (
+    f"*{REPRODUCED}*: on the paper's data by its protocol, and apart by at most both spreads "
+    f"together. *{NO_TARGET}*: data, network or number of splits are not the paper's, so its "
+    "number is not to be met. All but the reproduced are judged by the rule of their claim, below "
+    f"the table: *{TREND}* if it holds, *{DIFFERS}* if not, *{NOT_JUDGED}* where it cannot "
+    f"be applied to what was measured; *{OPEN}*, of claims without a finding, where the experiment "
+    "ran on data that cannot say. A rule compares numbers of one run: one close to the paper's can "
+    "differ, and one far from it agree."
+)
 
 Kept = dict[str, Any]
 """What `collect` returns, and what experiments/results/ledger_<name>.json holds."""
@@ -147,6 +176,8 @@ def _line(stem: str, step: Mapping[str, Any], finding: Finding, network: str) ->
     else:
         place, says, unit = claim.place, claim.says, claim.unit
         paper = number(claim.value, claim.spread, unit)
+        if claim.value is not None and claim.known in (SECONDARY, DERIVED):
+            paper += f" ({claim.known})"
     here = number(finding.value, finding.spread, unit, claim)
     return Line(
         place, says, paper, here, words(finding), step.get("data", ""), finding.rule, stem,
@@ -161,6 +192,11 @@ def words(finding: Finding) -> str:
     return {True: HOLDS, False: DOES_NOT_HOLD, None: NOT_JUDGED}[finding.holds]
 
 
+def target_or_not(line: Line) -> str:
+    """The status, and whether a number of the paper is no target for this one."""
+    return line.status + f", {NO_TARGET}" * bool(line.paper and not line.comparable)
+
+
 def number(
     value: float | None, spread: float | None, unit: str, beside: Claim | None = None
 ) -> str:
@@ -169,6 +205,8 @@ def number(
     whole numbers are written out."""
     if value is None:
         return ""
+    if unit == P_VALUE:
+        return f"p = {value:.2g}"
     model = value if beside is None or beside.value is None else beside.value
     if spread is None and abs(model) >= 1000 and model == int(model) and value == int(value):
         return f"{value:,.0f} {unit}".strip()
@@ -228,14 +266,14 @@ def grouped(reasons: Mapping[str, str]) -> list[str]:
 def markdown(kept: Kept, pictures: Mapping[str, str]) -> str:
     """The ledger of one record as a page. pictures: stem -> what its name links to."""
     rows = [
-        (one.place, one.claim, one.paper, one.here, one.status, one.measured_on,
+        (one.place, one.claim, one.paper, one.here, target_or_not(one), one.measured_on,
          f"[{one.experiment}]({pictures[one.experiment]})" if one.experiment in pictures
          else one.experiment)
         for one in lines(kept)
     ]  # fmt: skip
-    head = ("place", "claim", "paper", "here", "status", "measured on", "from")
+    head = ("place", "claim", "paper", "here", "status", IMAGES, "experiment")
     parts = [f"# The paper and this reproduction, size {kept['size']}", network(kept)]
-    parts += [table(head, rows)] if rows else ["Nothing was found yet."]
+    parts += [HOW, table(head, rows)] if rows else ["Nothing was found yet."]
     parts += ["How each was judged:", bullets(rules(kept))] if rows else []
     parts += ["Without a finding:", bullets(grouped(unmeasured([kept])))]
     if ended := endings(kept):

@@ -194,7 +194,8 @@ def _finding(key: str, result: Comparison | None, rule: str, unit: str) -> Findi
     beyond = result.beyond_interval
     holds = None if result.images < FEWEST else bool(low > 0 and beyond[0] > 0)
     rule = (
-        f"{rule}; {result.images} images, with the regions of the other images "
+        f"{rule}; {result.images} images that have squares on it and off it; with the regions of "
+        f"the other images "
         f"{result.shuffled:.4f}, beyond that {result.beyond:.4f} ({beyond[0]:.4f} to "
         f"{beyond[1]:.4f}), reached by {result.chance:.4f} of random exchanges; {BETTER}"
     )

@@ -338,13 +338,22 @@ def account(cfg: DictConfig, folder: Path, stems: Sequence[str], state: State) -
         for stem in outcomes
     ]
     lines = [
-        (one.place, one.claim, one.paper, one.here, one.status, one.measured_on, one.experiment)
+        (
+            one.place,
+            one.claim,
+            one.paper,
+            one.here,
+            ledger.target_or_not(one),
+            one.measured_on,
+            one.experiment,
+        )
         for one in ledger.lines(kept)
     ]
-    head = ("place", "claim", "paper", "here", "status", "measured on", "from")
+    head = ("place", "claim", "paper", "here", "status", ledger.IMAGES, "experiment")
     without = ledger.grouped(ledger.unmeasured([kept]))
     title = f"The paper and this reproduction, size {cfg.size_name}"
-    page = index_page(title, [ledger.network(kept)], head, lines, without, sections)
+    about = [ledger.network(kept), ledger.HOW.replace("*", "")]
+    page = index_page(title, about, head, lines, without, sections)
     (folder / "index.html").write_text(page)
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def command(stem, *overrides, cwd, fails=False):
+def command(stem, *overrides, cwd, fails=False, timeout_s=300):
     """Run `python -m experiments.<stem>` in a folder of its own; (stdout lines, stderr)."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-m", f"experiments.{stem}", *overrides],
-        cwd=cwd, env=environment, capture_output=True, text=True, timeout=300,
+        cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout_s,
     )  # fmt: skip
     assert (done.returncode != 0) == fails, done.stdout + done.stderr
     return done.stdout.splitlines(), done.stderr

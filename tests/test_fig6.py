@@ -264,7 +264,7 @@ def test_a_recipe_from_before_first_layer_is_the_same_network():
 def measured(half=(2, 20, 20), lost=(0, 5, 1), shares=(0.8, 0.4)):
     rows = [
         {"network": role, "layer": "conv1", "maps": 48, "filters_of_half": half[i],
-         "dead_or_faint": lost[i]}
+         "dead_or_faint": lost[i], "kernel": (7, 11, 7)[i], "stride": (2, 4, 2)[i]}
         for i, role in enumerate(ROLES)
     ]  # fmt: skip
     noise = np.tile([-0.05, 0.05, np.nan], 32)

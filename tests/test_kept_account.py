@@ -9,7 +9,7 @@ import pytest
 
 from experiments import ledger
 from experiments.findings import DIFFERS, OPEN, REPRODUCED, TREND, Finding
-from experiments.kept_account import NO_TARGET, page, probed_rows, records
+from experiments.kept_account import page, probed_rows, records
 from experiments.reported import TABLE7
 from experiments.transfer_findings import judge_pretrained, judge_scratch, judge_table7
 
@@ -165,7 +165,9 @@ def test_each_row_has_its_data_its_link_and_whether_it_is_a_target(results):
     assert {len(row) for row in main} == {7} and {len(row) for row in rules} == {4}
     rows = {row[1]: row for row in main[2:]}
     scratch = rows["scratch, 30 per class, mean accuracy per class"]
-    assert scratch[4] == f"{TREND}, {NO_TARGET}" and scratch[5].startswith("caltech101, 30 a class")
+    assert scratch[4] == f"{TREND}, {ledger.NO_TARGET}" and scratch[5].startswith(
+        "caltech101, 30 a class"
+    )
     assert scratch[6] == "[zfnet from scratch, 40 epochs](there/caltech101_scratch.json) |"
     assert rows["caltech101, svm on layer 1"][4] == REPRODUCED
     assert rows["caltech101, svm on layer 3"][6] == f"[{MINI}](there/probes.json) |"
