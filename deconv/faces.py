@@ -88,7 +88,7 @@ def scene_faces(
         raise DeconvError(
             f"{len(found)} of {looked} scenes of {kind!r} show {', '.join(PARTS)} within the "
             f"middle {crop_px} px, each at least {smallest_px} px tall and wide; {count} are "
-            "wanted: take classes=['dog face'], fewer faces, or a smaller smallest_px"
+            "wanted: take classes=['dog face'], fewer faces, or smaller parts (smallest)"
         )
     return found
 

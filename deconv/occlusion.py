@@ -99,7 +99,10 @@ def square_corners(
         raise DeconvError(f"size_px and stride_px are whole numbers: {size_px}, {stride_px}")
     if not 1 <= size_px <= min(image_px):
         height, width = image_px
-        raise DeconvError(f"a square of {size_px} px does not fit an image of {height}×{width} px")
+        raise DeconvError(
+            f"a square of {size_px} px does not fit an image of {height}×{width} px: "
+            "take a smaller size_px"
+        )
     if stride_px < 1:
         raise DeconvError(f"stride_px must be at least 1, got {stride_px}")
     axes = []

@@ -143,7 +143,9 @@ def load_snapshot(path: str | Path, code: str | None = None) -> Snapshot:
     """
     path = Path(path)
     if not path.is_file():
-        raise DeconvError(f"there is no snapshot at {path}; train one with experiments.train")
+        there = sorted(one.name for one in path.parent.glob("*.pt"))
+        instead = f"there are {', '.join(there)}" if there else "train one with experiments.train"
+        raise DeconvError(f"there is no snapshot at {path}; {instead}")
     resolved = path.resolve()
     if resolved.with_name(resolved.name + CHECKSUM).exists() and (wrong := damage(path)):
         raise DeconvError(f"cannot read the snapshot {path}: {wrong}; take another one")

@@ -100,7 +100,14 @@ def given(cfg: DictConfig) -> Snapshot | None:
     At size=paper training takes days, so there a snapshot has to be named.
     """
     if cfg.snapshot:
-        return load_snapshot(cfg.snapshot, cfg.model.name)
+        snapshot = load_snapshot(cfg.snapshot, cfg.model.name)
+        other = cfg.model.name, snapshot.recipe["name"]
+        if is_foreign(cfg.model.name) and other[0] != other[1]:
+            raise DeconvError(
+                f"model={other[0]} and snapshot={cfg.snapshot}, which holds {other[1]}, are two "
+                "networks: name one of them"
+            )
+        return snapshot
     if is_foreign(cfg.model.name) and (cfg.model.weights or cfg.model.name.startswith("file:")):
         return foreign_snapshot(cfg)
     if cfg.size_name == "paper":

@@ -277,7 +277,7 @@ def test_without_only_right_any_images_are_taken(snapshot):
 
 def test_bad_input_leaves_nothing(smoke_run, tmp_path):
     named = ["size=smoke", f"snapshot={smoke_run / 'last.pt'}"]
-    message = "a square of 113 px does not fit an image of 112×112 px"
+    message = "a square of 113 px does not fit an image of 112×112 px: take a smaller size_px"
     assert_refused("fig7_occlusion", [*named, "size_px=113"], message, tmp_path)
 
 

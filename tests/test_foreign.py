@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from commands import command
+from commands import assert_refused, command
 from torch import nn
 
 import deconv
@@ -228,3 +228,9 @@ def test_names_on_the_command_line_stand_for_one_file():
     assert snapshot.mean.shape == (3, 256, 256)
     assert torch.equal(net.state_dict()["module.features.0.weight"],
                        snapshot.weights["module.features.0.weight"])  # fmt: skip
+
+
+def test_a_snapshot_and_another_network_are_refused(smoke_run, tmp_path):
+    overrides = ["size=smoke", f"snapshot={smoke_run / 'last.pt'}", "model=torchvision/resnet18"]
+    message = "which holds zfnet_mini, are two networks: name one of them"
+    assert_refused("fig7_occlusion", overrides, message, tmp_path)

@@ -141,6 +141,12 @@ def test_a_recipe_that_names_weights_downloads_none(snapshot, monkeypatch, optio
 
 
 def test_missing_truncated_and_foreign_files_are_named(tmp_path, snapshot):
+    for name in ("epoch_005.pt", "epoch_001.pt"):
+        (tmp_path / name).touch()
+    with pytest.raises(
+        deconv.DeconvError, match=r"epoch_009\.pt; there are epoch_001\.pt, epoch_00"
+    ):
+        deconv.load_snapshot(tmp_path / "epoch_009.pt")
     with pytest.raises(deconv.DeconvError, match=r"no snapshot at .*nowhere\.pt"):
         deconv.load_snapshot(tmp_path / "nowhere.pt")
     path = deconv.save_snapshot(tmp_path / "last.pt", snapshot)

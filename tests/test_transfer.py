@@ -352,7 +352,7 @@ def test_lines_and_the_table_show_every_number():
         (["scaling=l1"], "unknown scaling of features 'l1'"),
         (["max_features=100"], "allow more"),
         (["folds=0"], "folds must be at least 1"),
-        (["train_per_class=9"], "leaves no test image in"),
+        (["train_per_class=9"], "leave none to test on in"),
         (["compare=x.pt", "snapshot=null"], "there is no snapshot at x.pt"),
         (["svm=[]", "softmax=[]"], "name at least one layer"),
         (["snapshot=null", "remove_overlap=true"], "remove_overlap is for a network"),
@@ -376,7 +376,7 @@ def test_the_commands_refuse_before_they_begin(smoke_run, caltech, tmp_path):
     refusal = "size=paper needs a trained network"
     assert_refused("table4_caltech101", ["size=paper"], refusal, tmp_path)
     there = [f"data.root={caltech}", f"snapshot={smoke_run}/last.pt"]
-    with pytest.raises(DeconvError, match="train_per_class=10 leaves no test image"):
+    with pytest.raises(DeconvError, match="10 training images of each class leave none"):
         cfg = compose("table5_caltech256", ["size=smoke", "data=caltech256", *there])
         open_study(cfg, tmp_path, [("softmax", 7)], cfg.per_class, table5_caltech256.SIZES)
     cfg = settings("table4_caltech101", smoke_run / "last.pt", tmp_path / "none", "caltech101")

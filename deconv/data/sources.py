@@ -92,11 +92,13 @@ def train_and_test(
             f"{test_per_class=}"
         )
     sizes = np.bincount(np.asarray(targets), minlength=len(classes))
-    few = [c for c, size in zip(classes, sizes, strict=True) if size <= train_per_class]
+    few = {c: n for c, n in zip(classes, sizes.tolist(), strict=True) if n <= train_per_class}
     if few:
+        named = ", ".join(f"{name} has {size}" for name, size in list(few.items())[:5])
         raise DeconvError(
-            f"train_per_class={train_per_class} leaves no test image in {', '.join(few[:5])}: "
-            "ask for fewer"
+            f"{train_per_class} training images of each class leave none to test on in "
+            f"{len(few)} of {len(classes)} classes ({named}): ask for fewer training images, or "
+            "complete these classes"
         )
     most = len(targets) if test_per_class is None else train_per_class + test_per_class
     seen = np.zeros(len(classes), int)
