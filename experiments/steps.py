@@ -31,6 +31,13 @@ DONE, FAILED, NO_DATA, STOPPED, NOT_RUN = (
 
 SIGNALS = ("SIGTERM", "SIGUSR1", "SIGINT")
 
+POLICY = "OMP_WAIT_POLICY"
+BUSY = 0.2
+"""From this share of the processors' time in use on, before a step begins, its threads sleep where
+they wait for one another. Trained with two threads on two cores, zfnet_mini is then a fifth slower
+on an idle machine, and seven times faster beside two processes that want the cores as well."""
+PROC_STAT = Path("/proc/stat")
+
 
 @dataclass(frozen=True)
 class Step:
@@ -190,7 +197,7 @@ def _run(
         process = subprocess.Popen(
             [sys.executable, *step.arguments, *step.place(folder / step.name, again)],
             stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
-            start_new_session=True,
+            start_new_session=True, env=os.environ | waiting(),
         )  # fmt: skip
         current.append(process)
         if came:  # between the last look and the start
@@ -204,6 +211,25 @@ def _run(
     outcome.seconds = round(time.monotonic() - started, 1)
     outcome.status = status_of(outcome.exit_status, bool(came))
     outcome.error = "" if outcome.status == DONE else last_error(log)
+
+
+def waiting() -> dict[str, str]:
+    """What the environment of a step says of how its threads wait; a user's own choice stands."""
+    if POLICY in os.environ or not PROC_STAT.is_file():
+        return {}
+    before = PROC_STAT.read_text()
+    time.sleep(0.3)
+    return {POLICY: "PASSIVE"} if busy_share(before, PROC_STAT.read_text()) >= BUSY else {}
+
+
+def busy_share(before: str, after: str) -> float:
+    """The share (0…1) of all processors' time that was in use between two readings of /proc/stat.
+
+    Its first line counts ticks: user, nice, system, idle, waiting for disks, …
+    """
+    first, last = ([int(n) for n in text.splitlines()[0].split()[1:]] for text in (before, after))
+    ticks = [b - a for a, b in zip(first, last, strict=True)]
+    return 1 - (ticks[3] + ticks[4]) / max(sum(ticks), 1)
 
 
 def status_of(exit_status: int, signalled: bool) -> str:
