@@ -34,6 +34,7 @@ from experiments.printed import bullets, table
 from experiments.steps import DONE
 from experiments.transfer_findings import (
     TABLE7_SIZE,
+    architecture,
     judge_pretrained,
     judge_scratch,
     judge_table5,
@@ -79,7 +80,7 @@ def records(results: Path, link: str) -> list[Record]:
     found += [
         from_scratch(name, folds[name], judge_scratch([row], pretrained), f"{link}/{FOLDS}")
         for name, row in zip(folds, own, strict=True)
-        if row is _first(own, row["per_class"])
+        if row is _first(own, row)
     ]
     trained = trained_networks(results)
     found += [
@@ -135,8 +136,10 @@ def _stem(kept: Mapping[str, Any]) -> str:
     return re.search(r"-m experiments\.(\w+)", kept["command"])[1]
 
 
-def _first(rows: Sequence[Mapping[str, Any]], size: int) -> Mapping[str, Any]:
-    return next(row for row in rows if row["per_class"] == size)
+def _first(rows: Sequence[Mapping[str, Any]], wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The first row of the same size and architecture; others are other recipes."""
+    keys = ("per_class", "architecture")
+    return next(row for row in rows if all(row.get(k) == wanted.get(k) for k in keys))
 
 
 def from_scratch(name: str, row: Mapping[str, Any], found: Sequence[Finding], link: str) -> Record:
@@ -144,7 +147,8 @@ def from_scratch(name: str, row: Mapping[str, Any], found: Sequence[Finding], li
     first, folds = row["folds"][0], len(row["folds"])
     model = re.search(r"\bmodel=([\w/]+)", first["command"])[1]
     data = f"{FOLDS_OF}, {first['images_per_class']} a class, {_splits(folds)}"
-    words = f"{model} from scratch, {first['epochs']} epochs"
+    side = re.search(r"\bmodel\.input_px=(\d+)", first["command"])
+    words = f"{model}{f' at {side[1]} px' if side else ''} from scratch, {first['epochs']} epochs"
     seconds = round(60 * sum(fold["training_minutes"] for fold in row["folds"]))
     kept = _record(TABLE4, found, data, words, first["commit"], seconds)
     each = ", ".join(f"{fold['mean_class_accuracy']:.1f}" for fold in row["folds"])
@@ -155,8 +159,12 @@ def from_scratch(name: str, row: Mapping[str, Any], found: Sequence[Finding], li
 def probed_rows(kept: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The rows of a kept probe's own network, the first one, with numbers as numbers."""
     rows = [row for row in kept["rows"] if row["source"] == "here"]
+    side = re.search(r"crop of (\d+) px", kept.get("choices", {}).get("preprocessing", ""))
+    name = rows[0]["network"].partition(",")[0]
+    kind = {"architecture": architecture(name, int(side[1]))} if side else {}
     return [
         row
+        | kind
         | {key: int(row[key]) for key in ("layer", "per_class", "folds")}
         | {"mean": float(row["mean"]), "std": float(row["std"]) if row.get("std") else ""}
         for row in rows

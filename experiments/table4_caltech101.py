@@ -31,7 +31,12 @@ from experiments.probing import Frozen, Study, open_study, probe_all, summarise
 from experiments.provenance import write_provenance
 from experiments.redrawing import redraw
 from experiments.reported import TABLE4
-from experiments.transfer_findings import judge_pretrained, judge_scratch, scratch_table
+from experiments.transfer_findings import (
+    architecture,
+    judge_pretrained,
+    judge_scratch,
+    scratch_table,
+)
 from experiments.transfer_record import (
     HERE,
     PAPER,
@@ -108,7 +113,8 @@ def compute(cfg: DictConfig, folder: Path, study: Study, scratch: list[dict[str,
     snapshot = study.snapshots[0]
     frozen = Frozen(network_name(snapshot, study.snapshots), snapshot.network(), snapshot.mean)
     rows, each = probe_all(cfg, frozen, [JOB], study.folds)
-    ours = [row | {"source": HERE} for row in summarise(rows)]
+    kind = {"architecture": architecture(snapshot.recipe["name"], frozen.net.input_px)}
+    ours = [row | {"source": HERE} | kind for row in summarise(rows)]
     theirs = paper_rows(TABLE4, ROWS, JOB) if cfg.data.name == DATA else []
     save(folder, ours + scratch + theirs, rows, each, study.data.classes)
     facts = {

@@ -1,14 +1,16 @@
 """How the claims of Tables 4, 5 and 7 are judged: from rows of a table alone.
 
 A row is what a transfer experiment writes: classifier, layer, per_class, mean and std in percent
-("" where a single split has no spread), folds.
+("" where a single split has no spread), folds, and of Table 4 the architecture where it is known.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from deconv.models import input_side
 from experiments.findings import Finding
 from experiments.reported import TABLE4, TABLE5, TABLE7
 
@@ -36,6 +38,7 @@ def scratch_table(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Kept rows of folds (experiments/results/caltech101_scratch.json) as rows of a table.
 
     The first of each size is "from scratch", another recipe for the same size has its name beside.
+    A row whose command is kept has its architecture.
     """
     names: dict[int, int] = {}
     rows = []
@@ -47,7 +50,22 @@ def scratch_table(results: Mapping[str, Any]) -> list[dict[str, Any]]:
             {"network": name, "per_class": size, "mean": row["mean"]}
             | {"std": row["standard_deviation"] or "", "folds": len(row["folds"])}
         )
+        if model := re.search(r" model=([\w/]+)", row["folds"][0].get("command", "")):
+            side = re.search(r" model\.input_px=(\d+)", row["folds"][0]["command"])
+            rows[-1]["architecture"] = architecture(model[1], side and int(side[1]))
     return rows
+
+
+def architecture(name: str, input_px: int | None) -> str:
+    """What two networks share that differ in nothing but their training."""
+    return f"{name}, {input_px or input_side(name)} px"
+
+
+def _rival(rows: Sequence[Row], row: Row) -> tuple[Row | None, bool]:
+    """Of the rows of the same size that of the same architecture, else the first; whether same."""
+    sized = [one for one in rows if one["per_class"] == row["per_class"]]
+    alike = [one for one in sized if one.get("architecture") == row.get("architecture")]
+    return next(iter([*alike, *sized]), None), bool(alike)
 
 
 def judge_pretrained(
@@ -62,9 +80,12 @@ def judge_pretrained(
         size = row["per_class"]
         if size not in TABLE4["pretrained"]:
             continue
-        own = _of_size(scratch, size)
+        own, alike = _rival(scratch, row)
         mean, spread = (own["mean"], own["std"] or 0.0) if own else TABLE4["scratch"][size]
-        whose = "our network from scratch" if own else "the paper's network from scratch"
+        whose = "the paper's network from scratch"
+        if own:
+            other = f", another one ({own.get('architecture', 'unknown')})"
+            whose = f"our network from scratch{other * (not alike)}"
         holds, rule = beats(row, mean, spread, whose)
         found.append(Finding(f"table4/pretrained/{size}", row["mean"], row["std"] or None, holds,
                              f"holds if it lies {rule}", comparable=comparable))  # fmt: skip
@@ -74,15 +95,17 @@ def judge_pretrained(
 def judge_scratch(scratch: Sequence[Row], ours: Sequence[Row]) -> list[Finding]:
     """Table 4: is the network from scratch, the first of each size, behind the pre-trained one?
 
-    Its numbers are targets with as many splits as the paper's.
+    Only one of the same architecture is a comparison. Its numbers are targets with as many splits
+    as the paper's.
     """
     found = []
     for size in TABLE4["scratch"]:
-        own, row = _of_size(scratch, size), _of_size(ours, size)
+        own = next((row for row in scratch if row["per_class"] == size), None)
         if own is None:
             continue
-        holds, rule = None, "there is no pre-trained network here to compare it with"
-        if row is not None:
+        row, alike = _rival(ours, own)
+        holds, rule = None, "not judged: there is no pre-trained network of its kind here"
+        if row is not None and alike:
             whose = "our network from scratch"
             holds, words = beats(row, own["mean"], own["std"] or 0.0, whose)
             rule = f"holds if ours pre-trained ({row['mean']:.1f} %) lies {words}"
@@ -91,10 +114,6 @@ def judge_scratch(scratch: Sequence[Row], ours: Sequence[Row]) -> list[Finding]:
         found.append(Finding(f"table4/scratch/{size}", own["mean"], own["std"] or None, holds,
                              rule + few * (not enough), comparable=enough))  # fmt: skip
     return found
-
-
-def _of_size(rows: Sequence[Row], size: int) -> Row | None:
-    return next((row for row in rows if row["per_class"] == size), None)
 
 
 def judge_table5(ours: Sequence[Row], comparable: bool) -> list[Finding]:

@@ -11,7 +11,12 @@ from experiments import ledger
 from experiments.findings import DIFFERS, OPEN, REPRODUCED, TREND, Finding
 from experiments.kept_account import page, probed_rows, records
 from experiments.reported import TABLE7
-from experiments.transfer_findings import judge_pretrained, judge_scratch, judge_table7
+from experiments.transfer_findings import (
+    judge_pretrained,
+    judge_scratch,
+    judge_table7,
+    scratch_table,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,7 +38,8 @@ def probes(stem, rows, **more):
     return kept | {"command": f"python -m experiments.{stem} data=caltech101"} | more
 
 
-MINI = "mini, trained on tiny"
+TINY = "zfnet, trained on tiny"
+AT_224 = {"preprocessing": "minus the mean, centre crop of 224 px, about ±128"}
 
 
 @pytest.fixture
@@ -47,11 +53,11 @@ def results(tmp_path):
     (tmp_path / "caltech101_scratch.json").write_text(json.dumps(scratch))
     kept = {
         "Tiny, table 4": probes("table4_caltech101", [
-            ("here", MINI, "softmax", 7, 15, 20.0, 0.5), ("here", MINI, "softmax", 7, 30, 60, 1.5),
-        ]),
+            ("here", TINY, "softmax", 7, 15, 20.0, 0.5), ("here", TINY, "softmax", 7, 30, 60, 1.5),
+        ], choices=AT_224),
         "Tiny, layers": probes("table7_layer_probes", [
-            ("here", MINI, "svm", 1, 30, 44.0, 1.0), ("here", MINI, "svm", 2, 30, 60.0, 1.0),
-            ("here", MINI, "svm", 3, 30, 61.0, 1.0),
+            ("here", TINY, "svm", 1, 30, 44.0, 1.0), ("here", TINY, "svm", 2, 30, 60.0, 1.0),
+            ("here", TINY, "svm", 3, 30, 61.0, 1.0),
             ("control", "first random weights", "svm", 1, 30, 9.0, 0.5),
         ], comparable=True),
     }  # fmt: skip
@@ -121,11 +127,11 @@ def test_folds_and_probes_are_judged_by_the_rules_of_their_tables(results):
     )
     assert lines["table4/scratch/30"].measured_on == "caltech101, 30 a class, 2 random splits"
     assert lines["table4/scratch/30"].network == "zfnet from scratch, 40 epochs"
-    assert lines["table7/caltech101/svm/layer1"].network == MINI
+    assert lines["table7/caltech101/svm/layer1"].network == TINY
 
 
 def test_probes_of_table_5_are_judged_without_the_background_class(results):
-    rows = [("here", MINI, "softmax", 7, 6, 55.0, 0.1), ("here", MINI, "softmax", 7, 60, 50, 0.2)]
+    rows = [("here", TINY, "softmax", 7, 6, 55.0, 0.1), ("here", TINY, "softmax", 7, 60, 50, 0.2)]
     kept = {"a": probes("table5_caltech256", rows, data="caltech256")}
     (results / "probes.json").write_text(json.dumps(kept))
     lines = found(records(results, ""))
@@ -170,7 +176,7 @@ def test_each_row_has_its_data_its_link_and_whether_it_is_a_target(results):
     )
     assert scratch[6] == "[zfnet from scratch, 40 epochs](there/caltech101_scratch.json) |"
     assert rows["caltech101, svm on layer 1"][4] == REPRODUCED
-    assert rows["caltech101, svm on layer 3"][6] == f"[{MINI}](there/probes.json) |"
+    assert rows["caltech101, svm on layer 3"][6] == f"[{TINY}](there/probes.json) |"
     for one in found(records(results, "there")).values():
         assert one.rule in text
     assert text.count("<details>") == text.count("</details>") == 2
@@ -220,8 +226,10 @@ def test_what_is_kept_in_this_repository_is_whole():
     lines = found(kept)
     scratch = json.loads((results / "caltech101_scratch.json").read_text())
     for size in (15, 30):
-        one = lines[f"table4/scratch/{size}"]
-        assert one.here.startswith(f"{scratch[f'{size} per class']['mean']:.1f} ±")
+        key = f"table4/scratch/{size}"
+        told = [one.here for record in kept for one in ledger.lines(record.kept) if one.key == key]
+        for name in (f"{size} per class", f"{size} per class, zfnet_mini 56 px"):
+            assert sum(here.startswith(f"{scratch[name]['mean']:.1f} ±") for here in told) == 1
     wanted = {f"table7/caltech101/{kind}/layer{layer}" for kind, layer in TABLE7}
     assert wanted | {"table4/pretrained/15", "table4/pretrained/30"} <= set(lines)
     assert not any(lines[key].comparable for key in wanted), "none was pre-trained on ImageNet"
@@ -229,3 +237,47 @@ def test_what_is_kept_in_this_repository_is_whole():
     probe = json.loads((results / "probes.json").read_text())["Tiny ImageNet, table 4"]
     means = {row["per_class"]: row["mean"] for row in probed_rows(probe)}
     assert lines["table4/pretrained/30"].here.startswith(f"{means[30]:.1f} ±")
+
+
+def test_a_network_is_set_against_one_of_its_own_architecture():
+    def row(mean, architecture, **more):
+        return {"per_class": 30, "mean": mean, "std": 1.0, "architecture": architecture} | more
+
+    scratch = [row(52.0, "zfnet, 224 px", folds=3), row(38.0, "mini, 56 px", folds=3)]
+    (one,) = judge_pretrained([row(42.0, "mini, 56 px")], scratch, False)
+    assert one.holds and "our network from scratch (38.0 %)" in one.rule
+    (one,) = judge_pretrained([row(42.0, "mini, 112 px")], scratch, False)
+    assert not one.holds and "another one (zfnet, 224 px) (52.0 %)" in one.rule
+    (one,) = judge_scratch(scratch[1:], [row(42.0, "mini, 56 px")])
+    assert one.holds and one.value == 38.0
+    (one,) = judge_scratch(scratch, [row(42.0, "mini, 56 px")])
+    assert one.holds is None and one.value == 52.0 and "of its kind" in one.rule
+
+
+def test_the_architecture_is_read_from_what_is_kept():
+    def kept(command):
+        fold = {"images_per_class": 30, "command": command}
+        return {"mean": 1.0, "standard_deviation": 0.1, "folds": [fold]}
+
+    rows = scratch_table({
+        "a": kept("python -m experiments.train model=zfnet data=caltech101"),
+        "b": kept("python -m experiments.train model=zfnet_mini model.input_px=56 data=caltech101"),
+        "c": kept("python -m experiments.train model=zfnet_mini data=caltech101"),
+        "d": kept("python -m experiments.train resume=<folder>"),
+    })  # fmt: skip
+    known = [row.get("architecture") for row in rows]
+    assert known == ["zfnet, 224 px", "zfnet_mini, 56 px", "zfnet_mini, 112 px", None]
+    rows = [("here", "zfnet_mini, trained on x", "softmax", 7, 30, 1, 1)]
+    probe = probes("table4_caltech101", rows, choices=AT_224)
+    assert probed_rows(probe)[0]["architecture"] == "zfnet_mini, 224 px"
+
+
+def test_every_architecture_from_scratch_has_a_row_and_other_recipes_have_none(results):
+    scratch = json.loads((results / "caltech101_scratch.json").read_text())
+    small = folds([20.0, 21.0], 0.5, 30, "zfnet_mini model.input_px=56")
+    (results / "caltech101_scratch.json").write_text(json.dumps(scratch | {"z mini": small}))
+    names = [r.kept["network"]["words"] for r in records(results, "") if "Table 4" in page([r])]
+    assert names.count("zfnet_mini at 56 px from scratch, 40 epochs") == 1
+    assert names.count("zfnet from scratch, 40 epochs") == 2, (
+        "15 and 30 a class, not the modern one"
+    )
