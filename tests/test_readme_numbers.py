@@ -58,12 +58,13 @@ def first_layers():
     yield f"strongest {float(ours['largest_rms']) / float(ours['median_rms']):.1f} times the median"
     assert all(one["dead_or_faint"] == "0" for (_, layer), one in of.items() if layer == "conv1")
     assert of["coarse", "conv2"]["dead"] == "1"
-    coarse, fine = (
-        [100 * float(of[role, layer]["aliased"]) for layer in ("conv1", "conv2")]
-        for role in ("coarse", "ours")
-    )
-    yield f"({coarse[0]:.0f} against {fine[0]:.0f} % of their energy above"
-    yield f"({coarse[1]:.0f} against {fine[1]:.0f} %)"
+
+    def pair(layer, column):
+        coarse, fine = (100 * float(of[role, layer][column]) for role in ("coarse", "ours"))
+        return f"{coarse:.0f} against {fine:.0f} %"
+
+    yield f"({pair('conv1', 'aliased')}; of white noise {pair('conv1', 'white_noise_aliased')})"
+    yield f"({pair('conv2', 'aliased')}, with random weights {pair('conv2', 'random_aliased')})"
 
 
 def occlusion():
@@ -86,7 +87,29 @@ def ascent():
     yield "the ascent reaches three times the activation of any crop"
 
 
-@pytest.mark.parametrize("sentences", [contrast, evolution, first_layers, occlusion, ascent])
+def transfer():
+    scratch, probes = kept("caltech101_scratch"), kept("probes")
+    rows = probes["Tiny ImageNet, table 4"]["rows"]
+    small, large = (
+        (float(row(rows, per_class=size)["mean"]), scratch[f"{size} per class, zfnet_mini 56 px"])
+        for size in ("15", "30")
+    )
+    told = [f"{ours:.1f} against {alone['mean']:.1f} %" for ours, alone in (large, small)]
+    yield f"{told[0]} with 30 images a class, {told[1]} with 15"
+    yield f"with 30 images a class ({scratch['30 per class']['mean']:.1f} %)"
+    rows = [r for r in probes["Tiny ImageNet, layers"]["rows"] if r["classifier"] == "svm"]
+    ahead = {
+        layer: float(row(rows, layer=layer, source="here")["mean"])
+        - float(row(rows, layer=layer, source="control")["mean"])
+        for layer in "123457"
+    }
+    assert max(ahead, key=ahead.get) == "5"
+    yield f"by {min(ahead.values()):.0f} to {max(ahead.values()):.0f} points, most of all in layer 5"
+
+
+@pytest.mark.parametrize(
+    "sentences", [contrast, evolution, first_layers, occlusion, ascent, transfer]
+)
 def test_sentences_tell_what_was_measured(sentences):
     for sentence in sentences():
         assert sentence in README, sentence
