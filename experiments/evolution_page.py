@@ -52,10 +52,10 @@ def caption(facts: dict[str, Any], strips: Sequence[figures.Filmstrip]) -> str:
     error = steps[-1]["metrics"].get("val_top1_error")
     result = "" if error is None else f", in the end {100 - error:.1f} % top-1 on validation images"
     return (
-        "A row is a map, a random choice among those alive at the last snapshot. Each picture is "
-        f"its strongest activation over {data['images']} training images of {data['name']}"
-        f"{foreign} (centre crops) at the end of that epoch, painted by the deconvnet with that "
-        "image's switches and cut to the exact receptive field (blue-grey lies outside the image). "
+        "A row is a map (its number at the left), a random choice among those alive at the last "
+        f"snapshot. Each picture is its strongest activation over {data['images']} training images "
+        f"of {data['name']}{foreign} (centre crops) at the end of that epoch, painted by the "
+        "deconvnet with that image's switches and cut to the exact receptive field (blue-grey lies outside the image). "
         "Grey is zero; every picture has its own symmetric scale, so contrast says nothing about "
         "strength. An orange bar between two pictures: the strongest image is another one. Empty: "
         f"the map is nowhere above 0 ({empty} of {tiles} tiles). Curves: how many of the nine "

@@ -169,7 +169,8 @@ def findings(net: ChainNet, rows: list[LayerRow]) -> list[Finding]:
     found = [
         Finding(
             f"fig3/{stage}", sides[stage], holds=sides[stage] == side, comparable=comparable,
-            rule=f"the map of zfnet at {net.input_px} px, as built, has exactly this side",
+            rule=f"the map of zfnet at {net.input_px} px, as built, has exactly this side; "
+            "the paddings, which the paper does not state, are chosen so",
         )
         for stage, side in FIG3_SIDES.items()
         if stage in sides

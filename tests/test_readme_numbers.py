@@ -104,7 +104,8 @@ def transfer():
         for layer in "123457"
     }
     assert max(ahead, key=ahead.get) == "5"
-    yield f"by {min(ahead.values()):.0f} to {max(ahead.values()):.0f} points, most of all in layer 5"
+    least, most = min(ahead.values()), max(ahead.values())
+    yield f"by {least:.0f} to {most:.0f} points, most of all in layer 5"
 
 
 @pytest.mark.parametrize(
