@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -111,6 +112,20 @@ def describe_network(facts: dict[str, Any]) -> str:
         f"Network: {facts['model']['name']}, {training['epochs']} epochs on {training['images']} "
         f"images of {training['data']} ({training['classes']} classes){result}."
     )
+
+
+def network_words(facts: Mapping[str, Any]) -> str:
+    """The same without its beginning; "" where a sidecar does not tell of a network."""
+    try:
+        return describe_network(dict(facts)).removeprefix("Network: ")
+    except (KeyError, TypeError, AttributeError):
+        return ""
+
+
+def briefly(words: str) -> str:
+    """A network in words, without how many epochs, images and classes it saw: for a column."""
+    words = words.partition(" (")[0].rstrip(".")
+    return re.sub(r" \d+ epochs on \d+ images of ", " trained on ", words)
 
 
 def describe_field(net: ChainNet, layer: str) -> str:

@@ -91,7 +91,7 @@ def records(results: Path, link: str) -> list[Record]:
         kept = json.loads(path.read_text())
         if rows := _findings_of(kept):
             name = path.stem.removeprefix("tables_")
-            words = trained.get(kept["weights_sha256"], "")
+            words = kept.get("network") or trained.get(kept["weights_sha256"], "")
             found.append(single(name, kept, rows, words, f"{link}/{path.name}"))
     return found
 
@@ -120,11 +120,12 @@ def _findings_of(kept: Mapping[str, Any]) -> list[Finding]:
 def single(
     name: str, kept: Mapping[str, Any], found: Sequence[Finding], words: str, link: str
 ) -> Record:
-    """An experiment that ran by itself. words: its network, "" where its training is not kept."""
+    """An experiment that ran by itself. words: its network, "" where it is not known."""
     data = measured_on(kept["data"])
     record = _record(_stem(kept), found, data, words, kept["commit"])
     about = f"{data}; weights {kept['weights_sha256']}; `{kept['command']}`"
-    return Record(name, link, record, f"{words}, {about}" if words else about)
+    whose = f"{words.rstrip('.')}; " if words else ""
+    return Record(name, link, record, whose + about)
 
 
 def _read(path: Path) -> dict[str, Any]:

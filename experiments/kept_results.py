@@ -14,6 +14,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from deconv.errors import DeconvError
+from experiments.facts import network_words
 from experiments.findings import read_findings
 from experiments.reported import CALTECH101_SCRATCH
 
@@ -213,6 +214,8 @@ def tables(folder: Path) -> dict[str, Any]:
             role: {key: one[key] for key in NETWORK if key in one} for role, one in networks.items()
         }
     found = [asdict(one) for one in read_findings(folder)]
+    if words := network_words(facts):
+        kept["network"] = words
     return kept | {"command": portable(facts["command"]), "findings": found, "tables": short}
 
 

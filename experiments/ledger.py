@@ -8,7 +8,6 @@ records into tables. No number is typed.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from experiments.facts import describe_network
+from experiments.facts import briefly, network_words
 from experiments.findings import (
     DIFFERS,
     NOT_JUDGED,
@@ -116,11 +115,8 @@ def _read(folder: Path) -> dict[str, Any]:
 
 def _network(facts: Mapping[str, Any]) -> dict[str, Any]:
     """The network in words and by hash, where a sidecar tells both."""
-    try:
-        words = describe_network(dict(facts)).removeprefix("Network: ")
-    except (KeyError, TypeError, AttributeError):
-        return {}
-    return {"words": words, "weights_sha256": facts.get("weights_sha256", "")}
+    words = network_words(facts)
+    return {"words": words, "weights_sha256": facts.get("weights_sha256", "")} if words else {}
 
 
 def _data(folder: Path, facts: Mapping[str, Any]) -> str:
@@ -152,8 +148,7 @@ def lines(kept: Kept) -> list[Line]:
 
 def network_name(kept: Kept) -> str:
     """The network of a record in a few words, "" if it has none."""
-    words = kept["network"].get("words", "").partition(" (")[0].rstrip(".")
-    return re.sub(r" \d+ epochs on \d+ images of ", " trained on ", words)
+    return briefly(kept["network"].get("words", ""))
 
 
 def order(key: str) -> tuple[int, int, int, str]:

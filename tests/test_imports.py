@@ -74,11 +74,7 @@ FLOORS = {
         "experiments.index_page",
         "experiments.printed",
     ],
-    "shared by experiments": [
-        "experiments.common",
-        "experiments.command",
-        "experiments.kept_results",
-    ],
+    "shared by experiments": ["experiments.common", "experiments.command"],
     "parts of experiments": [
         "experiments.facts",
         "experiments.redrawing",
@@ -99,6 +95,7 @@ FLOORS = {
     ],
     "accounts of experiments": [
         "experiments.ledger",
+        "experiments.kept_results",
         "experiments.first_layer_claims",
         "experiments.first_layers_page",
         "experiments.contrast_page",

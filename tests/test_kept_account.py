@@ -100,7 +100,7 @@ def test_experiments_by_themselves_are_told_with_their_network(single):
         assert one.network == "zfnet, trained on flowers"
     told = page(records(single, "there"))
     assert "[zfnet, trained on flowers](there/tables_dogs.json)" in told
-    assert "- [fig4](there/tables_fig4.json): zfnet, trained on flowers, 7 images" in told
+    assert "- [fig4](there/tables_fig4.json): zfnet, trained on flowers; 7 images" in told
     assert "mute" not in told, "nothing was found"
 
 

@@ -108,8 +108,30 @@ def transfer():
     yield f"by {least:.0f} to {most:.0f} points, most of all in layer 5"
 
 
+def dogs():
+    found = {one["key"]: one for one in kept("tables_table1_dogs")["findings"]}
+    parts = ("right_eye", "left_eye", "nose")
+    five, seven = (
+        sorted(found[f"table1/{part}/layer{n}"]["value"] for part in parts) for n in (5, 7)
+    )
+    random = [found[f"table1/random/layer{n}"]["value"] for n in (5, 7)]
+    yield f"({five[0]:.3f} to {five[-1]:.3f} against {random[0]:.3f}; in the paper"
+    assert seven[0] <= random[1] <= seven[-1]
+    yield f"({seven[0]:.3f} to {seven[-1]:.3f}), as the paper has it"
+    truth = "truth/table1_correspondence"
+    assert all(found[f"{truth}/layer5/{part}/exchange, zeros left out"]["holds"] for part in parts)
+    assert not any(found[f"{truth}/layer5/{part}/place"]["holds"] for part in parts)
+    steps = kept("ledger_scenes")["steps"]["table1_correspondence"]
+    scenes = {one["key"]: one["holds"] for one in steps["findings"]}
+    for part in parts:
+        assert scenes[f"{truth}/layer5/{part}/exchange, zeros left out"]
+        for control in ("exchange, zeros left out", "place", "learned"):
+            assert scenes[f"{truth}/layer7/{part}/{control}"]
+    assert not any(scenes[f"table1/{part}/layer5"] for part in parts)
+
+
 @pytest.mark.parametrize(
-    "sentences", [contrast, evolution, first_layers, occlusion, ascent, transfer]
+    "sentences", [contrast, evolution, first_layers, occlusion, ascent, transfer, dogs]
 )
 def test_sentences_tell_what_was_measured(sentences):
     for sentence in sentences():
