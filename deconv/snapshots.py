@@ -143,7 +143,8 @@ def load_snapshot(path: str | Path, code: str | None = None) -> Snapshot:
     """
     path = Path(path)
     if not path.is_file():
-        there = sorted(one.name for one in path.parent.glob("*.pt"))
+        folder = path if path.is_dir() else path.parent
+        there = sorted(one.name for one in folder.glob("*.pt"))
         instead = f"there are {', '.join(there)}" if there else "train one with experiments.train"
         raise DeconvError(f"there is no snapshot at {path}; {instead}")
     resolved = path.resolve()

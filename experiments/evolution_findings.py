@@ -33,7 +33,7 @@ def judge(rows: Sequence[Mapping[str, Any]], threshold: float) -> Finding:
         f"{names[-1]} has; settled: from then on less than {threshold:g} of a map's nine strongest "
         f"images change from snapshot to snapshot ({each}; snapshots at "
         f"{', '.join(map(str, epochs))}); holds if {names[-1]} settles later than {names[0]}, or "
-        "never, and no layer before one below it"
+        "never, and no layer before one below it; how many epochs either takes is not judged"
     )
     value = None if first is None or last is None else float(last - first)
     never = max(epochs) + 1

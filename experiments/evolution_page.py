@@ -1,10 +1,12 @@
 """Figure 4, its animation and its caption, from the saved files alone.
 
-In: arrays.npz and provenance.json of a run's folder. Out: figure.png, figure.pdf, animation.gif.
+In: arrays.npz and provenance.json of a run's folder. Out: figure.png, figure.pdf, animation.gif,
+findings.json.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,17 +15,18 @@ from typing import Any
 import numpy as np
 
 from deconv import figures
+from experiments.evolution_findings import judge
 from experiments.facts import layer_title
+from experiments.findings import write_findings
 
-SAVED = (
-    *("arrays.npz", "table.csv", "turnover.csv"),
-    *("findings.json", "provenance.json", "config.yaml"),
-)
+SAVED = ("arrays.npz", "table.csv", "turnover.csv", "provenance.json", "config.yaml")
 
 
 def draw(source: Path, folder: Path) -> None:
-    """Draw the figure and the animation into `folder` from the files of `source` alone."""
+    """Draw figure and animation and judge the claim, from the files of `source` alone."""
     facts = json.loads((source / "provenance.json").read_text())
+    with (source / "turnover.csv").open() as file:
+        write_findings(folder, [judge(list(csv.DictReader(file)), facts["threshold"])])
     with np.load(source / "arrays.npz") as arrays:
         strips = [_strip(arrays, layer, note) for layer, note in facts["panels"].items()]
         epochs = arrays["epochs"].tolist()

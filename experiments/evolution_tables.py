@@ -25,11 +25,8 @@ def save_numbers(
     course: PeaksOverTime,
     maps: dict[str, torch.Tensor],
     changes: dict[str, Evolution],
-) -> list[dict[str, Any]]:
-    """arrays.npz, table.csv and turnover.csv: the pictures, and the numbers of all maps.
-
-    Returns the rows of turnover.csv.
-    """
+) -> None:
+    """arrays.npz, table.csv and turnover.csv: the pictures, and the numbers of all maps."""
     arrays, rows, shares = pictures | {"epochs": np.array(epochs)}, [], []
     for layer, shown in maps.items():
         of, peaks = changes[layer], [at[layer] for at in course]
@@ -47,7 +44,6 @@ def save_numbers(
     np.savez_compressed(folder / "arrays.npz", **arrays)
     write_table(folder / "table.csv", rows)
     write_table(folder / "turnover.csv", shares)
-    return shares
 
 
 def map_rows(

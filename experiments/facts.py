@@ -115,7 +115,7 @@ def describe_network(facts: dict[str, Any]) -> str:
 
 
 def network_words(facts: Mapping[str, Any]) -> str:
-    """The same without its beginning; "" where a sidecar does not tell of a network."""
+    """What `describe_network` says of it; "" where a sidecar does not tell of a network."""
     try:
         return describe_network(dict(facts)).removeprefix("Network: ")
     except (KeyError, TypeError, AttributeError):
@@ -123,9 +123,9 @@ def network_words(facts: Mapping[str, Any]) -> str:
 
 
 def briefly(words: str) -> str:
-    """A network in words, without how many epochs, images and classes it saw: for a column."""
+    """A network in words, without how many images and classes it saw: for a column."""
     words = words.partition(" (")[0].rstrip(".")
-    return re.sub(r" \d+ epochs on \d+ images of ", " trained on ", words)
+    return re.sub(r" epochs on \d+ images of ", " epochs of ", words)
 
 
 def describe_field(net: ChainNet, layer: str) -> str:

@@ -43,12 +43,10 @@ from deconv.training.course import epoch_ends, same_training
 from deconv.types import Peaks
 from experiments.command import experiment
 from experiments.common import build_network, data_name, device, log, squares, workers
-from experiments.evolution_findings import judge
 from experiments.evolution_page import SAVED, draw
 from experiments.evolution_pictures import project_course
 from experiments.evolution_tables import save_numbers
 from experiments.facts import data_facts, deconvnet_choices, describe_field
-from experiments.findings import write_findings
 from experiments.provenance import write_provenance
 from experiments.redrawing import redraw
 from experiments.trained import train_network
@@ -153,8 +151,7 @@ def compute(cfg: DictConfig, folder: Path, paths: dict[int, Path], training: Sna
         for layer, of in changes.items()
     }
     net, arrays, steps = project_course(cfg, paths, crops, course, maps)
-    shares = save_numbers(folder, arrays, list(paths), course, maps, changes)
-    write_findings(folder, [judge(shares, cfg.threshold)])
+    save_numbers(folder, arrays, list(paths), course, maps, changes)
     facts = choices(cfg, training, net) | {
         "data": about,
         "snapshots": steps,

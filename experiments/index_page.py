@@ -35,10 +35,12 @@ def index_page(
     about: Sequence[str],
     head: Sequence[str],
     rows: Sequence[Sequence[str]],
+    rules: Sequence[str],
     without: Sequence[str],
     sections: Sequence[Section],
 ) -> str:
-    """The page. about: paragraphs; head, rows: the ledger; without: claims without a finding."""
+    """The page. about: paragraphs; head, rows: the ledger; rules: how each row was
+    judged; without: claims without a finding."""
     body = [f"<h1>{escape(title)}</h1>", *(f"<p>{escape(text)}</p>" for text in about)]
     links = [f'<a href="#{escape(s.name)}">{escape(s.name)}</a>' for s in sections]
     body.append(f"<nav>{' '.join(links)}</nav>")
@@ -47,6 +49,9 @@ def index_page(
         body.append(f'<div class="wide"><table>{_row(head, "th")}')
         body += [_row(row, "td") for row in rows]
         body.append("</table></div>")
+        body.append("<details><summary>How each was judged</summary><ul>")
+        body += [f"<li>{escape(text)}</li>" for text in rules]
+        body.append("</ul></details>")
     if without:
         body.append("<p>Without a finding:</p><ul>")
         body += [f"<li>{escape(text)}</li>" for text in without]

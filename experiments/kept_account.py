@@ -84,7 +84,7 @@ def records(results: Path, link: str) -> list[Record]:
     ]
     trained = trained_networks(results)
     found += [
-        probed(name, kept, own, f"{link}/{PROBES}", trained.get(kept["weights_sha256"]))
+        probed(name, kept, own, f"{link}/{PROBES}", probed_network(kept, trained))
         for name, kept in probes.items()
     ]
     for path in sorted(results.glob("tables_*.json")):
@@ -105,13 +105,25 @@ def trained_networks(results: Path) -> dict[str, str]:
     for path in sorted(results.glob("trained_*.json")):
         kept = json.loads(path.read_text())
         data = path.stem.removeprefix("trained_")
-        found[kept["weights_sha256"]] = f"{kept['model']['name']}, trained on {data}"
+        side = kept["model"].get("input_px")
+        name = f"{kept['model']['name']}{f' at {side} px' if side else ''}"
+        found[kept["weights_sha256"]] = f"{name}, {kept['recipe']['epochs']} epochs of {data}"
     return found
+
+
+def probed_network(kept: Mapping[str, Any], trained: Mapping[str, str]) -> str:
+    """The frozen network of a kept probe in words. trained: as from `trained_networks`."""
+    row = probed_rows(kept)[0]
+    if known := trained.get(kept["weights_sha256"]):
+        return known
+    side = row.get("architecture", "").partition(", ")[2]
+    name, comma, rest = row["network"].partition(",")
+    return f"{name}{f' at {side}' if side else ''}{comma}{rest}"
 
 
 def _findings_of(kept: Mapping[str, Any]) -> list[Finding]:
     """The findings of a single experiment; those of Figure 4 can be read off its table."""
-    if _stem(kept) == FIG4 and "findings" not in kept:
+    if _stem(kept) == FIG4 and not kept.get("findings"):
         threshold = float(re.search(r"below ([\d.]+)", kept["choices"]["settled"])[1])
         return [judge(kept["tables"]["turnover"], threshold)]
     return [Finding(**one) for one in kept.get("findings", [])]
@@ -178,11 +190,11 @@ def probed(
     kept: Mapping[str, Any],
     scratch: Sequence[Mapping[str, Any]],
     link: str,
-    network: str | None = None,
+    words: str,
 ) -> Record:
     """The frozen layers of a network, with a classifier on them.
 
-    scratch: its rivals of Table 4. network: in words where its training is kept.
+    scratch: its rivals of Table 4. words: the network.
     """
     ours, data, stem = probed_rows(kept), kept["data"], _stem(kept)
     sizes = sorted({row["per_class"] for row in ours})
@@ -195,7 +207,6 @@ def probed(
         found = judge_table5(ours, comparable)
     elif stem == TABLE7 and sizes == [TABLE7_SIZE.get(data)]:
         found = judge_table7(data, ours, comparable, f"table7/{data}")
-    words = network or ours[0]["network"]
     splits = _splits(ours[0]["folds"])
     images = f"{data}, {' or '.join(map(str, sizes))} a class, {splits}"
     record = _record(stem, found, images, words, kept["commit"])

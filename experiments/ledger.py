@@ -45,8 +45,8 @@ BY_EYE = "drawn, for the eye to judge"
 ANOTHER_STEM = {"fig9": "table5", "fig8": "table1"}
 """A figure that the experiment of a table draws."""
 
-IMAGES = "images from"
-"""Heads the column of data sets; how many of their images a number is of, its rule says."""
+IMAGES = "data"
+"""Heads the column of data sets."""
 
 NO_TARGET = "no target"
 """Beside the status of a number whose data, network or number of splits is not the paper's."""
@@ -55,7 +55,8 @@ HOW = (
     f"*{REPRODUCED}*: on the paper's data by its protocol, and apart by at most both spreads "
     f"together. *{NO_TARGET}*: data, network or number of splits are not the paper's, so its "
     "number is not to be met. All but the reproduced are judged by the rule of their claim, below "
-    f"the table: *{TREND}* if it holds, *{DIFFERS}* if not, *{NOT_JUDGED}* where it cannot "
+    "the table, which also says of how many of the data set's images a number is: "
+    f"*{TREND}* if it holds, *{DIFFERS}* if not, *{NOT_JUDGED}* where it cannot "
     f"be applied to what was measured; *{OPEN}*, of claims without a finding, where the experiment "
     "ran on data that cannot say. A rule compares numbers of one run: one close to the paper's can "
     "differ, and one far from it agree."

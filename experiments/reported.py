@@ -121,7 +121,7 @@ def _figures() -> dict[str, Claim]:
     return {
         "fig1/reconstruction": Claim(
             "Fig. 1", "unpool by switches, rectify, filter with the transposed filters",
-            unit="of the largest pixel", known=TEXT,
+            unit="of the largest pixel apart", known=TEXT,
         ),
         **{
             f"fig3/{stage}": Claim("Fig. 3", f"side of {stage}", side, None, "px", SECONDARY)
@@ -136,7 +136,7 @@ def _figures() -> dict[str, Claim]:
         ),
         "fig4/lower_first": Claim(
             "Fig. 4", "lower layers settle in a few epochs, upper ones need 40–50",
-            unit="epochs", known=DRAWN,
+            unit="epochs later", known=DRAWN,
         ),
         "fig5/layer1_sharp": Claim(
             "Fig. 5", "small changes move layer 1 much and layer 7 little", known=DRAWN

@@ -353,7 +353,7 @@ def account(cfg: DictConfig, folder: Path, stems: Sequence[str], state: State) -
     without = ledger.grouped(ledger.unmeasured([kept]))
     title = f"The paper and this reproduction, size {cfg.size_name}"
     about = [ledger.network(kept), ledger.HOW.replace("*", "")]
-    page = index_page(title, about, head, lines, without, sections)
+    page = index_page(title, about, head, lines, ledger.rules(kept), without, sections)
     (folder / "index.html").write_text(page)
 
 

@@ -1,4 +1,4 @@
-"""Table 1 with Figure 8: does hiding an eye or the nose change the features of all faces alike?
+r"""Table 1 with Figure 8: does hiding an eye or the nose change the features of all faces alike?
 
     python -m experiments.table1_correspondence snapshot=<run>/last.pt
     python -m experiments.table1_correspondence snapshot=<run>/last.pt boxes=faces.json
@@ -113,6 +113,8 @@ def check(cfg: DictConfig, snapshot: Snapshot | None) -> None:
             raise DeconvError(f"{name} must be at least {number}, got {cfg[name]}")
     if not 0 < cfg.smallest < 1:
         raise DeconvError(f"smallest is a share between 0 and 1, got {cfg.smallest}")
+    if cfg.boxes is None and cfg.images_root is not None:
+        raise DeconvError("images_root is the folder of the images that boxes=<file> names")
     if cfg.boxes is None and cfg.faces < cfg.group:
         raise DeconvError(f"faces={cfg.faces} are too few for groups of {cfg.group}")
     if cfg.boxes is None and cfg.data.name != "scenes":
@@ -341,7 +343,7 @@ def choices(
     ]
     kinds = [face.kind for face in faces]
     pixels = hashlib.sha256(b"".join(face.square.numpy().tobytes() for face in faces))
-    name = data_name(cfg) if cfg.boxes is None else Path(cfg.boxes).name
+    name = data_name(cfg) if cfg.boxes is None else f"faces ({Path(cfg.boxes).name})"
     return {
         "table": "1",
         "figure": "8",

@@ -57,14 +57,15 @@ def scratch_table(results: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def architecture(name: str, input_px: int | None) -> str:
-    """What two networks share that differ in nothing but their training."""
+    """A network's name and the side of its input, by which networks are set side by side."""
     return f"{name}, {input_px or input_side(name)} px"
 
 
 def _rival(rows: Sequence[Row], row: Row) -> tuple[Row | None, bool]:
     """Of the rows of the same size that of the same architecture, else the first; whether same."""
     sized = [one for one in rows if one["per_class"] == row["per_class"]]
-    alike = [one for one in sized if one.get("architecture") == row.get("architecture")]
+    kind = row.get("architecture")
+    alike = [one for one in sized if kind is not None and one.get("architecture") == kind]
     return next(iter([*alike, *sized]), None), bool(alike)
 
 
@@ -93,17 +94,18 @@ def judge_pretrained(
 
 
 def judge_scratch(scratch: Sequence[Row], ours: Sequence[Row]) -> list[Finding]:
-    """Table 4: is the network from scratch, the first of each size, behind the pre-trained one?
+    """Table 4: is the network from scratch behind the pre-trained one?
 
-    Only one of the same architecture is a comparison. Its numbers are targets with as many splits
-    as the paper's.
+    Of each size that of the architecture of `ours`, which alone is a comparison, else the first.
+    Its numbers are targets with as many splits as the paper's.
     """
     found = []
     for size in TABLE4["scratch"]:
-        own = next((row for row in scratch if row["per_class"] == size), None)
-        if own is None:
+        sized = [row for row in scratch if row["per_class"] == size]
+        if not sized:
             continue
-        row, alike = _rival(ours, own)
+        pairs = [(own, *_rival(ours, own)) for own in sized]
+        own, row, alike = next((pair for pair in pairs if pair[2]), pairs[0])
         holds, rule = None, "not judged: there is no pre-trained network of its kind here"
         if row is not None and alike:
             whose = "our network from scratch"

@@ -105,9 +105,7 @@ def probed() -> list[str]:
     networks = kept_account.trained_networks(RESULTS)
     for kept in _read(PROBES).values():
         own = next(row["network"] for row in kept["rows"] if row["source"] == "here")
-        words = networks.get(kept["weights_sha256"], own)
-        kind = kept_account.probed_rows(kept)[0].get("architecture", "").partition(", ")[2]
-        words += f", {kind}" * bool(kind)
+        words = kept_account.probed_network(kept, networks)
         for row in kept["rows"]:
             network = words if row["network"] == own else row["network"]
             if row["source"] == "control":

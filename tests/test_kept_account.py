@@ -85,7 +85,7 @@ def single(results):
     (results / "tables_fig4.json").write_text(json.dumps(fig4))
     (results / "tables_dogs.json").write_text(json.dumps(table1 | {"findings": [found]}))
     (results / "tables_mute.json").write_text(json.dumps(table1 | {"findings": []}))
-    training = {"model": {"name": "zfnet"}, "weights_sha256": "cd"}
+    training = {"model": {"name": "zfnet"}, "recipe": {"epochs": 9}, "weights_sha256": "cd"}
     (results / "trained_flowers.json").write_text(json.dumps(training))
     return results
 
@@ -93,14 +93,14 @@ def single(results):
 def test_experiments_by_themselves_are_told_with_their_network(single):
     lines = found(records(single, "there"))
     fig4, nose = lines["fig4/lower_first"], lines["table1/nose/layer5"]
-    assert (fig4.here, fig4.status) == ("18 epochs", TREND) and "less than 0.25" in fig4.rule
+    assert (fig4.here, fig4.status) == ("18 epochs later", TREND) and "less than 0.25" in fig4.rule
     assert (nose.here, nose.status, nose.rule) == ("0.050 ± 0.010", DIFFERS, "a rule")
     for one in (fig4, nose):
         assert one.measured_on == "7 images of photographs (train)"
-        assert one.network == "zfnet, trained on flowers"
+        assert one.network == "zfnet, 9 epochs of flowers"
     told = page(records(single, "there"))
-    assert "[zfnet, trained on flowers](there/tables_dogs.json)" in told
-    assert "- [fig4](there/tables_fig4.json): zfnet, trained on flowers; 7 images" in told
+    assert "[zfnet, 9 epochs of flowers](there/tables_dogs.json)" in told
+    assert "- [fig4](there/tables_fig4.json): zfnet, 9 epochs of flowers; 7 images" in told
     assert "mute" not in told, "nothing was found"
 
 
@@ -145,10 +145,11 @@ def test_probes_of_table_5_are_judged_without_the_background_class(results):
 
 
 def test_a_network_whose_training_is_kept_is_called_by_its_name(results):
-    training = {"model": {"name": "mini"}, "weights_sha256": "ab"}
+    model = {"name": "mini", "input_px": 56}
+    training = {"model": model, "recipe": {"epochs": 12}, "weights_sha256": "ab"}
     (results / "trained_tiny_imagenet.json").write_text(json.dumps(training))
     assert found(records(results, ""))["table4/pretrained/30"].network == (
-        "mini, trained on tiny_imagenet"
+        "mini at 56 px, 12 epochs of tiny_imagenet"
     )
 
 
@@ -196,13 +197,14 @@ def test_one_rule_of_several_rows_is_told_once(results):
 
 
 def test_the_papers_own_numbers_are_reproduced_by_these_rules():
-    pretrained = [{"per_class": 30, "mean": 86.5, "std": 0.5}]
-    scratch = [{"per_class": 30, "mean": 46.5, "std": 1.7, "folds": 5}]
+    kind = {"per_class": 30, "architecture": "zfnet, 224 px"}
+    pretrained = [kind | {"mean": 86.5, "std": 0.5}]
+    scratch = [kind | {"mean": 46.5, "std": 1.7, "folds": 5}]
     (one,) = judge_pretrained(pretrained, scratch, False)
     assert one.holds and not one.comparable
     (one,) = judge_scratch(scratch, pretrained)
     assert one.holds and one.comparable and "target" not in one.rule
-    close = [{"per_class": 30, "mean": 48.6, "std": 0.5}]  # 2.1 above, spreads 2.2 together
+    close = [kind | {"mean": 48.6, "std": 0.5}]  # 2.1 above, spreads 2.2 together
     assert not judge_pretrained(close, scratch, False)[0].holds
     close[0]["std"] = 0.3
     assert judge_pretrained(close, scratch, False)[0].holds
@@ -251,7 +253,12 @@ def test_a_network_is_set_against_one_of_its_own_architecture():
     (one,) = judge_scratch(scratch[1:], [row(42.0, "mini, 56 px")])
     assert one.holds and one.value == 38.0
     (one,) = judge_scratch(scratch, [row(42.0, "mini, 56 px")])
+    assert one.holds and one.value == 38.0, "of its kind, though another one comes first"
+    (one,) = judge_scratch(scratch, [row(60.0, "mini, 112 px")])
     assert one.holds is None and one.value == 52.0 and "of its kind" in one.rule
+    unknown = {key: value for key, value in scratch[0].items() if key != "architecture"}
+    (one,) = judge_scratch([unknown], [unknown | {"mean": 90.0}])
+    assert one.holds is None, "what is not known is not the same"
 
 
 def test_the_architecture_is_read_from_what_is_kept():

@@ -181,7 +181,7 @@ def test_a_kept_ledger_stands_in_the_readme(tmp_path, monkeypatch):
         text = readme.read_text()
         assert text.startswith("before\n<!-- results") and text.endswith("-->\nafter\n")
         assert "\nbetween\n" in text and "No ledger" not in text
-        assert "|  | claim | paper | here | status | images from | network, kept in |" in text
+        assert "|  | claim | paper | here | status | data | network, kept in |" in text
         link = "(experiments/results/ledger_caltech101.json)"
         row = "| 46.5 ± 1.7 % | 47.0 ± 0.5 % | same trend, no target | 9 images |"
         assert f"{row} [zfnet_mini, 24 epochs]{link} |" in text

@@ -84,7 +84,7 @@ def test_each_finding_stands_beside_its_claim_in_the_paper_s_order(kept):
     assert lines[0].measured_on == "2945 images of caltech101 (val)"
     assert lines[-1].claim == "truth_projections: part energy"
     assert {one.experiment for one in lines} < set(OUTCOMES)
-    assert {one.network for one in lines} == {"zfnet, trained on caltech101"}
+    assert {one.network for one in lines} == {"zfnet, 50 epochs of caltech101"}
 
 
 def test_a_finding_about_another_network_than_the_run_s_names_it(folder):
@@ -93,7 +93,7 @@ def test_a_finding_about_another_network_than_the_run_s_names_it(folder):
     (folder / "fig5_invariance" / "provenance.json").write_text(json.dumps(facts))
     lines = ledger.lines(ledger.collect(folder, OUTCOMES, "laptop"))
     assert lines[0].network == "zfnet, 224 px, as built" and lines[0].measured_on == "no images"
-    assert lines[-1].network == "zfnet, trained on caltech101"
+    assert lines[-1].network == "zfnet, 50 epochs of caltech101"
 
 
 def test_what_is_collected_is_plain_and_read_again(kept, tmp_path):
@@ -232,10 +232,17 @@ def test_the_page_is_whole_escaped_and_takes_nothing_from_elsewhere():
         Section("fig2", "done in 3 s", "fig2/figure.png", ["fig2/table.csv"]),
         Section("table6", "failed: <KeyError> & so on", None, []),
     ]
-    text = index_page("A <title>", ["x & y"], ["a", "b"], [["1 < 2", "3"]], ["Fig. 1"], sections)
+    text = index_page(
+        "A <title>", ["x & y"], ["a", "b"], [["1 < 2", "3"]], ["a > b"], ["Fig. 1"], sections
+    )
     page = Page(text)
-    assert page.cells == 2 and "1 < 2" in page.texts and "failed: <KeyError> & so on" in page.texts
+    assert (
+        page.cells == 2
+        and "1 < 2" in page.texts
+        and "a > b" in page.texts
+        and "failed: <KeyError> & so on" in page.texts
+    )
     assert page.links == ["#fig2", "#table6", "fig2/figure.png", "fig2/figure.png",
                           "fig2/table.csv"]  # fmt: skip
     assert not re.search(r"https?://|<script|url\(", text)
-    assert Page(index_page("t", [], [], [], [], [])).cells == 0
+    assert Page(index_page("t", [], [], [], [], [], [])).cells == 0

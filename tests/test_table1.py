@@ -170,7 +170,7 @@ def test_ones_own_images_and_other_layers(smoke_run, tmp_path):
     rows = read_table(Path(lines[-1]))
     assert {(row["network"], row["layer"]) for row in rows} == {("trained", "pool5")}
     facts = json.loads((Path(lines[-1]) / "provenance.json").read_text())
-    assert facts["data"]["name"] == "boxes.json" and facts["classes"] == {"": 3}
+    assert facts["data"]["name"] == "faces (boxes.json)" and facts["classes"] == {"": 3}
     assert facts["right"] is None
     for row in rows:
         assert row["draws"] == pytest.approx(row["all"]), "every draw is all three"
@@ -188,6 +188,7 @@ def test_ones_own_images_and_other_layers(smoke_run, tmp_path):
         (["random=0"], "random must be at least 1"),
         (["resamples=5"], "resamples must be at least 100"),
         (["smallest=8.0"], "smallest is a share"),
+        (["images_root=x"], "images_root is the folder of the images that boxes"),
         (["faces=4"], "faces=4 are too few for groups of 5"),
         (["data=cifar10"], "not known for cifar10: name a JSON file of boxes"),
     ],
