@@ -490,7 +490,7 @@ def test_lower_layers_settle_first_or_not(settled, value, holds):
         finding = judge(rows_of(settled, text=text), 0.5)
         assert (finding.value, finding.holds) == (value, holds)
     assert "less than 0.5 of a map's nine" in finding.rule
-    assert ("not judged" in finding.rule) == (holds is None)
+    assert ("not judged:" in finding.rule) == (holds is None)
 
 
 def test_three_snapshots_do_not_judge():
