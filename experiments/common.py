@@ -101,10 +101,10 @@ def given(cfg: DictConfig) -> Snapshot | None:
     """
     if cfg.snapshot:
         snapshot = load_snapshot(cfg.snapshot, cfg.model.name)
-        other = cfg.model.name, snapshot.recipe["name"]
-        if is_foreign(cfg.model.name) and other[0] != other[1]:
+        asked, held = cfg.model.name, snapshot.recipe["name"]
+        if is_foreign(asked) and asked != held:
             raise DeconvError(
-                f"model={other[0]} and snapshot={cfg.snapshot}, which holds {other[1]}, are two "
+                f"model={asked} and snapshot={cfg.snapshot}, which holds {held}, are two "
                 "networks: name one of them"
             )
         return snapshot

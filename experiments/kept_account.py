@@ -18,8 +18,8 @@ from typing import Any
 from experiments.evolution_findings import judge
 from experiments.findings import TRUTH, Finding
 from experiments.ledger import (
+    DATA_HEAD,
     HOW,
-    IMAGES,
     Kept,
     Line,
     grouped,
@@ -39,6 +39,7 @@ from experiments.transfer_findings import (
     judge_scratch,
     judge_table5,
     judge_table7,
+    model_of,
     scratch_table,
 )
 
@@ -105,8 +106,7 @@ def trained_networks(results: Path) -> dict[str, str]:
     for path in sorted(results.glob("trained_*.json")):
         kept = json.loads(path.read_text())
         data = path.stem.removeprefix("trained_")
-        side = kept["model"].get("input_px")
-        name = f"{kept['model']['name']}{f' at {side} px' if side else ''}"
+        name = _at(kept["model"]["name"], kept["model"].get("input_px"))
         found[kept["weights_sha256"]] = f"{name}, {kept['recipe']['epochs']} epochs of {data}"
     return found
 
@@ -116,9 +116,18 @@ def probed_network(kept: Mapping[str, Any], trained: Mapping[str, str]) -> str:
     row = probed_rows(kept)[0]
     if known := trained.get(kept["weights_sha256"]):
         return known
-    side = row.get("architecture", "").partition(", ")[2]
     name, comma, rest = row["network"].partition(",")
-    return f"{name}{f' at {side}' if side else ''}{comma}{rest}"
+    return f"{_at(name, _side(kept))}{comma}{rest}"
+
+
+def _at(name: str, input_px: int | None) -> str:
+    return f"{name} at {input_px} px" if input_px else name
+
+
+def _side(kept: Mapping[str, Any]) -> int | None:
+    """The side of the input of a probe's network, of which its choices tell."""
+    found = re.search(r"crop of (\d+) px", kept.get("choices", {}).get("preprocessing", ""))
+    return int(found[1]) if found else None
 
 
 def _findings_of(kept: Mapping[str, Any]) -> list[Finding]:
@@ -158,10 +167,8 @@ def _first(rows: Sequence[Mapping[str, Any]], wanted: Mapping[str, Any]) -> Mapp
 def from_scratch(name: str, row: Mapping[str, Any], found: Sequence[Finding], link: str) -> Record:
     """A row of Table 4 whose networks were trained on each split from random weights."""
     first, folds = row["folds"][0], len(row["folds"])
-    model = re.search(r"\bmodel=([\w/]+)", first["command"])[1]
     data = f"{FOLDS_OF}, {first['images_per_class']} a class, {_splits(folds)}"
-    side = re.search(r"\bmodel\.input_px=(\d+)", first["command"])
-    words = f"{model}{f' at {side[1]} px' if side else ''} from scratch, {first['epochs']} epochs"
+    words = f"{_at(*model_of(first['command']))} from scratch, {first['epochs']} epochs"
     seconds = round(60 * sum(fold["training_minutes"] for fold in row["folds"]))
     kept = _record(TABLE4, found, data, words, first["commit"], seconds)
     each = ", ".join(f"{fold['mean_class_accuracy']:.1f}" for fold in row["folds"])
@@ -172,9 +179,8 @@ def from_scratch(name: str, row: Mapping[str, Any], found: Sequence[Finding], li
 def probed_rows(kept: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The rows of a kept probe's own network, the first one, with numbers as numbers."""
     rows = [row for row in kept["rows"] if row["source"] == "here"]
-    side = re.search(r"crop of (\d+) px", kept.get("choices", {}).get("preprocessing", ""))
-    name = rows[0]["network"].partition(",")[0]
-    kind = {"architecture": architecture(name, int(side[1]))} if side else {}
+    side, name = _side(kept), rows[0]["network"].partition(",")[0]
+    kind = {"architecture": architecture(name, side)} if side else {}
     return [
         row
         | kind
@@ -241,7 +247,7 @@ def page(kept: Sequence[Record]) -> str:
              f"[{one.network or record.name}]({record.link})")
             for one, record in paper
         ]  # fmt: skip
-        head = ("", "claim", "paper", "here", "status", IMAGES, "network, kept in")
+        head = ("", "claim", "paper", "here", "status", DATA_HEAD, "network, kept in")
         parts += [HOW, table(head, rows)]
         parts += folded(f"The rules by which these {len(rows)} rows were judged", _rules(paper))
     about = bullets(f"[{one.name}]({one.link}): {one.about}" for one in kept)
@@ -284,7 +290,7 @@ def _controls(ours: Sequence[tuple[Line, Record]]) -> str:
         (one.claim, _found(one), one.measured_on, f"[{record.name}]({record.link})", one.rule)
         for one, record in ours
     ]
-    return table(("", "here", IMAGES, "kept in", "what"), rows)
+    return table(("", "here", DATA_HEAD, "kept in", "what"), rows)
 
 
 def folded(summary: str, text: str) -> list[str]:

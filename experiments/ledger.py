@@ -45,7 +45,7 @@ BY_EYE = "drawn, for the eye to judge"
 ANOTHER_STEM = {"fig9": "table5", "fig8": "table1"}
 """A figure that the experiment of a table draws."""
 
-IMAGES = "data"
+DATA_HEAD = "data"
 """Heads the column of data sets."""
 
 NO_TARGET = "no target"
@@ -267,7 +267,7 @@ def markdown(kept: Kept, pictures: Mapping[str, str]) -> str:
          else one.experiment)
         for one in lines(kept)
     ]  # fmt: skip
-    head = ("place", "claim", "paper", "here", "status", IMAGES, "experiment")
+    head = ("place", "claim", "paper", "here", "status", DATA_HEAD, "experiment")
     parts = [f"# The paper and this reproduction, size {kept['size']}", network(kept)]
     parts += [HOW, table(head, rows)] if rows else ["Nothing was found yet."]
     parts += ["How each was judged:", bullets(rules(kept))] if rows else []

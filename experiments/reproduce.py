@@ -349,7 +349,7 @@ def account(cfg: DictConfig, folder: Path, stems: Sequence[str], state: State) -
         )
         for one in ledger.lines(kept)
     ]
-    head = ("place", "claim", "paper", "here", "status", ledger.IMAGES, "experiment")
+    head = ("place", "claim", "paper", "here", "status", ledger.DATA_HEAD, "experiment")
     without = ledger.grouped(ledger.unmeasured([kept]))
     title = f"The paper and this reproduction, size {cfg.size_name}"
     about = [ledger.network(kept), ledger.HOW.replace("*", "")]

@@ -50,10 +50,17 @@ def scratch_table(results: Mapping[str, Any]) -> list[dict[str, Any]]:
             {"network": name, "per_class": size, "mean": row["mean"]}
             | {"std": row["standard_deviation"] or "", "folds": len(row["folds"])}
         )
-        if model := re.search(r" model=([\w/]+)", row["folds"][0].get("command", "")):
-            side = re.search(r" model\.input_px=(\d+)", row["folds"][0]["command"])
-            rows[-1]["architecture"] = architecture(model[1], side and int(side[1]))
+        if model := model_of(row["folds"][0].get("command", "")):
+            rows[-1]["architecture"] = architecture(*model)
     return rows
+
+
+def model_of(command: str) -> tuple[str, int | None] | None:
+    """The network's name in a command, and the side of its input if it is told another one."""
+    if not (name := re.search(r"\bmodel=([\w/]+)", command)):
+        return None
+    side = re.search(r"\bmodel\.input_px=(\d+)", command)
+    return name[1], int(side[1]) if side else None
 
 
 def architecture(name: str, input_px: int | None) -> str:

@@ -182,7 +182,7 @@ def test_the_page_of_a_record(kept):
     text = ledger.markdown(kept, {"fig5_invariance": "fig5_invariance/figure.png"})
     table = "\n".join(line for line in text.splitlines() if line.startswith("|"))
     rows = cells(table)
-    assert rows[0] == ["place", "claim", "paper", "here", "status", ledger.IMAGES, "experiment"]
+    assert rows[0] == ["place", "claim", "paper", "here", "status", ledger.DATA_HEAD, "experiment"]
     assert rows[2][-1] == "[fig5_invariance](fig5_invariance/figure.png)"
     assert rows[-1][-1] == "truth_projections"
     assert "- `fig5/quasi_linear`: R² above 0.95 | over five images" in text
