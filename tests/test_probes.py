@@ -72,9 +72,24 @@ def test_a_fit_says_how_far_it_converged_and_may_start_anywhere():
     assert fine.gradient <= 1e-8 < rough.gradient <= 1e-1
     other = fit_linear(x, y, 5, "softmax", 1.0, start=rough, tolerance=1e-8)
     torch.testing.assert_close(other.weight, fine.weight, atol=1e-6, rtol=0)
-    single = fit_linear(x.float(), y, 5, "softmax", 1.0, tolerance=1e-30)
-    assert single.weight.dtype == torch.float32 and single.gradient < 1e-4, "it ends by itself"
     assert not fine.weight.requires_grad
+
+
+def test_a_fit_in_float32_ends_where_its_objective_cannot_fall_any_more():
+    """At a distance d from the optimum the objective is d² higher and its gradient is d: where
+    d² is lost in the rounding ε of the objective, d is still √ε."""
+    x, y = clouds()
+    single = fit_linear(x.float(), y, 5, "softmax", 1.0, tolerance=1e-30)
+    fine = fit_linear(x, y, 5, "softmax", 1.0, tolerance=1e-10)
+
+    def objective(fit):
+        scores = x @ fit.weight.double() + fit.bias.double()
+        loss = -scores.log_softmax(1)[torch.arange(len(y)), y].sum()
+        return float(0.5 * fit.weight.double().square().sum() + loss)
+
+    epsilon = torch.finfo(torch.float32).eps
+    assert single.weight.dtype == torch.float32 and single.gradient < epsilon**0.5
+    assert objective(fine) <= objective(single) <= objective(fine) * (1 + 8 * epsilon)
 
 
 def test_what_cannot_be_fitted_is_refused():
