@@ -8,7 +8,7 @@ it (`transform_response`).
 from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning
 from deconv.geometry import receptive_field
 from deconv.invariance import TransformResponse, transform_response
-from deconv.models import MODELS, GraphNet, build, wrap
+from deconv.models import MODELS, Network, WrappedNet, build, wrap
 from deconv.occlusion import OcclusionMaps, occlude
 from deconv.peak_views import PeakViews, peak_views
 from deconv.projection import project
@@ -22,7 +22,7 @@ __all__ = [
     "MODELS",
     "DeadUnitWarning",
     "DeconvError",
-    "GraphNet",
+    "Network",
     "NoRuleWarning",
     "OcclusionMaps",
     "PeakViews",
@@ -31,6 +31,7 @@ __all__ = [
     "Snapshot",
     "Trace",
     "TransformResponse",
+    "WrappedNet",
     "build",
     "load_snapshot",
     "occlude",

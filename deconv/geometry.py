@@ -109,12 +109,14 @@ Window = tuple[AnyAxis, AnyAxis]
 class HasFields(Protocol):
     """A network that knows which pixels its units depend on."""
 
-    def support(self, layer: str, axis: int, unit: int, image_size: tuple[int, int]) -> np.ndarray:
-        """The sorted pixels along axis 0 (rows) or 1 (columns) that a unit depends on."""
+    def field(self, layer: str, y: int, x: int, image_size: tuple[int, int]) -> Box:
+        """The smallest box that holds what a unit depends on, as `receptive_field`."""
         ...
 
-    def interior(self, layer: str, axis: int) -> tuple[int, int, int]:
-        """(size, stride, start) along an axis, as `interior_field`."""
+    def interior(
+        self, layer: str, axis: int, image_size: tuple[int, int] | None = None
+    ) -> tuple[int, int, int]:
+        """(size, stride, start) along axis 0 (rows) or 1 (columns), as `interior_field`."""
         ...
 
 
@@ -150,7 +152,11 @@ def receptive_field(net: HasFields, layer: str, y: int, x: int, image_size: tupl
     holds every pixel a projection can paint; the activation depends on more, see the module.
     Raises DeconvError if the unit is outside the map or the image too small for the layer.
     """
-    rows, columns = (net.support(layer, a, int((y, x)[a]), image_size) for a in (0, 1))
+    return net.field(layer, int(y), int(x), (int(image_size[0]), int(image_size[1])))
+
+
+def box_of(rows: np.ndarray, columns: np.ndarray) -> Box:
+    """The smallest box that holds sorted rows and columns of pixels."""
     if len(rows) == 0 or len(columns) == 0:
         return (0, 0, 0, 0)
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
@@ -185,7 +191,9 @@ def unclipped_field(net: HasFields, layer: str, y: int, x: int, image_size: tupl
     """`receptive_field` without the clipping at the image's borders, so that all units of a
     convolutional layer have boxes of one size; the whole image where the field depends on it."""
     try:
-        (height, down, top), (width, right, left) = (net.interior(layer, a) for a in (0, 1))
+        (height, down, top), (width, right, left) = (
+            net.interior(layer, a, image_size) for a in (0, 1)
+        )
     except WholeImage:
         return (0, 0, *image_size)
     top, left = top + y * down, left + x * right

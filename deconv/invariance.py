@@ -13,7 +13,7 @@ import torch
 
 from deconv.data import prepare
 from deconv.errors import DeconvError
-from deconv.models import ChainNet, GraphNet
+from deconv.models import Network
 from deconv.warping import check_transform, warp
 
 BATCH = 16
@@ -42,7 +42,7 @@ class TransformResponse:
 
 
 def transform_response(
-    net: ChainNet | GraphNet,
+    net: Network,
     image: torch.Tensor,
     mean: torch.Tensor,
     target: int,
@@ -93,7 +93,7 @@ def transform_response(
 
 @torch.no_grad()
 def _answers(
-    net: ChainNet | GraphNet, batch: torch.Tensor, layers: Sequence[str]
+    net: Network, batch: torch.Tensor, layers: Sequence[str]
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Probabilities N×classes and layer -> N×D feature vectors."""
     weights = next(net.parameters())

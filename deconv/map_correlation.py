@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from deconv.models import ChainNet
-from deconv.models.graph import GraphNet
+from deconv.models import Network
 from deconv.one_pass import sum_over
 
 
@@ -52,7 +51,7 @@ def redundancy(correlations: torch.Tensor) -> float:
 
 
 def map_correlations(
-    net: ChainNet | GraphNet, loader: Iterable, points: Iterable[str], progress: bool = True
+    net: Network, loader: Iterable, points: Iterable[str], progress: bool = True
 ) -> dict[str, torch.Tensor]:
     """Point -> C×C correlations of its maps, over all positions of all images of a loader.
 

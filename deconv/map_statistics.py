@@ -14,15 +14,10 @@ import torch
 from torch import nn
 
 from deconv.errors import DeconvError, unknown
-from deconv.models import ChainNet
-from deconv.models.graph import GraphNet
-from deconv.models.kinds import AFFINE, BATCH_NORM, NO_RULE, NORM, RECTIFY
-from deconv.models.tracing import Step
+from deconv.models import Network
+from deconv.models.calls import Calls, Ran
 from deconv.one_pass import sum_over
 
-SMOOTH = ("gelu", "silu", "hardswish", "tanh", "sigmoid", "hardsigmoid", "elu", "leakyrelu",
-          "leaky_relu", "prelu", "mish", "softplus")  # fmt: skip
-"""Activation functions that are no ReLU, in lower case; they too end the search for a."""
 ORDERS = ("active", "first")
 
 
@@ -78,48 +73,41 @@ class MapStatistics:
         return self.above_0 == self.values
 
 
-def map_points(net: ChainNet | GraphNet, layer: str | int) -> MapPoints:
-    """z and a of a layer: on a chain its own pair, on a graph the first activation after it.
+def map_points(net: Network, layer: str | int) -> MapPoints:
+    """z and a of a layer: its own, and those of the first activation function behind it.
 
-    On a graph, batch normalisation, normalisation and operations without weights that keep the
-    number and the size of the maps may lie between; z is then what the activation takes in.
+    Batch normalisation, normalisation and operations without weights that keep the number and the
+    size of the maps may lie between; z is then what the activation takes in.
     Raises DeconvError for a layer that does not exist.
     """
     name = net.check_point(layer)
-    if not isinstance(net, GraphNet):
-        rectified = name.removesuffix(":z")
-        z = net.before(rectified)
-        if z is not None:
-            return MapPoints(rectified, z, rectified)
-        return MapPoints(name, name, None)
-    behind = _activation(net, net.steps[name])
+    calls = net.calls
+    index = calls.values[name].index
+    behind = None if index is None else _activation(calls, index)
     if behind is None:
         return MapPoints(name, name, None)
-    return MapPoints(name, net.before(behind), behind)
+    return MapPoints(name.removesuffix(":z"), net.before(behind), behind)
 
 
-def _activation(net: GraphNet, start: Step) -> str | None:
-    """The first activation function at or behind a step that still has the step's maps."""
-    if _activates(start):
-        return start.name
-    reached = {start.name}
-    for step in net.steps.values():
-        if not reached & set(step.inputs) or step.shape[1:] != start.shape[1:]:
+def _activation(calls: Calls, start: int) -> str | None:
+    """The point of the first activation function at or behind an operation that still has its
+    maps."""
+    reached = {start}
+    for index, ran in enumerate(calls.ran):
+        if index != start and (
+            not reached & set(ran.inputs) or ran.shape != calls.ran[start].shape
+        ):
             continue
-        if _activates(step) and step.name in net.points:
-            return step.name
-        if step.kind in (BATCH_NORM, NORM) or (step.kind == AFFINE and not _has_weights(step)):
-            reached.add(step.name)
+        if ran.activates and ran.point in calls.values:
+            return ran.point
+        pools = ran.operation is not None and ran.operation.name == "unpool"
+        if index != start and ran.known and not pools and not _has_weights(ran):
+            reached.add(index)
     return None
 
 
-def _has_weights(step: Step) -> bool:
-    return isinstance(step.module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
-
-
-def _activates(step: Step) -> bool:
-    smooth = step.kind == NO_RULE and step.what.lower().rstrip("_") in SMOOTH
-    return step.kind == RECTIFY or smooth
+def _has_weights(ran: Ran) -> bool:
+    return isinstance(ran.module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
 
 
 def ordered_maps(values: torch.Tensor, count: int, order: str = "active") -> torch.Tensor:
@@ -139,7 +127,7 @@ def ordered_maps(values: torch.Tensor, count: int, order: str = "active") -> tor
 
 
 def map_statistics(
-    net: ChainNet | GraphNet, loader: Iterable, points: Iterable[str], progress: bool = True
+    net: Network, loader: Iterable, points: Iterable[str], progress: bool = True
 ) -> dict[str, MapStatistics]:
     """Point -> counts over all images of a loader of (images N×3×H×W, …).
 

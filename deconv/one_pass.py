@@ -11,8 +11,7 @@ from tqdm import tqdm
 
 from deconv.distributed import Share, gather, rank
 from deconv.errors import DeconvError
-from deconv.models import ChainNet
-from deconv.models.graph import GraphNet
+from deconv.models import Network
 
 
 class Addable(Protocol):
@@ -25,7 +24,7 @@ M = TypeVar("M", bound=Addable)
 
 
 def sum_over(
-    net: ChainNet | GraphNet,
+    net: Network,
     loader: Iterable,
     points: Iterable[str],
     measure: Callable[[torch.Tensor], M],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -10,12 +11,34 @@ Box = tuple[int, int, int, int]
 """Half-open (top, left, bottom, right) in pixels."""
 
 
+class Values(dict[str, torch.Tensor]):
+    """Values by the names that were asked for; every other name of the same point finds them too.
+
+    resolve: from any name of a point to the one that the network uses; raises DeconvError.
+    """
+
+    def __init__(self, named: Mapping[str, torch.Tensor], resolve: Callable[[str], str]) -> None:
+        super().__init__(named)
+        self._asked = {resolve(name): name for name in named}
+        self._resolve = resolve
+
+    def __missing__(self, name: str) -> torch.Tensor:
+        asked = self._asked.get(self._resolve(name))
+        if asked is None:
+            raise KeyError(name)
+        return self[asked]
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or self._resolve(str(name)) in self._asked
+
+
 @dataclass(frozen=True)
 class Record:
     """What `net.record` saw on the way up; plain tensors, nothing stays behind on the modules.
 
     images:      N×3×H×W, the preprocessed batch itself.
-    activations: point name -> N×C×h×w (convolutional) or N×C (fully connected).
+    activations: point name -> N×C×h×w (convolutional) or N×C (fully connected); any name of a point
+                 that was asked for finds it.
     switches:    pool name -> N×C×h×w int64; each entry is the flat position y·W+x, inside the
                  pool's input plane, of the value that won its window (§2.1 of the paper).
     shapes:      stage name -> shape of that stage's input without the batch axis.

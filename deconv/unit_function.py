@@ -9,8 +9,8 @@ import torch.nn.functional as F
 
 from deconv.errors import DeconvError
 from deconv.geometry import WholeImage, receptive_field, unclipped_field
-from deconv.models import ChainNet, GraphNet
-from deconv.models.kinds import RECTIFY
+from deconv.models import Network
+from deconv.rules.rectification import RECTIFY
 from deconv.types import Box
 
 
@@ -30,7 +30,7 @@ class UnitFunction:
     wholly in the image.
     """
 
-    net: ChainNet | GraphNet
+    net: Network
     layer: str
     map: int
     y: int
@@ -69,7 +69,7 @@ class UnitFunction:
 
 
 def unit_function(
-    net: ChainNet | GraphNet, layer: str, map: int, position: tuple[int, int] | None = None
+    net: Network, layer: str, map: int, position: tuple[int, int] | None = None
 ) -> UnitFunction:
     """The unit of a map at a position (y, x); None: the map's centre, away from the borders.
 
@@ -88,7 +88,7 @@ def unit_function(
     return UnitFunction(net, layer, map, y, x, climbed_point(net, layer), box, interior)
 
 
-def map_size(net: ChainNet | GraphNet, layer: str, map: int) -> tuple[int, int]:
+def map_size(net: Network, layer: str, map: int) -> tuple[int, int]:
     """(height, width) of a layer's maps, (1, 1) of a vector. Raises DeconvError for no such map."""
     net.check_point(layer)
     weights = next(net.parameters())
@@ -99,15 +99,14 @@ def map_size(net: ChainNet | GraphNet, layer: str, map: int) -> tuple[int, int]:
     return tuple(values.shape[2:]) or (1, 1)
 
 
-def climbed_point(net: ChainNet | GraphNet, layer: str) -> str:
+def climbed_point(net: Network, layer: str) -> str:
     """The pre-activation of a rectified point; any other point itself, monotone or not."""
-    step = getattr(net, "steps", {}).get(net.check_point(layer))
-    if step is not None and step.kind != RECTIFY:
-        return layer
-    return net.before(layer) or layer
+    index = net.calls.values[net.check_point(layer)].index
+    rectified = index is not None and net.calls.ran[index].operation is RECTIFY
+    return (net.before(layer) if rectified else None) or layer
 
 
-def field(net: ChainNet | GraphNet, layer: str, y: int, x: int) -> tuple[Box, bool]:
+def field(net: Network, layer: str, y: int, x: int) -> tuple[Box, bool]:
     """A unit's receptive field and whether it has a size of its own; else the whole image."""
     size = (net.input_px, net.input_px)
     try:

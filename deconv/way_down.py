@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
-from torch.overrides import TorchFunctionMode
 
 from deconv.errors import DeconvError
-from deconv.models import ChainNet, GraphNet
-from deconv.projection import project, project_steps
+from deconv.layers import max_pool, unpool
+from deconv.models import ChainNet, Network
+from deconv.projection import project_steps, project_watched
 from deconv.projection.mirror import refusal
-from deconv.projection.vjp import MAX_POOLS, rectification
+from deconv.rules import Call, Operation
+from deconv.rules.pooling import MAX_POOL, pool_of
+from deconv.rules.rectification import RECTIFY
 from deconv.types import Record
 
 ALMOST = 0.01
@@ -74,7 +76,7 @@ class Trace:
 
 
 def trace(
-    net: ChainNet | GraphNet,
+    net: Network,
     record: Record,
     layer: str,
     unit: torch.Tensor,
@@ -107,7 +109,7 @@ def trace(
 
 
 def _along_chain(
-    net: ChainNet | GraphNet,
+    net: ChainNet,
     record: Record,
     layer: str,
     unit: torch.Tensor,
@@ -125,82 +127,44 @@ def _along_chain(
 
 
 def _through_graph(
-    net: GraphNet, record: Record, layer: str, unit: torch.Tensor, seed: str, collisions: str
+    net: Network, record: Record, layer: str, unit: torch.Tensor, seed: str, collisions: str
 ) -> tuple[list[Left], torch.Tensor]:
     """What each rectification and max-pool leaves, in the order the signal meets them; pixels.
 
     The first row is the kept unit; the last is what arrives at the image, as a share of it.
     """
-    kinds = {"rectify", "pool"}
-    watch = _Watch([step.name for step in net.steps.values() if step.kind in kinds])
-    pixels = project(
-        _Watched(net, watch), record, layer, unit, engine="vjp", seed=seed, collisions=collisions
-    )[0]  # fmt: skip
+    names = iter([ran.name for ran in net.calls.ran if ran.operation in (RECTIFY, MAX_POOL)])
+    rows: list[Left] = []
+
+    def watch(call: Call, operation: Operation | None, where: str, value: Any) -> None:
+        if operation not in (RECTIFY, MAX_POOL):
+            return
+        values = value if isinstance(value, torch.Tensor) else value[0]
+        if not values.requires_grad:  # such as a second look for switches
+            return
+        name, size = next(names, where), call.input.shape[2:]
+        switches = None
+        if operation is MAX_POOL:
+            switches = max_pool(pool_of(call), call.input.detach())[1]
+
+        def note(signal: torch.Tensor) -> None:
+            above = signal.detach()
+            below = above.clamp(min=0)
+            if switches is not None:
+                below = unpool(above, switches, size, collisions)
+            rows.append(_left(name, operation.name, below[0], above[0]))
+
+        values.register_hook(note)
+
+    pixels = project_watched(
+        net, record, layer, unit, seed=seed, collisions=collisions, watch=watch
+    )[0]
     values = record.activations[layer].detach()
     kept = torch.zeros_like(values[unit[0, 0]])
     index = tuple(unit[0, 1 : values.dim()].tolist())
     kept[index] = 1.0 if seed == "one" else values[unit[0, 0]][index]
     first = _left(layer, "seed", kept, None)
-    return [first, *watch.rows, _left("image", "arrive", pixels, kept)], pixels
-
-
-class _Watched:
-    """A network whose forward passes run under a watch."""
-
-    def __init__(self, net: GraphNet, watch: _Watch) -> None:
-        self._net, self._watch = net, watch
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._net, name)
-
-    def record(self, *arguments: Any, **options: Any) -> Record:
-        with self._watch:
-            return self._net.record(*arguments, **options)
-
-
-class _Watch(TorchFunctionMode):
-    """Notes what rectifications and max-pools leave of the signal when it comes down.
-
-    Stands inside `DeconvnetRules`, which replaces what comes down; changes nothing itself.
-    names: of these operations in the order in which they run.
-    """
-
-    def __init__(self, names: Sequence[str]) -> None:
-        super().__init__()
-        self.names, self.rows = iter(names), []
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = dict(kwargs or {})
-        rectifies, pools = rectification(func, args, kwargs) is not None, func in MAX_POOLS
-        x = args[0] if args else kwargs.get("input")
-        if not (rectifies or pools) or not x.requires_grad:  # such as a second look for switches
-            return func(*args, **kwargs)
-        name = next(self.names, func.__name__)
-        if rectifies:
-            values = func(*args, **kwargs)
-            values.register_hook(lambda signal: self._note(name, "rectify", signal, None))
-            return values
-        # The gradient of a view is what comes down by this path alone.
-        below = x.view_as(x)
-        args, kwargs = ((below, *args[1:]), kwargs) if args else (args, kwargs | {"input": below})
-        values = func(*args, **kwargs)
-        reached: list[torch.Tensor] = []
-        tensor = values if isinstance(values, torch.Tensor) else values[0]
-        tensor.register_hook(lambda signal: reached.append(signal.detach()))
-        below.register_hook(lambda signal: self._note(name, "unpool", reached[-1], signal))
-        return values
-
-    def _note(
-        self, name: str, operation: str, before: torch.Tensor, after: torch.Tensor | None
-    ) -> None:
-        after = before.clamp(min=0) if after is None else after
-        self.rows.append(_left(name, operation, after[0].detach(), before[0].detach()))
+    return [first, *rows, _left("image", "arrive", pixels, kept)], pixels
 
 
 def _left(stage: str, operation: str, signal: torch.Tensor, before: torch.Tensor | None) -> Left:
@@ -219,7 +183,8 @@ def visible_share(pixels: torch.Tensor) -> float:
     values = pixels.abs()[pixels != 0]
     if values.numel() == 0:
         return 0.0
-    scale = float(values.double().quantile(PERCENTILE)) if values.numel() < 2**24 else 1.0
+    # Not torch.quantile, which refuses more than 2^24 values.
+    scale = float(np.quantile(values.double().cpu().numpy(), PERCENTILE))
     return float((strongest * LEVELS >= 0.5 * scale).double().mean())
 
 

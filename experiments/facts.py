@@ -13,14 +13,14 @@ from deconv import figures
 from deconv.data import CentreCrops, Squares
 from deconv.geometry import WholeImage
 from deconv.layers import collision_rate
-from deconv.models import ChainNet, GraphNet
+from deconv.models import ChainNet, Network
 from deconv.projection.mirror import refusal
 from deconv.snapshots import Snapshot
 from experiments.common import data_name
 
 
 def deconvnet_choices(
-    net: ChainNet | GraphNet, collisions: str, mean: torch.Tensor, layers: Sequence[str]
+    net: Network, collisions: str, mean: torch.Tensor, layers: Sequence[str]
 ) -> dict[str, str]:
     """What the paper leaves open about a projection and its picture, and how it was decided.
 
@@ -45,7 +45,7 @@ def deconvnet_choices(
 MIRROR, VJP = "mirror", "vjp"
 
 
-def engines(net: ChainNet | GraphNet, layers: Sequence[str]) -> str:
+def engines(net: Network, layers: Sequence[str]) -> str:
     """The engine that `deconv.project` takes for these layers by itself, or both and which."""
     by_engine: dict[str, list[str]] = {}
     for layer in layers:
@@ -55,7 +55,7 @@ def engines(net: ChainNet | GraphNet, layers: Sequence[str]) -> str:
     return "; ".join(f"{engine}: {', '.join(own)}" for engine, own in by_engine.items())
 
 
-def preprocessing(net: ChainNet | GraphNet, mean: torch.Tensor) -> str:
+def preprocessing(net: Network, mean: torch.Tensor) -> str:
     """How images become the network's input, in words. mean: 3×S×S, what is subtracted."""
     flat = mean.flatten(1)
     if torch.equal(flat.amin(dim=1), flat.amax(dim=1)):

@@ -34,7 +34,7 @@ def networks():
         "own": (deconv.build("zfnet_mini", num_classes=3, seed=0), ["conv1", "conv5"]),
         "chain": (deconv.wrap(chain, input_px=SIDE), ["1", "2"]),
         "residual": (
-            deconv.wrap(Residual(), input_px=SIDE, divide_by=[58.4, 57.1, 57.4]),
+            deconv.wrap(Residual(), input_px=SIDE, normalize=([0.5] * 3, [58.4 / 255, 57.1 / 255, 57.4 / 255])),
             ["first", "last"],
         ),
     }

@@ -72,7 +72,7 @@ def test_counts_of_a_typed_case():
 def test_counts_are_those_of_loops(resnet):
     _, net = resnet
     images = torch.randn(5, 3, PX, PX, generator=torch.Generator().manual_seed(1)) * 50
-    points = ["layer4.0.relu_1", "fc"]
+    points = ["layer4.0.relu:2", "fc"]
     values = net.record(images, points).activations
     found = map_statistics(net, DataLoader(Share(_Plain(images), 2), batch_size=2), points, False)
     for point in points:
@@ -113,7 +113,7 @@ def test_points_of_a_residual_network_are_what_hooks_see(resnet):
     expected = {
         1: ("bn1", "relu"),
         2: ("layer1.0.bn1", "layer1.0.relu"),
-        3: ("layer1.0.bn2", "layer1.0.relu_1"),
+        3: ("layer1.0.bn2", "layer1.0.relu:2"),
         4: ("layer1.0.add", "layer1.0.relu_2"),
         5: ("layer1.0.add", "layer1.0.relu_2"),  # the downsampling branch ends in the same sum
         54: ("fc", None),

@@ -141,7 +141,7 @@ def test_each_alone_and_again_from_its_files(smoke_run, run, tmp_path):
 def test_any_network(tmp_path):
     (*_, folder), _ = command(
         "one_unit", "size=smoke", "model=torchvision/resnet18", "model.weights=random",
-        "model.input_px=64", "layer=layer1.0.relu_1", "map=3", "k=2", "directions=1", cwd=tmp_path,
+        "model.input_px=64", "layer=layer1.0.relu:2", "map=3", "k=2", "directions=1", cwd=tmp_path,
     )  # fmt: skip
     facts = json.loads((Path(folder) / "provenance.json").read_text())
     assert facts["ascent"]["climbed"] == "layer1.0.add" and (Path(folder) / "figure.png").is_file()

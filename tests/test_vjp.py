@@ -20,7 +20,8 @@ from oracles import (
 from torch import nn
 
 from deconv.layers import COLLISIONS
-from deconv.projection import DeconvnetRules, vector_jacobian
+from deconv.projection import vector_jacobian
+from deconv.run import Run
 
 
 class Residual(nn.Module):
@@ -136,7 +137,7 @@ def test_any_spelling_of_relu_on_a_residual_graph(spelling):
     pixels = vector_jacobian(net, images, centre_unit)
     assert relative_error(pixels, expected) < 1e-10
     assert_unchanged(net, before)
-    with DeconvnetRules():
+    with Run("deconvnet"):
         values = net(images)
     assert torch.equal(values, reference(images))
 

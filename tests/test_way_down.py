@@ -121,7 +121,7 @@ def test_a_branching_network_is_followed_through_its_relus_and_pools(collisions)
     """By hand: down the sum's two paths, each rectification and pool as the rules say."""
     torch.manual_seed(1)
     module = Residual()
-    net = deconv.wrap(module, input_px=8, divide_by=[2.0, 3.0, 4.0])
+    net = deconv.wrap(module, input_px=8, normalize=([0] * 3, [2 / 255, 3 / 255, 4 / 255]))
     images = 20 * torch.randn(2, 3, 8, 8)
     record = net.record(images, ["last", "relu"])
     _, number, y, x = (record.activations["last"][1:] > 0).nonzero()[5].tolist()
@@ -165,7 +165,7 @@ def test_a_branching_network_says_where_its_signal_ends():
     assert followed(net, "last", ones, unit).cause == ""
     # A value below 0 before its ReLU sends a signal below 0 through weights above 0.
     nn.init.constant_(module.inner.bias, -100.0)
-    found = followed(net, "add", ones, unit)
+    found = followed(net, "add:1", ones, unit)
     assert found.cause == "blank: nothing arrives, the signal ends at the rectify of relu"
     with pytest.warns(DeadUnitWarning):
         assert "is dead here" in followed(net, "last", ones, unit).cause
@@ -190,6 +190,6 @@ def test_figure_2_traces_a_network_that_branches(tmp_path):
     text = (Path(lines[-1]) / "trace.txt").read_text()
     assert text.count("layer1, unit (image, map, y, x)") == 1 and text.count("arrive") == 1
     assert re.search(r"^maxpool +unpool ", text, re.M)
-    assert re.search(r"^layer1\.0\.relu_1 +rectify ", text, re.M)
+    assert re.search(r"^layer1\.0\.relu:2 +rectify ", text, re.M)
     facts = json.loads((Path(lines[-1]) / "provenance.json").read_text())
     assert facts["choices"]["engine"] == "vjp"

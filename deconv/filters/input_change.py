@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from deconv.errors import DeconvError, unknown
-from deconv.filters.pictures import LayerFilters, module_of
+from deconv.filters.pictures import LayerFilters
 from deconv.layers import LUMA
-from deconv.models import ChainNet, GraphNet
+from deconv.models import Network
 
 CHANGES = ("auto", "none", "pixels", "unit", "standardised", "own")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -36,7 +36,7 @@ class Change:
     words: str
 
 
-def entry(net: ChainNet | GraphNet, filters: LayerFilters) -> tuple[torch.Tensor, torch.Tensor]:
+def entry(net: Network, filters: LayerFilters) -> tuple[torch.Tensor, torch.Tensor]:
     """Factor and offset, a number a channel each, by which pixels minus the mean become what the
     layer takes. An offset that differs from place to place is given by its mean."""
     weights = next(net.parameters())
@@ -48,7 +48,7 @@ def entry(net: ChainNet | GraphNet, filters: LayerFilters) -> tuple[torch.Tensor
 
 def make_change(
     name: str,
-    net: ChainNet | GraphNet,
+    net: Network,
     filters: LayerFilters,
     mean: torch.Tensor,
     scale: Sequence[float] = (),
@@ -115,11 +115,11 @@ def changed(filters: LayerFilters, change: Change) -> tuple[torch.Tensor, torch.
 
 
 def taken(
-    net: ChainNet | GraphNet, filters: LayerFilters, images: torch.Tensor
+    net: Network, filters: LayerFilters, images: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """What the layer takes and gives (its pre-activation) when the network sees images."""
     kept: list[tuple[torch.Tensor, torch.Tensor]] = []
-    hook = module_of(net, filters.layer).register_forward_hook(
+    hook = net.module_of(filters.layer).register_forward_hook(
         lambda _, given, out: kept.append((given[0].detach().clone(), out.detach().clone()))
     )
     try:
@@ -140,7 +140,7 @@ def as_maps(values: torch.Tensor, filters: LayerFilters) -> torch.Tensor:
 
 
 def same_response(
-    net: ChainNet | GraphNet, filters: LayerFilters, change: Change, images: torch.Tensor
+    net: Network, filters: LayerFilters, change: Change, images: torch.Tensor
 ) -> dict[str, torch.Tensor]:
     """How the pre-activations of the network and of the changed layer differ over images, M each.
 
@@ -160,7 +160,7 @@ def same_response(
 
 
 def _response(
-    net: ChainNet | GraphNet,
+    net: Network,
     filters: LayerFilters,
     x: torch.Tensor,
     around: torch.Tensor,
@@ -168,7 +168,7 @@ def _response(
     bias: torch.Tensor,
 ) -> torch.Tensor:
     """The layer with other weights; `around` lies where it pads with zeros."""
-    module = module_of(net, filters.layer)
+    module = net.module_of(filters.layer)
     if isinstance(module, nn.Linear):
         return x.flatten(1) @ weights.flatten(1).T + bias
     top, left = _padding(module)

@@ -9,6 +9,7 @@ size, or of the maps'.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,7 +18,9 @@ from torch import nn
 
 from deconv.errors import DeconvError, unknown
 from deconv.layers import Divide, Grey
-from deconv.models import ChainNet, GraphNet
+from deconv.models import Network
+from deconv.models.calls import Calls
+from deconv.rules.arithmetic import VALUE_BY_VALUE
 
 RULES = ("filter", "layer", "symmetric", "symmetric_layer")
 """How a weight w becomes an intensity, see `ends`."""
@@ -48,32 +51,29 @@ class LayerFilters:
         return self.sees_image and self.weights.shape[1] == 3
 
 
-def layer_filters(net: ChainNet | GraphNet, layer: str) -> LayerFilters:
+def layer_filters(net: Network, layer: str) -> LayerFilters:
     """The filters of a layer (a name out of net.layers) as pictures.
 
     Raises DeconvError, naming the layers that have pictures, for one that has none: a 1×1
     convolution of maps, or a fully connected layer that takes no flattened maps.
     """
-    found = _filters(net, layer, _shapes(net)) if layer in net.layers else "it has no weights"
+    found = _filters(net, layer, net.calls) if layer in net.layers else "it has no weights"
     if isinstance(found, str):
         names = ", ".join(showable(net))
         raise DeconvError(f"{layer} of {net.name} has no pictures: {found}. These have: {names}")
     return found
 
 
-def showable(net: ChainNet | GraphNet) -> list[str]:
+def showable(net: Network) -> list[str]:
     """The layers whose weights have pictures, in order."""
-    shapes = _shapes(net)
-    return [name for name in net.layers if not isinstance(_filters(net, name, shapes), str)]
+    calls = net.calls
+    return [name for name in net.layers if not isinstance(_filters(net, name, calls), str)]
 
 
-_Shapes = dict[str, tuple[int, ...]]
-
-
-def _filters(net: ChainNet | GraphNet, layer: str, shapes: _Shapes) -> LayerFilters | str:
+def _filters(net: Network, layer: str, calls: Calls) -> LayerFilters | str:
     """The filters of a layer, or why they have no pictures."""
-    module = module_of(net, layer)
-    size, last, sees_image = _input(net, layer, shapes)
+    module = net.module_of(layer)
+    size, last, sees_image = _input(net, layer, calls)
     if size is None:
         return "it takes no maps, so that its weights have no places"
     weight = module.weight.detach().float().cpu()
@@ -96,11 +96,6 @@ def _filters(net: ChainNet | GraphNet, layer: str, shapes: _Shapes) -> LayerFilt
     return LayerFilters(layer, number, pictures.contiguous(), bias, sees_image, channel, size, last)
 
 
-def module_of(net: ChainNet | GraphNet, layer: str) -> nn.Module:
-    """The convolution or linear layer of a name."""
-    return net.steps[layer].module if isinstance(net, GraphNet) else net.get_submodule(layer)
-
-
 @dataclass(frozen=True)
 class _Below:
     """An operation below a layer. shape: of what it takes, without the batch axis."""
@@ -112,81 +107,44 @@ class _Below:
 
 
 def _input(
-    net: ChainNet | GraphNet, layer: str, shapes: _Shapes
+    net: Network, layer: str, calls: Calls
 ) -> tuple[tuple[int, int, int] | None, bool, bool]:
     """(C, H, W) of what a layer takes before it is flattened, None where that is no map; whether
     its channels are last; and whether it is the image, but for a linear change of its values."""
-    size, last, is_map = None, False, isinstance(module_of(net, layer), nn.Conv2d)
-    for below in _way_down(net, layer, shapes):
-        if size is None and (is_map or below.flattens):
-            shape = below.shape if below.flattens else None
-            if shape is not None and len(shape) == 3:
-                last, is_map = below.last, True
-                size = (shape[2], *shape[:2]) if last else shape
+    size, last, is_map = None, False, isinstance(net.module_of(layer), nn.Conv2d)
+    taken = _taken(calls, calls.index(layer), net.input_px)[0] if is_map else None
+    for below in _way_down(calls, layer, net.input_px):
+        if size is None and below.flattens and len(below.shape) == 3:
+            last = below.last
+            size = (below.shape[2], *below.shape[:2]) if last else below.shape
         if not (below.passes or below.flattens):
-            return (size if size is not None else _taken(net, layer, is_map, shapes)), last, False
-    return (size if size is not None else _taken(net, layer, is_map, shapes)), last, True
+            return (taken if size is None else size), last, False
+    return (taken if size is None else size), last, True
 
 
-def _taken(
-    net: ChainNet | GraphNet, layer: str, is_map: bool, shapes: _Shapes
-) -> tuple[int, int, int] | None:
-    if not is_map:
-        return None
-    if isinstance(net, GraphNet):
-        parents = _parents(net, layer)
-        shape = net.steps[parents[0]].shape[1:] if parents[0] else (3, net.input_px, net.input_px)
-    else:
-        shape = shapes[layer]
-    return tuple(shape) if len(shape) == 3 else None
+def _taken(calls: Calls, index: int, side: int) -> tuple[tuple[int, ...], bool]:
+    """The shape of what an operation takes, and whether its channels are last."""
+    first = calls.ran[index].inputs[0]
+    return ((3, side, side), False) if first < 0 else (
+        calls.ran[first].shape, calls.ran[first].channels_last
+    )  # fmt: skip
 
 
-def _way_down(net: ChainNet | GraphNet, layer: str, shapes: _Shapes) -> Iterator[_Below]:
+def _way_down(calls: Calls, layer: str, side: int) -> Iterator[_Below]:
     """The operations below a layer as far as they follow one another, the nearest first."""
-    if not isinstance(net, GraphNet):
-        names = list(net._modules)
-        for name in reversed(names[: names.index(layer)]):
-            stage = net.get_submodule(name)
-            passes = isinstance(stage, Divide | Grey | nn.Dropout | nn.Identity)
-            yield _Below(passes, isinstance(stage, nn.Flatten), False, shapes[name])
-        return
-    while True:
-        parents = _parents(net, layer)
-        if parents == [""]:
-            return
-        if len(parents) != 1:
+    (at, *others) = calls.ran[calls.index(layer)].inputs
+    while at >= 0:
+        ran = calls.ran[at]
+        if others or len(ran.inputs) != 1:
             yield _Below(False, False, False, ())
             return
-        layer = parents[0]
-        step, taken = net.steps[layer], _parents(net, layer)
-        before = net.steps.get(taken[0]) if len(taken) == 1 else None
-        shape = before.shape[1:] if before else (3, net.input_px, net.input_px)
-        passes = isinstance(step.module, nn.Dropout | nn.Identity) or (
-            len(taken) == 1 and step.what in _VALUE_BY_VALUE
+        shape, last = _taken(calls, at, side)
+        flattens = len(shape) == 3 and ran.shape == (math.prod(shape),)
+        passes = isinstance(ran.module, Divide | Grey | nn.Dropout | nn.Identity) or (
+            ran.operation in VALUE_BY_VALUE and len(shape) == len(ran.shape)
         )
-        last = before is not None and before.channels_last
-        yield _Below(passes, isinstance(step.module, nn.Flatten), last, tuple(shape))
-
-
-_VALUE_BY_VALUE = (
-    "add", "iadd", "sub", "mul", "mul_", "imul", "div", "div_", "truediv", "neg", "contiguous",
-    "clone", "dropout", "permute", "Permute",
-)  # fmt: skip
-"""What a network may do to an image before its first layer that leaves places as they are."""
-
-
-def _parents(net: GraphNet, layer: str) -> list[str]:
-    """What a step takes, but for sizes and the like."""
-    return [n for n in net.steps[layer].inputs if not n or net.steps[n].shape]
-
-
-def _shapes(net: ChainNet | GraphNet) -> _Shapes:
-    """Of a chain, what each stage takes; a graph knows its own."""
-    if isinstance(net, GraphNet):
-        return {}
-    weights = next(net.parameters())
-    images = weights.new_zeros(1, 3, net.input_px, net.input_px)
-    return net.record(images).shapes
+        yield _Below(passes and not flattens, flattens, last, shape)
+        at = ran.inputs[0]
 
 
 def ends(weights: torch.Tensor, rule: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,15 +11,17 @@ from deconv.errors import DeconvError, unknown
 from deconv.models.chain import ChainNet
 from deconv.models.foreign import PREFIXES, Preprocessing, foreign, is_foreign
 from deconv.models.from_torchvision import CHAINS, from_torchvision
-from deconv.models.graph import GraphNet, wrap
 from deconv.models.mlp import INPUT_PX, mlp
+from deconv.models.network import Network
+from deconv.models.wrapped import WrappedNet, wrap
 from deconv.models.zfnet import ARCHITECTURES, assemble, change, init_weights
 
 __all__ = [
     "MODELS",
     "ChainNet",
-    "GraphNet",
+    "Network",
     "Preprocessing",
+    "WrappedNet",
     "build",
     "foreign",
     "input_side",
@@ -61,13 +63,13 @@ def build(
     weights: str | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
-) -> ChainNet | GraphNet:
+) -> Network:
     """Make a network, in evaluation mode.
 
     name: "zfnet" (Figure 3), "alexnet" (Krizhevsky et al. 2012), "zfnet_mini" (ours, 64–128 px),
         "mlp" (fully connected, see `deconv.models.mlp`: input_px, fc_width, grey and init alone),
         or "torchvision/alexnet", "torchvision/vgg16", … as chains under this library's names; or
-        any foreign network, see `deconv.models.foreign.load`, as a `GraphNet` (pytorchcv's chains
+        any foreign network, see `deconv.models.foreign.load`, as a `WrappedNet` (pytorchcv's chains
         as a `ChainNet`) that takes pixels minus a mean.
     input_px: side of the square input; default 224, and 112 for zfnet_mini.
     remove, maps_345, fc_width: the rows of Table 3; dropout: of layers 6 and 7, default 0.5 and 0
@@ -79,7 +81,7 @@ def build(
     seed: of the weights; without one torch's own generator draws them.
     weights: for foreign networks alone, the name of a set of trained weights.
     mean, std: for foreign networks alone, see `deconv.models.foreign.foreign`. A chain of
-        torchvision's for which they are given is a `GraphNet` as well.
+        torchvision's for which they are given is a `WrappedNet` as well.
 
     Raises DeconvError for an unknown name and for arguments that the network does not have.
     """

@@ -13,19 +13,20 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from functools import singledispatch
 
 import numpy as np
 import torch
 from torch import nn
 
 from deconv.errors import DeconvError, unknown
-from deconv.geometry import AdaptiveAxis, Axis, WholeAxis, Window, interior_field, support
+from deconv.geometry import Window, box_of, interior_field, support
 from deconv.images import check_batch
-from deconv.layers import ContrastNorm, Divide, Grey, LocalContrastNorm, max_pool
-from deconv.models.kinds import NO_RULE, kind_of_module
+from deconv.layers import ContrastNorm, Grey, LocalContrastNorm, max_pool
+from deconv.models.calls import IMAGE, Calls, Ran, Value, device_of
 from deconv.models.layer_numbers import numbered
-from deconv.types import Record
+from deconv.rules import of_module
+from deconv.run import evaluating
+from deconv.types import Box, Record, Values
 
 
 class ChainNet(nn.Sequential):
@@ -88,13 +89,38 @@ class ChainNet(nn.Sequential):
             raise unknown(f"layer of {self.name}", name, self._points)
         return name
 
-    def without_rule(self, point: str) -> list[tuple[str, str]]:
-        """(name, kind) of the stages up to a point that the deconvnet has no rule for."""
-        return [
-            (name, type(stage).__name__)
-            for name, stage in self.stages_to(point)
-            if kind_of_module(stage) == NO_RULE
-        ]
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return device_of(self)
+
+    def module_of(self, layer: str) -> nn.Module:
+        """The stage of a layer with weights."""
+        return self.get_submodule(layer)
+
+    @property
+    def calls(self) -> Calls:
+        """What runs in one forward pass: the stages one after the other."""
+        images = torch.zeros(1, 3, self.input_px, self.input_px, device=self.device)
+        with torch.no_grad():
+            record = self.record(images.to(next(self.parameters(), images).dtype))
+        stages, read = list(self.named_children()), {i: point for point, i in self._points.items()}
+        taken = [record.shapes[name] for name, _ in stages]
+        shapes = [*taken[1:], tuple(record.logits.shape[1:])]
+        ran = tuple(
+            Ran(
+                name=name,
+                point=read.get(i, name),
+                operation=of_module(stage),
+                what=type(stage).__name__,
+                module=stage,
+                inputs=(i - 1 if i else IMAGE,),
+                shape=shape,
+            )
+            for i, ((name, stage), shape) in enumerate(zip(stages, shapes, strict=True))
+        )
+        values = {point: Value(point, i, ran[i].shape, "") for point, i in self._points.items()}
+        return Calls(ran, values, {})
 
     def before(self, point: str) -> str | None:
         """The point of the pre-activation z of a rectified point, None where there is none."""
@@ -106,7 +132,13 @@ class ChainNet(nn.Sequential):
         axes = [window[axis] for window in self.windows(layer)]
         return support(axes, unit, image_size[axis])
 
-    def interior(self, layer: str, axis: int) -> tuple[int, int, int]:
+    def field(self, layer: str, y: int, x: int, image_size: tuple[int, int]) -> Box:
+        """The smallest box of pixels that holds all that a unit depends on, by arithmetic."""
+        return box_of(*(self.support(layer, a, (y, x)[a], image_size) for a in (0, 1)))
+
+    def interior(
+        self, layer: str, axis: int, image_size: tuple[int, int] | None = None
+    ) -> tuple[int, int, int]:
         """(size, stride, start) of units away from the borders, see `deconv.geometry`."""
         return interior_field([window[axis] for window in self.windows(layer)])
 
@@ -128,11 +160,13 @@ class ChainNet(nn.Sequential):
         followed only if `images` require them; for training there is `forward`.
         """
         check_batch(images, self.name)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and images.requires_grad):
+        images = images.to(self.device)
+        follow = torch.is_grad_enabled() and images.requires_grad
+        with torch.set_grad_enabled(follow), evaluating(self):
             return self._record(images, layers, logits)
 
     def _record(self, images: torch.Tensor, layers: Iterable[str], logits: bool) -> Record:
-        asked = [layers] if isinstance(layers, str) else list(layers)
+        asked = [layers] if isinstance(layers, str) else [str(layer) for layer in layers]
         stages = max((self.stages_to(point) for point in asked), key=len, default=[])
         if logits or not asked:
             stages = list(self._modules.items())
@@ -144,12 +178,12 @@ class ChainNet(nn.Sequential):
             shapes[stage_name] = tuple(x.shape[1:])
             if isinstance(stage, nn.MaxPool2d):
                 x, switches[stage_name] = max_pool(stage, x)
-            elif isinstance(stage, nn.ReLU):
-                x = x.relu()  # not the module, which may work in place and overwrite z
             elif not isinstance(stage, nn.Dropout):
-                x = stage(x)
+                # A stage that works in place would overwrite z, or the images.
+                x = stage(x.clone() if getattr(stage, "inplace", False) else x)
             activations |= {point: x for point in asked if at[point] == index}
-        return Record(images, activations, switches, shapes, x if logits else None)
+        values = Values(activations, self.check_point)
+        return Record(images, values, switches, shapes, x if logits else None)
 
     def _check(self, images: torch.Tensor, stages: list[tuple[str, nn.Module]]) -> None:
         """Raise DeconvError unless `images` can travel through `stages`."""
@@ -165,7 +199,7 @@ class ChainNet(nn.Sequential):
         size = tuple(images.shape[2:])
         channels = 3
         for stage_name, stage in stages:
-            if window.dispatch(type(stage)) is window.dispatch(object):
+            if of_module(stage) is None:
                 return  # of a foreign module's output nothing is known
             fits = True
             if isinstance(stage, nn.Linear):
@@ -201,7 +235,7 @@ def _points(stages: OrderedDict[str, nn.Module]) -> dict[str, int]:
         if isinstance(stage, nn.Conv2d | nn.Linear):
             layer = name
             points[name] = points[f"{name}:z"] = index
-        elif isinstance(stage, nn.ReLU):
+        elif (operation := of_module(stage)) is not None and operation.activates:
             # Elsewhere than right behind its layer a ReLU is a point of its own.
             points[layer if points.get(f"{layer}:z") == index - 1 else name] = index
         elif isinstance(stage, _POINTS_OF_THEIR_OWN):
@@ -211,90 +245,15 @@ def _points(stages: OrderedDict[str, nn.Module]) -> dict[str, int]:
     return dict(sorted(points.items(), key=lambda item: item[1]))
 
 
-@singledispatch
 def window(stage: nn.Module) -> Window | None:
     """The (rows, columns) window of a stage, None where every position stands for itself.
 
-    Raises DeconvError for a kind of module whose window is not known.
+    Raises DeconvError for a kind of module that is not in the table.
     """
-    raise DeconvError(
-        f"a chain has no rule for {type(stage).__name__}; build it from convolution, ReLU, "
-        "max-pool, normalisation across maps, adaptive average pool and linear layers"
-    )
-
-
-@window.register(nn.ReLU)
-@window.register(nn.ReLU6)
-@window.register(nn.BatchNorm2d)
-@window.register(nn.Dropout2d)
-@window.register(nn.Dropout)
-@window.register(nn.Flatten)
-@window.register(nn.Identity)
-@window.register(nn.LocalResponseNorm)
-@window.register(ContrastNorm)
-@window.register(LocalContrastNorm)
-@window.register(Divide)
-@window.register(Grey)
-def _pointwise(stage: nn.Module) -> None:
-    return None
-
-
-@window.register
-def _(stage: nn.Conv2d) -> Window:
-    return tuple(
-        Axis(
-            stage.kernel_size[a],
-            stage.stride[a],
-            before,
-            stage.dilation[a],
-            after=after,
-            mode=stage.padding_mode,
+    operation = of_module(stage)
+    if operation is None:
+        raise DeconvError(
+            f"a chain has no rule for {type(stage).__name__}; build it from convolution, ReLU, "
+            "max-pool, normalisation across maps, adaptive average pool and linear layers"
         )
-        for a in (0, 1)
-        for before, after in [_padding(stage, a)]
-    )
-
-
-def _padding(stage: nn.Conv2d, axis: int) -> tuple[int, int]:
-    """The padding before and after along an axis, also for padding="same"."""
-    if not isinstance(stage.padding, str):
-        return stage.padding[axis], stage.padding[axis]
-    total = stage.dilation[axis] * (stage.kernel_size[axis] - 1) if stage.padding == "same" else 0
-    return total // 2, total - total // 2
-
-
-@window.register(nn.ConstantPad2d)
-@window.register(nn.ReflectionPad2d)
-@window.register(nn.ReplicationPad2d)
-@window.register(nn.CircularPad2d)
-def _(stage: nn.Module) -> Window:
-    left, right, top, bottom = stage.padding
-    kinds = {nn.ReflectionPad2d: "reflect", nn.ReplicationPad2d: "replicate",
-             nn.CircularPad2d: "circular"}  # fmt: skip
-    mode = next((mode for kind, mode in kinds.items() if isinstance(stage, kind)), "zeros")
-    return Axis(1, 1, top, after=bottom, mode=mode), Axis(1, 1, left, after=right, mode=mode)
-
-
-@window.register(nn.MaxPool2d)
-@window.register(nn.AvgPool2d)
-def _(stage: nn.MaxPool2d | nn.AvgPool2d) -> Window:
-    dilation = getattr(stage, "dilation", 1)
-    kernel, stride, padding, dilation = (
-        value if isinstance(value, tuple) else (value, value)
-        for value in (stage.kernel_size, stage.stride, stage.padding, dilation)
-    )
-    return tuple(
-        Axis(kernel[a], stride[a], padding[a], dilation[a], stage.ceil_mode) for a in (0, 1)
-    )
-
-
-@window.register
-def _(stage: nn.AdaptiveAvgPool2d) -> Window:
-    out = stage.output_size
-    rows, columns = out if isinstance(out, tuple) else (out, out)
-    return AdaptiveAxis(rows), AdaptiveAxis(columns)
-
-
-@window.register
-def _(stage: nn.Linear) -> Window:
-    return WholeAxis(), WholeAxis()
+    return None if operation.window is None else operation.window(stage)

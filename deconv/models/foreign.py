@@ -14,7 +14,7 @@ from deconv.errors import DeconvError, unknown
 from deconv.models.chain import ChainNet
 from deconv.models.files import made_by_file
 from deconv.models.from_torchvision import name_stages
-from deconv.models.graph import GraphNet
+from deconv.models.wrapped import WrappedNet
 
 PREFIXES = ("torchvision/", "timm/", "pytorchcv/", "file:")
 """What the name of a foreign network begins with."""
@@ -72,7 +72,7 @@ def foreign(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     input_px: int | None = None,
-) -> tuple[GraphNet | ChainNet, Preprocessing, tuple[str, ...] | None]:
+) -> tuple[WrappedNet | ChainNet, Preprocessing, tuple[str, ...] | None]:
     """A foreign network that takes pixels minus the mean, its preprocessing, and its classes.
 
     Of pytorchcv those that are chains, such as its ZFNet, come as chains under this library's
@@ -98,7 +98,7 @@ def foreign(
     side = input_px or (stated.input_px if stated else 224)
     scale = stated.stored_px / stated.input_px if stated else 256 / 224
     wanted = Preprocessing(mean, std, side, round(side * scale))
-    net = GraphNet(found.module.eval(), name, side, None, None if set(std) == {1.0} else std)
+    net = WrappedNet(found.module.eval(), name, side, None, None if set(std) == {1.0} else std)
     if name.startswith("pytorchcv/"):
         net = _as_chain(net) or net
     # The weights are not named: a snapshot holds them, and builds the network without.
@@ -107,13 +107,13 @@ def foreign(
     return net, wanted, found.classes
 
 
-def _as_chain(net: GraphNet) -> ChainNet | None:
+def _as_chain(net: WrappedNet) -> ChainNet | None:
     """The same network under this library's names, conv1 … fc8, if its stages form such a chain.
 
     What images are divided by goes into the filters of the first layer. It shares the others.
     """
     try:
-        stages = name_stages([module for _, module in net.stages_to(net.points[-1])])
+        stages = name_stages(_modules(net))
     except DeconvError:
         return None
     first, last = (stages[name] for name in (next(iter(stages)), next(reversed(stages))))
@@ -123,6 +123,14 @@ def _as_chain(net: GraphNet) -> ChainNet | None:
         with torch.no_grad():
             first.weight /= net.divide_by
     return ChainNet(net.name, stages, {}, net.input_px).eval()
+
+
+def _modules(net: WrappedNet) -> list[nn.Module]:
+    """The modules of a network that is a chain of them. Raises DeconvError for any other."""
+    for i, ran in enumerate(net.calls.ran):
+        if ran.module is None or ran.inputs != (i - 1,):
+            raise DeconvError(f"{net.name} is no chain of modules (at {ran.name}, {ran.what})")
+    return [ran.module for ran in net.calls.ran]
 
 
 def _three(values: Sequence[float], what: str) -> tuple[float, float, float]:

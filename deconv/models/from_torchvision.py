@@ -10,8 +10,8 @@ from torch import nn
 
 from deconv.dropout import Dropout
 from deconv.errors import DeconvError, unknown
-from deconv.layers import ContrastNorm, LocalContrastNorm
 from deconv.models.chain import ChainNet
+from deconv.rules import of_module
 
 CHAINS = ("alexnet", "vgg11", "vgg13", "vgg16", "vgg19")
 """The torchvision classifiers that are chains of convolution, ReLU, max-pool and linear layers."""
@@ -54,8 +54,9 @@ def name_stages(modules: list[nn.Module]) -> OrderedDict[str, nn.Module]:
     number = 0
     for module in modules:
         number += isinstance(module, nn.Conv2d | nn.Linear)
-        prefix = next((p for kind, p in _PREFIX.items() if isinstance(module, kind)), None)
-        if prefix is None:
+        operation = of_module(module)
+        prefix = operation.prefix if operation is not None and operation.mirror else ""
+        if not prefix:
             raise DeconvError(
                 f"a chain has no rule for {type(module).__name__}: use "
                 "deconv.projection.vector_jacobian, which takes any graph"
@@ -74,17 +75,3 @@ def name_stages(modules: list[nn.Module]) -> OrderedDict[str, nn.Module]:
             module = Dropout(module.p, number=len(stages))
         stages[name] = module
     return stages
-
-
-_PREFIX: dict[type[nn.Module], str] = {
-    nn.Conv2d: "conv",
-    nn.ReLU: "relu",
-    nn.MaxPool2d: "pool",
-    nn.LocalResponseNorm: "norm",
-    ContrastNorm: "norm",
-    LocalContrastNorm: "norm",
-    nn.AdaptiveAvgPool2d: "grid",
-    nn.Flatten: "flatten",
-    nn.Linear: "fc",
-    nn.Dropout: "drop",
-}

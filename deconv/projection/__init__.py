@@ -11,9 +11,11 @@ import torch
 
 from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning, unknown
 from deconv.layers import COLLISIONS
-from deconv.models import ChainNet, GraphNet
+from deconv.models import Network
 from deconv.projection.mirror import OPERATIONS, Step, mirror, mirror_steps, refusal
-from deconv.projection.vjp import RULES, DeconvnetRules, vector_jacobian
+from deconv.projection.vjp import vector_jacobian
+from deconv.rules import RULES
+from deconv.run import Run, Watcher, held
 from deconv.types import Record
 
 __all__ = [
@@ -21,7 +23,6 @@ __all__ = [
     "OPERATIONS",
     "RULES",
     "SEEDS",
-    "DeconvnetRules",
     "Step",
     "project",
     "project_steps",
@@ -33,7 +34,7 @@ SEEDS = ("activation", "one")
 
 
 def project(
-    net: ChainNet | GraphNet,
+    net: Network,
     record: Record,
     layer: str,
     units: torch.Tensor,
@@ -50,7 +51,7 @@ def project(
     record: from `net.record(images, layers=[layer, …])`; its switches are used.
     units: K×4 int64 rows (image, map, y, x); image is the row in the record. Fully connected
         layers have y = x = 0.
-    net: a chain, or any network from `deconv.wrap`.
+    net: a chain, or any network from `deconv.wrap`; the record is moved to where it is.
     engine: "mirror" (explicit, layer by layer, chains alone) or "vjp" (autograd with replaced
         rules, any network); "auto" takes the mirror where it has a way down through every stage.
     rule: "deconvnet", the paper's; "guided" (guided backpropagation) and "gradient" to compare
@@ -86,20 +87,37 @@ def project(
     refused = refusal(net, layer) if rule == "deconvnet" and engine != "vjp" else "another rule"
     if engine == "mirror" and refused:
         raise DeconvError(refused)
-    if rule == "deconvnet":
-        _warn_of_no_rule(net, layer)
-    send = partial(_send_vjp, rule=rule, given=switches is not None)
+    crossed: dict[str, str] = {}
+    send = partial(_send_vjp, rule=rule, given=switches is not None, crossed=crossed)
     send = send if refused or engine == "vjp" else _send_mirror
     with torch.no_grad():
         parts = [
             send(net, record, layer, part[:, 0], _seeder(part, seed), collisions)
             for part in units.split(chunk)
         ]
+    if crossed and rule == "deconvnet":
+        _warn_of_no_rule(crossed, layer)
     return torch.cat(parts)
 
 
+def project_watched(
+    net: Network,
+    record: Record,
+    layer: str,
+    units: torch.Tensor,
+    *,
+    seed: str = "activation",
+    collisions: str = "sum",
+    watch: Watcher,
+) -> torch.Tensor:
+    """Project all units at once by engine="vjp", each operation's call shown to `watch`."""
+    units = _checked(net, record, layer, units, seed, collisions)
+    run = Run("deconvnet", net, collisions=collisions, watch=watch)
+    return _send(net, record, layer, units[:, 0], _seeder(units, seed), run)
+
+
 def project_steps(
-    net: ChainNet | GraphNet,
+    net: Network,
     record: Record,
     layer: str,
     units: torch.Tensor,
@@ -127,7 +145,7 @@ def _steps(net, record, layer, units, seeder, collisions):
 
 
 def _checked(
-    net: ChainNet | GraphNet,
+    net: Network,
     record: Record,
     layer: str,
     units: torch.Tensor,
@@ -155,21 +173,27 @@ def _checked(
 
 def _send_mirror(net, record, layer, image, seeder, collisions):
     signal = seeder(record.activations[layer][image])
-    pixels = mirror(net, record, layer, image, signal, collisions)
-    scale = getattr(net, "divide_by", None)
-    return pixels if scale is None else pixels / scale
+    return mirror(net, record, layer, image, signal, collisions)
 
 
-def _send_vjp(net, record, layer, image, seeder, collisions, rule, given):
+def _send_vjp(net, record, layer, image, seeder, collisions, rule, given, crossed):
+    switches = [of_pool[image] for of_pool in record.switches.values()] if given else None
+    run = Run(rule, net, collisions=collisions, switches=switches)
+    pixels = _send(net, record, layer, image, seeder, run)
+    crossed |= run.crossed
+    return pixels
+
+
+def _send(net, record, layer, image, seeder, run):
     def point(images: torch.Tensor) -> torch.Tensor:
         return net.record(images, [layer], logits=False).activations[layer]
 
-    switches = [of_pool[image] for of_pool in record.switches.values()] if given else None
-    return vector_jacobian(point, record.images[image], seeder, collisions, rule, switches)
+    with held(net):
+        return vector_jacobian(point, record.images[image], seeder, run=run)
 
 
 def _with_switches(
-    net: ChainNet | GraphNet, record: Record, layer: str, switches: Mapping[str, torch.Tensor]
+    net: Network, record: Record, layer: str, switches: Mapping[str, torch.Tensor]
 ) -> Record:
     """The record with other switches. Raises DeconvError for those that fit no pool of it."""
     for name, of_pool in switches.items():
@@ -199,18 +223,18 @@ def _seeder(units: torch.Tensor, seed: str) -> Callable[[torch.Tensor], torch.Te
     return seeder
 
 
-def _warn_of_no_rule(net: ChainNet | GraphNet, layer: str) -> None:
-    foreign = net.without_rule(layer)
-    if foreign:
-        kinds = ", ".join(sorted({kind for _, kind in foreign}))
-        times = "once" if len(foreign) == 1 else f"{len(foreign)} times"
-        warnings.warn(
-            f"the deconvnet has no rule for {kinds}, which the way down from {layer} crosses "
-            f"{times} (first at {foreign[0][0]}): the derivative is taken there, so "
-            "the picture is a mixture of a deconvnet's and a gradient's",
-            NoRuleWarning,
-            stacklevel=3,
-        )
+def _warn_of_no_rule(crossed: Mapping[str, str], layer: str) -> None:
+    """crossed: place -> what stands there, the last that runs first."""
+    kinds = ", ".join(sorted(set(crossed.values())))
+    times = "once" if len(crossed) == 1 else f"{len(crossed)} times"
+    first = next(reversed(crossed)).removeprefix("module.")
+    warnings.warn(
+        f"the deconvnet has no rule for {kinds}, which the way down from {layer} crosses "
+        f"{times} (first at {first}): the derivative is taken there, so "
+        "the picture is a mixture of a deconvnet's and a gradient's",
+        NoRuleWarning,
+        stacklevel=3,
+    )
 
 
 def _check_units(units: torch.Tensor, activation: torch.Tensor, layer: str) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from deconv.layers import COLLISIONS
-from deconv.models import ChainNet, GraphNet
+from deconv.models import Network
 from deconv.projection import RULES, project
 from deconv.sanity.switches import shuffled_switches
 from deconv.sanity.units import PLACES, SAME_POSITION, other_units
@@ -54,7 +54,7 @@ class Variant:
 
 
 def variants(
-    net: ChainNet | GraphNet,
+    net: Network,
     layer: str,
     images: torch.Tensor,
     others: torch.Tensor,

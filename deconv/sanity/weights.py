@@ -14,30 +14,23 @@ import torch
 from torch import nn
 
 from deconv.errors import unknown
-from deconv.models import ChainNet, GraphNet, build
+from deconv.models import ChainNet, Network, build
 
 WAYS = ("permute", "init")
 """permute: each layer's weights, and its biases, in a random order: what was learned is lost, how
 large weights are and how many are negative is kept. init: as before training, by the network's own
-initialiser (a chain's recipe; the modules' own in a traced network). Normalisation layers keep
+initialiser (a chain's recipe; the modules' own in a wrapped network). Normalisation layers keep
 their parameters in both, so that signals keep their size."""
 
 
-def module_of(net: ChainNet | GraphNet, layer: str) -> nn.Module:
-    """The module of a stage of a chain or of a step of a traced network."""
-    return net.steps[layer].module if isinstance(net, GraphNet) else net.get_submodule(layer)
-
-
-def layers_below(net: ChainNet | GraphNet, point: str) -> list[str]:
+def layers_below(net: Network, point: str) -> list[str]:
     """The layers with weights that a point's values depend on, in running order, its own last."""
-    if isinstance(net, GraphNet):
-        needed = {step.name for step in net.steps_to(point)}
-    else:
-        needed = {name for name, _ in net.stages_to(point)}
+    calls = net.calls
+    needed = {calls.ran[i].name for i in calls.needed(calls.values[net.check_point(point)].index)}
     return [layer for layer in net.layers if layer in needed]
 
 
-def layers_above(net: ChainNet | GraphNet, point: str) -> list[str]:
+def layers_above(net: Network, point: str) -> list[str]:
     """The layers with weights that a point's values do not depend on."""
     below = set(layers_below(net, point))
     return [layer for layer in net.layers if layer not in below]
@@ -51,7 +44,7 @@ def spread_evenly(layers: Sequence[str], count: int) -> list[str]:
 
 @contextmanager
 def randomised(
-    net: ChainNet | GraphNet, layers: Iterable[str], how: str = "permute", seed: int = 0
+    net: Network, layers: Iterable[str], how: str = "permute", seed: int = 0
 ) -> Iterator[None]:
     """Inside it the named layers have random weights.
 
@@ -68,14 +61,14 @@ def randomised(
     try:
         fresh = _first_weights(net, seed) if how == "init" and layers else None
         for layer in layers:
-            module = module_of(net, layer)
+            module = net.module_of(layer)
             own = dict(module.named_parameters())
             kept += [(parameter, parameter.detach().clone()) for parameter in own.values()]
             draw = torch.Generator().manual_seed(1000 * seed + net.layers.index(layer))
             if how == "permute":
                 _permute(own.values(), draw)
             elif fresh is not None:
-                _copy(module_of(fresh, layer), module)
+                _copy(fresh.module_of(layer), module)
             else:
                 _reset(module, draw)
         yield
@@ -92,9 +85,9 @@ def _permute(parameters: Iterable[nn.Parameter], draw: torch.Generator) -> None:
         parameter.copy_(parameter.flatten()[order].view_as(parameter))
 
 
-def _first_weights(net: ChainNet | GraphNet, seed: int) -> ChainNet | None:
-    """A chain as before training; None for a traced network, whose modules draw their own."""
-    if isinstance(net, GraphNet):
+def _first_weights(net: Network, seed: int) -> ChainNet | None:
+    """A chain as before training; None for a wrapped network, whose modules draw their own."""
+    if not isinstance(net, ChainNet):
         return None
     recipe = {key: value for key, value in net.recipe.items() if key != "weights"}
     return build(**recipe | {"seed": seed})

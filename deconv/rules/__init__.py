@@ -1,0 +1,59 @@
+"""THE table: one entry an operation, with all that the library knows of it.
+
+A deconvnet, guided backpropagation, a receptive field and a network with rounded corners are the
+same thing: the module's own forward pass with some operations given another meaning, and autograd
+for the way down. `deconv.run.Run` runs a module so. To add an operation, add its entry to the file
+of its kind (and the entry to that file's tuple, if it is new).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from deconv.rules.arithmetic import BENDING, LINEAR_ARITHMETIC
+from deconv.rules.filters import FILTERS
+from deconv.rules.normalisation import NORMALISATION
+from deconv.rules.operation import FIELD, ROUNDED, RULES, Below, Call, Operation, function_name
+from deconv.rules.pooling import POOLING
+from deconv.rules.rectification import RECTIFY
+from deconv.rules.shape import SHAPE
+
+__all__ = ["FIELD", "ROUNDED", "RULES", "TABLE", "Below", "Call", "Operation", "find", "of_module"]
+
+TABLE: tuple[Operation, ...] = (
+    RECTIFY,
+    *POOLING,
+    *NORMALISATION,
+    *FILTERS,
+    *SHAPE,
+    *LINEAR_ARITHMETIC,
+    *BENDING,  # last: they take what the entries above do not apply to
+)
+
+_BY_NAME: dict[str, list[tuple[Operation, tuple[str, ...]]]] = {}
+for _operation in TABLE:
+    for _name, _arguments in _operation.functions.items():
+        _BY_NAME.setdefault(_name, []).append((_operation, tuple(_arguments.split())))
+
+
+def find(
+    func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Call, Operation | None]:
+    """Find the entry of a call of a function of PyTorch's; None where there is none."""
+    call = Call(func, args, kwargs)
+    for operation, arguments in _BY_NAME.get(function_name(func), ()):
+        call = Call(func, args, kwargs, arguments)
+        if operation.applies(call):
+            return call, operation
+    return call, None
+
+
+def of_module(module: nn.Module) -> Operation | None:
+    """Find the entry of a module that is one operation; None where there is none."""
+    for operation in TABLE:
+        if isinstance(module, operation.modules) and operation.applies_to(module):
+            return operation
+    return None

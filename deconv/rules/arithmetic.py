@@ -1,0 +1,125 @@
+"""What moves, adds and scales values goes down by its own derivative; what bends them has no rule.
+
+A product is linear where one operand alone comes from the image. Activation functions without a
+rule (GELU, sigmoid …) look at one position each, which is all that a receptive field asks.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import torch
+from torch import nn
+
+from deconv.rules.filters import follows_image
+from deconv.rules.operation import FIELD, ROUNDED, RULES, Call, Operation, passed, same_place
+
+_MOVES = """
+    view view_as reshape reshape_as flatten unflatten squeeze unsqueeze permute transpose swapaxes
+    swapdims movedim moveaxis t T mT adjoint contiguous clone to type type_as float double half
+    bfloat16 cpu cuda expand expand_as broadcast_to repeat repeat_interleave tile narrow select
+    index_select gather take_along_dim getitem setitem diagonal masked_fill roll flip fliplr flipud
+    rot90 cat concat concatenate stack hstack vstack dstack pad constant_pad_nd pixel_shuffle pixel_unshuffle channel_shuffle unfold fold
+    copy index_put index_copy upsample interpolate grid_sample mean sum nansum cumsum lerp dropout
+    dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout requires_grad detach data
+    native_dropout lp_pool avg_pool1d adaptive_avg_pool1d max_unpool2d bernoulli view_as_real
+"""
+_SUMS = "add sub rsub neg negative positive"
+_PRODUCTS = "mul div addcmul addcdiv"
+_MATRIX_PRODUCTS = "matmul mm bmm mv addmm baddbmm addbmm einsum dot outer tensordot kron"
+_ACTIVATIONS = """
+    gelu silu mish sigmoid hardsigmoid hardswish hardtanh tanh elu selu celu leaky_relu prelu rrelu
+    softplus softsign hardshrink softshrink tanhshrink logsigmoid relu6 threshold
+"""
+_BENDS = """
+    abs exp exp2 expm1 log log2 log10 log1p sqrt rsqrt square pow reciprocal sin cos tan atan erf
+    sign clamp clamp_min clamp_max clip floor ceil round
+"""
+
+
+def _names(text: str, arguments: str = "input") -> dict[str, str]:
+    return dict.fromkeys(text.split(), arguments)
+
+
+def _tensors(call: Call) -> list[torch.Tensor]:
+    return [x for x in (*call.args, *call.kwargs.values()) if isinstance(x, torch.Tensor)]
+
+
+def _is_linear(call: Call) -> bool:
+    """Whether one operand alone comes from the image; of a quotient, the first."""
+    follow = [follows_image(x) for x in _tensors(call)]
+    return sum(follow) <= 1 and not (call.name == "div" and not follows_image(call.input))
+
+
+def _all_operands(call: Call, run: Any) -> torch.Tensor:
+    """Look at every operand: differences and products as sums, in which nothing cancels."""
+    operands = _tensors(call)
+    if call.in_place:
+        return call.input.copy_(sum(x.expand_as(call.input) for x in operands))
+    return sum(operands[1:], operands[0].clone())
+
+
+def _one_by_one(call: Call, run: Any) -> Any:
+    """Cut into parts each of which may be written in place: autograd allows that for a view that
+    one operation makes, not for one of several."""
+    parts, x = call.run(), call.input
+    if not x.requires_grad:
+        return parts
+    dim = call.get("dim", 0)
+    if call.name == "unbind":
+        return tuple(x.select(dim, i) for i in range(len(parts)))
+    ends = [0, *itertools.accumulate(part.shape[dim] for part in parts)]
+    return tuple(x.narrow(dim, a, b - a) for a, b in itertools.pairwise(ends))
+
+
+def _over_dim(call: Call, run: Any) -> torch.Tensor:
+    dim = call.get("dim")
+    return call.input + call.input.mean(-1 if dim is None else dim, keepdim=True)
+
+
+LINEAR_ARITHMETIC = (
+    Operation(name="skip", functions=_names(_MOVES), modules=(nn.Identity,), mirror=passed),
+    Operation(
+        name="skip",
+        functions=_names("split split_with_sizes chunk tensor_split", "input into dim")
+        | {"unbind": "input dim"},
+        ways=dict.fromkeys(("", *RULES, FIELD, ROUNDED), _one_by_one),
+    ),
+    Operation(name="add", functions=_names(_SUMS), ways={FIELD: _all_operands}),
+    Operation(
+        name="scale",
+        functions=_names(_PRODUCTS),
+        applies=_is_linear,
+        ways={FIELD: _all_operands},
+    ),
+    Operation(name="filter", functions=_names(_MATRIX_PRODUCTS), applies=_is_linear),
+)
+VALUE_BY_VALUE = LINEAR_ARITHMETIC[:4]
+"""What moves and scales values, one by one."""
+ACTIVATION = Operation(
+    name="bend",
+    functions=_names(_ACTIVATIONS, "input inplace"),
+    ways={FIELD: same_place},
+    known=False,
+    activates=True,
+)
+BENDING = (
+    ACTIVATION,
+    Operation(name="bend", functions=_names(_BENDS), ways={FIELD: same_place}, known=False),
+    Operation(
+        name="multiply", functions=_names(_PRODUCTS), ways={FIELD: _all_operands}, known=False
+    ),
+    Operation(
+        name="choose",
+        functions=_names("where maximum minimum fmax fmin"),
+        ways={FIELD: _all_operands},
+        known=False,
+    ),
+    Operation(
+        name="share",
+        functions=_names("softmax log_softmax softmin", "input dim"),
+        ways={FIELD: _over_dim},
+        known=False,
+    ),
+)

@@ -1,0 +1,88 @@
+"""Rectification: on the way down the deconvnet rectifies the signal, whatever was active (§2.1).
+
+          deconvnet         guided                   gradient
+relu …    max(signal, 0)    max(signal, 0) if a>0    signal if a>0
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from deconv.rules.operation import FIELD, ROUNDED, Below, Call, Operation, same_place
+
+
+def _limit(call: Call) -> float | None:
+    """Where a rectification saturates; None for what does not begin at 0."""
+    low, high = {
+        "relu": (0.0, None),
+        "relu6": (0.0, 6.0),
+        "hardtanh": (call.get("min_val", -1.0), call.get("max_val", 1.0)),
+        "clamp": (call.get("min"), call.get("max")),
+        "clamp_min": (call.get("min"), None),
+    }[call.name]
+    if any(isinstance(end, torch.Tensor) for end in (low, high)) or low != 0:
+        return None
+    return math.inf if high is None else float(high)
+
+
+class _Rectify(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, limit: float, guided: bool) -> torch.Tensor:
+        if guided:
+            ctx.save_for_backward((x > 0) & (x < limit))
+        return x.clamp(min=0, max=limit)
+
+    @staticmethod
+    def backward(ctx: Any, signal: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        below = signal.clamp(min=0)
+        return (below * ctx.saved_tensors[0] if ctx.saved_tensors else below), None, None
+
+
+def _deconvnet(call: Call, run: Any) -> torch.Tensor:
+    return call.write(_Rectify.apply(call.input, _limit(call), False))
+
+
+def _guided(call: Call, run: Any) -> torch.Tensor:
+    return call.write(_Rectify.apply(call.input, _limit(call), True))
+
+
+def soft_relu(z: torch.Tensor, width: float) -> torch.Tensor:
+    """Round a ReLU's corner: width · log(1 + exp(z / width))."""
+    return width * F.softplus(z / width)
+
+
+def _rounded(call: Call, run: Any) -> torch.Tensor:
+    width = run.width(call.input)
+    if width is None:
+        return call.run()
+    limit, x = _limit(call), call.input.clone()
+    rounded = soft_relu(x, width)
+    return call.write(rounded if limit == math.inf else rounded - soft_relu(x - limit, width))
+
+
+def _mirror(stage: nn.Module, signal: torch.Tensor, below: Below) -> torch.Tensor:
+    return signal.relu()
+
+
+RECTIFY = Operation(
+    name="rectify",
+    functions={
+        "relu": "input inplace",
+        "relu6": "input inplace",
+        "hardtanh": "input min_val max_val inplace",
+        "clamp": "input min max",
+        "clamp_min": "input min",
+    },
+    modules=(nn.ReLU, nn.ReLU6, nn.Hardtanh),
+    applies=lambda call: _limit(call) is not None,
+    applies_to=lambda module: getattr(module, "min_val", 0) == 0,
+    ways={"deconvnet": _deconvnet, "guided": _guided, FIELD: same_place, ROUNDED: _rounded},
+    activates=True,
+    mirror=_mirror,
+    prefix="relu",
+)

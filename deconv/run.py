@@ -1,0 +1,255 @@
+"""A module's own forward pass, under rules: the one mechanism behind every way through a network.
+
+`Run` is a context. Inside it each function of PyTorch's that runs is looked up in the table
+(`deconv.rules`) and may run as its rule says; hooks tell which module is running. The module itself
+runs: nothing is copied or traced, and nothing stays behind when the context ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from deconv.errors import DeconvError, unknown
+from deconv.layers import COLLISIONS
+from deconv.rules import FIELD, ROUNDED, RULES, Call, Operation, find
+
+Watcher = Callable[[Call, Operation | None, str, Any], None]
+"""Told of each call when it is done: the call, its entry, where it stands, its value."""
+
+
+class Run(TorchFunctionMode):
+    """Run networks under a rule.
+
+    Args:
+        rule: one of `deconv.rules.RULES`, FIELD or ROUNDED; "" leaves every operation as it is.
+        module: whose parts give names to what runs; None: names are those of functions.
+        collisions: policy for overlapping windows that share a switch, see `deconv.layers.unpool`.
+        switches: K×C×h×w of each max-pool in the order in which they run; None: the images' own.
+        widths: of rounded corners, in the order in which those operations run (ROUNDED); None: no
+            corner is rounded, and `scales` is filled.
+        watch: told of each call, see Watcher. left: told of each module when it has run: its
+            name, the module, its value.
+
+    Attributes:
+        crossed: name of a place -> what stands there, for all operations without a rule that a
+            signal crossed on its way down.
+        scales: root mean square of what each operation with corners took in (ROUNDED).
+
+    Raises:
+        DeconvError: for an unknown rule or policy.
+    """
+
+    def __init__(
+        self,
+        rule: str = "",
+        module: nn.Module | None = None,
+        *,
+        collisions: str = "sum",
+        switches: Sequence[torch.Tensor] | None = None,
+        widths: Sequence[float] | None = None,
+        watch: Watcher | None = None,
+        left: Callable[[str, nn.Module, Any], None] | None = None,
+    ) -> None:
+        super().__init__()
+        if rule and rule not in (*RULES, FIELD, ROUNDED):
+            raise unknown("rule", rule, RULES)
+        if collisions not in COLLISIONS:
+            raise unknown("collision policy", collisions, COLLISIONS)
+        self.rule, self.module, self.collisions = rule, module, collisions
+        self._switches = None if switches is None else iter(switches)
+        self._widths = None if widths is None else iter(widths)
+        self.watch, self.left = watch, left
+        self._running: list[tuple[str, nn.Module]] = []
+        self._hooks: list[Any] = []
+        self._paused = False
+        self.crossed: dict[str, str] = {}
+        self.scales: list[float] = []
+
+    def __enter__(self) -> Run:
+        if self.module is not None:
+            for name, part in self.module.named_modules():
+                self._hooks += _hook(self, name, part)
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+        self._running.clear()
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if self._paused:
+            return func(*args, **kwargs)
+        call, operation = find(func, args, kwargs)
+        if self.rule == FIELD:
+            call = _each_path_alone(call)
+        way = None if operation is None else operation.ways.get(self.rule)
+        value = call.run() if way is None or not _floats(call.input) else way(call, self)
+        if self.rule:
+            self._follow(call, operation, value)
+        if self.watch is not None:
+            with self.paused():
+                self.watch(call, operation, self.where(call), value)
+        return value
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave operations alone for a while: they are the library's own."""
+        before, self._paused = self._paused, True
+        try:
+            yield
+        finally:
+            self._paused = before
+
+    @property
+    def running(self) -> tuple[str, nn.Module | None]:
+        """The innermost module that is running, and its name."""
+        return self._running[-1] if self._running else ("", None)
+
+    @property
+    def plain(self) -> bool:
+        """Whether what is running is a module of PyTorch's own, which is one operation."""
+        _, module = self.running
+        own = module is not None and type(module).__module__.startswith("torch.nn.modules")
+        return own and not isinstance(module, nn.Sequential)
+
+    def where(self, call: Call) -> str:
+        """Name the place of a call: the module that runs it, and the function if that is not it."""
+        name, _ = self.running
+        return name if self.plain else f"{name}.{call.name}" if name else call.name
+
+    def what(self, call: Call) -> str:
+        """Name what runs: the type of one of PyTorch's own modules, or the function."""
+        return type(self.running[1]).__name__ if self.plain else call.name
+
+    def width(self, x: torch.Tensor) -> float | None:
+        """The width of the corner that is rounded now; None to leave it, and to note the root mean
+        square of what goes in."""
+        if self._widths is None:
+            self.scales.append(float(x.double().square().mean().sqrt()))
+            return None
+        return next(self._widths) or None
+
+    def next_switches(self, x: torch.Tensor) -> torch.Tensor | None:
+        """The given switches of the pool that runs now; None for one that no signal passes."""
+        if self._switches is None or not x.requires_grad:
+            return None
+        given = next(self._switches, None)
+        if given is None:
+            raise DeconvError("more max-pools run than there are switches given")
+        return given
+
+    def _follow(self, call: Call, operation: Operation | None, value: Any) -> None:
+        """Look at the signal that comes down to a value, when it comes."""
+        values = value if isinstance(value, tuple | list) else (value,)
+        for one in values:
+            if not isinstance(one, torch.Tensor) or not one.requires_grad or one.is_leaf:
+                continue
+            if self.rule == FIELD:
+                one.register_hook(_reached)
+            elif operation is None or not operation.known:
+                place, what = self.where(call), self.what(call)
+                one.register_hook(lambda signal, p=place, w=what: self._cross(signal, p, w))
+            one._deconv_seen = True
+        if self.rule not in (FIELD, ROUNDED):
+            self._meet_strangers(call)
+
+    def _meet_strangers(self, call: Call) -> None:
+        """A value that no function of PyTorch's was seen to make comes from a custom one."""
+        for x in flat((call.args, tuple(call.kwargs.values()))):
+            if x.requires_grad and not x.is_leaf and not hasattr(x, "_deconv_seen"):
+                name = x.grad_fn.name().removesuffix("Backward")
+                place = self.running[0] or name
+                x.register_hook(lambda signal, p=place, w=name: self._cross(signal, p, w))
+                x._deconv_seen = True
+
+    def _cross(self, signal: torch.Tensor | None, place: str, what: str) -> None:
+        if signal is not None and place not in self.crossed and bool(signal.any()):
+            self.crossed[place] = what
+
+
+def _hook(run: Run, name: str, part: nn.Module) -> list[Any]:
+    def enter(*_: Any) -> None:
+        run._running.append((name, part))
+
+    def leave(module: nn.Module, inputs: Any, output: Any) -> None:
+        run._running.pop()
+        if run.left is not None:
+            with run.paused():
+                run.left(name, module, output)
+
+    return [part.register_forward_pre_hook(enter), part.register_forward_hook(leave)]
+
+
+def _floats(x: Any) -> bool:
+    return isinstance(x, torch.Tensor) and x.is_floating_point()
+
+
+def flat(values: Any) -> Iterator[torch.Tensor]:
+    """Yield the tensors in nested tuples and lists."""
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, tuple | list):
+            yield from flat(value)
+
+
+def _each_path_alone(call: Call) -> Call:
+    """The call with each operand's signal made 0 or 1 before paths meet, so that none cancel."""
+
+    def alone(value: Any) -> Any:
+        if isinstance(value, tuple | list) and not isinstance(value, torch.Size):
+            parts = [alone(one) for one in value]
+            return parts if isinstance(value, list) else tuple(parts)
+        if isinstance(value, torch.Tensor) and value.requires_grad and not value.is_leaf:
+            value = value.view_as(value)
+            value.register_hook(_reached)
+        return value
+
+    first = call.in_place or call.name == "setitem"
+    args = tuple(x if i == 0 and first else alone(x) for i, x in enumerate(call.args))
+    kwargs = {k: v if k == "input" and first else alone(v) for k, v in call.kwargs.items()}
+    return Call(call.func, args, kwargs, call.arguments)
+
+
+def _reached(signal: torch.Tensor | None) -> torch.Tensor | None:
+    return None if signal is None else (signal != 0).to(signal.dtype)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module into evaluation mode for a while; each part's mode is as before afterwards."""
+    training = [part for part in module.modules() if part.training]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
+
+
+@contextmanager
+def held(module: nn.Module) -> Iterator[None]:
+    """Ask for no gradients of a module's parameters for a while: only the image is followed."""
+    asked = [p for p in module.parameters() if p.requires_grad]
+    for parameter in asked:
+        parameter.requires_grad = False
+    try:
+        yield
+    finally:
+        for parameter in asked:
+            parameter.requires_grad = True
