@@ -162,14 +162,6 @@ def box_of(rows: np.ndarray, columns: np.ndarray) -> Box:
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
-def field_or_image(net: HasFields, layer: str, y: int, x: int, image_size: tuple[int, int]) -> Box:
-    """A unit's receptive field; the whole image where a normalisation looks at all of it."""
-    try:
-        return receptive_field(net, layer, y, x, image_size)
-    except WholeImage:
-        return (0, 0, *image_size)
-
-
 def interior_field(axes: Sequence[AnyAxis]) -> tuple[int, int, int]:
     """(size, stride, start) along one axis, borders apart: unit i sees start + i·stride … + size.
 
@@ -185,6 +177,14 @@ def interior_field(axes: Sequence[AnyAxis]) -> tuple[int, int, int]:
         start -= axis.padding * stride
         stride *= axis.stride
     return size, stride, start
+
+
+def has_law(net: HasFields, layer: str, image_size: tuple[int, int]) -> bool:
+    """Whether a layer's fields have a size of their own, whatever the image's."""
+    try:
+        return net.interior(layer, 0, image_size)[0] > 0
+    except WholeImage:
+        return False
 
 
 def unclipped_field(net: HasFields, layer: str, y: int, x: int, image_size: tuple[int, int]) -> Box:

@@ -9,9 +9,10 @@ from torch import nn
 
 from deconv.errors import DeconvError
 from deconv.geometry import Axis, WholeAxis, interior_field
-from deconv.layers import ContrastNorm
 from deconv.models import ChainNet
 from deconv.models.chain import window
+from deconv.rules import of_module
+from deconv.rules.rectification import RECTIFY
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def layer_table(net: ChainNet, input_px: int | None = None) -> list[LayerRow]:
             LayerRow(
                 name, kind, maps, *size, *_sliding(axes),
                 groups=getattr(stage, "groups", 1),
-                relu=i + 1 < len(stages) and isinstance(stages[i + 1][1], nn.ReLU),
+                relu=i + 1 < len(stages) and of_module(stages[i + 1][1]) is RECTIFY,
                 field_px=field,
                 step_px=step,
                 parameters=sum(p.numel() for p in stage.parameters()),
@@ -98,15 +99,12 @@ def totals(rows: Sequence[LayerRow]) -> tuple[int, int]:
 
 
 def _kind(stage: nn.Module) -> str | None:
-    kinds = {
-        nn.Conv2d: "convolution",
-        nn.MaxPool2d: "max-pool",
-        ContrastNorm: "contrast norm",
-        nn.LocalResponseNorm: "contrast norm",
-        nn.AdaptiveAvgPool2d: "average pool",
-        nn.Linear: "fully connected",
-    }
-    return next((kind for cls, kind in kinds.items() if isinstance(stage, cls)), None)
+    operation = of_module(stage)
+    return None if operation is None else _KINDS.get(operation.prefix)
+
+
+_KINDS = {"conv": "convolution", "pool": "max-pool", "norm": "contrast norm",
+          "grid": "average pool", "fc": "fully connected"}  # fmt: skip
 
 
 def _maps(stage: nn.Module, below: int) -> int:

@@ -50,7 +50,27 @@ def unpool(
 
 
 def _sum(below: torch.Tensor, at: torch.Tensor, values: torch.Tensor) -> None:
-    below.scatter_add_(2, at, values)
+    if below.is_cuda:
+        add_in_order(below, at, values)
+    else:
+        below.scatter_add_(2, at, values)
+
+
+def add_in_order(below: torch.Tensor, at: torch.Tensor, values: torch.Tensor) -> None:
+    """Add values to positions, window by window: the same bits every time.
+
+    On a GPU scatter_add_ adds what shares a position in any order. Here each pass adds the n-th
+    window of every position, so that within it no two share one. All N×C×windows; `below` is
+    N×C×positions.
+    """
+    ordered, order = at.sort(dim=2, stable=True)
+    windows = torch.arange(at.shape[2], device=at.device).expand_as(at)
+    begins = torch.ones_like(ordered, dtype=torch.bool)
+    begins[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
+    turn = windows - torch.where(begins, windows, 0).cummax(dim=2).values
+    sorted_values = values.gather(2, order)
+    for n in range(int(turn.max()) + 1):
+        below.scatter_add_(2, ordered, torch.where(turn == n, sorted_values, 0))
 
 
 def _max(below: torch.Tensor, at: torch.Tensor, values: torch.Tensor) -> None:
@@ -58,7 +78,8 @@ def _max(below: torch.Tensor, at: torch.Tensor, values: torch.Tensor) -> None:
 
 
 def _mean(below: torch.Tensor, at: torch.Tensor, values: torch.Tensor) -> None:
-    below.scatter_reduce_(2, at, values, "mean", include_self=False)
+    _sum(below, at, values)
+    below /= torch.zeros_like(below).scatter_add_(2, at, torch.ones_like(values)).clamp(min=1)
 
 
 def _overwrite(below: torch.Tensor, at: torch.Tensor, values: torch.Tensor) -> None:
@@ -124,6 +145,8 @@ def contrast_norm(x: torch.Tensor, size: int, alpha: float, beta: float, k: floa
     """
     if has_torch_function_unary(x):
         return handle_torch_function(contrast_norm, (x,), x, size, alpha, beta, k)
+    if x.dtype == torch.float16:  # squares of maps in ±128 are beyond its largest number
+        return contrast_norm(x.float(), size, alpha, beta, k).half()
     channel = torch.arange(x.shape[1], device=x.device)
     offset = channel[None, :] - channel[:, None]
     # As in torch.nn.LocalResponseNorm, an even size reaches one map further down than up.
@@ -196,6 +219,8 @@ def local_contrast_norm(x: torch.Tensor, size: int, sigma: float) -> torch.Tenso
     """`LocalContrastNorm` as a function of N×C×H×W; part of the override protocol."""
     if has_torch_function_unary(x):
         return handle_torch_function(local_contrast_norm, (x,), x, size, sigma)
+    if x.dtype == torch.float16:
+        return local_contrast_norm(x.float(), size, sigma).half()
     at = torch.arange(size, dtype=x.dtype, device=x.device) - size // 2
     row = (-(at**2) / (2 * sigma**2)).exp()
     row = row / row.sum()

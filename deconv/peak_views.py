@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import Dataset
 
 from deconv.errors import DeconvError
-from deconv.geometry import field_or_image, unclipped_field
+from deconv.geometry import receptive_field, unclipped_field
 from deconv.models import ChainNet
 from deconv.projection import project
 from deconv.types import Peaks
@@ -94,7 +94,7 @@ def _cut(
     """(box, offset, projection, patch, inside) of one peak."""
     y, x = row[2:].tolist()
     size = tuple(pixels.shape[1:])
-    box = field_or_image(net, layer, y, x, size)
+    box = receptive_field(net, layer, y, x, size)
     top, left, bottom, right = unclipped_field(net, layer, y, x, size)
     in_image = (slice(None), slice(box[0], box[2]), slice(box[1], box[3]))
     rows, columns = slice(box[0] - top, box[2] - top), slice(box[1] - left, box[3] - left)

@@ -231,12 +231,31 @@ def _reached(signal: torch.Tensor | None) -> torch.Tensor | None:
 
 
 @contextmanager
+def exact() -> Iterator[None]:
+    """Leave TF32 off for a while: with its ten bits a GPU's results equal no other's."""
+    new = hasattr(torch.backends.cudnn, "conv")  # since PyTorch 2.9, which refuses a mixture
+    name, off = ("fp32_precision", "ieee") if new else ("allow_tf32", False)
+    cudnn = torch.backends.cudnn.conv if new else torch.backends.cudnn
+    places = [cudnn, torch.backends.cuda.matmul]
+    before = [getattr(place, name) for place in places]
+    try:
+        for place in places:
+            setattr(place, name, off)
+        yield
+    finally:
+        for place, value in zip(places, before, strict=True):
+            setattr(place, name, value)
+
+
+@contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module into evaluation mode for a while; each part's mode is as before afterwards."""
+    """Put a module into evaluation mode for a while, without TF32; each part's mode is as before
+    afterwards."""
     training = [part for part in module.modules() if part.training]
     module.eval()
     try:
-        yield
+        with exact():
+            yield
     finally:
         for part in training:
             part.training = True

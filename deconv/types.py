@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 Box = tuple[int, int, int, int]
 """Half-open (top, left, bottom, right) in pixels."""
@@ -42,6 +43,7 @@ class Record:
     switches:    pool name -> N×C×h×w int64; each entry is the flat position y·W+x, inside the
                  pool's input plane, of the value that won its window (§2.1 of the paper).
     shapes:      stage name -> shape of that stage's input without the batch axis.
+    pools:       pool name -> its window, a torch.nn.MaxPool2d.
     logits:      N×classes before the softmax; None when the pass was stopped below them.
     """
 
@@ -49,6 +51,7 @@ class Record:
     activations: dict[str, torch.Tensor]
     switches: dict[str, torch.Tensor]
     shapes: dict[str, tuple[int, ...]]
+    pools: dict[str, nn.MaxPool2d]
     logits: torch.Tensor | None
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from deconv.errors import DeconvError
-from deconv.geometry import WholeImage, receptive_field, unclipped_field
+from deconv.geometry import has_law, receptive_field, unclipped_field
 from deconv.models import Network
 from deconv.rules.rectification import RECTIFY
 from deconv.types import Box
@@ -73,18 +73,17 @@ def unit_function(
 ) -> UnitFunction:
     """The unit of a map at a position (y, x); None: the map's centre, away from the borders.
 
-    Raises DeconvError for a layer, map or position that does not exist, and for one whose
-    receptive field is not known.
+    Raises DeconvError for a layer, map or position that does not exist.
     """
     height, width = map_size(net, layer, map)
     y, x = (height // 2, width // 2) if position is None else position
     if not (0 <= y < height and 0 <= x < width):
         raise DeconvError(f"unit ({y}, {x}) is outside its map: {layer} has {height}×{width}")
     size = (net.input_px, net.input_px)
-    box, interior = field(net, layer, y, x)
+    box = receptive_field(net, layer, y, x, size)
     if box[0] == box[2] or box[1] == box[3]:
         raise DeconvError(f"unit ({y}, {x}) of {layer} sees padding alone")
-    interior = interior and box == unclipped_field(net, layer, y, x, size)
+    interior = has_law(net, layer, size) and box == unclipped_field(net, layer, y, x, size)
     return UnitFunction(net, layer, map, y, x, climbed_point(net, layer), box, interior)
 
 
@@ -104,12 +103,3 @@ def climbed_point(net: Network, layer: str) -> str:
     index = net.calls.values[net.check_point(layer)].index
     rectified = index is not None and net.calls.ran[index].operation is RECTIFY
     return (net.before(layer) if rectified else None) or layer
-
-
-def field(net: Network, layer: str, y: int, x: int) -> tuple[Box, bool]:
-    """A unit's receptive field and whether it has a size of its own; else the whole image."""
-    size = (net.input_px, net.input_px)
-    try:
-        return receptive_field(net, layer, y, x, size), True
-    except WholeImage:
-        return (0, 0, *size), False

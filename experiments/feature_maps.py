@@ -28,7 +28,7 @@ from deconv import distributed
 from deconv.data import SPLITS, CentreCrops, Squares
 from deconv.distributed import Share
 from deconv.errors import DeconvError, unknown
-from deconv.geometry import field_or_image
+from deconv.geometry import receptive_field
 from deconv.map_statistics import ORDERS, MapPoints, map_points, map_statistics, ordered_maps
 from deconv.models import ChainNet
 from deconv.snapshots import Snapshot
@@ -94,7 +94,7 @@ def check(cfg: DictConfig, net: ChainNet, data: Squares) -> None:
             f"{data_name(cfg)}: sparsity needs at least one"
         )
     for pair in shown_layers(cfg, net):
-        field_or_image(net, pair.measured, 0, 0, (net.input_px,) * 2)
+        receptive_field(net, pair.measured, 0, 0, (net.input_px,) * 2)
 
 
 def check_images(cfg: DictConfig, snapshot: Snapshot | None, net: ChainNet, data: Squares) -> None:
@@ -211,7 +211,7 @@ def one_image(
         maps = ordered_maps(values[0], cfg.maps, cfg.order)
         at = {name: getattr(peaks, name)[:, 0].cpu()[maps] for name in ("value", "y", "x")}
         boxes = [
-            field_or_image(net, pair.measured, y, x, (net.input_px,) * 2)
+            receptive_field(net, pair.measured, y, x, (net.input_px,) * 2)
             for y, x in zip(at["y"].tolist(), at["x"].tolist(), strict=True)
         ]
         part = {"maps": maps.numpy(), "box": np.array(boxes)}

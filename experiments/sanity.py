@@ -35,7 +35,7 @@ from deconv import distributed, figures, sanity
 from deconv.bootstrap import LEVEL
 from deconv.data import SPLITS, CentreCrops, Squares
 from deconv.errors import DeconvError, unknown
-from deconv.geometry import field_or_image
+from deconv.geometry import receptive_field
 from deconv.layers import COLLISIONS
 from deconv.models import ChainNet
 from deconv.snapshots import Snapshot
@@ -197,7 +197,7 @@ def of_layer(
     rows = units.clone()
     rows[:, 0] = torch.arange(len(units))
     boxes = [
-        field_or_image(net, layer, y, x, (net.input_px,) * 2) for y, x in units[:, 2:].tolist()
+        receptive_field(net, layer, y, x, (net.input_px,) * 2) for y, x in units[:, 2:].tolist()
     ]
     out = {f"{layer}/units": units.numpy(), f"{layer}/lenders": np.array(lenders)}
     original = None

@@ -112,10 +112,10 @@ def test_points_of_a_residual_network_are_what_hooks_see(resnet):
     made, net = resnet
     expected = {
         1: ("bn1", "relu"),
-        2: ("layer1.0.bn1", "layer1.0.relu"),
+        2: ("layer1.0.bn1", "layer1.0.relu:1"),
         3: ("layer1.0.bn2", "layer1.0.relu:2"),
-        4: ("layer1.0.add", "layer1.0.relu_2"),
-        5: ("layer1.0.add", "layer1.0.relu_2"),  # the downsampling branch ends in the same sum
+        4: ("layer1.0.add", "layer1.0.relu:3"),
+        5: ("layer1.0.add", "layer1.0.relu:3"),  # the downsampling branch ends in the same sum
         54: ("fc", None),
     }
     for number, (z, a) in expected.items():
@@ -255,11 +255,11 @@ def test_redrawing_gives_the_same_files(made, tmp_path):
 def test_the_command_takes_a_foreign_network(tmp_path):
     lines, _ = command(
         "feature_maps", "model=torchvision/resnet18", "model.weights=random", "data=scenes_smoke",
-        "model.input_px=64", "layers=[2,20,layer4.1.relu]", "maps=3", "scale=layer",
+        "model.input_px=64", "layers=[2,20,layer4.1.relu:2]", "maps=3", "scale=layer",
         "order=first", "images_measured=3", cwd=tmp_path,
     )  # fmt: skip
     facts = json.loads((Path(lines[-1]) / "provenance.json").read_text())
-    assert [layer["layer"] for layer in facts["layers"]][-1] == "layer4.1.relu"
+    assert [layer["layer"] for layer in facts["layers"]][-1] == "layer4.1.relu:2"
     told = facts["choices"]["preprocessing"]
     assert "minus the mean colour (123.7, 116.3, 103.5)" in told
     assert told.endswith("divided by (58.4, 57.1, 57.4), red, green and blue")

@@ -12,7 +12,7 @@ from torch import nn
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.models import ChainNet, GraphNet, foreign, is_foreign
+from deconv.models import ChainNet, WrappedNet, foreign, is_foreign
 from experiments.command import compose, expand
 from experiments.common import given
 
@@ -81,7 +81,7 @@ def test_pytorchcv_s_chains_bear_this_library_s_names(name):
 def test_pytorchcv_s_branches_stay_a_graph():
     pytest.importorskip("pytorchcv.model_provider")
     net, _, _ = foreign("pytorchcv/resnet10", 3)
-    assert isinstance(net, GraphNet) and net.classes == 3
+    assert isinstance(net, WrappedNet) and net.classes == 3
 
 
 def test_timm_states_its_preprocessing():
@@ -204,7 +204,7 @@ def test_figure_2_of_a_residual_network(tmp_path):
     rows = list(csv.DictReader((folder / "table.csv").open()))
     assert [row["layer"] for row in rows[::18]] == ["layer1", "layer2.0.conv1", "9"]
     net = given(compose("fig2_top_activations", chosen)).network()
-    assert net.input_px == 64 and isinstance(net, GraphNet)
+    assert net.input_px == 64 and isinstance(net, WrappedNet)
     for row in rows[::7]:
         box = [int(row[side]) for side in ("top", "left", "bottom", "right")]
         at = int(row["y"]), int(row["x"])

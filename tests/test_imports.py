@@ -24,6 +24,8 @@ FLOORS = {
         "deconv.average_precision",
         "deconv.similarity",
     ],
+    "rules": ["deconv.rules"],
+    "what runs": ["deconv.run"],
     "networks": ["deconv.models"],
     "tools": [
         "deconv.projection",

@@ -9,7 +9,8 @@ from torch import nn
 
 import deconv
 from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning
-from deconv.projection import ENGINES, DeconvnetRules
+from deconv.projection import ENGINES
+from deconv.run import Run
 
 IMAGES = randn(3, 3, *SMALL_SIZE, seed=7)
 
@@ -85,7 +86,7 @@ def test_unknown_options_are_named_with_the_nearest_ones(normed, engine, point, 
 
 def test_an_unknown_policy_is_refused_by_the_rules():
     with pytest.raises(DeconvError, match="unknown collision policy 'summ'"):
-        DeconvnetRules("summ")
+        Run("deconvnet", collisions="summ")
 
 
 def test_the_mirror_names_a_stage_that_it_cannot_go_down_through():

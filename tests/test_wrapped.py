@@ -11,7 +11,7 @@ import torchvision
 from torch import nn
 
 import deconv
-from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning
+from deconv.errors import DeconvError, NoRuleWarning
 from deconv.layers import Grey
 from deconv.projection.mirror import refusal
 

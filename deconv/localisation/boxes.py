@@ -14,7 +14,7 @@ import torch
 from deconv.boxes import in_crop
 from deconv.data import Scene
 from deconv.errors import DeconvError
-from deconv.geometry import field_or_image
+from deconv.geometry import receptive_field
 from deconv.models import ChainNet
 from deconv.projection import project
 from deconv.types import Box, Record
@@ -104,7 +104,7 @@ def locate(
     found = []
     painted = project(net, record, layer, units, **options)
     for pixels, (image, _, y, x) in zip(painted.cpu(), units.tolist(), strict=True):
-        field = field_or_image(net, layer, y, x, size)
+        field = receptive_field(net, layer, y, x, size)
         truth = truths[image]
         masks = {"": truth.object} | truth.parts
         shares = {

@@ -80,6 +80,7 @@ class Reader:
         self.values: dict[str, torch.Tensor] = {}
         self.switches: dict[str, torch.Tensor] = {}
         self.planes: dict[str, tuple[int, ...]] = {}
+        self.pools: dict[str, nn.MaxPool2d] = {}
         self._times: Counter[str] = Counter()
 
     def key(self, name: str) -> str:
@@ -91,7 +92,8 @@ class Reader:
         """Read the value of a function."""
         key = self.key(f"{where}()")
         if operation is MAX_POOL:
-            self.switches[key] = max_pool(pool_of(call), call.input.detach())[1]
+            self.pools[key] = pool = pool_of(call)
+            self.switches[key] = max_pool(pool, call.input.detach())[1]
             self.planes[key] = tuple(call.input.shape[1:])
         self._read(key, value)
 

@@ -21,10 +21,12 @@ from torch import nn
 from deconv.errors import DeconvError, unknown
 from deconv.geometry import Window, box_of, interior_field, support
 from deconv.images import check_batch
-from deconv.layers import ContrastNorm, Grey, LocalContrastNorm, max_pool
+from deconv.layers import Grey, max_pool
 from deconv.models.calls import IMAGE, Calls, Ran, Value, device_of
 from deconv.models.layer_numbers import numbered
 from deconv.rules import of_module
+from deconv.rules.normalisation import CONTRAST
+from deconv.rules.pooling import ADAPTIVE_AVERAGE, MAX_POOL
 from deconv.run import evaluating
 from deconv.types import Box, Record, Values
 
@@ -183,7 +185,8 @@ class ChainNet(nn.Sequential):
                 x = stage(x.clone() if getattr(stage, "inplace", False) else x)
             activations |= {point: x for point in asked if at[point] == index}
         values = Values(activations, self.check_point)
-        return Record(images, values, switches, shapes, x if logits else None)
+        pools = {name: self.get_submodule(name) for name in switches}
+        return Record(images, values, switches, shapes, pools, x if logits else None)
 
     def _check(self, images: torch.Tensor, stages: list[tuple[str, nn.Module]]) -> None:
         """Raise DeconvError unless `images` can travel through `stages`."""
@@ -224,7 +227,7 @@ class ChainNet(nn.Sequential):
                 )
 
 
-_POINTS_OF_THEIR_OWN = (nn.MaxPool2d, nn.AdaptiveAvgPool2d, ContrastNorm, LocalContrastNorm)
+_POINTS_OF_THEIR_OWN = (MAX_POOL, ADAPTIVE_AVERAGE, CONTRAST)
 
 
 def _points(stages: OrderedDict[str, nn.Module]) -> dict[str, int]:
@@ -238,7 +241,7 @@ def _points(stages: OrderedDict[str, nn.Module]) -> dict[str, int]:
         elif (operation := of_module(stage)) is not None and operation.activates:
             # Elsewhere than right behind its layer a ReLU is a point of its own.
             points[layer if points.get(f"{layer}:z") == index - 1 else name] = index
-        elif isinstance(stage, _POINTS_OF_THEIR_OWN):
+        elif operation in _POINTS_OF_THEIR_OWN:
             points[name] = index
     if layer and points[layer] == points[f"{layer}:z"]:
         del points[f"{layer}:z"]  # the logits have no rectified twin

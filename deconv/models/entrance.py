@@ -16,6 +16,7 @@ from deconv.models.calls import Calls, list_calls
 from deconv.run import Run, evaluating
 
 SEED = 0
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,6 @@ def enter(
 
 
 def _check_kind(module: nn.Module, name: str) -> None:
-    if not isinstance(module, nn.Module):
-        raise DeconvError(f"wrap takes a torch.nn.Module, not {type(module).__name__}")
     if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
         raise DeconvError(
             f"{name} spreads batches over devices: wrap the network in it, .module, and move it"
@@ -78,6 +77,9 @@ def _check_kind(module: nn.Module, name: str) -> None:
         )
     if hasattr(module, "_orig_mod"):
         raise DeconvError(f"{name} is compiled by torch.compile: wrap the module in it, ._orig_mod")
+    first = next((part for part in module.modules() if isinstance(part, CONVOLUTIONS)), None)
+    if isinstance(first, nn.Conv3d):
+        raise DeconvError(f"{name} takes films or volumes N×C×T×H×W, and an image is 3×H×W")
     for part in module.modules():
         if getattr(part, "_compiled_call_impl", None) is not None:
             raise DeconvError(
@@ -205,8 +207,6 @@ def in_words(
             "here have 3 (RGB): put a module before it that makes them of three, such as "
             "deconv.layers.Grey for one"
         )
-    if re.search(r"conv3d|5D \(batched\)", text):
-        return DeconvError(f"{name} takes volumes or films, and an image is 3×H×W: {text}")
     if re.search(_SIZES, text) and (input_px is None or images.shape[2:] != (input_px, input_px)):
         made = "" if input_px is None else f"; it was made for {input_px} px"
         hint = "" if made else ". Name the side of its input with input_px, if that is why"

@@ -78,11 +78,6 @@ class WrappedNet(nn.Module):
         return device_of(self.module)
 
     @property
-    def takes_channels_last(self) -> bool:
-        """Whether images may come in the memory layout that is fast on a CPU."""
-        return self._entrance().channels_last
-
-    @property
     def points(self) -> tuple[str, ...]:
         """The names of all points at which maps or vectors can be read, in running order."""
         return tuple(name for name, value in self.calls.values.items() if not value.why_not)
@@ -177,6 +172,8 @@ class WrappedNet(nn.Module):
 
     def _scaled(self, images: torch.Tensor) -> torch.Tensor:
         """The module's own input; a tensor of its own, which the module may write into."""
+        if self._entered is not None and not self._entered[1].channels_last:
+            images = images.contiguous()
         return images.clone() if self.divide_by is None else images / self.divide_by.to(images)
 
     def record(
@@ -217,6 +214,7 @@ class WrappedNet(nn.Module):
             Values({name: reader.values[key] for name, key in keys.items()}, self.check_point),
             {named.get(key, key): switches for key, switches in reader.switches.items()},
             {named.get(key, key): plane for key, plane in reader.planes.items()},
+            {named.get(key, key): pool for key, pool in reader.pools.items()},
             logits_of(answer, ends_in) if logits else None,
         )
 
@@ -260,6 +258,8 @@ def wrap(
     Raises:
         DeconvError: as `WrappedNet`.
     """
+    if not isinstance(module, nn.Module):
+        raise DeconvError(f"wrap takes a torch.nn.Module, not {type(module).__name__}")
     config = getattr(module, "default_cfg", None)
     side = input_px or (config["input_size"][-1] if isinstance(config, dict) else 224)
     divide_by = None if normalize is None else [255 * n for n in _fractions(normalize)[1]]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from deconv.errors import DeconvError
-from deconv.run import Run
+from deconv.run import Run, exact
 
 
 def vector_jacobian(
@@ -44,5 +44,6 @@ def vector_jacobian(
             "no signal can come down: nothing on the way up can be differentiated (quantised "
             "operations, torch.no_grad or detach in the forward pass)"
         )
-    (below,) = torch.autograd.grad(values, pixels, seed(values.detach()))
+    with exact():
+        (below,) = torch.autograd.grad(values, pixels, seed(values.detach()))
     return below

@@ -16,13 +16,14 @@ from deconv.rules.filters import follows_image
 from deconv.rules.operation import FIELD, ROUNDED, RULES, Call, Operation, passed, same_place
 
 _MOVES = """
-    view view_as reshape reshape_as flatten unflatten squeeze unsqueeze permute transpose swapaxes
-    swapdims movedim moveaxis t T mT adjoint contiguous clone to type type_as float double half
-    bfloat16 cpu cuda expand expand_as broadcast_to repeat repeat_interleave tile narrow select
-    index_select gather take_along_dim getitem setitem diagonal masked_fill roll flip fliplr flipud
-    rot90 cat concat concatenate stack hstack vstack dstack pad constant_pad_nd pixel_shuffle pixel_unshuffle channel_shuffle unfold fold
-    copy index_put index_copy upsample interpolate grid_sample mean sum nansum cumsum lerp dropout
-    dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout requires_grad detach data
+    view view_as reshape reshape_as flatten unflatten squeeze unsqueeze permute transpose
+    swapaxes swapdims movedim moveaxis t T mT adjoint contiguous clone to type type_as float
+    double half bfloat16 cpu cuda expand expand_as broadcast_to repeat repeat_interleave tile
+    narrow select index_select gather take_along_dim getitem setitem diagonal masked_fill roll
+    flip fliplr flipud rot90 cat concat concatenate stack hstack vstack dstack pad
+    constant_pad_nd pixel_shuffle pixel_unshuffle channel_shuffle unfold fold copy index_put
+    index_copy upsample interpolate grid_sample mean sum nansum cumsum lerp dropout dropout1d
+    dropout2d dropout3d alpha_dropout feature_alpha_dropout requires_grad detach data
     native_dropout lp_pool avg_pool1d adaptive_avg_pool1d max_unpool2d bernoulli view_as_real
 """
 _SUMS = "add sub rsub neg negative positive"

@@ -58,10 +58,10 @@ class _Pool(torch.autograd.Function):
 
 
 def _by_policy(call: Call, run: Any) -> Any:
-    """PyTorch's own derivative sums where windows share a switch; other policies and other
-    switches need their own way down."""
+    """PyTorch's own derivative sums where windows share a switch, on a GPU in any order; other
+    policies and other switches need their own way down."""
     given = run.next_switches(call.input)
-    if run.collisions == "sum" and given is None:
+    if run.collisions == "sum" and given is None and not call.input.is_cuda:
         return call.run()
     return _answer(call, *_Pool.apply(call.input, pool_of(call), run.collisions, given))
 

@@ -7,19 +7,15 @@ import torch
 from torch import nn
 
 from deconv.geometry import Axis
-from deconv.models import Network
 from deconv.models.chain import window
-from deconv.sanity.weights import module_of
 from deconv.types import Record
 
 
-def shuffled_switches(
-    net: Network, record: Record, draw: torch.Generator
-) -> dict[str, torch.Tensor]:
+def shuffled_switches(record: Record, draw: torch.Generator) -> dict[str, torch.Tensor]:
     """The switches of a record, each moved to a random place of its window, as `project` takes
     them. Every place of a window inside the plane is as likely as every other, its own too."""
     return {
-        name: shuffled(module_of(net, name), tuple(record.shapes[name][1:]), switches, draw)
+        name: shuffled(record.pools[name], tuple(record.shapes[name][1:]), switches, draw)
         for name, switches in record.switches.items()
     }
 

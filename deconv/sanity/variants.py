@@ -100,7 +100,7 @@ def variants(
         swapped, found = other_units(values, units, place, random)
         yield Variant(UNIT, place, painted(own, swapped), found)
     if own.switches:
-        moved = shuffled_switches(net, own, draw)
+        moved = shuffled_switches(own, draw)
         yield Variant(SWITCHES, SHUFFLED, painted(own, switches=moved), whole)
         yield Variant(SWITCHES, OTHER_IMAGE, painted(own, switches=other.switches), whole)
     for rule in RULES[1:]:
