@@ -12,6 +12,7 @@ from torch import nn
 import deconv
 from deconv import sanity
 from deconv.errors import DeconvError
+from deconv.run import Run
 from deconv.top_activations import map_maxima
 from deconv.types import Peaks
 
@@ -53,7 +54,7 @@ def graph():
 def case(request):
     """A network, a layer of it, images, other images, and live units, one an image."""
     net = request.getfixturevalue(request.param)
-    layer = "conv4" if request.param == "chain" else "relu_3"
+    layer = "conv4" if request.param == "chain" else "relu:4"
     draw = torch.Generator().manual_seed(3)
     images, others = (torch.randn(3, 3, PX, PX, generator=draw) * 50 for _ in range(2))
     with torch.no_grad():
@@ -214,7 +215,7 @@ def test_switches_that_do_not_fit_are_refused(chain):
         with pytest.raises(DeconvError, match=words):
             deconv.project(chain, record, "conv4", unit, seed="one", switches=switches)
     with pytest.raises(DeconvError, match="more max-pools run"):
-        with deconv.projection.DeconvnetRules("sum", switches=[]):
+        with Run("deconvnet", switches=[]):
             nn.MaxPool2d(2)(torch.zeros(1, 1, 4, 4, requires_grad=True))
 
 
