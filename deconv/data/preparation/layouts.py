@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deconv.data.preparation.plan import Plan, class_folders
+from deconv.data.folders import class_folders
+from deconv.data.preparation.plan import Plan
 from deconv.errors import DeconvError
 
 
