@@ -16,6 +16,8 @@ FLOORS = {
         "deconv.dropout",
         "deconv.geometry",
         "deconv.images",
+        "deconv.class_names",
+        "deconv.text_files",
         "deconv.distributed",
         "deconv.checked_files",
         "deconv.locks",

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
+from deconv.class_names import unique_names
 from deconv.errors import DeconvError
 from deconv.images import square, to_rgb
 
@@ -35,7 +36,7 @@ class Photographs(Dataset):
     ) -> None:
         chosen = range(len(targets)) if chosen is None else chosen
         self.dataset, self.side_px = dataset, side_px
-        self.classes = list(classes)
+        self.classes = unique_names(classes)
         self.chosen = [int(i) for i in chosen]
         self.targets = [int(targets[i]) for i in self.chosen]
         self.paths = [str(paths[i]) for i in self.chosen]

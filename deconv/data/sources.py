@@ -112,9 +112,9 @@ def train_and_test(
             f"{test_per_class=}"
         )
     sizes = np.bincount(np.asarray(targets), minlength=len(classes))
-    few = {c: n for c, n in zip(classes, sizes.tolist(), strict=True) if n <= train_per_class}
+    few = [(c, n) for c, n in zip(classes, sizes.tolist(), strict=True) if n <= train_per_class]
     if few:
-        named = ", ".join(f"{name} has {size}" for name, size in list(few.items())[:5])
+        named = ", ".join(f"{name} has {size}" for name, size in few[:5])
         raise DeconvError(
             f"{train_per_class} training images of each class leave none to test on in "
             f"{len(few)} of {len(classes)} classes ({named}): ask for fewer training images, or "
