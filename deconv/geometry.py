@@ -22,6 +22,7 @@ import numpy as np
 
 from deconv.errors import DeconvError
 from deconv.types import Box
+from deconv.whole_number import whole_number
 
 
 class WholeImage(DeconvError):
@@ -150,7 +151,8 @@ def receptive_field(net: HasFields, layer: str, y: int, x: int, image_size: tupl
     holds every pixel a projection can paint; the activation depends on more, see the module.
     Raises DeconvError if the unit is outside the map or the image too small for the layer.
     """
-    rows, columns = (net.support(layer, a, int((y, x)[a]), image_size) for a in (0, 1))
+    y, x, *size = (whole_number(n, "receptive_field") for n in (y, x, *image_size))
+    rows, columns = (net.support(layer, a, (y, x)[a], tuple(size)) for a in (0, 1))
     if len(rows) == 0 or len(columns) == 0:
         return (0, 0, 0, 0)
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1

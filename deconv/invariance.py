@@ -15,6 +15,7 @@ from deconv.data import prepare
 from deconv.errors import DeconvError
 from deconv.models import ChainNet, GraphNet
 from deconv.warping import check_transform, warp
+from deconv.whole_number import whole_number
 
 BATCH = 16
 LAYERS = ("conv1", "fc7")
@@ -59,7 +60,7 @@ def transform_response(
     Raises DeconvError for what `warp`, `prepare` or the network cannot take, no amounts, an
     unknown layer or class.
     """
-    amounts = [float(amount) for amount in amounts]
+    target, amounts = whole_number(target, "target"), [float(amount) for amount in amounts]
     check_transform(kind, amounts, fill)
     if not amounts:
         raise DeconvError(f"{kind} needs at least one amount")

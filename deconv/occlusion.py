@@ -8,6 +8,7 @@ import torch
 
 from deconv.errors import DeconvError, unknown
 from deconv.models import ChainNet
+from deconv.whole_number import whole_number
 
 BATCH = 32
 STRONGEST = ("sum", "max")
@@ -61,13 +62,14 @@ def occlude(
     """
     if strongest not in STRONGEST:
         raise unknown("measure of the strongest map", strongest, STRONGEST)
+    target, size_px = whole_number(target, "target"), whole_number(size_px, "size_px")
     if isinstance(image, torch.Tensor):
         image = (image[None] if image.dim() == 3 else image).to(next(net.parameters()).device)
     record = net.record(image, [layer])
     if len(image) != 1:
         raise DeconvError(f"occlude takes one image, got {len(image)}")
     corners = square_corners(tuple(image.shape[2:]), size_px, stride_px, squares)
-    if not isinstance(target, int) or not 0 <= target < record.logits.shape[1]:
+    if not 0 <= target < record.logits.shape[1]:
         raise DeconvError(f"there is no class {target}: {net.name} has {record.logits.shape[1]}")
     watched = int(_responses(record.activations[layer], strongest)[0].argmax())
     parts = []
@@ -95,16 +97,13 @@ def square_corners(
     """
     if squares not in SQUARES:
         raise unknown("placing of squares", squares, SQUARES)
-    if not all(isinstance(n, int) for n in (size_px, stride_px)):
-        raise DeconvError(f"size_px and stride_px are whole numbers: {size_px}, {stride_px}")
+    size_px, stride_px = whole_number(size_px, "size_px"), whole_number(stride_px, "stride_px", 1)
     if not 1 <= size_px <= min(image_px):
         height, width = image_px
         raise DeconvError(
             f"a square of {size_px} px does not fit an image of {height}×{width} px: "
             "take a smaller size_px"
         )
-    if stride_px < 1:
-        raise DeconvError(f"stride_px must be at least 1, got {stride_px}")
     axes = []
     for extent in image_px:
         first, count = 0, (extent - size_px) // stride_px + 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,7 @@ from deconv.geometry import field_or_image, unclipped_field
 from deconv.models import ChainNet
 from deconv.projection import project
 from deconv.types import Peaks
+from deconv.whole_number import whole_numbers
 
 IMAGES_AT_ONCE = 16
 
@@ -45,16 +46,21 @@ def peak_views(
     data: Dataset,
     layer: str,
     peaks: Peaks,
-    maps: torch.Tensor,
+    maps: torch.Tensor | Sequence[int],
     picture: Callable[[int], torch.Tensor],
     **options: str,
 ) -> PeakViews:
     """Record the winning images again, project their peaks, and cut both to the receptive field.
 
-    data: item i is (preprocessed 3×H×W, …), the data set that was mined. maps: M int64.
+    data: item i is (preprocessed 3×H×W, …), the data set that was mined. maps: M numbers.
     picture: i -> 3×H×W uint8, that image as a person sees it. options: those of `project`.
-    Raises DeconvError for a map with fewer peaks than asked for.
+    Raises DeconvError for a map that does not exist or has fewer peaks than asked for.
     """
+    maps, every = whole_numbers(maps, "maps"), len(peaks.value)
+    if maps.dim() != 1 or not len(maps):
+        raise DeconvError(f"maps takes a list of maps of {layer}, got {maps.tolist()}")
+    if wrong := [m for m in maps.tolist() if not 0 <= m < every]:
+        raise DeconvError(f"{layer} has maps 0 to {every - 1}, not {wrong[0]}")
     chosen = {name: field[maps] for name, field in vars(peaks).items()}
     if (chosen["image"] < 0).any():
         raise DeconvError(

@@ -17,6 +17,7 @@ from deconv.distributed import Share, gather, rank
 from deconv.errors import DeconvError
 from deconv.models import ChainNet
 from deconv.types import Peaks
+from deconv.whole_number import whole_number
 
 CHUNK = 32
 """Images are always run in batches of this size, whatever the loader's: the last bits of a
@@ -48,8 +49,7 @@ def top_activations(
         net.check_point(layer)
     if not layers:
         raise DeconvError(f"name at least one layer of {', '.join(net.points)}")
-    if k < 1:
-        raise DeconvError(f"k must be at least 1, got {k}")
+    k = whole_number(k, "k", least=1)
     if _shuffles(loader):
         raise DeconvError(
             "the loader shuffles, so positions would not name images: use shuffle=False"

@@ -15,6 +15,7 @@ from deconv.projection import project, project_steps
 from deconv.projection.mirror import refusal
 from deconv.projection.vjp import MAX_POOLS, rectification
 from deconv.types import Record
+from deconv.whole_number import whole_numbers
 
 ALMOST = 0.01
 """A share of energy, or of pixels, below which a picture counts as almost blank."""
@@ -90,7 +91,7 @@ def trace(
     path leaves of what reaches it, and the pixels.
     Warns and raises as `project` does.
     """
-    row = torch.as_tensor(unit).reshape(-1)
+    row = whole_numbers(unit, "unit").reshape(-1)
     if row.numel() != 4:
         raise DeconvError(f"trace follows one unit (image, map, y, x), got {row.tolist()}")
     at = tuple(row.tolist())

@@ -17,6 +17,7 @@ from deconv.errors import DeconvError
 from deconv.images import read_rgb, square
 from deconv.models import ChainNet
 from deconv.snapshots import Snapshot
+from deconv.whole_number import whole_number
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,8 @@ def draw_right_ones(
 def _named(
     one: object, label: str | None, snapshot: Snapshot, net: ChainNet, data: Squares
 ) -> ChosenImage:
-    if isinstance(one, int):
+    if isinstance(one, int | float):
+        one = whole_number(one, "images")
         if not 0 <= one < len(data):
             raise DeconvError(f"there is no image {one}: the data set has {len(data)} images")
         chosen = _of_data(one, snapshot, net, data)

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # floor do not import each other; inside a sub-package, which is one unit, files may.
 FLOORS = {
     "ground": ["deconv.errors", "deconv.types"],
+    "numbers": ["deconv.whole_number"],
     "operations": [
         "deconv.layers",
         "deconv.dropout",
