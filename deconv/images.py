@@ -114,9 +114,11 @@ def check_batch(images: object, name: str) -> None:
     if images.dim() != 4:
         raise DeconvError(f"{name} takes N×3×H×W, got {shape}; add a batch axis to one image")
     if images.shape[1] != 3:
+        change = "repeat a grey channel, drop an alpha channel"
+        if images.shape[3] in (1, 3, 4):
+            change = "put the channels first: permute(0, 3, 1, 2)"
         raise DeconvError(
-            f"{name} takes 3 channels (RGB), got {images.shape[1]} in {shape}; "
-            "repeat a grey channel, drop an alpha channel"
+            f"{name} takes 3 channels (RGB), got {images.shape[1]} in {shape}; {change}"
         )
     if images.shape[0] == 0:
         raise DeconvError(f"{name} got an empty batch ({shape}); pass at least one image")

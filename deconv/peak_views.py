@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.utils.data import Dataset
 
+from deconv.batches import image_and_label
 from deconv.errors import DeconvError
 from deconv.geometry import field_or_image, unclipped_field
 from deconv.models import ChainNet
@@ -52,7 +54,8 @@ def peak_views(
 ) -> PeakViews:
     """Record the winning images again, project their peaks, and cut both to the receptive field.
 
-    data: item i is (preprocessed 3×H×W, …), the data set that was mined. maps: M numbers.
+    data: item i is a preprocessed image 3×H×W, alone, in (image, …) or in a dictionary; the data
+    set that was mined. maps: M numbers.
     picture: i -> 3×H×W uint8, that image as a person sees it. options: those of `project`.
     Raises DeconvError for a map that does not exist or has fewer peaks than asked for.
     """
@@ -67,7 +70,7 @@ def peak_views(
             f"some maps of {layer} have fewer peaks than k={peaks.image.shape[1]}: mine with a "
             "smaller k, or more images"
         )
-    device = next(net.parameters()).device
+    weights = next(net.parameters())
     count = chosen["image"].numel()
     rows = torch.stack(
         [
@@ -80,7 +83,7 @@ def peak_views(
     )
     cuts: list[tuple[torch.Tensor, ...]] = [()] * count
     for images in rows[:, 0].unique().split(IMAGES_AT_ONCE):
-        batch = torch.stack([data[int(i)][0] for i in images]).to(device)
+        batch = torch.stack([_input(data[int(i)]) for i in images]).to(weights)
         with torch.no_grad():
             record = net.record(batch, [layer], logits=False)
         mine = torch.isin(rows[:, 0], images).nonzero().flatten()
@@ -92,6 +95,11 @@ def peak_views(
     shape = (len(maps), -1)
     stacked = [torch.stack(part).unflatten(0, shape) for part in zip(*cuts, strict=True)]
     return PeakViews(maps, *chosen.values(), *stacked)
+
+
+def _input(item: Any) -> torch.Tensor:
+    image, _ = image_and_label(item)
+    return torch.as_tensor(image)
 
 
 def _cut(

@@ -27,6 +27,7 @@ FLOORS = {
         "deconv.average_precision",
         "deconv.similarity",
     ],
+    "inputs": ["deconv.batches"],
     "networks": ["deconv.models"],
     "tools": [
         "deconv.projection",
