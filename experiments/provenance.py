@@ -42,7 +42,8 @@ def write_text(path: Path, text: str, encoding: str | None = None) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("w", encoding=encoding, newline="") as file:
+        # Of a file name that is no text in the system's encoding, the bytes are escaped.
+        with temporary.open("w", encoding=encoding, errors="backslashreplace", newline="") as file:
             file.write(text)
         os.replace(temporary, path)
     except BaseException:

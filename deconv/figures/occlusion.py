@@ -30,6 +30,7 @@ from deconv.figures.drawing import (
     text,
     tile,
 )
+from deconv.figures.lettering import lettered
 
 COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#0072b2", "#000000")
 """Those of Okabe and Ito, which colour-blind readers can tell apart; the first: true."""
@@ -113,7 +114,10 @@ def occlusion(
 def title_width(title: str) -> float:
     """Of a row's title, in inches."""
     font = FontProperties(family=FONT["family"], weight="bold")
-    return TextPath((0, 0), title, TITLE_PT, prop=font).get_extents().width / 72
+    words, families, _ = lettered(title, font)
+    font.set_family(families)
+    literal = words.replace("$", r"\$")  # else a formula
+    return TextPath((0, 0), literal, TITLE_PT, prop=font).get_extents().width / 72
 
 
 def _draw_row(
