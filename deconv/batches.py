@@ -20,11 +20,15 @@ LABEL_KEYS = ("labels", "label", "targets", "target", "y")
 def read_batches(net: nn.Module, loader: Iterable) -> Iterator[tuple[torch.Tensor, Any]]:
     """Yield a loader's batches as (images N×3×H×W in the type of the weights, labels or None).
 
-    loader: a DataLoader, also of a stream, or any iterable of batches. A batch is images, or
-        (images, labels, …), or a dictionary with IMAGE_KEYS and LABEL_KEYS; images are a tensor,
-        an array, or a list of images of one size. Batches without an image are left out.
-    Raises DeconvError for what is none of these, for images that are not preprocessed, have no
-    batch axis, or are of several sizes.
+    Args:
+        net: whose name and type of weights count.
+        loader: a DataLoader, also of a stream, or any iterable of batches. A batch is images, or
+            (images, labels, …), or a dictionary with IMAGE_KEYS and LABEL_KEYS; images are a
+            tensor, an array, or a list of images of one size. Empty batches are left out.
+
+    Raises:
+        DeconvError: what is none of these; images that are not preprocessed, have no batch axis,
+            or are of several sizes.
     """
     iterable = hasattr(loader, "__iter__") or hasattr(loader, "__getitem__")
     if not iterable or isinstance(loader, torch.Tensor | np.ndarray | Mapping | str):
@@ -37,7 +41,7 @@ def read_batches(net: nn.Module, loader: Iterable) -> Iterator[tuple[torch.Tenso
     for number, batch in enumerate(loader):
         images, labels = image_and_label(batch)
         images = _tensor(images)
-        if len(images) == 0:
+        if images.dim() and not len(images):
             continue
         # Of each image there can be several crops, N×K×3×H×W, see `deconv.evaluation`.
         check_batch(images.flatten(0, -4) if images.dim() > 4 else images, name)

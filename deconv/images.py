@@ -19,7 +19,6 @@ def read_rgb(path: str | Path) -> Image.Image:
     """
     try:
         with Image.open(path) as image:
-            image.load()
             return to_rgb(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DeconvError(
@@ -28,12 +27,15 @@ def read_rgb(path: str | Path) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB from any PIL image, upright: grey repeated, deep pixels scaled, alpha on white.
+    """Make 8-bit RGB of any PIL image: turned as its EXIF says, grey repeated, alpha on white.
 
-    Upright: turned as its EXIF orientation says. Images of 16 bits hold 0…65535. Those of 32 bits
-    do not say what is white: it is the first of 1 (floats alone), 255 and 65535 that no value
-    exceeds. Raises DeconvError for values below 0, above 65535 or not finite.
+    Images of 16 bits hold 0…65535. Those of 32 bits do not say what is white: it is the first of
+    1 (floats alone), 255 and 65535 that no value exceeds.
+
+    Raises:
+        DeconvError: values below 0, above 65535 or not finite.
     """
+    image.load()
     with contextlib.suppress(Exception):  # a damaged EXIF block can raise anything
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):

@@ -146,6 +146,7 @@ REFUSED = [
     ([SMALL.permute(0, 2, 3, 1)], "channels first: permute"),
     ([[Image.new("RGB", (22, 19))]], "cannot take .*PIL.*Image"),
     (["a.jpg"], "cannot take .*str"),
+    ([torch.tensor(1.0)], "takes N×3×H×W"),
     ([None], "cannot take .*NoneType"),
     ([np.array(["a"])], "array of <U1"),
     ([[(SMALL[0], 1), (SMALL[1], 2)]], "list of items.*collate"),

@@ -11,6 +11,7 @@ from deconv.class_names import class_number, unique_names
 from deconv.data import photographs, train_and_test
 from deconv.data.sources import _ImageNet
 from deconv.errors import DeconvError
+from deconv.figures import shorten
 from deconv.snapshots import Snapshot, load_snapshot, save_snapshot
 from experiments.chosen_images import choose_images
 from experiments.common import foreign_snapshot
@@ -24,6 +25,12 @@ def test_the_same_names_get_the_number_of_the_class():
     assert unique_names(SHOWN) == SHOWN and unique_names(("b", "a")) == ["b", "a"]
     awkward = ["a", "a", "a (0)", "a (1) (1)"]
     assert len(set(unique_names(awkward))) == 4
+
+
+def test_a_number_stays_where_a_name_is_shortened():
+    long = "a very long name of a class"
+    assert shorten(long) == "a very long name o…" and shorten("crane (1)") == "crane (1)"
+    assert shorten(f"{long} (134)") == "a very long… (134)" and shorten("short") == "short"
 
 
 def test_a_class_is_named_or_numbered_and_a_name_of_two_is_refused_with_both():

@@ -98,6 +98,14 @@ def test_an_image_whose_exif_is_damaged_is_read_as_it_is_stored(tmp_path, exif):
     assert np.array_equal(read_rgb(put(tmp_path / "x.webp", file.getvalue())), scene())
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_truncated_file_is_named_whatever_its_orientation(tmp_path, orientation):
+    whole = turned_file(scene(60, 60), orientation, "JPEG")
+    put(tmp_path / "val" / "a" / "cut.jpg", whole[: len(whole) // 2])
+    with pytest.raises(DeconvError, match=r"cut\.jpg.*truncated"):
+        photographs("imagefolder", tmp_path, "val", 20)[0]
+
+
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
 def test_an_orientation_that_does_not_exist_is_none(tmp_path, orientation):
     exif = Image.Exif()

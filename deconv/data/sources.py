@@ -1,4 +1,4 @@
-"""Where photographs come from: each data set through torchvision's class, split and checked."""
+"""Where photographs come from: each data set in torchvision's layout, split and checked."""
 
 from __future__ import annotations
 

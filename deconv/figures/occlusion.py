@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -268,5 +269,8 @@ def _draw_legend(
 
 
 def shorten(name: str, length: int = NAME_LENGTH) -> str:
-    """A name of at most `length` letters, cut with an ellipsis."""
-    return name if len(name) <= length else name[: length - 1].rstrip() + "…"
+    """A name of at most `length` letters, cut with an ellipsis; a number behind it stays."""
+    if len(name) <= length:
+        return name
+    number = re.search(r" \(\d+\)$|$", name)[0]
+    return name[: length - 1 - len(number)].rstrip() + "…" + number
