@@ -71,7 +71,7 @@ def image_count(loader: Iterable) -> int | None:
 
 
 def image_and_label(batch: Any) -> tuple[Any, Any]:
-    """The images and the labels, if any, of a batch or of one item of a data set."""
+    """The images and the labels, if any, of a batch or of a dictionary of one image."""
     if isinstance(batch, Mapping):
         keys = [key for key in IMAGE_KEYS if key in batch]
         if not keys:

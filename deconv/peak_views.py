@@ -98,7 +98,7 @@ def peak_views(
 
 
 def _input(item: Any) -> torch.Tensor:
-    image, _ = image_and_label(item)
+    image, _ = image_and_label(item[0] if isinstance(item, list | tuple) else item)
     return torch.as_tensor(image)
 
 
