@@ -5,12 +5,13 @@ build a network, `record` images through it, `project` units to pixels, mine a d
 it (`transform_response`).
 """
 
+from deconv.attribution import Deconvnet
 from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning
 from deconv.geometry import receptive_field
 from deconv.invariance import TransformResponse, transform_response
 from deconv.models import MODELS, Network, WrappedNet, build, wrap
 from deconv.occlusion import OcclusionMaps, occlude
-from deconv.peak_views import PeakViews, peak_views
+from deconv.peak_views import PeakViews, peak_views, project_peaks
 from deconv.projection import project
 from deconv.snapshots import Snapshot, load_snapshot, save_snapshot
 from deconv.top_activations import top_activations
@@ -22,6 +23,7 @@ __all__ = [
     "MODELS",
     "DeadUnitWarning",
     "DeconvError",
+    "Deconvnet",
     "Network",
     "NoRuleWarning",
     "OcclusionMaps",
@@ -37,6 +39,7 @@ __all__ = [
     "occlude",
     "peak_views",
     "project",
+    "project_peaks",
     "receptive_field",
     "save_snapshot",
     "top_activations",

@@ -60,7 +60,7 @@ def sign_changes(
     """
     if not boxes:
         raise DeconvError("at least one box to hide is needed")
-    image = image.to(next(net.parameters()).device)
+    image = image.to(net.device)
     batch = torch.cat([image[None], hidden(image, boxes, fill)])
     found = {}
     for layer, values in net.record(batch, layers, logits=False).activations.items():

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from deconv.batches import labelled
 from deconv.distributed import Share, gather
 from deconv.errors import DeconvError
 from deconv.models import ChainNet
@@ -55,7 +56,7 @@ def evaluate(
         the result for the whole, the same to the last bit for any number of processes.
     on_batch: called before each batch; what it raises ends the evaluation.
     """
-    alone = (([images], target) for images, target in loader)
+    alone = (([images], target) for images, target in labelled(net, loader))
     share = isinstance(getattr(loader, "dataset", None), Share)
     return _evaluate([net], alone, [[0]], share, precision, on_batch)[0]
 

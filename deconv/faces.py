@@ -28,6 +28,7 @@ from deconv.data import CLASSES, Scene, render
 from deconv.data.scenes import class_of
 from deconv.errors import DeconvError, unknown
 from deconv.images import read_rgb, square
+from deconv.text_files import read_text
 from deconv.types import Box
 
 PARTS = ("right_eye", "left_eye", "nose")
@@ -130,10 +131,8 @@ def file_faces(
     """
     path = Path(path)
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DeconvError(f"cannot read the file of boxes {path}: {error.strerror}") from error
-    except ValueError as error:
+        entries = json.loads(read_text(path, "file of boxes"))
+    except json.JSONDecodeError as error:
         raise DeconvError(f"{path} is not JSON: {error}") from error
     if not isinstance(entries, dict) or not entries:
         raise DeconvError(f'{path} needs the form {{"image.jpg": {{"left_eye": [t,l,b,r], …}}, …}}')

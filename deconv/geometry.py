@@ -22,6 +22,7 @@ import numpy as np
 
 from deconv.errors import DeconvError
 from deconv.types import Box
+from deconv.whole_number import whole_number
 
 
 class WholeImage(DeconvError):
@@ -152,7 +153,8 @@ def receptive_field(net: HasFields, layer: str, y: int, x: int, image_size: tupl
     holds every pixel a projection can paint; the activation depends on more, see the module.
     Raises DeconvError if the unit is outside the map or the image too small for the layer.
     """
-    return net.field(layer, int(y), int(x), (int(image_size[0]), int(image_size[1])))
+    y, x, *size = (whole_number(n, "receptive_field") for n in (y, x, *image_size))
+    return net.field(layer, y, x, tuple(size))
 
 
 def box_of(rows: np.ndarray, columns: np.ndarray) -> Box:

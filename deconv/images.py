@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from deconv.errors import DeconvError
 
 
 def read_rgb(path: str | Path) -> Image.Image:
-    """Read one image file whole, as 8-bit RGB (grey is repeated, transparency laid on white).
+    """Read one image file whole, as `to_rgb` makes it.
 
-    Raises DeconvError naming the file if it is missing, truncated or no image.
+    Raises DeconvError naming the file if it is missing, truncated, no image, or of no known range.
     """
     try:
         with Image.open(path) as image:
-            image.load()
             return to_rgb(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DeconvError(
@@ -27,14 +27,38 @@ def read_rgb(path: str | Path) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB from any PIL image: grey repeated, 16-bit scaled to 8, alpha laid on white."""
-    if image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8))
+    """Make 8-bit RGB of any PIL image: turned as its EXIF says, grey repeated, alpha on white.
+
+    Images of 16 bits hold 0…65535. Those of 32 bits do not say what is white: it is the first of
+    1 (floats alone), 255 and 65535 that no value exceeds.
+
+    Raises:
+        DeconvError: values below 0, above 65535 or not finite.
+    """
+    image.load()
+    with contextlib.suppress(Exception):  # a damaged EXIF block can raise anything
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):
+        image = _eight_bits(image)
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    values = np.asarray(image)
+    low, high = values.min(), values.max()
+    if not 0 <= low <= high <= 65535:
+        raise DeconvError(
+            f"its values reach from {low} to {high}, and what is black and white in them is not "
+            "known: scale them to 0…255 and save it with 8 bits"
+        )
+    white = 65535
+    if image.mode in ("I", "F") and high <= 255:
+        white = 1 if image.mode == "F" and high <= 1 else 255
+    return Image.fromarray((values * (255 / white)).round().astype(np.uint8))
 
 
 def resized_size(width: int, height: int, shorter_px: int) -> tuple[int, int]:
@@ -52,15 +76,25 @@ def resized(image: Image.Image, shorter_px: int) -> Image.Image:
     return image if size == image.size else image.resize(size, Image.Resampling.BILINEAR)
 
 
+PANORAMA = 16
+"""Longer over shorter side, beyond which only the centre of an image is resized."""
+
+
 def square(image: Image.Image, side_px: int) -> torch.Tensor:
     """Resize the shorter side to `side_px` and keep the centre square (§3: 256 px).
 
     Returns 3×side×side uint8 in 0…255, RGB.
     """
-    image = resized(image, side_px)
-    left, top = (image.width - side_px) // 2, (image.height - side_px) // 2
-    pixels = np.asarray(image.crop((left, top, left + side_px, top + side_px)))
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+    width, height = resized_size(*image.size, side_px)
+    left, top = (width - side_px) // 2, (height - side_px) // 2
+    box = (left, top, left + side_px, top + side_px)
+    if max(image.size) > PANORAMA * min(image.size):
+        across, down = image.width / width, image.height / height
+        box = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
+        image = image.resize((side_px, side_px), Image.Resampling.BILINEAR, box)
+    else:  # rounds otherwise in one value of a thousand, and kept results rest on it
+        image = resized(image, side_px).crop(box)
+    return torch.from_numpy(np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1)))
 
 
 def check_batch(images: object, name: str) -> None:
@@ -82,9 +116,11 @@ def check_batch(images: object, name: str) -> None:
     if images.dim() != 4:
         raise DeconvError(f"{name} takes N×3×H×W, got {shape}; add a batch axis to one image")
     if images.shape[1] != 3:
+        change = "repeat a grey channel, drop an alpha channel"
+        if images.shape[3] in (1, 3, 4):
+            change = "put the channels first: permute(0, 3, 1, 2)"
         raise DeconvError(
-            f"{name} takes 3 channels (RGB), got {images.shape[1]} in {shape}; "
-            "repeat a grey channel, drop an alpha channel"
+            f"{name} takes 3 channels (RGB), got {images.shape[1]} in {shape}; {change}"
         )
     if images.shape[0] == 0:
         raise DeconvError(f"{name} got an empty batch ({shape}); pass at least one image")

@@ -15,6 +15,7 @@ from deconv.data import prepare
 from deconv.errors import DeconvError
 from deconv.models import Network
 from deconv.warping import check_transform, warp
+from deconv.whole_number import whole_number
 
 BATCH = 16
 LAYERS = ("conv1", "fc7")
@@ -59,7 +60,7 @@ def transform_response(
     Raises DeconvError for what `warp`, `prepare` or the network cannot take, no amounts, an
     unknown layer or class.
     """
-    amounts = [float(amount) for amount in amounts]
+    target, amounts = whole_number(target, "target"), [float(amount) for amount in amounts]
     check_transform(kind, amounts, fill)
     if not amounts:
         raise DeconvError(f"{kind} needs at least one amount")
@@ -96,8 +97,7 @@ def _answers(
     net: Network, batch: torch.Tensor, layers: Sequence[str]
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Probabilities N×classes and layer -> N×D feature vectors."""
-    weights = next(net.parameters())
-    images = batch.to(weights.device, weights.dtype, memory_format=torch.channels_last)
+    images = batch.to(net.device, net.dtype, memory_format=torch.channels_last)
     record = net.record(images, layers)
     vectors = {layer: record.activations[layer].flatten(1) for layer in layers}
     return record.logits.softmax(dim=1), vectors

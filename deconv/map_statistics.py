@@ -11,11 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from deconv.errors import DeconvError, unknown
 from deconv.models import Network
-from deconv.models.calls import Calls, Ran
 from deconv.one_pass import sum_over
 
 ORDERS = ("active", "first")
@@ -83,31 +81,10 @@ def map_points(net: Network, layer: str | int) -> MapPoints:
     name = net.check_point(layer)
     calls = net.calls
     index = calls.values[name].index
-    behind = None if index is None else _activation(calls, index)
+    behind = None if index is None else calls.activation(index)
     if behind is None:
         return MapPoints(name, name, None)
     return MapPoints(name.removesuffix(":z"), net.before(behind), behind)
-
-
-def _activation(calls: Calls, start: int) -> str | None:
-    """The point of the first activation function at or behind an operation that still has its
-    maps."""
-    reached = {start}
-    for index, ran in enumerate(calls.ran):
-        if index != start and (
-            not reached & set(ran.inputs) or ran.shape != calls.ran[start].shape
-        ):
-            continue
-        if ran.activates and ran.point in calls.values:
-            return ran.point
-        pools = ran.operation is not None and ran.operation.name == "unpool"
-        if index != start and ran.known and not pools and not _has_weights(ran):
-            reached.add(index)
-    return None
-
-
-def _has_weights(ran: Ran) -> bool:
-    return isinstance(ran.module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
 
 
 def ordered_maps(values: torch.Tensor, count: int, order: str = "active") -> torch.Tensor:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from deconv.batches import read_batches
 from deconv.checked_files import write_checked
 from deconv.errors import DeconvError
 from deconv.evaluation import evaluation
@@ -46,18 +47,15 @@ class Watch:
 def watch(net: ChainNet, batches: Iterable) -> Watch:
     """Run images up a network in evaluation mode and keep each map's largest activation.
 
-    batches: yields preprocessed images N×3×H×W, or (images, labels). The network's training flag
-    is as before when this ends, and memory is one batch and one number a map.
+    batches: yields preprocessed images in any form of `deconv.batches`. The network's training
+    flag is as before when this ends, and memory is one batch and one number a map.
     Raises DeconvError if there is no image, or for NaN activations.
     """
-    layers, device = list(net.layers[:-1]), next(net.parameters()).device
+    layers, device = list(net.layers[:-1]), net.device
     best: dict[str, torch.Tensor] = {}
     seen = 0
     with evaluation(net):
-        for batch in batches:
-            images = batch[0] if isinstance(batch, list | tuple) else batch
-            if not len(images):
-                continue
+        for images, _ in read_batches(net, batches):
             # Pooling is an order of magnitude faster in this layout on a CPU.
             images = images.to(device, memory_format=torch.channels_last)
             record = net.record(images, layers, logits=False)

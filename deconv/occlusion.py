@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from deconv.errors import DeconvError, unknown
-from deconv.models import ChainNet
+from deconv.images import check_batch
+from deconv.models import Network
+from deconv.whole_number import whole_number, whole_numbers
 
 BATCH = 32
 STRONGEST = ("sum", "max")
@@ -35,39 +39,83 @@ class OcclusionMaps:
     clean: tuple[float, float, int]
 
 
-@torch.no_grad()
 def occlude(
-    net: ChainNet,
+    net: Network,
     image: torch.Tensor,
-    target: int,
-    layer: str = "conv5",
+    target: int | Sequence[int],
+    layer: str | None = None,
     size_px: int = 50,
     stride_px: int = 8,
-    fill: float = 0.0,
+    fill: float | Sequence[float] = 0.0,
     strongest: str = "sum",
     squares: str = "inside",
-) -> OcclusionMaps:
-    """Slide a square of `size_px` over an image in steps of `stride_px` and watch the network.
+) -> OcclusionMaps | list[OcclusionMaps]:
+    """Slide a square over an image and watch the network (§4.2, Fig. 7).
 
-    image: 3×H×W or 1×3×H×W, preprocessed. target: the class whose probability is wanted.
-    layer: of the watched map; the paper's is the topmost convolutional one. strongest: the map
-        with the largest "sum" over the whole image, the quantity that is then drawn, or the one
-        with the largest "max".
-    fill: value of the square on the preprocessed scale; 0 is the mean image, a grey.
-    squares: see `square_corners`. The paper states neither size, stride, grey value, what
-        "strongest" is, nor what happens at the border.
+    Args:
+        image: 3×H×W, preprocessed; or N×3×H×W.
+        target: the class whose probability is wanted; for several images also one each.
+        layer: of the watched map; None: the activations of the network's last convolution, the
+            paper's choice.
+        size_px, stride_px: side of the square and its steps.
+        fill: value of the square on the preprocessed scale, or one a channel; 0 is the mean image,
+            a grey.
+        strongest: the map with the largest "sum" over the whole image, the quantity that is then
+            drawn, or the one with the largest "max".
+        squares: see `square_corners`. The paper states neither size, stride, grey value, what
+            "strongest" is, nor what happens at the border.
 
-    Raises DeconvError for a square larger than the image, an unknown layer, class or option.
+    Returns:
+        The maps of an image; of N > 1 images a list.
+
+    Raises:
+        DeconvError: for a square larger than the image, an unknown layer, class or option.
     """
     if strongest not in STRONGEST:
         raise unknown("measure of the strongest map", strongest, STRONGEST)
-    if isinstance(image, torch.Tensor):
-        image = (image[None] if image.dim() == 3 else image).to(next(net.parameters()).device)
+    layer = net.check_point(layer) if layer is not None else last_convolution(net)
+    images = image[None] if isinstance(image, torch.Tensor) and image.dim() == 3 else image
+    check_batch(images, net.name)
+    several = len(images) > 1 and not isinstance(target, int)
+    targets = whole_numbers(target if several else [target], "target").flatten().tolist()
+    if len(targets) not in (1, len(images)):
+        raise DeconvError(f"target has {len(targets)} classes for {len(images)} images")
+    grey = torch.as_tensor(fill, dtype=images.dtype).flatten()
+    if len(grey) not in (1, 3):
+        raise DeconvError(f"fill takes one number, or one a channel, got {fill}")
+    square = whole_number(size_px, "size_px")
+    corners = square_corners(tuple(images.shape[2:]), square, stride_px, squares)
+    found = [
+        _occlude(net, one[None], number, layer, corners, square, grey.view(-1, 1, 1), strongest)
+        for one, number in zip(images, targets * (len(images) // len(targets)), strict=True)
+    ]
+    return found if len(found) > 1 else found[0]
+
+
+def last_convolution(net: Network) -> str:
+    """The point of the activations of the last convolution of a network."""
+    convs = [layer for layer in net.layers if isinstance(net.module_of(layer), nn.Conv2d)]
+    if not convs:
+        raise DeconvError(f"{net.name} has no convolution: name the layer to watch")
+    calls = net.calls
+    return calls.activation(calls.index(convs[-1])) or convs[-1]
+
+
+@torch.no_grad()
+def _occlude(
+    net: Network,
+    image: torch.Tensor,
+    target: int,
+    layer: str,
+    corners: torch.Tensor,
+    size_px: int,
+    grey: torch.Tensor,
+    strongest: str,
+) -> OcclusionMaps:
+    """The maps of one image 1×3×H×W. corners: of all squares, rows × columns × 2."""
+    image = image.to(net.device)
     record = net.record(image, [layer])
-    if len(image) != 1:
-        raise DeconvError(f"occlude takes one image, got {len(image)}")
-    corners = square_corners(tuple(image.shape[2:]), size_px, stride_px, squares)
-    if not isinstance(target, int) or not 0 <= target < record.logits.shape[1]:
+    if not 0 <= target < record.logits.shape[1]:
         raise DeconvError(f"there is no class {target}: {net.name} has {record.logits.shape[1]}")
     watched = int(_responses(record.activations[layer], strongest)[0].argmax())
     parts = []
@@ -75,10 +123,9 @@ def occlude(
         # Pooling is an order of magnitude faster in this layout on a CPU.
         batch = image.repeat(len(some), 1, 1, 1).to(memory_format=torch.channels_last)
         for covered, (y, x) in zip(batch, some.tolist(), strict=True):
-            covered[:, max(y, 0) : y + size_px, max(x, 0) : x + size_px] = fill
+            covered[:, max(y, 0) : y + size_px, max(x, 0) : x + size_px] = grey.to(image.device)
         parts.append(_answers(net, batch, target, layer, watched))
-    rows = len(corners)
-    grids = [torch.cat(part).unflatten(0, (rows, -1)) for part in zip(*parts, strict=True)]
+    grids = [torch.cat(part).unflatten(0, (len(corners), -1)) for part in zip(*parts, strict=True)]
     clean = tuple(answer.item() for answer in _answers(net, image, target, layer, watched))
     return OcclusionMaps(*grids, corners, watched, clean)
 
@@ -95,16 +142,13 @@ def square_corners(
     """
     if squares not in SQUARES:
         raise unknown("placing of squares", squares, SQUARES)
-    if not all(isinstance(n, int) for n in (size_px, stride_px)):
-        raise DeconvError(f"size_px and stride_px are whole numbers: {size_px}, {stride_px}")
+    size_px, stride_px = whole_number(size_px, "size_px"), whole_number(stride_px, "stride_px", 1)
     if not 1 <= size_px <= min(image_px):
         height, width = image_px
         raise DeconvError(
             f"a square of {size_px} px does not fit an image of {height}×{width} px: "
             "take a smaller size_px"
         )
-    if stride_px < 1:
-        raise DeconvError(f"stride_px must be at least 1, got {stride_px}")
     axes = []
     for extent in image_px:
         first, count = 0, (extent - size_px) // stride_px + 1
@@ -116,7 +160,7 @@ def square_corners(
 
 
 def _answers(
-    net: ChainNet, batch: torch.Tensor, target: int, layer: str, watched: int
+    net: Network, batch: torch.Tensor, target: int, layer: str, watched: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     record = net.record(batch, [layer])
     probability = record.logits.softmax(dim=1)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 import torch
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from deconv.batches import image_count, read_batches
 from deconv.distributed import Share, gather, rank
 from deconv.errors import DeconvError
 from deconv.models import Network
@@ -31,7 +31,7 @@ def sum_over(
     doing: str,
     progress: bool = True,
 ) -> dict[str, M]:
-    """Point -> the sum of `measure` over all batches of a loader of (images N×3×H×W, …).
+    """Point -> the sum of `measure` over all batches of a loader, see `deconv.batches`.
 
     measure: takes the activations of a point, N×C×h×w or N×C. doing: names the progress bar.
     Under torchrun the loader's data set is a `Share`, and every process gets the sums of the whole.
@@ -40,12 +40,11 @@ def sum_over(
     points = [net.check_point(point) for point in points]
     if not points:
         raise DeconvError(f"name at least one layer of {net.name} to measure")
-    device = next(net.parameters()).device
-    total = len(loader.dataset) if isinstance(loader, DataLoader) else None
-    quiet = None if progress and rank() == 0 else True
+    device = net.device
+    total, quiet = image_count(loader), None if progress and rank() == 0 else True
     found: dict[str, M] = {}
     with torch.no_grad(), tqdm(total=total, desc=doing, unit="image", disable=quiet) as bar:
-        for images, *_ in loader:
+        for images, _ in read_batches(net, loader):
             record = net.record(images.to(device), points, logits=False)
             for point in points:
                 values = record.activations[point]

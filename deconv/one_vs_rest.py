@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from torch.utils.data import DataLoader
 
 from deconv.average_precision import IGNORED, PRESENT, average_precision
+from deconv.batches import labelled
 from deconv.distributed import Share, gather
 from deconv.errors import DeconvError
 from deconv.evaluation import evaluation
@@ -27,10 +28,10 @@ def layer_values(net: ChainNet, loader: DataLoader, layer: str) -> tuple[np.ndar
     loader: yields (images as `net` takes them, N×C marks). Over a `deconv.distributed.Share` each
     process runs its part and all get the whole.
     """
-    device = next(net.parameters()).device
+    device = net.device
     values, marks = [], []
     with evaluation(net):
-        for images, target in loader:
+        for images, target in labelled(net, loader):
             record = net.record(images.to(device), [layer], logits=False)
             values.append(record.activations[layer].flatten(1).float().cpu().numpy())
             marks.append(target.numpy())

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.utils.data import Dataset
 
+from deconv.batches import image_and_label
 from deconv.errors import DeconvError
 from deconv.geometry import receptive_field, unclipped_field
-from deconv.models import ChainNet
+from deconv.models import Network
 from deconv.projection import project
 from deconv.types import Peaks
+from deconv.whole_number import whole_numbers
 
 IMAGES_AT_ONCE = 16
 
@@ -41,55 +44,100 @@ class PeakViews:
 
 
 def peak_views(
-    net: ChainNet,
+    net: Network,
     data: Dataset,
     layer: str,
     peaks: Peaks,
-    maps: torch.Tensor,
-    picture: Callable[[int], torch.Tensor],
+    maps: torch.Tensor | Sequence[int],
+    picture: Callable[[int], torch.Tensor] | None = None,
     **options: str,
 ) -> PeakViews:
     """Record the winning images again, project their peaks, and cut both to the receptive field.
 
-    data: item i is (preprocessed 3×H×W, …), the data set that was mined. maps: M int64.
-    picture: i -> 3×H×W uint8, that image as a person sees it. options: those of `project`.
-    Raises DeconvError for a map with fewer peaks than asked for.
+    Args:
+        data: item i is a preprocessed image 3×H×W, alone, in (image, …) or in a dictionary; the
+            data set that was mined.
+        maps: M numbers.
+        picture: i -> 3×H×W uint8, that image as a person sees it; None: `data.picture`.
+        options: those of `project`.
+
+    Returns:
+        The views; where a map has fewer peaks than others, blank ones with image −1.
+
+    Raises:
+        DeconvError: for a map that does not exist, and for peaks none of which is there.
     """
-    chosen = {name: field[maps] for name, field in vars(peaks).items()}
-    if (chosen["image"] < 0).any():
+    picture = picture or getattr(data, "picture", None)
+    if picture is None:
         raise DeconvError(
-            f"some maps of {layer} have fewer peaks than k={peaks.image.shape[1]}: mine with a "
-            "smaller k, or more images"
+            f"{type(data).__name__} shows no pictures: give picture=, from an image's number to "
+            "3×H×W uint8, or use deconv.data.CentreCrops"
         )
-    device = next(net.parameters()).device
-    count = chosen["image"].numel()
-    rows = torch.stack(
-        [
-            chosen["image"].flatten(),
-            maps[:, None].expand_as(chosen["image"]).flatten(),
-            chosen["y"].flatten(),
-            chosen["x"].flatten(),
-        ],
-        dim=1,
-    )
-    cuts: list[tuple[torch.Tensor, ...]] = [()] * count
+    rows = peaks.units(maps)
+    if not len(rows):
+        raise DeconvError(f"none of these maps of {layer} has a peak: mine at least one image")
+    maps = whole_numbers(maps, "maps")
+    chosen = {name: field[maps] for name, field in vars(peaks).items()}
+    cuts: list[tuple[torch.Tensor, ...] | None] = [None] * chosen["image"].numel()
+    places = (chosen["image"] >= 0).flatten().nonzero().flatten().tolist()
+    for some, painted in _projected(net, data, layer, rows, options):
+        for row, pixels in zip(some, painted, strict=True):
+            cuts[places[row]] = _cut(net, layer, rows[row], pixels, picture(int(rows[row, 0])))
+    blank = tuple(torch.zeros_like(part) for part in cuts[places[0]])
+    stacked = [
+        torch.stack(part).unflatten(0, (len(maps), -1))
+        for part in zip(*(blank if cut is None else cut for cut in cuts), strict=True)
+    ]
+    return PeakViews(maps, *chosen.values(), *stacked)
+
+
+def project_peaks(
+    net: Network,
+    data: Dataset,
+    layer: str,
+    peaks: Peaks,
+    maps: torch.Tensor | Sequence[int],
+    **options: str,
+) -> torch.Tensor:
+    """Record the winning images of some maps again and project their peaks.
+
+    Args:
+        data: as for `peak_views`. maps: M numbers. options: those of `project`.
+
+    Returns:
+        K×3×H×W pixels, one for each row of `peaks.units(maps)`.
+
+    Raises:
+        DeconvError: for a map that does not exist.
+    """
+    rows = peaks.units(maps)
+    found: dict[int, torch.Tensor] = {}
+    for some, painted in _projected(net, data, layer, rows, options):
+        found |= dict(zip(some, painted, strict=True))
+    return torch.stack([found[i] for i in range(len(rows))]) if found else torch.zeros(0)
+
+
+def _projected(
+    net: Network, data: Dataset, layer: str, rows: torch.Tensor, options: dict[str, str]
+) -> Iterator[tuple[list[int], torch.Tensor]]:
+    """(Numbers of rows, their pixels), some images at a time."""
     for images in rows[:, 0].unique().split(IMAGES_AT_ONCE):
-        batch = torch.stack([data[int(i)][0] for i in images]).to(device)
+        batch = torch.stack([_input(data[int(i)]) for i in images]).to(net.device, net.dtype)
         with torch.no_grad():
             record = net.record(batch, [layer], logits=False)
         mine = torch.isin(rows[:, 0], images).nonzero().flatten()
         units = rows[mine].clone()
         units[:, 0] = torch.searchsorted(images, units[:, 0].contiguous())
-        painted = project(net, record, layer, units, **options).cpu()
-        for row, pixels in zip(mine.tolist(), painted, strict=True):
-            cuts[row] = _cut(net, layer, rows[row], pixels, picture(int(rows[row, 0])))
-    shape = (len(maps), -1)
-    stacked = [torch.stack(part).unflatten(0, shape) for part in zip(*cuts, strict=True)]
-    return PeakViews(maps, *chosen.values(), *stacked)
+        yield mine.tolist(), project(net, record, layer, units, **options).cpu()
+
+
+def _input(item: Any) -> torch.Tensor:
+    image, _ = image_and_label(item[0] if isinstance(item, list | tuple) else item)
+    return torch.as_tensor(image)
 
 
 def _cut(
-    net: ChainNet, layer: str, row: torch.Tensor, pixels: torch.Tensor, picture: torch.Tensor
+    net: Network, layer: str, row: torch.Tensor, pixels: torch.Tensor, picture: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:
     """(box, offset, projection, patch, inside) of one peak."""
     y, x = row[2:].tolist()

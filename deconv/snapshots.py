@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from deconv.checked_files import CHECKSUM, damage, write_checked
+from deconv.class_names import unique_names
 from deconv.errors import DeconvError
 from deconv.models import ChainNet, build
 
@@ -32,7 +33,7 @@ class Snapshot:
 
     recipe:    arguments of `deconv.build`.    weights: the network's state_dict, on the CPU.
     mean:      3×S×S float32, the per-pixel training mean (0…255) that inputs have subtracted.
-    classes:   class names in the order of the logits.
+    classes:   class names in the order of the logits, each another.
     epoch:     finished epochs; `step` counts optimizer updates.
     optimizer: its state_dict (None for a network that is not to be trained on).
     config:    plain data, for reading; a run that goes on takes its settings from it.
@@ -55,6 +56,9 @@ class Snapshot:
     progress: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
     trusted: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", unique_names(self.classes))
 
     def settings(self) -> dict[str, Any]:
         """The recipe with the default of every argument of `deconv.build` that it leaves out.

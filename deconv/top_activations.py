@@ -13,10 +13,12 @@ from torch.utils.data import (
 )
 from tqdm import tqdm
 
+from deconv.batches import image_count, read_batches
 from deconv.distributed import Share, gather, rank
 from deconv.errors import DeconvError
 from deconv.models import ChainNet
 from deconv.types import Peaks
+from deconv.whole_number import whole_number
 
 CHUNK = 32
 """Images are always run in batches of this size, whatever the loader's: the last bits of a
@@ -33,23 +35,23 @@ def top_activations(
 ) -> dict[str, Peaks]:
     """The k strongest units of each map of each layer, at most one per image and map (Fig. 2).
 
-    loader: yields batches of preprocessed images N×3×H×W, or (images, labels); in the data
-        set's order, because a peak's `image` is the position in that order.
+    loader: yields preprocessed images in any form of `deconv.batches`, in the data set's order,
+        because a peak's `image` is the position in that order.
     layers: points such as "conv1", "conv5", "fc6".    k: 9 in the paper.
     Returns layer -> Peaks of C×k, best first. Ties go to the lower image, then y, then x; two
     copies of one image tie in convolutional layers, but in fully connected ones the last bit of
     a matrix product can differ from row to row.
     Memory is C×k per layer and one batch, however many images there are.
 
-    Raises DeconvError for an empty or shuffled loader, an unknown layer, or NaN activations.
+    Raises DeconvError for an empty or shuffled loader, for what `deconv.batches` refuses, an
+    unknown layer, or NaN activations.
     """
     layers = [layers] if isinstance(layers, str) else list(layers)
     for layer in layers:
         net.check_point(layer)
     if not layers:
         raise DeconvError(f"name at least one layer of {', '.join(net.points)}")
-    if k < 1:
-        raise DeconvError(f"k must be at least 1, got {k}")
+    k = whole_number(k, "k", least=1)
     if _shuffles(loader):
         raise DeconvError(
             "the loader shuffles, so positions would not name images: use shuffle=False"
@@ -58,7 +60,15 @@ def top_activations(
     share = share if isinstance(share, Share) else None
     if share is not None and share.chunk % CHUNK:
         raise DeconvError(f"mining takes a Share in chunks of {CHUNK} images, got {share.chunk}")
-    best = _mine(net, loader, layers, k, share.first if share is not None else 0, progress)
+    first = share.first if share is not None else 0
+    best: dict[str, Peaks] = {}
+    quiet = None if progress and rank() == 0 else True
+    with tqdm(total=image_count(loader), desc="mining", unit="image", disable=quiet) as bar:
+        for of_chunk, count in _strongest_of_chunks(net, loader, layers, first):
+            for layer, found in of_chunk.items():
+                best[layer] = merge(best[layer], found, k) if layer in best else _first(found, k)
+            bar.update(count)
+    best = {layer: _on_cpu(peaks) for layer, peaks in best.items()}
     if share is not None:  # it may be empty, and has to answer all the same
         best = _together(gather(best), k)
     if not best:
@@ -78,16 +88,10 @@ def map_maxima(net: ChainNet, loader: Iterable, layers: Iterable[str]) -> dict[s
     if _shuffles(loader):
         raise DeconvError("the loader shuffles, so positions would not name images")
     parts: dict[str, list[Peaks]] = {layer: [] for layer in layers}
-    seen, device = 0, next(net.parameters()).device
-    with torch.no_grad():
-        for images, count in _chunks(loader):
-            images = images.to(device, memory_format=torch.channels_last)
-            record = net.record(images, layers, logits=False)
-            for layer in layers:
-                found = strongest(record.activations[layer][:count], seen, layer)
-                parts[layer].append(Peaks(*(field.cpu() for field in vars(found).values())))
-            seen += count
-    if not seen:
+    for of_chunk, _ in _strongest_of_chunks(net, loader, layers, 0):
+        for layer, found in of_chunk.items():
+            parts[layer].append(_on_cpu(found))
+    if not all(parts.values()):
         raise DeconvError("the loader yields no image")
     return {
         layer: Peaks(
@@ -101,26 +105,22 @@ def _fields(peaks: Peaks) -> tuple[torch.Tensor, ...]:
     return tuple(vars(peaks).values())
 
 
-def _mine(
-    net: ChainNet, loader: Iterable, layers: list[str], k: int, first: int, progress: bool
-) -> dict[str, Peaks]:
-    """The peaks over a loader whose first image has the number `first`; {} if it is empty."""
-    best: dict[str, Peaks] = {}
-    seen = first
-    device = next(net.parameters()).device
-    total = len(loader.dataset) if isinstance(loader, DataLoader) else None
-    quiet = None if progress and rank() == 0 else True
-    with torch.no_grad(), tqdm(total=total, desc="mining", unit="image", disable=quiet) as bar:
-        for images, count in _chunks(loader):
-            # Pooling is an order of magnitude faster in this layout on a CPU.
-            images = images.to(device, memory_format=torch.channels_last)
-            record = net.record(images, layers, logits=False)
-            for layer in layers:
-                found = strongest(record.activations[layer][:count], seen, layer)
-                best[layer] = merge(best[layer], found, k) if layer in best else _first(found, k)
-            seen += count
-            bar.update(count)
-    return {layer: Peaks(*(t.cpu() for t in vars(peaks).values())) for layer, peaks in best.items()}
+def _on_cpu(peaks: Peaks) -> Peaks:
+    return Peaks(*(field.cpu() for field in _fields(peaks)))
+
+
+@torch.no_grad()
+def _strongest_of_chunks(
+    net: ChainNet, loader: Iterable, layers: list[str], first: int
+) -> Iterator[tuple[dict[str, Peaks], int]]:
+    """For each chunk of a loader, its images numbered from `first`: `strongest`, and its size."""
+    seen, device = first, net.device
+    for images, count in _chunks(net, loader):
+        # Pooling is an order of magnitude faster in this layout on a CPU.
+        images = images.to(device, memory_format=torch.channels_last)
+        values = net.record(images, layers, logits=False).activations
+        yield {layer: strongest(values[layer][:count], seen, layer) for layer in layers}, count
+        seen += count
 
 
 def _together(parts: list[dict[str, Peaks]], k: int) -> dict[str, Peaks]:
@@ -140,14 +140,13 @@ def _shuffles(loader: Iterable) -> bool:
     return isinstance(loader.sampler, random) or isinstance(within, random)
 
 
-def _chunks(loader: Iterable) -> Iterator[tuple[torch.Tensor, int]]:
+def _chunks(net: ChainNet, loader: Iterable) -> Iterator[tuple[torch.Tensor, int]]:
     """The loader's images regrouped into CHUNKs, each with the number of images that count.
 
     The last one is filled up with copies of its first image.
     """
     waiting: list[torch.Tensor] = []
-    for batch in loader:
-        images = batch[0] if isinstance(batch, list | tuple) else batch
+    for images, _ in read_batches(net, loader):
         waiting += images.unbind(0)
         while len(waiting) >= CHUNK:
             yield torch.stack(waiting[:CHUNK]), CHUNK

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
+
+from deconv.errors import DeconvError
+from deconv.whole_number import whole_numbers
 
 Box = tuple[int, int, int, int]
 """Half-open (top, left, bottom, right) in pixels."""
@@ -68,3 +71,26 @@ class Peaks:
     image: torch.Tensor
     y: torch.Tensor
     x: torch.Tensor
+
+    def units(self, maps: Sequence[int] | torch.Tensor) -> torch.Tensor:
+        """List the peaks of some maps as rows for `deconv.project`, best first within each map.
+
+        Args:
+            maps: M numbers.
+
+        Returns:
+            K×4 int64 (image, map, y, x), without those that are missing; `image` is the position
+            in the data set that was mined.
+
+        Raises:
+            DeconvError: for a map that does not exist.
+        """
+        maps, every = whole_numbers(maps, "maps").to(self.image.device), len(self.value)
+        if maps.dim() != 1 or not len(maps):
+            raise DeconvError(f"maps takes a list of maps, got {maps.tolist()}")
+        if wrong := [m for m in maps.tolist() if not 0 <= m < every]:
+            raise DeconvError(f"there are maps 0 to {every - 1}, no map {wrong[0]}")
+        image = self.image[maps]
+        number = maps[:, None].expand_as(image)
+        rows = torch.stack([image, number, self.y[maps], self.x[maps]], dim=2).flatten(0, 1)
+        return rows[rows[:, 0] >= 0]

@@ -12,6 +12,7 @@ from deconv.geometry import has_law, receptive_field, unclipped_field
 from deconv.models import Network
 from deconv.rules.rectification import RECTIFY
 from deconv.types import Box
+from deconv.whole_number import whole_number
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,10 @@ def unit_function(
 
     Raises DeconvError for a layer, map or position that does not exist.
     """
+    map = whole_number(map, "map")
     height, width = map_size(net, layer, map)
-    y, x = (height // 2, width // 2) if position is None else position
+    centre = height // 2, width // 2
+    y, x = (whole_number(at, "position") for at in (centre if position is None else position))
     if not (0 <= y < height and 0 <= x < width):
         raise DeconvError(f"unit ({y}, {x}) is outside its map: {layer} has {height}×{width}")
     size = (net.input_px, net.input_px)
@@ -90,8 +93,8 @@ def unit_function(
 def map_size(net: Network, layer: str, map: int) -> tuple[int, int]:
     """(height, width) of a layer's maps, (1, 1) of a vector. Raises DeconvError for no such map."""
     net.check_point(layer)
-    weights = next(net.parameters())
-    blank = weights.new_zeros(1, 3, net.input_px, net.input_px)
+    map = whole_number(map, "map")
+    blank = torch.zeros(1, 3, net.input_px, net.input_px, dtype=net.dtype)
     values = net.record(blank, [layer], logits=False).activations[layer]
     if not 0 <= map < values.shape[1]:
         raise DeconvError(f"{layer} of {net.name} has {values.shape[1]} maps, no map {map}")

@@ -17,6 +17,7 @@ from deconv.rules import Call, Operation
 from deconv.rules.pooling import MAX_POOL, pool_of
 from deconv.rules.rectification import RECTIFY
 from deconv.types import Record
+from deconv.whole_number import whole_numbers
 
 ALMOST = 0.01
 """A share of energy, or of pixels, below which a picture counts as almost blank."""
@@ -92,7 +93,7 @@ def trace(
     path leaves of what reaches it, and the pixels.
     Warns and raises as `project` does.
     """
-    row = torch.as_tensor(unit).reshape(-1)
+    row = whole_numbers(unit, "unit").reshape(-1)
     if row.numel() != 4:
         raise DeconvError(f"trace follows one unit (image, map, y, x), got {row.tolist()}")
     at = tuple(row.tolist())

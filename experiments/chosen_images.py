@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, ListConfig
 
+from deconv.class_names import class_number
 from deconv.data import Squares, prepare
-from deconv.errors import DeconvError, unknown
+from deconv.errors import DeconvError
 from deconv.images import read_rgb, square
 from deconv.models import ChainNet
 from deconv.snapshots import Snapshot
+from deconv.whole_number import whole_number
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def choose_images(
             _named(one, labels[i] if labels else None, snapshot, net, data)
             for i, one in enumerate(cfg.images)
         ]
-    wanted = {_class_number(name, data.classes) for name in classes} or None
+    wanted = {class_number(name, data.classes) for name in classes} or None
     return [
         _of_data(i, snapshot, net, data)
         for i in draw_right_ones(snapshot, net, data, count, cfg.seed, wanted)
@@ -90,7 +92,7 @@ def draw_right_ones(
     draw from, None for all. least: how many will do if there are no `count`; by default all of
     them. Raises DeconvError where fewer are right.
     """
-    where = next(net.parameters()).device
+    where = net.device
     foreign = not set(data.classes) & set(snapshot.classes)
     seen: Counter[int] = Counter()
     turns = []
@@ -120,16 +122,17 @@ def draw_right_ones(
 def _named(
     one: object, label: str | None, snapshot: Snapshot, net: ChainNet, data: Squares
 ) -> ChosenImage:
-    if isinstance(one, int):
+    if isinstance(one, int | float):
+        one = whole_number(one, "images")
         if not 0 <= one < len(data):
             raise DeconvError(f"there is no image {one}: the data set has {len(data)} images")
         chosen = _of_data(one, snapshot, net, data)
         if label is None:
             return chosen
-        number = _class_number(label, snapshot.classes)
+        number = class_number(label, snapshot.classes)
         return ChosenImage(chosen.name, chosen.square, chosen.input, number, one)
     stored = square(read_rgb(str(one)), snapshot.mean.shape[-1])
-    number = None if label is None else _class_number(label, snapshot.classes)
+    number = None if label is None else class_number(label, snapshot.classes)
     inputs = prepare(stored, snapshot.mean, net.input_px)
     return ChosenImage(Path(str(one)).name, stored, inputs, number, None)
 
@@ -140,12 +143,6 @@ def _of_data(index: int, snapshot: Snapshot, net: ChainNet, data: Squares) -> Ch
     name = data.classes[label]
     known = list(snapshot.classes).index(name) if name in snapshot.classes else None
     return ChosenImage(name, stored, inputs, known, index)
-
-
-def _class_number(name: str, classes: Sequence[str]) -> int:
-    if name not in classes:
-        raise unknown("class", name, classes)
-    return list(classes).index(name)
 
 
 def need_label(image: ChosenImage) -> int:

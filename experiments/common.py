@@ -14,6 +14,7 @@ from deconv.data import SPLITS, Cached, Scenes, Squares, cache_path, photographs
 from deconv.errors import DeconvError, unknown
 from deconv.models import ChainNet, build, foreign, input_side, is_foreign
 from deconv.snapshots import Snapshot, load_snapshot
+from deconv.text_files import read_lines
 from deconv.training import Recipe
 
 
@@ -136,7 +137,7 @@ def foreign_snapshot(cfg: DictConfig) -> Snapshot:
             mean=settings.mean, std=settings.std, input_px=settings.input_px,
         )  # fmt: skip
     if settings.class_names:
-        classes = Path(settings.class_names).read_text().splitlines()
+        classes = read_lines(settings.class_names, "file of class names")
     classes = list(classes or [f"class {i}" for i in range(net.classes)])
     if len(classes) != net.classes:
         raise DeconvError(

@@ -145,5 +145,5 @@ def layer_title(layer: str) -> str:
 def measure_collisions(net: ChainNet, crops: CentreCrops, images: int = 32) -> dict[str, float]:
     """Pool -> the share of windows that share their switch, over the first images."""
     batch = torch.stack([crops[i][0] for i in range(min(images, len(crops)))])
-    record = net.record(batch.to(next(net.parameters()).device))
+    record = net.record(batch.to(net.device))
     return {name: round(collision_rate(s), 4) for name, s in record.switches.items()}

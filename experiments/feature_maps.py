@@ -202,7 +202,7 @@ def one_image(
     """Layer -> maps (M numbers), z and a (M×h×w, where there are), value, y, x (M) and box (M×4)
     of each map's strongest unit."""
     asked = {point for pair in pairs for point in (pair.z, pair.a) if point}
-    given = image.input[None].to(next(net.parameters()).device)
+    given = image.input[None].to(net.device)
     seen = net.record(given, sorted(asked), logits=False).activations
     out = {}
     for pair in pairs:

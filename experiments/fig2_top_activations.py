@@ -129,7 +129,7 @@ def write_traces(
         *(field.tolist() for field in (views.maps, *(f[:, 0] for f in (views.image, views.y,
                                                                        views.x)))), strict=True
     ):  # fmt: skip
-        batch = crops[image][0][None].to(next(net.parameters()).device)
+        batch = crops[image][0][None].to(net.device)
         record = net.record(batch, [layer], logits=False)
         found = trace(
             net, record, layer, torch.tensor([0, number, y, x]), collisions=cfg.collisions

@@ -346,7 +346,7 @@ def projections(
     projection: T×3×R×S; inside: T×R×S, all False where the map answers to no further image;
     others: their numbers in the data set.
     """
-    given = image.input[None].to(next(net.parameters()).device)
+    given = image.input[None].to(net.device)
     own = strongest(net.record(given, [cfg.layer], logits=False).activations[cfg.layer], 0)
     chosen = torch.tensor([number])
     first = peak_views(

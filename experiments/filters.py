@@ -44,6 +44,7 @@ from deconv.filters import (
 )
 from deconv.models import ChainNet
 from deconv.snapshots import Snapshot
+from deconv.whole_number import whole_number
 from experiments.command import experiment
 from experiments.common import build_network, device, given, log, squares, stored_side_px
 from experiments.facts import data_facts, describe_network, preprocessing, training_facts
@@ -115,7 +116,7 @@ def chosen(cfg: DictConfig, filters: LayerFilters) -> tuple[list[int], list[int]
     count, places = filters.weights.shape[:2]
     maps, channels = list(cfg.maps), [] if filters.sees_image else list(cfg.channels)
     for name, numbers, most in (("maps", maps, count), ("channels", channels, places)):
-        wrong = [n for n in numbers if not (isinstance(n, int) and 0 <= n < most)]
+        wrong = [n for n in numbers if not 0 <= whole_number(n, name) < most]
         if wrong:
             raise DeconvError(f"{filters.layer} has {name} 0 to {most - 1}, not {wrong[0]}")
     if not maps:

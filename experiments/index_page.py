@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from urllib.parse import quote
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; margin: 2rem auto; max-width: 70rem;
@@ -71,7 +72,7 @@ def _section(section: Section) -> str:
     parts = [f'<h2 id="{escape(section.name)}">{escape(section.name)}</h2>']
     parts.append(f'<p class="faint">{escape(section.status)}</p>')
     if section.picture:
-        picture, name = escape(section.picture), escape(section.name)
+        picture, name = quote(section.picture), escape(section.name)
         parts.append(f'<a href="{picture}"><img src="{picture}" alt="{name}" loading="lazy"></a>')
-    files = [f'<a href="{escape(path)}">{escape(path)}</a>' for path in section.files]
+    files = [f'<a href="{quote(path)}">{escape(path)}</a>' for path in section.files]
     return "\n".join([*parts, f"<p>{' '.join(files)}</p>"])

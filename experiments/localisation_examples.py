@@ -41,7 +41,7 @@ def example_arrays(
     for row in rows.tolist():
         for rank in range(ranks):
             image, y, x = (int(f[row, rank]) for f in (peaks.image, peaks.y, peaks.x))
-            batch = crops[image][0][None].to(next(net.parameters()).device)
+            batch = crops[image][0][None].to(net.device)
             with torch.no_grad():
                 record = net.record(batch, [layer], logits=False)
             unit = torch.tensor([[0, int(maps[row]), y, x]])

@@ -76,7 +76,7 @@ def strongest_projection(
     net: ChainNet, image: torch.Tensor, layer: str, number: int, collisions: str
 ) -> np.ndarray:
     """What the deconvnet paints for the strongest unit of one map: 3×c×c, around zero."""
-    record = net.record(image[None].to(next(net.parameters()).device), [layer], logits=False)
+    record = net.record(image[None].to(net.device), [layer], logits=False)
     values = record.activations[layer][0, number]
     y, x = divmod(int(values.argmax()), values.shape[-1]) if values.dim() else (0, 0)
     units = torch.tensor([[0, number, y, x]])

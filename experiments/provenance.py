@@ -42,7 +42,8 @@ def write_text(path: Path, text: str, encoding: str | None = None) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("w", encoding=encoding, newline="") as file:
+        # Of a file name that is no text in the system's encoding, the bytes are escaped.
+        with temporary.open("w", encoding=encoding, errors="backslashreplace", newline="") as file:
             file.write(text)
         os.replace(temporary, path)
     except BaseException:
@@ -53,7 +54,7 @@ def write_text(path: Path, text: str, encoding: str | None = None) -> None:
 def write_provenance(folder: Path, net: ChainNet, facts: dict[str, Any]) -> None:
     """folder/provenance.json: `facts`, then weights, command, commit and versions."""
     record = facts | {"model": net.recipe, "weights_sha256": weights_hash(net)}
-    record |= {"device": str(next(net.parameters()).device)} | circumstances()
+    record |= {"device": str(net.device)} | circumstances()
     write_text(folder / "provenance.json", json.dumps(record, indent=2) + "\n")
 
 

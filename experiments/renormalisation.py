@@ -81,7 +81,7 @@ def count(
     updates: int,
 ) -> list[dict[str, Any]]:
     """Train `net` for some updates and count the filters scaled back: a row for each layer."""
-    where, layers = next(net.parameters()).device, conv_layers(net)
+    where, layers = net.device, conv_layers(net)
     optimizer = torch.optim.SGD(
         net.parameters(), rate, recipe.momentum, weight_decay=recipe.weight_decay
     )

@@ -354,7 +354,7 @@ def account(cfg: DictConfig, folder: Path, stems: Sequence[str], state: State) -
     title = f"The paper and this reproduction, size {cfg.size_name}"
     about = [ledger.network(kept), ledger.HOW.replace("*", "")]
     page = index_page(title, about, head, lines, ledger.rules(kept), without, sections)
-    (folder / "index.html").write_text(page)
+    (folder / "index.html").write_text(page, encoding="utf-8")
 
 
 def picture(folder: Path, stem: str) -> str | None:

@@ -184,7 +184,7 @@ def of_layer(
     stops: Sequence[str],
 ) -> dict[str, np.ndarray]:
     """The scores of one layer's units for each variant, and the pictures of the example."""
-    where = next(net.parameters()).device
+    where = net.device
     random = np.random.default_rng((cfg.seed, *layer.encode(), 1))
     lenders = [
         int(random.choice(np.flatnonzero(labels != labels[image])))

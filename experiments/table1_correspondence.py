@@ -322,7 +322,7 @@ def _right(net: ChainNet, snapshot: Snapshot, faces: list[Face]) -> float | None
     """The share of faces that the network puts into their class; None if it does not know it."""
     if not all(face.kind in snapshot.classes for face in faces):
         return None
-    where = next(net.parameters()).device
+    where = net.device
     right = 0
     for face in faces:
         image = prepare(face.square, snapshot.mean, net.input_px)[None].to(where)

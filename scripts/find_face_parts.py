@@ -22,7 +22,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-SUFFIXES = {".jpg", ".jpeg", ".png"}
+from deconv.data.folders import images_in
+from deconv.images import read_rgb
+
 EYE, NOSE = (0.22, 0.31, 0.22, 0.31), (0.42, 0.31, 0.2, 0.31)
 """Above, left, below and right of the point, in distances between the eyes."""
 CERTAIN, LEVEL_DEG = 0.99, 15.0
@@ -64,7 +66,7 @@ def sheet(found: dict[str, dict], folder: Path, path: Path, most: int = 48) -> N
     """The first images with their boxes, side by side, to look at."""
     tiles = []
     for name, boxes in list(found.items())[:most]:
-        image = Image.open(folder / name).convert("RGB")
+        image = read_rgb(folder / name)
         pen = ImageDraw.Draw(image)
         for part, colour in COLOURS.items():
             top, left, bottom, right = boxes[part]
@@ -85,7 +87,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=60, help="images kept")
     parser.add_argument("--class", dest="kind", default="", help="the class of all of them")
     arguments = parser.parse_args()
-    images = [p for p in sorted(arguments.folder.glob("*")) if p.suffix.lower() in SUFFIXES]
+    images = [Path(path) for path in images_in(arguments.folder, nested=False)]
     if not images:
         sys.exit(f"error: there is no image in {arguments.folder}")
     try:
@@ -98,7 +100,7 @@ def main() -> None:
         if len(found) == arguments.most:
             break
         path = images[number]
-        image = Image.open(path).convert("RGB")
+        image = read_rgb(path)
         faces, certain, points = detector.detect(image, landmarks=True)
         sure = [] if faces is None else [i for i, c in enumerate(certain) if c and c > CERTAIN]
         if len(sure) == 1 and (boxes := boxes_of(faces[sure[0]], points[sure[0]], image.size)):

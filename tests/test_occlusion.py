@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+import torchvision
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.occlusion import square_corners
+from deconv.occlusion import last_convolution, square_corners
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +72,39 @@ def test_bad_requests_are_named(net, image):
         deconv.occlude(net, image, 0, size_px=9, stride_px=0)
     with pytest.raises(DeconvError, match="'conv6'"):
         deconv.occlude(net, image, 0, layer="conv6", size_px=9)
-    with pytest.raises(DeconvError, match="one image, got 2"):
-        deconv.occlude(net, torch.stack([image, image]), 0, size_px=9)
+    with pytest.raises(DeconvError, match="target has 3 classes for 2 images"):
+        deconv.occlude(net, torch.stack([image, image]), [0, 1, 2], size_px=9)
+    with pytest.raises(DeconvError, match="fill takes one number, or one a channel"):
+        deconv.occlude(net, image, 0, size_px=9, fill=(1.0, 2.0))
+
+
+def test_several_images_are_occluded_one_by_one(net, image):
+    pair = torch.stack([image, image.flip(2)])
+    options = {"size_px": 20, "stride_px": 22}
+    for target, wanted in ((1, [1, 1]), ([1, 3], [1, 3]), (torch.tensor([2, 0]), [2, 0])):
+        found = deconv.occlude(net, pair, target, **options)
+        for maps, one, number in zip(found, pair, wanted, strict=True):
+            alone = deconv.occlude(net, one, number, layer="conv5", **options)
+            assert torch.equal(maps.probability, alone.probability) and maps.map == alone.map
+            assert torch.equal(maps.activation, alone.activation), "conv5 is the last convolution"
+
+
+def test_a_grey_of_its_own_for_each_channel(net, image):
+    maps = deconv.occlude(net, image, 2, size_px=21, stride_px=43, fill=(5.0, -60.0, 7.5))
+    covered = image.clone()
+    for channel, grey in enumerate((5.0, -60.0, 7.5)):
+        covered[channel, :21, 43:] = grey
+    with torch.no_grad():
+        odds = net.record(covered[None]).logits[0].softmax(0)
+    assert float(maps.probability[0, 1]) == pytest.approx(float(odds[2]), rel=1e-9)
+
+
+def test_the_last_convolution_is_watched_behind_its_relu():
+    assert last_convolution(deconv.build("zfnet_mini", 3, input_px=64)) == "conv5"
+    resnet = deconv.wrap(torchvision.models.resnet18(num_classes=3), "r", 64)
+    assert last_convolution(resnet) == "layer4.1.relu:2"
+    with pytest.raises(DeconvError, match="mlp has no convolution: name the layer to watch"):
+        last_convolution(deconv.build("mlp", 3))
 
 
 @pytest.mark.parametrize(("stride", "size"), [(13, 24), (8, 15), (9, 1), (50, 50), (21, 50)])

@@ -7,6 +7,7 @@ import torch
 
 import deconv
 from deconv.errors import DeconvError
+from deconv.types import Peaks
 
 SIDE = 64
 
@@ -68,11 +69,38 @@ def test_each_view_is_the_crop_of_a_projection_made_alone(net, layer):
             assert torch.allclose(restored, alone, rtol=1e-9, atol=1e-12 * float(alone.abs().max()))
 
 
-def test_missing_peaks_are_refused(net):
+def test_fewer_images_than_peaks_leave_blank_views(net):
     data = Images(2)
     peaks = deconv.top_activations(net, [data.pixels], ["conv3"], k=3)["conv3"]
-    with pytest.raises(DeconvError, match="fewer peaks than k=3"):
-        deconv.peak_views(net, data, "conv3", peaks, torch.tensor([0]), data.picture)
+    views = deconv.peak_views(net, data, "conv3", peaks, [4, 0])
+    assert views.image[:, 2].tolist() == [-1, -1]
+    assert not views.patch[:, 2].any() and not views.projection[:, 2].any()
+    assert not views.inside[:, 2].any() and not views.box[:, 2].any()
+    two = deconv.top_activations(net, [data.pixels], ["conv3"], k=2)["conv3"]
+    both = deconv.peak_views(net, data, "conv3", two, torch.tensor([4, 0]), data.picture)
+    for name in ("patch", "projection", "box", "value", "inside"):
+        assert torch.equal(getattr(views, name)[:, :2], getattr(both, name)), name
+    nothing = Peaks(*(getattr(peaks, n)[:, 2:] for n in ("value", "image", "y", "x")))
+    with pytest.raises(DeconvError, match="none of these maps of conv3 has a peak"):
+        deconv.peak_views(net, data, "conv3", nothing, [0])
+    with pytest.raises(DeconvError, match="list shows no pictures: give picture="):
+        deconv.peak_views(net, [data[0], data[1]], "conv3", peaks, [0])
+
+
+def test_peaks_become_units_and_pictures(net):
+    data = Images(4)
+    peaks = deconv.top_activations(net, [data.pixels], ["conv3"], k=6)["conv3"]
+    units = peaks.units([5, 2])
+    by_hand = [
+        [int(peaks.image[m, i]), m, int(peaks.y[m, i]), int(peaks.x[m, i])]
+        for m in (5, 2)
+        for i in range(4)
+    ]
+    assert units.tolist() == by_hand, "without those that are missing"
+    found = deconv.project_peaks(net, data, "conv3", peaks, [5, 2])
+    record = net.record(torch.stack([data[i][0] for i in range(4)]), ["conv3"])
+    wanted = deconv.project(net, record, "conv3", units)
+    torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-9 * float(wanted.abs().max()))
 
 
 def test_views_hold_everything_a_figure_needs(net):

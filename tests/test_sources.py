@@ -236,6 +236,8 @@ def test_imagenet_is_unpacked_and_read_from_its_archives(tmp_path):
     for wnid, name in (("n02", "ILSVRC2012_val_00000001"), ("n01", "ILSVRC2012_val_00000002")):
         (tmp_path / "val" / wnid).mkdir()
         (tmp_path / "val" / f"{name}.JPEG").rename(tmp_path / "val" / wnid / f"{name}.JPEG")
+    for place in (tmp_path / "val", tmp_path / "val" / "n01"):
+        litter(place)
     with tarfile.open(tmp_path / "ILSVRC2012_devkit_t12.tar.gz", "w:gz") as archive:
         archive.add(kit.parent, "ILSVRC2012_devkit_t12")
     val = photographs("imagenet", tmp_path, "val", 32)
@@ -301,6 +303,92 @@ def test_a_truncated_image_is_named(tmp_path, source):
     with pytest.raises(DeconvError, match=r"image_0002\.jpg"):
         for part in data:
             mean_image(part)
+
+
+HIDDEN = [
+    ".DS_Store", "Thumbs.db", ".ipynb_checkpoints/c.png", "__MACOSX/d.png", "@eaDir/0.png/e.png",
+    "._0.png", "._image_0001.jpg", "#recycle/f.png", "desktop.ini", ".hidden/sub/g.png",
+]  # fmt: skip
+"""What desktops, archives, notebooks and network drives leave in folders."""
+
+
+def litter(folder):
+    for name in HIDDEN:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"no image")
+
+
+def test_hidden_files_and_folders_are_no_classes_and_no_images(folder):
+    expected = {s: photographs("imagefolder", folder, s, 32).paths for s in SPLITS}
+    for place in (folder, *folder.glob("*"), *folder.glob("*/*")):
+        litter(place)
+    for split in SPLITS:
+        data = photographs("imagefolder", folder, split, 32)
+        assert data.classes == ["cat", "dog"] and data.paths == expected[split]
+        assert len([data[i] for i in range(6)]) == 6
+    (folder / "val" / "emu").mkdir()
+    litter(folder / "val" / "emu")
+    with pytest.raises(DeconvError, match=r"without an image .*emu"):
+        photographs("imagefolder", folder, "val", 32)
+
+
+def test_a_folder_of_hidden_files_alone_is_empty(tmp_path):
+    litter(tmp_path / "photos")
+    with pytest.raises(DataMissing, match="is empty"):
+        photographs("imagefolder", tmp_path / "photos", "val", 32)
+
+
+def test_a_hidden_folder_above_the_data_hides_nothing(tmp_path):
+    paint(tmp_path / ".cache" / "val" / "a" / "sub" / "0.png", "red")
+    assert len(photographs("imagefolder", tmp_path / ".cache", "val", 32)) == 1
+
+
+def test_hidden_files_are_left_out_of_the_data_sets_of_folders(tmp_path, caltech256):
+    from torchvision.datasets import Imagenette
+
+    root = tmp_path / "caltech101" / "101_ObjectCategories"
+    for name in ("BACKGROUND_Google", "ant"):
+        for i in range(1, 5):
+            paint(root / name / f"image_{i:04d}.jpg", "red")
+    for wnid in Imagenette._WNID_TO_CLASS:
+        paint(tmp_path / "imagenette2" / "val" / wnid / "x.JPEG", "green")
+    places = (
+        root,
+        caltech256 / "caltech256" / "256_ObjectCategories",
+        tmp_path / "imagenette2/val",
+    )
+    for place in places:
+        for folder in (place, *place.glob("*")):
+            litter(folder)
+    one = photographs("caltech101", tmp_path, "train", 32, train_per_class=3)
+    assert one.classes == ["ant"] and len(one) == 3 and one[2][1] == 0
+    two = photographs("caltech256", caltech256, "train", 32, train_per_class=3)
+    assert len(two.classes) == 256 and len(two) == 768 and two[2][1] == 0
+    three = photographs("imagenette", tmp_path, "val", 32)
+    assert three.targets == list(range(10)) and three[9][1] == 9
+
+
+@pytest.mark.parametrize(
+    ("train", "val"),
+    [("Train", "Val"), ("TRAIN", "VAL"), ("training", "valid"), ("Training", "Validation"),
+     ("train", "VALID")],
+)  # fmt: skip
+def test_splits_are_found_under_the_names_that_people_give_them(folder, train, val):
+    expected = {s: [d[0].sum() for d in photographs("imagefolder", folder, s, 32)] for s in SPLITS}
+    (folder / "train").rename(folder / "t")
+    (folder / "val").rename(folder / "v")
+    (folder / "t").rename(folder / train)
+    (folder / "v").rename(folder / val)
+    for split in SPLITS:
+        data = photographs("imagefolder", folder, split, 32)
+        assert data.classes == ["cat", "dog"] and [d[0].sum() for d in data] == expected[split]
+
+
+def test_two_folders_that_could_be_one_split_are_named(folder):
+    shutil.copytree(folder / "val", folder / "Validation")
+    with pytest.raises(DeconvError, match=r"'Validation' and 'val'.*either could be 'val'.*rename"):
+        photographs("imagefolder", folder, "train", 32)
 
 
 def test_grey_palette_alpha_and_16_bit_files_become_rgb(tmp_path):

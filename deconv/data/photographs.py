@@ -1,4 +1,4 @@
-"""Images of a torchvision data set as the paper's squares."""
+"""Images of a data set of PIL images as the paper's squares."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
+from deconv.class_names import unique_names
 from deconv.errors import DeconvError
 from deconv.images import square, to_rgb
 
-VERSION = 1  # raise it with every change of how squares are made, so that caches are made anew
+VERSION = 2  # raise it with every change of how squares are made, so that caches are made anew
 
 
 class Photographs(Dataset):
-    """Some images of a torchvision data set, as the paper's squares (§3).
+    """Some images of a data set such as torchvision's, as the paper's squares (§3).
 
     Item i is (3×side×side uint8 RGB, label). `paths` names each image: for messages and for the
     fingerprint. Raises DeconvError naming the file for an image that cannot be read.
@@ -35,7 +36,7 @@ class Photographs(Dataset):
     ) -> None:
         chosen = range(len(targets)) if chosen is None else chosen
         self.dataset, self.side_px = dataset, side_px
-        self.classes = list(classes)
+        self.classes = unique_names(classes)
         self.chosen = [int(i) for i in chosen]
         self.targets = [int(targets[i]) for i in self.chosen]
         self.paths = [str(paths[i]) for i in self.chosen]
@@ -49,8 +50,6 @@ class Photographs(Dataset):
         try:
             image, label = self.dataset[self.chosen[index]]
             return square(to_rgb(image), self.side_px), int(label)
-        except DeconvError:
-            raise
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise DeconvError(
                 f"cannot read the image {self.paths[index]}: {error}. Replace or remove it."

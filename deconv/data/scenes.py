@@ -25,6 +25,7 @@ from deconv.data.drawing.objects import OBJECTS
 from deconv.data.drawing.planes import whole_view
 from deconv.data.drawing.view import Box, View
 from deconv.errors import DeconvError
+from deconv.whole_number import whole_number
 
 VERSION = 2  # raise it with every change of the pictures, so that caches are made anew
 MIN_PX = 32
@@ -177,6 +178,7 @@ class Scenes(Dataset):
 
     def scene(self, i: int) -> Scene:
         """Scene i with its boxes; raises IndexError outside 0 … length - 1."""
+        i = whole_number(i, "a data set")
         if not 0 <= i < self.length:
             raise IndexError(f"scene {i} of {self.length}: use 0 to {self.length - 1}")
         return render(self.seed, i, self.size_px)

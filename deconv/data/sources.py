@@ -1,8 +1,9 @@
-"""Where photographs come from: each data set through torchvision's class, split and checked."""
+"""Where photographs come from: each data set in torchvision's layout, split and checked."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,10 +12,10 @@ import torch
 from torchvision import datasets
 
 from deconv.average_precision import ABSENT, IGNORED, PRESENT
+from deconv.data.folders import ImageFiles, class_folders, images_in, is_hidden
 from deconv.data.multi_label import MultiLabel
 from deconv.data.photographs import Photographs
 from deconv.errors import DataMissing, DeconvError, unknown
-from deconv.images import read_rgb
 
 SPLITS = ("train", "val")
 WHOLE = "all"
@@ -23,42 +24,61 @@ DRAWN = ("caltech101", "caltech256")
 """The data sets that come in one piece, so that both splits are drawn at random by a seed."""
 
 
+SPLIT_FOLDERS = {"train": ("train", "training"), "val": ("val", "valid", "validation")}
+"""Split -> the names of its folder, in any case."""
+
+
 def imagefolder(
     root: Path, split: str, side_px: int, val_fraction: float = 0.2, seed: int = 0
 ) -> Photographs:
-    """root/train/<class>/… and root/val/<class>/…; or root/<class>/… alone.
+    """root/train/<class>/… and root/val/<class>/…, see SPLIT_FOLDERS; or root/<class>/… alone.
 
-    A root without train and val folders is split by `seed`: of each class a `val_fraction`
-    (at least one image of a class that has two) goes to "val".
+    A root without such folders is split by `seed`: of each class a `val_fraction` (at least one
+    image of a class that has two) goes to "val".
     """
-    has = {name: (root / name).is_dir() for name in SPLITS}
-    if any(has.values()) and not has[split]:
+    folders = _split_folders(root)
+    if folders and split not in folders:
         raise DeconvError(
             f"{root} has no folder {split!r}: add {root / split} with one folder a class"
         )
-    folder = root / split if has[split] else root
-    data = _folder(folder)
-    paths = [path for path, _ in data.samples]
+    data, classes = _by_class(folders.get(split, root))
     chosen = None
-    if not has[split]:
+    if not folders:
         held_out = _per_class(
             data.targets, lambda n: min(n - 1, max(1, round(n * val_fraction))), seed
         )
-        chosen = sorted(held_out if split == "val" else set(range(len(paths))) - set(held_out))
-    return Photographs(data, data.targets, data.classes, paths, side_px, chosen)
+        chosen = sorted(held_out if split == "val" else set(range(len(data))) - set(held_out))
+    return Photographs(data, data.targets, classes, data.paths, side_px, chosen)
 
 
-def _folder(folder: Path) -> datasets.ImageFolder:
-    """torchvision's ImageFolder, with errors that say what is missing where."""
-    empty = [c.name for c in sorted(folder.iterdir()) if c.is_dir() and not any(c.iterdir())]
-    if empty:
-        raise DeconvError(f"class folders without an image in {folder}: {', '.join(empty[:5])}")
-    try:
-        return datasets.ImageFolder(str(folder), loader=read_rgb)
-    except FileNotFoundError as error:
-        raise DeconvError(
-            f"{folder} is not one folder of images for each class: {error}"
-        ) from error
+def _split_folders(root: Path) -> dict[str, Path]:
+    """Split -> its folder, for the splits that have one."""
+    found: dict[str, Path] = {}
+    for folder in class_folders(root):
+        for split, names in SPLIT_FOLDERS.items():
+            if folder.name.lower() not in names:
+                continue
+            if split in found:
+                raise DeconvError(
+                    f"{root} has folders {found[split].name!r} and {folder.name!r}, and either "
+                    f"could be {split!r}: rename or remove one"
+                )
+            found[split] = folder
+    return found
+
+
+def _by_class(
+    where: Path, left_out: str | None = None, nested: bool = True
+) -> tuple[ImageFiles, list[str]]:
+    """The images of the folders in a folder, each a class but `left_out`, and the classes."""
+    folders = [folder for folder in class_folders(where) if folder.name != left_out]
+    if not folders:
+        raise DeconvError(f"{where} is not one folder of images for each class: it holds none")
+    images = [images_in(folder, nested) for folder in folders]
+    if empty := [f.name for f, own in zip(folders, images, strict=True) if not own]:
+        raise DeconvError(f"class folders without an image in {where}: {', '.join(empty[:5])}")
+    targets = [label for label, own in enumerate(images) for _ in own]
+    return ImageFiles(list(chain(*images)), targets), [folder.name for folder in folders]
 
 
 def _per_class(targets: Sequence[int], count: Callable[[int], int], seed: int) -> list[int]:
@@ -92,9 +112,9 @@ def train_and_test(
             f"{test_per_class=}"
         )
     sizes = np.bincount(np.asarray(targets), minlength=len(classes))
-    few = {c: n for c, n in zip(classes, sizes.tolist(), strict=True) if n <= train_per_class}
+    few = [(c, n) for c, n in zip(classes, sizes.tolist(), strict=True) if n <= train_per_class]
     if few:
-        named = ", ".join(f"{name} has {size}" for name, size in list(few.items())[:5])
+        named = ", ".join(f"{name} has {size}" for name, size in few[:5])
         raise DeconvError(
             f"{train_per_class} training images of each class leave none to test on in "
             f"{len(few)} of {len(classes)} classes ({named}): ask for fewer training images, or "
@@ -125,19 +145,18 @@ def caltech101(
     torchvision does.
     """
     folder = root / "caltech101" / "101_ObjectCategories"
-    _present(folder, download, "Caltech-101", "caltech101")
-    data = datasets.Caltech101(str(root), download=download)
-    paths = [
-        str(folder / data.categories[label] / f"image_{number:04d}.jpg")
-        for label, number in zip(data.y, data.index, strict=True)
-    ]
+    if _fetch(folder, download, "Caltech-101", "caltech101"):
+        datasets.Caltech101(str(root), download=True)
+    data, classes = _by_class(folder, BACKGROUND, nested=False)
     chosen = None
     if split != WHOLE:
-        parts = train_and_test(data.y, data.categories, train_per_class, test_per_class, seed)
+        parts = train_and_test(data.targets, classes, train_per_class, test_per_class, seed)
         chosen = parts[split]
-    return Photographs(data, data.y, data.categories, paths, side_px, chosen)
+    return Photographs(data, data.targets, classes, data.paths, side_px, chosen)
 
 
+BACKGROUND = "BACKGROUND_Google"
+"""The background class of Caltech-101."""
 CLUTTER = "257.clutter"
 """The background class of Caltech-256."""
 
@@ -160,30 +179,32 @@ def caltech256(
     clutter: whether the background class is a class like the others, the 257th.
     """
     folder = root / "caltech256" / "256_ObjectCategories"
-    _present(folder, download, "Caltech-256", "caltech256")
-    data = datasets.Caltech256(str(root), download=download)
-    classes = [name for name in data.categories if clutter or name != CLUTTER]
+    if _fetch(folder, download, "Caltech-256", "caltech256"):
+        datasets.Caltech256(str(root), download=True)
     # The background sorts last, so that all other images keep their positions without it.
-    targets = [label for label in data.y if label < len(classes)]
-    paths = [
-        str(folder / classes[label] / f"{label + 1:03d}_{number:04d}.jpg")
-        for label, number in zip(targets, data.index, strict=False)
-    ]
+    data, classes = _by_class(folder, None if clutter else CLUTTER, nested=False)
     chosen = None
     if split != WHOLE:
-        chosen = train_and_test(targets, classes, train_per_class, test_per_class, seed)[split]
-    return Photographs(data, targets, classes, paths, side_px, chosen)
+        parts = train_and_test(data.targets, classes, train_per_class, test_per_class, seed)
+        chosen = parts[split]
+    return Photographs(data, data.targets, classes, data.paths, side_px, chosen)
+
+
+class _ImageNet(datasets.ImageNet):
+    def find_classes(self, directory: str) -> tuple[list[str], dict[str, int]]:
+        names = [folder.name for folder in class_folders(Path(directory))]
+        return names, {name: label for label, name in enumerate(names)}
 
 
 def imagenet(root: Path, split: str, side_px: int) -> Photographs:
     """ImageNet 2012 as torchvision reads it: its archives, or what it unpacked."""
     try:
-        data = datasets.ImageNet(str(root), split, loader=read_rgb)
+        names = [name[0] for name in _ImageNet(str(root), split).classes]
     except (RuntimeError, OSError) as error:
         what = f"{root} is not ImageNet 2012 in torchvision's layout ({error})"
         raise _missing(what, "imagenet") from error
-    names = [name[0] for name in data.classes]
-    return Photographs(data, data.targets, names, [path for path, _ in data.samples], side_px)
+    data, _ = _by_class(root / split)
+    return Photographs(data, data.targets, names, data.paths, side_px)
 
 
 def imagenette(
@@ -191,26 +212,25 @@ def imagenette(
 ) -> Photographs:
     """Imagenette, ten classes of ImageNet; size "full", "320px" or "160px" (shorter side)."""
     folder = root / {"full": "imagenette2"}.get(size, f"imagenette2-{size.removesuffix('px')}")
-    _present(folder, download, "Imagenette", "imagenette")
-    fetch = download and not folder.is_dir()
-    data = datasets.Imagenette(str(root), split, size=size, download=fetch, loader=read_rgb)
-    names = [name[0] for name in data.classes]
-    targets, paths = [y for _, y in data._samples], [path for path, _ in data._samples]
-    return Photographs(data, targets, names, paths, side_px)
+    if _fetch(folder, download, "Imagenette", "imagenette"):
+        datasets.Imagenette(str(root), split, size=size, download=True)
+    data, wnids = _by_class(folder / split)
+    names = [datasets.Imagenette._WNID_TO_CLASS.get(wnid, [wnid])[0] for wnid in wnids]
+    return Photographs(data, data.targets, names, data.paths, side_px)
 
 
 def cifar10(root: Path, split: str, side_px: int, download: bool = False) -> Photographs:
     """CIFAR-10: 32 px images, enlarged or reduced to `side_px`; "val" is its test set."""
-    _present(root / "cifar-10-batches-py", download, "CIFAR-10", "cifar10")
-    data = datasets.CIFAR10(str(root), train=split == "train", download=download)
+    fetch = _fetch(root / "cifar-10-batches-py", download, "CIFAR-10", "cifar10")
+    data = datasets.CIFAR10(str(root), train=split == "train", download=fetch)
     names = [f"{split} image {i}" for i in range(len(data))]
     return Photographs(data, data.targets, data.classes, names, side_px)
 
 
 def fashion_mnist(root: Path, split: str, side_px: int, download: bool = False) -> Photographs:
     """Fashion-MNIST: grey 28 px images as RGB, enlarged to `side_px`; "val" is its test set."""
-    _present(root / "FashionMNIST" / "raw", download, "Fashion-MNIST", "fashion_mnist")
-    data = datasets.FashionMNIST(str(root), train=split == "train", download=download)
+    fetch = _fetch(root / "FashionMNIST" / "raw", download, "Fashion-MNIST", "fashion_mnist")
+    data = datasets.FashionMNIST(str(root), train=split == "train", download=fetch)
     names = [f"{split} image {i}" for i in range(len(data))]
     return Photographs(data, data.targets.tolist(), data.classes, names, side_px)
 
@@ -229,8 +249,7 @@ def voc2012(root: Path, split: str, side_px: int, download: bool = False) -> Mul
     A class is PRESENT in an image if its annotation has an object of it that is not difficult,
     IGNORED if it has difficult ones alone, else ABSENT: what VOC's lists for classification say.
     """
-    _present(root / "VOCdevkit" / "VOC2012", download, "PASCAL VOC 2012", "voc2012")
-    fetch = download and not (root / "VOCdevkit" / "VOC2012").is_dir()
+    fetch = _fetch(root / "VOCdevkit" / "VOC2012", download, "PASCAL VOC 2012", "voc2012")
     data = datasets.VOCDetection(
         str(root), "2012", split, download=fetch, target_transform=_no_label
     )
@@ -283,9 +302,11 @@ def _missing(what: str, name: str) -> DataMissing:
     )
 
 
-def _present(folder: Path, download: bool, title: str, name: str) -> None:
+def _fetch(folder: Path, download: bool, title: str, name: str) -> bool:
+    """Whether a data set is still to be downloaded. Raises DataMissing where it may not be."""
     if not download and not folder.is_dir():
         raise _missing(f"{title} is not at {folder}", name)
+    return not folder.is_dir()
 
 
 SOURCES: dict[str, Callable[..., Photographs | MultiLabel]] = {
@@ -317,7 +338,8 @@ def photographs(
     root = Path(root).expanduser()
     if not 0 <= options.get("val_fraction", 0) <= 1:
         raise DeconvError(f"val_fraction must be in 0…1, got {options['val_fraction']}")
-    if not options.get("download") and (not root.is_dir() or not any(root.iterdir())):
+    empty = not root.is_dir() or all(is_hidden(path.name) for path in root.iterdir())
+    if empty and not options.get("download"):
         state = "empty" if root.is_dir() else "missing"
         raise _missing(f"the data folder {root} of {name} is {state}", name)
     try:

@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
+from deconv.figures.lettering import letter_plainly
+
 PERCENTILE = 99.0
 INK, FAINT = "#222222", "#777777"
 HAIR = "#d0d4da"
@@ -122,8 +124,9 @@ def draw_caption(figure: Figure, lines: Sequence[str], top: float) -> None:
 def save(figure: Figure, folder: Path, stem: str = "figure") -> None:
     """Write folder/<stem>.png (300 dpi) and .pdf, the same for the same arrays.
 
-    The PDF carries no date, and its text stays text.
+    The PDF carries no date, and its text stays text. Names are drawn as they are written.
     """
+    letter_plainly(figure)
     with matplotlib.rc_context({"pdf.fonttype": 42, "pdf.compression": 6}):
         figure.savefig(folder / f"{stem}.png", dpi=DPI, metadata={"Software": None})
         figure.savefig(folder / f"{stem}.pdf", dpi=DPI, metadata={"CreationDate": None})

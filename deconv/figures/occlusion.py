@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from deconv.figures.drawing import (
     text,
     tile,
 )
+from deconv.figures.lettering import lettered
 
 COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#0072b2", "#000000")
 """Those of Okabe and Ito, which colour-blind readers can tell apart; the first: true."""
@@ -113,7 +115,10 @@ def occlusion(
 def title_width(title: str) -> float:
     """Of a row's title, in inches."""
     font = FontProperties(family=FONT["family"], weight="bold")
-    return TextPath((0, 0), title, TITLE_PT, prop=font).get_extents().width / 72
+    words, families, _ = lettered(title, font)
+    font.set_family(families)
+    literal = words.replace("$", r"\$")  # else a formula
+    return TextPath((0, 0), literal, TITLE_PT, prop=font).get_extents().width / 72
 
 
 def _draw_row(
@@ -264,5 +269,8 @@ def _draw_legend(
 
 
 def shorten(name: str, length: int = NAME_LENGTH) -> str:
-    """A name of at most `length` letters, cut with an ellipsis."""
-    return name if len(name) <= length else name[: length - 1].rstrip() + "…"
+    """A name of at most `length` letters, cut with an ellipsis; a number behind it stays."""
+    if len(name) <= length:
+        return name
+    number = re.search(r" \(\d+\)$|$", name)[0]
+    return name[: length - 1 - len(number)].rstrip() + "…" + number

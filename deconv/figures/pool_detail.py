@@ -29,6 +29,8 @@ class PoolWindows:
     title: str
 
 
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+"""Digits as an exponent."""
 CELL, WIDE, TITLES = 0.205, 1.5, 0.4
 """Inches: the largest cell, the widest grid, what the titles take above it."""
 COLOURS = ("#f6c6a0", "#bfd8ea", "#bfe3cf", "#f3e3a1", "#e3c9e6", "#d9d2c5", "#f2b8c0", "#c9d98f",
@@ -62,7 +64,7 @@ def draw_pool_windows(axes: Axes, detail: PoolWindows, top: float, width_in: flo
         shape = detail.pooled.shape if pooled else detail.up.shape
         upper = middle - shape[0] * cell / 2
         _grid(axes, detail, values, pooled, left, upper, cell, power)
-        unit = f"\nin 10$^{{{power}}}$" if power else ""
+        unit = f"\nin 10{str(power).translate(RAISED)}" if power else ""
         across = left + shape[1] * cell / 2
         label(axes, across, upper - 0.04, words + unit, 5.8, va="bottom")
     ends = [(left - 0.05, left + width + 0.05) for left, width in zip(

@@ -39,8 +39,8 @@ class Change:
 def entry(net: Network, filters: LayerFilters) -> tuple[torch.Tensor, torch.Tensor]:
     """Factor and offset, a number a channel each, by which pixels minus the mean become what the
     layer takes. An offset that differs from place to place is given by its mean."""
-    weights = next(net.parameters())
-    images = torch.stack([weights.new_full((3, net.input_px, net.input_px), v) for v in (0, 1)])
+    images = torch.zeros(2, 3, net.input_px, net.input_px, dtype=net.dtype)
+    images[1] = 1
     zeros, ones = as_maps(taken(net, filters, images)[0], filters)
     offset = zeros.mean(dim=(1, 2))
     return (ones - zeros).mean(dim=(1, 2)), offset

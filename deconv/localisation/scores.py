@@ -94,7 +94,7 @@ def locate_peaks(
     for images in peaks.image.unique().split(IMAGES_AT_ONCE):
         batch = torch.stack([crops[i][0] for i in images.tolist()])
         with torch.no_grad():
-            record = net.record(batch.to(next(net.parameters()).device), [layer], logits=False)
+            record = net.record(batch.to(net.device), [layer], logits=False)
         at = torch.isin(peaks.image, images).nonzero()
         of_peaks = (field[at[:, 0], at[:, 1]] for field in (peaks.image, peaks.y, peaks.x))
         numbers, y, x = of_peaks

@@ -15,6 +15,7 @@ from deconv.models.mlp import INPUT_PX, mlp
 from deconv.models.network import Network
 from deconv.models.wrapped import WrappedNet, wrap
 from deconv.models.zfnet import ARCHITECTURES, assemble, change, init_weights
+from deconv.whole_number import whole_number
 
 __all__ = [
     "MODELS",
@@ -86,8 +87,8 @@ def build(
     Raises DeconvError for an unknown name and for arguments that the network does not have.
     """
     _check_name(name)
-    if num_classes < 1:
-        raise DeconvError(f"num_classes must be at least 1, got {num_classes}")
+    num_classes = whole_number(num_classes, "num_classes", least=1)
+    seed = None if seed is None else whole_number(seed, "seed")
     maps_345 = tuple(maps_345) if maps_345 is not None else None
     changes = {"input_px": input_px, "remove": tuple(remove), "maps_345": maps_345}
     changes |= {"fc_width": fc_width, "dropout": dropout, "first_layer": first_layer}

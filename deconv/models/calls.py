@@ -45,6 +45,16 @@ class Ran:
         return self.operation is not None and self.operation.activates
 
     @property
+    def pools(self) -> bool:
+        """Whether it is a max-pool."""
+        return self.operation is not None and self.operation.name == "unpool"
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether it is a filter of a module's."""
+        return isinstance(self.module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
+
+    @property
     def known(self) -> bool:
         """Whether the deconvnet has a rule for it."""
         return self.operation is not None and self.operation.known
@@ -198,9 +208,19 @@ class Calls:
         """The operation that a layer with weights is."""
         return next(i for i, ran in enumerate(self.ran) if ran.name == layer)
 
-    def above(self, index: int) -> list[int]:
-        """The operations that take the value of one, in running order."""
-        return [i for i, ran in enumerate(self.ran) if index in ran.inputs]
+    def activation(self, start: int) -> str | None:
+        """The point of the first activation function at or behind an operation that still has its
+        maps; normalisations, sums and the like may lie between."""
+        reached = {start}
+        for index, ran in enumerate(self.ran):
+            beside = not reached & set(ran.inputs) or ran.shape != self.ran[start].shape
+            if index != start and beside:
+                continue
+            if ran.activates and ran.point in self.values:
+                return ran.point
+            if index != start and ran.known and not ran.pools and not ran.has_weights:
+                reached.add(index)
+        return None
 
     def needed(self, index: int) -> set[int]:
         """The operations that one depends on, itself included."""
@@ -283,8 +303,20 @@ def _value(key: str, value: Any, index: int | None, ran: tuple[Ran, ...], batch:
     return Value(key, index, shape, why)
 
 
-def device_of(module: nn.Module) -> torch.device:
-    """Where a module's parameters are, or its buffers; the CPU for one without."""
-    one = next(module.parameters(), None)
-    one = next(module.buffers(), None) if one is None else one
-    return torch.device("cpu") if one is None else one.device
+class Placed:
+    """Where a network's numbers are, and of what type: its parameters', or its buffers'."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where images go; the CPU for a network without parameters and buffers."""
+        return self._some.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the images that it takes."""
+        return self._some.dtype
+
+    @property
+    def _some(self) -> torch.Tensor:
+        both = (*self.parameters(), *self.buffers())
+        return next((one for one in both if one.is_floating_point()), torch.zeros(0))

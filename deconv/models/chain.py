@@ -22,7 +22,7 @@ from deconv.errors import DeconvError, unknown
 from deconv.geometry import Window, box_of, interior_field, support
 from deconv.images import check_batch
 from deconv.layers import Grey, max_pool
-from deconv.models.calls import IMAGE, Calls, Ran, Value, device_of
+from deconv.models.calls import IMAGE, Calls, Placed, Ran, Value
 from deconv.models.layer_numbers import numbered
 from deconv.rules import of_module
 from deconv.rules.normalisation import CONTRAST
@@ -31,7 +31,7 @@ from deconv.run import evaluating
 from deconv.types import Box, Record, Values
 
 
-class ChainNet(nn.Sequential):
+class ChainNet(Placed, nn.Sequential):
     """An image classifier whose stages follow one another (ZFNet, AlexNet, VGG).
 
     name: for messages and snapshots. stages: stage name -> module.
@@ -91,11 +91,6 @@ class ChainNet(nn.Sequential):
             raise unknown(f"layer of {self.name}", name, self._points)
         return name
 
-    @property
-    def device(self) -> torch.device:
-        """Where the network is."""
-        return device_of(self)
-
     def module_of(self, layer: str) -> nn.Module:
         """The stage of a layer with weights."""
         return self.get_submodule(layer)
@@ -103,9 +98,9 @@ class ChainNet(nn.Sequential):
     @property
     def calls(self) -> Calls:
         """What runs in one forward pass: the stages one after the other."""
-        images = torch.zeros(1, 3, self.input_px, self.input_px, device=self.device)
+        images = torch.zeros(1, 3, self.input_px, self.input_px, dtype=self.dtype)
         with torch.no_grad():
-            record = self.record(images.to(next(self.parameters(), images).dtype))
+            record = self.record(images)
         stages, read = list(self.named_children()), {i: point for point, i in self._points.items()}
         taken = [record.shapes[name] for name, _ in stages]
         shapes = [*taken[1:], tuple(record.logits.shape[1:])]
@@ -192,7 +187,7 @@ class ChainNet(nn.Sequential):
         """Raise DeconvError unless `images` can travel through `stages`."""
         check_batch(images, self.name)
         self._check_size(images, stages)
-        weights = next(self.parameters(), images).dtype
+        weights = self.dtype
         if images.dtype != weights and not torch.is_autocast_enabled(images.device.type):
             raise DeconvError(
                 f"{self.name} has {weights} weights and got {images.dtype} images: convert one"

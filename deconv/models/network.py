@@ -45,6 +45,11 @@ class Network(Protocol):
         ...
 
     @property
+    def dtype(self) -> torch.dtype:
+        """The type of its weights."""
+        ...
+
+    @property
     def calls(self) -> Calls:
         """What runs in one forward pass."""
         ...

@@ -116,9 +116,8 @@ class Fields:
         return tuple(values.activations[layer].shape[2:]) or (1, 1)
 
     def _noise(self, count: int, image_size: Size, draw: int) -> torch.Tensor:
-        one = next((p for p in self.net.parameters() if p.is_floating_point()), torch.zeros(1))
         noise = torch.randn(1, 3, *image_size, generator=torch.Generator().manual_seed(draw))
-        return noise.to(self.net.device, one.dtype).repeat(count, 1, 1, 1)
+        return noise.to(self.net.device, self.net.dtype).repeat(count, 1, 1, 1)
 
     def _probe(
         self, layer: str, units: Sequence[tuple[int, int]], image_size: Size

@@ -11,7 +11,7 @@ from torch import nn
 
 from deconv.errors import DeconvError, unknown
 from deconv.images import check_batch
-from deconv.models.calls import Calls, Enough, Reader, device_of
+from deconv.models.calls import Calls, Enough, Placed, Reader
 from deconv.models.entrance import Entrance, enter, in_words, logits_of
 from deconv.models.layer_numbers import numbered
 from deconv.models.probe import Fields
@@ -19,7 +19,7 @@ from deconv.run import Run, evaluating
 from deconv.types import Box, Record, Values
 
 
-class WrappedNet(nn.Module):
+class WrappedNet(Placed, nn.Module):
     """An image classifier of any shape (residual sums, branches, functions, reused modules).
 
     Points are the outputs of its modules and containers by name ("layer1.0.conv1", "layer1"), and
@@ -71,11 +71,6 @@ class WrappedNet(nn.Module):
     def calls(self) -> Calls:
         """What runs in one forward pass."""
         return self._entrance().calls
-
-    @property
-    def device(self) -> torch.device:
-        """Where the module is."""
-        return device_of(self.module)
 
     @property
     def points(self) -> tuple[str, ...]:

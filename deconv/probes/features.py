@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from deconv.batches import image_count, read_batches
 from deconv.errors import DeconvError, unknown
 from deconv.models import ChainNet
 
@@ -90,34 +90,33 @@ def reduce(activations: torch.Tensor, max_features: int) -> torch.Tensor:
 @torch.no_grad()
 def extract(
     net: ChainNet,
-    loader: DataLoader,
+    loader: Iterable,
     points: Sequence[str],
     max_features: int = 10_000,
     progress: bool = True,
 ) -> dict[str, torch.Tensor]:
     """The features of every image at each point: point -> N×D float32 on the CPU, in order.
 
-    loader: batches (images N×3×H×W preprocessed, labels), not shuffled. One pass for all points,
-        without dropout. max_features: see `reduce`.
-    Raises DeconvError for an unknown point and for values that are not finite.
+    loader: preprocessed images in any form of `deconv.batches`, not shuffled. One pass for all
+        points, without dropout. max_features: see `reduce`.
+    Raises DeconvError for an unknown point, a loader without images, and values that are not
+    finite.
     """
-    device = next(net.parameters()).device
-    found: dict[str, torch.Tensor] = {}
-    images = len(loader.dataset)
+    device = net.device
+    found: dict[str, list[torch.Tensor]] = {}
     quiet = None if progress else True
-    seen = 0
-    with tqdm(total=images, desc="features", unit="image", disable=quiet) as bar:
-        for batch, _ in loader:
+    with tqdm(total=image_count(loader), desc="features", unit="image", disable=quiet) as bar:
+        for images, _ in read_batches(net, loader):
             # Pooling is an order of magnitude faster in this layout on a CPU.
-            batch = batch.to(device, memory_format=torch.channels_last)
-            record = net.record(batch, points, logits=False)
+            images = images.to(device, memory_format=torch.channels_last)
+            record = net.record(images, points, logits=False)
             for point in points:
                 values = reduce(record.activations[point], max_features).cpu()
                 if not values.isfinite().all():
                     raise DeconvError(f"{point} of {net.name} holds values that are not finite")
-                if point not in found:
-                    found[point] = values.new_empty(images, values.shape[1])
-                found[point][seen : seen + len(values)] = values
-            seen += len(batch)
-            bar.update(len(batch))
-    return found
+                found.setdefault(point, []).append(values)
+            bar.update(len(images))
+    if not found:
+        raise DeconvError("the loader yields no image")
+    # Popped one by one: all points twice would be too much for memory.
+    return {point: torch.cat(found.pop(point)) for point in list(found)}

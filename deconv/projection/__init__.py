@@ -17,6 +17,7 @@ from deconv.projection.vjp import vector_jacobian
 from deconv.rules import RULES
 from deconv.run import Run, Watcher, held
 from deconv.types import Record
+from deconv.whole_number import whole_number, whole_numbers
 
 __all__ = [
     "ENGINES",
@@ -77,8 +78,7 @@ def project(
         raise unknown("rule", rule, RULES)
     if rule != "deconvnet" and engine == "mirror":
         raise DeconvError(f"rule={rule!r} goes by engine='vjp'; the mirror is the deconvnet's")
-    if chunk < 1:
-        raise DeconvError(f"chunk must be at least 1, got {chunk}")
+    chunk = whole_number(chunk, "chunk", least=1)
     units = _checked(net, record, layer, units, seed, collisions)
     if len(units) == 0:
         return record.images.new_zeros(record.images.shape).detach()[:0]
@@ -164,6 +164,7 @@ def _checked(
             f"(it has {', '.join(record.activations) or 'no layer'})"
         )
     activation = record.activations[layer].detach()
+    units = whole_numbers(units, "units")
     _check_units(units, activation, layer)
     units = units.to(activation.device, torch.int64)
     if seed == "activation":

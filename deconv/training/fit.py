@@ -257,9 +257,11 @@ def _metrics(prefix: str, accuracy: Accuracy) -> dict[str, float]:
 def _check_classes(net: ChainNet, train_data: Squares, val_data: Squares) -> None:
     if isinstance(train_data.targets, torch.Tensor) and train_data.targets.dim() > 1:
         raise DeconvError("these images have several labels each; training takes one an image")
-    if differing := sorted(set(train_data.classes) ^ set(val_data.classes)):
+    if list(train_data.classes) != list(val_data.classes):
+        differing = sorted(set(train_data.classes) ^ set(val_data.classes))[:5]
         raise DeconvError(
-            f"training and validation have different classes: {', '.join(differing[:5])}"
+            "training and validation have different classes: "
+            f"{', '.join(differing) or 'the same in another order'}"
         )
     outputs = net.get_submodule(net.layers[-1]).out_features
     if outputs < len(train_data.classes):

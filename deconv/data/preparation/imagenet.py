@@ -24,7 +24,8 @@ from torchvision.datasets.imagenet import (
     parse_devkit_archive,
 )
 
-from deconv.data.preparation.plan import Plan, class_folders, is_image
+from deconv.data.folders import class_folders
+from deconv.data.preparation.plan import Plan, is_image
 from deconv.errors import DeconvError
 
 TRAIN, VAL, DEVKIT = (ARCHIVE_META[name][0] for name in ("train", "val", "devkit"))

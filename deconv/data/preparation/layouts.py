@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deconv.data.preparation.plan import Plan, class_folders
+from deconv.data.folders import class_folders
+from deconv.data.preparation.plan import Plan
 from deconv.errors import DeconvError
+from deconv.text_files import read_lines
 
 
 def tiny_imagenet(source: Path) -> Plan:
@@ -25,7 +27,7 @@ def tiny_imagenet(source: Path) -> Plan:
     plan = Plan("tiny_imagenet", notes=["the test images have no labels: left out"])
     for folder in class_folders(root / "train"):
         _add_class(plan, folder / "images", f"train/{folder.name}")
-    lines = annotations.read_text(encoding="utf-8").splitlines()
+    lines = read_lines(annotations, "annotations")
     wnids = dict(line.split("\t")[:2] for line in lines if "\t" in line)
 
     def place(name: str) -> str:

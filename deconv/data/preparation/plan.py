@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from deconv.data.folders import is_hidden
 from deconv.errors import DeconvError
 
 IMAGES = (".jpg", ".jpeg", ".png")
@@ -96,12 +97,7 @@ class Plan:
 
 def is_image(name: str) -> bool:
     """Whether a name ends as image files do. Hidden files (macOS leaves "._x.jpg") are none."""
-    return name.lower().endswith(IMAGES) and not name.startswith(".")
-
-
-def class_folders(folder: Path) -> list[Path]:
-    """The visible folders in a folder, by name."""
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return name.lower().endswith(IMAGES) and not is_hidden(name)
 
 
 def _members(

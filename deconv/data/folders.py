@@ -1,0 +1,52 @@
+"""Folders of images, one a class, without what desktops, archives and notebooks leave in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+from torch.utils.data import Dataset
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+LITTER = (
+    "__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "Thumbs.db",
+    "desktop.ini",
+)  # fmt: skip
+"""What archives, network drives and Windows leave, beside all names that begin with a dot."""
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is never a class or an image."""
+    return name.startswith(".") or name in LITTER
+
+
+def class_folders(folder: Path) -> list[Path]:
+    """The visible folders in a folder, by name."""
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not is_hidden(p.name))
+
+
+def images_in(folder: Path, nested: bool = True) -> list[str]:
+    """The paths of the visible images in a folder, in order. nested: also of its sub-folders."""
+    found = []
+    for place, _, names in sorted(os.walk(folder, followlinks=True)):
+        inside = Path(place).relative_to(folder).parts
+        if any(map(is_hidden, inside)) or (inside and not nested):
+            continue
+        images = (n for n in sorted(names) if n.lower().endswith(IMG_EXTENSIONS))
+        found += [os.path.join(place, name) for name in images if not is_hidden(name)]
+    return found
+
+
+class ImageFiles(Dataset):
+    """Image files and their labels; item i is (PIL image, label)."""
+
+    def __init__(self, paths: Sequence[str], targets: Sequence[int]) -> None:
+        self.paths, self.targets = list(paths), list(targets)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        return Image.open(self.paths[index]), self.targets[index]

@@ -1,0 +1,49 @@
+"""Whole numbers where they enter: Python's, numpy's and PyTorch's, but no bool and no float."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from deconv.errors import DeconvError
+
+
+def whole_number(value: object, name: str, least: int | None = None) -> int:
+    """Turn an integer of Python or numpy, or a 0-d integer tensor, into an int.
+
+    Raises DeconvError, calling it by `name`, for anything else and for less than `least`.
+    """
+    try:
+        if "bool" in str(getattr(value, "dtype", type(value))) or getattr(value, "ndim", 0):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError as error:
+        raise DeconvError(f"{name} takes whole numbers, got {value!r}") from error
+    if least is not None and number < least:
+        raise DeconvError(f"{name} must be at least {least}, got {number}")
+    return number
+
+
+def whole_numbers(values: object, name: str) -> torch.Tensor:
+    """Turn a tensor, an array or (rows of) a sequence of whole numbers into an int64 tensor.
+
+    Raises DeconvError, calling them by `name`, for anything else and for rows of several lengths.
+    """
+    if isinstance(values, Sequence) and not isinstance(values, str):
+        rows = [whole_numbers(value, name) for value in values]
+        if len({row.shape for row in rows}) > 1:
+            raise DeconvError(f"{name} takes rows of one length, got {values!r}")
+        return torch.stack(rows) if rows else torch.zeros(0, dtype=torch.int64)
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
+        return torch.from_numpy(values.astype(np.int64))
+    if isinstance(values, torch.Tensor | np.ndarray):
+        whole = isinstance(values, torch.Tensor) and not (
+            values.is_floating_point() or values.is_complex() or values.dtype == torch.bool
+        )
+        if whole:
+            return values.long()
+        raise DeconvError(f"{name} must be integers, got {values.dtype}")
+    return torch.tensor(whole_number(values, name))
