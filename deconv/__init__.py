@@ -5,7 +5,7 @@ build a network, `record` images through it, `project` units to pixels, mine a d
 it (`transform_response`).
 """
 
-from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning
+from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning, RenamedWeightsWarning
 from deconv.geometry import receptive_field
 from deconv.invariance import TransformResponse, transform_response
 from deconv.models import MODELS, GraphNet, build, wrap
@@ -28,6 +28,7 @@ __all__ = [
     "PeakViews",
     "Peaks",
     "Record",
+    "RenamedWeightsWarning",
     "Snapshot",
     "Trace",
     "TransformResponse",

@@ -12,8 +12,9 @@ places where values can be read:
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,10 +26,11 @@ from deconv.images import check_batch
 from deconv.layers import ContrastNorm, Divide, Grey, LocalContrastNorm, max_pool
 from deconv.models.kinds import NO_RULE, kind_of_module
 from deconv.models.layer_numbers import numbered
+from deconv.models.preprocessing import Prepared, Preprocessing, stored_side
 from deconv.types import Record
 
 
-class ChainNet(nn.Sequential):
+class ChainNet(Prepared, nn.Sequential):
     """An image classifier whose stages follow one another (ZFNet, AlexNet, VGG).
 
     name: for messages and snapshots. stages: stage name -> module.
@@ -188,6 +190,31 @@ class ChainNet(nn.Sequential):
                     f"{self.name} takes 3×{side}×{side} images, got {got}, which does not fit "
                     f"its {stage_name}: resize or crop, or build it with another input_px"
                 )
+
+
+def divided(
+    stages: OrderedDict[str, nn.Module], std: Sequence[float] | None
+) -> OrderedDict[str, nn.Module]:
+    """Put a stage `scale` that divides by std first; none for None and for ones."""
+    if std is None or set(std) == {1.0}:
+        return stages
+    return OrderedDict(scale=Divide(std), **stages)
+
+
+def own_chain(
+    stages: OrderedDict[str, nn.Module],
+    recipe: dict[str, Any],
+    input_px: int,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+) -> ChainNet:
+    """Make a chain of this library's, whose recipe names it, with a mean and std if it is told."""
+    recipe |= {k: list(v) for k, v in (("mean", mean), ("std", std)) if v is not None}
+    net = ChainNet(recipe["name"], divided(stages, std), recipe, input_px)
+    if mean is not None:
+        colour = torch.tensor(mean).view(3, 1, 1)
+        net.preprocessing = Preprocessing(colour, input_px, stored_side(input_px))
+    return net
 
 
 _POINTS_OF_THEIR_OWN = (nn.MaxPool2d, nn.AdaptiveAvgPool2d, ContrastNorm, LocalContrastNorm)
