@@ -26,7 +26,7 @@ from deconv.images import check_batch
 from deconv.layers import ContrastNorm, Divide, Grey, LocalContrastNorm, max_pool
 from deconv.models.kinds import NO_RULE, kind_of_module
 from deconv.models.layer_numbers import numbered
-from deconv.models.preprocessing import Prepared, Preprocessing, stored_side
+from deconv.models.preprocessing import Prepared, Preprocessing, colour, stored_side
 from deconv.types import Record
 
 
@@ -212,8 +212,7 @@ def own_chain(
     recipe |= {k: list(v) for k, v in (("mean", mean), ("std", std)) if v is not None}
     net = ChainNet(recipe["name"], divided(stages, std), recipe, input_px)
     if mean is not None:
-        colour = torch.tensor(mean).view(3, 1, 1)
-        net.preprocessing = Preprocessing(colour, input_px, stored_side(input_px))
+        net.preprocessing = Preprocessing(colour(mean), input_px, stored_side(input_px))
     return net
 
 

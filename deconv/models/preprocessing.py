@@ -36,6 +36,11 @@ def stored_side(input_px: int) -> int:
     return -(-input_px * 256 // 224)
 
 
+def colour(mean: Sequence[float]) -> torch.Tensor:
+    """Give a mean colour as 3×1×1, on the CPU also where a network is made elsewhere."""
+    return torch.tensor(mean, device="cpu").view(3, 1, 1)
+
+
 @dataclass(frozen=True, eq=False)
 class Preprocessing:
     """Resize the shorter side to stored_px, cut out the centre of input_px, subtract the mean.

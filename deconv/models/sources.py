@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 import torchvision
 from torch import nn
 
@@ -16,7 +15,7 @@ from deconv.models.chain import ChainNet, divided
 from deconv.models.files import made_by_file
 from deconv.models.from_torchvision import CHAINS, modules_of, name_stages
 from deconv.models.graph import GraphNet
-from deconv.models.preprocessing import Prepared, Preprocessing
+from deconv.models.preprocessing import Prepared, Preprocessing, colour
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def foreign(
     net.recipe = {"name": name, "num_classes": net.classes, "input_px": side}
     net.recipe |= {"mean": list(mean), "std": list(std)}
     stored = round(side * found.stored_px / found.input_px)
-    net.preprocessing = Preprocessing(torch.tensor(mean).view(3, 1, 1), side, stored)
+    net.preprocessing = Preprocessing(colour(mean), side, stored)
     net.class_names = found.classes
     return net, found.module
 
