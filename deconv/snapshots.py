@@ -16,7 +16,7 @@ from torch import nn
 from deconv.checked_files import write_checked
 from deconv.errors import DeconvError
 from deconv.models import ChainNet, GraphNet, Preprocessing, build
-from deconv.models.weights import load_weights, read, upgraded
+from deconv.models.weights import MEAN, load_weights, read, upgraded
 
 FORMAT = 3
 READABLE = (1, 2, 3)
@@ -122,20 +122,47 @@ def save_safetensors(path: str | Path, snapshot: Snapshot) -> Path:
     return write_checked(path, lambda file: file.write(content))
 
 
+def save_compact(path: str | Path, snapshot: Snapshot) -> Path:
+    """Write a snapshot to look at, not to go on with, as one small safetensors file.
+
+    Weights are rounded to fp16 and the mean image to uint8. `load_snapshot` reads it.
+    """
+    told = _STORED - {"weights", "mean", "optimizer", "progress"}
+    notes = {name: json.dumps(getattr(snapshot, name)) for name in sorted(told)}
+    tensors = {name: weight.half().contiguous() for name, weight in snapshot.weights.items()}
+    tensors[MEAN] = snapshot.mean.round().to(torch.uint8).contiguous()
+    content = safetensors.torch.save(tensors, metadata=notes)
+    return write_checked(path, lambda file: file.write(content))
+
+
+SHIPPED = Path(__file__).with_name("pretrained")
+"""Networks in the package, as `save_compact` writes them; scripts/make_pretrained.py makes them."""
+
+
 def load_snapshot(path: str | Path, code: str | None = None) -> Snapshot:
-    """Read a snapshot with `weights_only=True`, so that no code in the file can run.
+    """Read a snapshot without running code in the file.
 
-    code: the name "file:…" of a network that its recipe may name, and `Snapshot.network` run.
+    Args:
+        path: of the file, or the name of a network in the package, such as "zfnet_mini", trained
+            on the built-in scenes. What exists under that path wins over the name.
+        code: the name "file:…" of a network that its recipe may name, and `Snapshot.network` run.
 
-    Raises DeconvError if the file is missing, damaged (also by the checksum beside it, if there
-    is one), or no snapshot of this library. MemoryError and OSError are of the machine, and pass.
+    Raises:
+        DeconvError: if the file is missing, damaged (also by the checksum beside it, if there is
+            one), or no snapshot of this library.
+        MemoryError, OSError: as they come, since they are the machine's.
     """
     path = Path(path)
+    names = {one.stem: one for one in SHIPPED.glob("*.safetensors")}
+    if not path.exists():
+        path = names.get(str(path), path)
     if not path.is_file():
         folder = path if path.is_dir() else path.parent
         there = sorted(one.name for one in folder.glob("*.pt"))
         instead = f"there are {', '.join(there)}" if there else "train one with experiments.train"
-        raise DeconvError(f"there is no snapshot at {path}; {instead}")
+        raise DeconvError(
+            f"there is no snapshot at {path}; {instead}; in the package: {', '.join(names)}"
+        )
     content = read(path, "the snapshot")
     if (
         not isinstance(content, dict)

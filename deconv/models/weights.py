@@ -27,6 +27,8 @@ PREFIXES = ("module.", "model.", "_orig_mod.")
 """What DataParallel, Lightning and torch.compile put before every name."""
 WRAPPERS = ("state_dict", "model", "model_state", "model_state_dict")
 """Under what training scripts put a state_dict beside other things."""
+MEAN = "mean image"
+"""Name of the mean image among the tensors of a snapshot as safetensors."""
 
 _WRITE_ONE = "write one with torch.save(module.state_dict(), …)"
 
@@ -117,10 +119,6 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
         content["mean"] = mean.float()
     weights = {name: v.float() if v.is_floating_point() else v for name, v in tensors.items()}
     return content | {"weights": weights}
-
-
-MEAN = "mean image"
-"""Name of the mean image among the tensors of a snapshot as safetensors."""
 
 
 def is_snapshot(content: Any) -> bool:
