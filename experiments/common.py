@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from deconv import distributed
 from deconv.data import SPLITS, Cached, Scenes, Squares, cache_path, photographs
 from deconv.errors import DeconvError, unknown
 from deconv.models import ChainNet, GraphNet, build, input_side, is_foreign
+from deconv.models.preprocessing import stored_side
 from deconv.snapshots import Snapshot, load_snapshot
 from deconv.training import Recipe
 
@@ -57,7 +57,7 @@ def squares(cfg: DictConfig, split: str, side_px: int) -> Squares:
 
 def side_px(cfg: DictConfig, input_px: int) -> int:
     """The side of the stored squares: cfg.data.side_px, or the crop's side times 256/224 (§3)."""
-    return cfg.data.side_px or math.ceil(input_px * 256 / 224)
+    return cfg.data.side_px or stored_side(input_px)
 
 
 def workers(cfg: DictConfig) -> int:

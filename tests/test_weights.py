@@ -1,6 +1,7 @@
 """Weights in files: whose names, how many classes, which wrapping; and what is refused."""
 
 import warnings
+from argparse import Namespace
 
 import pytest
 import safetensors.torch
@@ -168,7 +169,7 @@ class Trap:
 
 def test_a_file_runs_no_code(tmp_path):
     torch.save({"state_dict": Trap(str(tmp_path / "ran"))}, tmp_path / "evil.pt")
-    with pytest.raises(DeconvError, match=r"evil\.pt: it is damaged, or holds code"):
+    with pytest.raises(DeconvError, match=r"evil\.pt: it holds \S*open, which may run"):
         deconv.build("zfnet_mini", weights=tmp_path / "evil.pt", **SMALL)
     assert not (tmp_path / "ran").exists()
 
@@ -176,11 +177,15 @@ def test_a_file_runs_no_code(tmp_path):
 @pytest.mark.parametrize(
     ("saved", "message"),
     [
-        (nn.Flatten(), "holds code, as a whole module does; where you trust that, write one with"),
+        (
+            nn.Flatten(),
+            "Flatten, which may run code. Where you trust its source, write one with torch",
+        ),
         ([1, 2], "is a list, not a state_dict: write one with torch.save(module.state_dict(), …)"),
         ({"state_dict": {}}, "holds no state_dict but nothing"),
         ({"epoch": 3, "net": {}}, "holds no state_dict but epoch, net"),
-        (b"no archive", "it is damaged, or holds code"),
+        ({"model": {}, "args": Namespace()}, "holds argparse.Namespace, which may run code"),
+        (b"no archive", "it is damaged"),
     ],
 )
 def test_what_is_no_state_dict_is_named(tmp_path, saved, message):

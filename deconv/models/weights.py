@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -55,7 +56,7 @@ def read_weights(path: str | Path) -> Weights:
         DeconvError: for a file that is damaged or holds no state_dict.
     """
     content = read(path)
-    if is_snapshot(content):
+    if isinstance(content, dict) and {"recipe", "weights"} <= content.keys():
         recipe, tensors = upgraded(content)
         mean, classes = content.get("mean"), content.get("classes")
         return Weights(str(path), tensors, recipe, mean, tuple(classes) if classes else None)
@@ -102,9 +103,10 @@ def read(path: str | Path, what: str = "the weights") -> Any:
             raise
         if "can't allocate memory" in str(error):  # torch's RuntimeError for want of it
             raise MemoryError(f"there is not enough memory to read {path}") from error
+        code = re.search(r"GLOBAL (\S+)", str(error))
+        why = f"it holds {code[1]}, which may run code" if code else "it is damaged"
         raise DeconvError(
-            f"cannot read {what} {path}: it is damaged, or holds code, as a whole module does; "
-            f"where you trust that, {_WRITE_ONE}"
+            f"cannot read {what} {path}: {why}. Where you trust its source, {_WRITE_ONE}"
         ) from error
 
 
@@ -119,11 +121,6 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
         content["mean"] = mean.float()
     weights = {name: v.float() if v.is_floating_point() else v for name, v in tensors.items()}
     return content | {"weights": weights}
-
-
-def is_snapshot(content: Any) -> bool:
-    """Whether a file's content is a snapshot of this library."""
-    return isinstance(content, dict) and {"recipe", "weights"} <= content.keys()
 
 
 def upgraded(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
