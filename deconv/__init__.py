@@ -6,7 +6,7 @@ it (`transform_response`).
 """
 
 from deconv.attribution import Deconvnet
-from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning
+from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning, RenamedWeightsWarning
 from deconv.geometry import receptive_field
 from deconv.invariance import TransformResponse, transform_response
 from deconv.models import MODELS, Network, WrappedNet, build, wrap
@@ -30,6 +30,7 @@ __all__ = [
     "PeakViews",
     "Peaks",
     "Record",
+    "RenamedWeightsWarning",
     "Snapshot",
     "Trace",
     "TransformResponse",

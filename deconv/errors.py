@@ -26,6 +26,10 @@ class NoRuleWarning(UserWarning):
     """A projection crosses an operation that the deconvnet has no rule for."""
 
 
+class RenamedWeightsWarning(UserWarning):
+    """Weights in a file lay under a key or had names with a prefix, which was taken off."""
+
+
 def unknown(kind: str, name: object, valid: Iterable[str]) -> DeconvError:
     """The error for a name that is not among `valid`, with the nearest valid ones first."""
     names = [str(v) for v in valid]

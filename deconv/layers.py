@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -159,17 +159,19 @@ def contrast_norm(x: torch.Tensor, size: int, alpha: float, beta: float, k: floa
 
 
 class Divide(nn.Module):
-    """Every value divided by one number, for a network whose weights are for smaller inputs."""
+    """Divide by one number, or by one a channel: for weights that are for smaller inputs."""
 
-    def __init__(self, by: float) -> None:
+    def __init__(self, by: float | Sequence[float]) -> None:
         super().__init__()
-        self.by = by
+        # On the CPU also where weights are drawn elsewhere or nowhere: it is not in a state_dict.
+        values = torch.tensor(by, dtype=torch.get_default_dtype(), device="cpu").view(-1, 1, 1)
+        self.register_buffer("by", values, persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x / self.by
+        return x / self.by.to(x.device)
 
     def extra_repr(self) -> str:
-        return f"by={self.by:g}"
+        return f"by=({', '.join(f'{v:g}' for v in self.by.flatten().tolist())})"
 
 
 LUMA = (0.299, 0.587, 0.114)

@@ -76,8 +76,10 @@ def occlude(
     layer = net.check_point(layer) if layer is not None else last_convolution(net)
     images = image[None] if isinstance(image, torch.Tensor) and image.dim() == 3 else image
     check_batch(images, net.name)
-    several = len(images) > 1 and not isinstance(target, int)
-    targets = whole_numbers(target if several else [target], "target").flatten().tolist()
+    if len(images) > 1:
+        targets = whole_numbers(target, "target").flatten().tolist()
+    else:
+        targets = [whole_number(target, "target")]
     if len(targets) not in (1, len(images)):
         raise DeconvError(f"target has {len(targets)} classes for {len(images)} images")
     grey = torch.as_tensor(fill, dtype=images.dtype).flatten()

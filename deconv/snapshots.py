@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import inspect
 import json
@@ -14,14 +13,16 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from deconv.checked_files import CHECKSUM, damage, write_checked
+from deconv.checked_files import write_checked
 from deconv.class_names import unique_names
 from deconv.errors import DeconvError
-from deconv.models import ChainNet, build
+from deconv.models import Network, Preprocessing, build
+from deconv.models.weights import MEAN, load_weights, read, upgraded
 
-FORMAT = 2
-READABLE = (1, 2)
-"""Format 1 knew neither `history` nor `progress`: good for figures, not for going on."""
+FORMAT = 3
+READABLE = (1, 2, 3)
+"""Format 1 knew neither `history` nor `progress`: good for figures, not for going on. Up to format
+2 chains of others divided nothing, see `deconv.models.weights.upgraded`."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Snapshot:
         defaults = {p.name: p.default for p in signature if p.default is not p.empty}
         return defaults | self.recipe
 
-    def network(self) -> ChainNet:
+    def network(self) -> Network:
         """The network, rebuilt and filled, in evaluation mode.
 
         Nothing is downloaded: trained weights that the recipe names are left out, as the
@@ -91,27 +92,14 @@ class Snapshot:
                 "the network yourself and use load_weights"
             ) from error
         load_weights(net, self.weights)
+        net.preprocessing = Preprocessing(self.mean, net.input_px, self.mean.shape[-1])
+        net.class_names = tuple(self.classes)
         return net
 
 
 def is_code(name: Any) -> bool:
     """Whether a network's name stands for a function in a file, which would be run to build it."""
     return isinstance(name, str) and name.startswith("file:")
-
-
-def load_weights(net: ChainNet, weights: dict[str, torch.Tensor]) -> None:
-    """Copy `weights` into `net`; if any name or shape differs, say which and copy nothing."""
-    own = net.state_dict()
-    wrong = [f"{name} is missing" for name in own if name not in weights]
-    wrong += [f"{name} is not in {net.name}" for name in weights if name not in own]
-    for name in own.keys() & weights.keys():
-        here, there = tuple(own[name].shape), tuple(weights[name].shape)
-        if here != there:
-            wrong.append(f"{name} is {there}, the network needs {here}")
-    if wrong:
-        shown = "; ".join(sorted(wrong)[:6]) + ("; …" if len(wrong) > 6 else "")
-        raise DeconvError(f"the snapshot does not fit {net.name}: {shown}")
-    net.load_state_dict(weights)
 
 
 def save_snapshot(path: str | Path, snapshot: Snapshot) -> Path:
@@ -132,40 +120,54 @@ def save_safetensors(path: str | Path, snapshot: Snapshot) -> Path:
 
     Its metadata hold the network's recipe and the classes, as JSON.
     """
-    notes = {"recipe": json.dumps(snapshot.recipe), "classes": json.dumps(snapshot.classes)}
+    told = {name: getattr(snapshot, name) for name in ("recipe", "classes", "format")}
+    notes = {name: json.dumps(value) for name, value in told.items()}
     content = safetensors.torch.save(snapshot.weights, metadata=notes)
     return write_checked(path, lambda file: file.write(content))
 
 
+def save_compact(path: str | Path, snapshot: Snapshot) -> Path:
+    """Write a snapshot to look at, not to go on with, as one small safetensors file.
+
+    Weights are rounded to fp16 and the mean image to uint8. `load_snapshot` reads it.
+    """
+    told = _STORED - {"weights", "mean", "optimizer", "progress"}
+    notes = {name: json.dumps(getattr(snapshot, name)) for name in sorted(told)}
+    tensors = {name: weight.half().contiguous() for name, weight in snapshot.weights.items()}
+    tensors[MEAN] = snapshot.mean.round().to(torch.uint8).contiguous()
+    content = safetensors.torch.save(tensors, metadata=notes)
+    return write_checked(path, lambda file: file.write(content))
+
+
+SHIPPED = Path(__file__).with_name("pretrained")
+"""Networks in the package, as `save_compact` writes them; scripts/make_pretrained.py makes them."""
+
+
 def load_snapshot(path: str | Path, code: str | None = None) -> Snapshot:
-    """Read a snapshot with `weights_only=True`, so that no code in the file can run.
+    """Read a snapshot without running code in the file.
 
-    code: the name "file:…" of a network that its recipe may name, and `Snapshot.network` run.
+    Args:
+        path: of the file, or the name of a network in the package, such as "zfnet_mini", trained
+            on the built-in scenes. What exists under that path wins over the name.
+        code: the name "file:…" of a network that its recipe may name, and `Snapshot.network` run.
 
-    Raises DeconvError if the file is missing, damaged (also by the checksum beside it, if there
-    is one), or no snapshot of this library. MemoryError and OSError are of the machine, and pass.
+    Raises:
+        DeconvError: if the file is missing, damaged (also by the checksum beside it, if there is
+            one), or no snapshot of this library.
+        MemoryError, OSError: as they come, since they are the machine's.
     """
     path = Path(path)
+    names = {one.stem: one for one in SHIPPED.glob("*.safetensors")}
+    if not path.exists():
+        path = names.get(str(path), path)
     if not path.is_file():
         folder = path if path.is_dir() else path.parent
         there = sorted(one.name for one in folder.glob("*.pt"))
         instead = f"there are {', '.join(there)}" if there else "train one with experiments.train"
-        raise DeconvError(f"there is no snapshot at {path}; {instead}")
-    resolved = path.resolve()
-    if resolved.with_name(resolved.name + CHECKSUM).exists() and (wrong := damage(path)):
-        raise DeconvError(f"cannot read the snapshot {path}: {wrong}; take another one")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # Of a file that was cut short, torch looks for a place before its beginning.
-        cut = isinstance(error, OSError) and error.errno == errno.EINVAL
-        if isinstance(error, MemoryError | OSError) and not cut:
-            raise
-        if _OUT_OF_MEMORY in str(error):
-            raise MemoryError(f"there is not enough memory to read {path}") from error
         raise DeconvError(
-            f"cannot read the snapshot {path}: it is damaged, or not written by save_snapshot"
-        ) from error
+            f"there is no snapshot at {path}; {instead}; in the package: {', '.join(names)}"
+        )
+    content = read(path, "the snapshot")
     if (
         not isinstance(content, dict)
         or not {"recipe", "weights", "mean"} <= content.keys() <= _STORED
@@ -181,17 +183,15 @@ def load_snapshot(path: str | Path, code: str | None = None) -> Snapshot:
             _check_plain(content.get(name, {}), name)
     except DeconvError as error:
         raise DeconvError(f"{path} is not a snapshot of this library: {error}") from error
-    return Snapshot(**content, trusted=content["recipe"].get("name") == code)
+    recipe, weights = upgraded(content)
+    content |= {"recipe": recipe, "weights": weights, "format": FORMAT}
+    return Snapshot(**content, trusted=recipe.get("name") == code)
 
 
 _STORED = {f.name for f in fields(Snapshot)} - {"trusted"}
 
 PLAIN = ("recipe", "config", "metrics", "history", "progress")
 """The fields that hold texts, numbers, lists and dictionaries alone."""
-
-
-_OUT_OF_MEMORY = "can't allocate memory"
-"""What the RuntimeError says that PyTorch raises for want of memory."""
 
 
 def _check_plain(value: Any, name: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from deconv import distributed
 from deconv.data import SPLITS, Cached, Scenes, Squares, cache_path, photographs
 from deconv.errors import DeconvError, unknown
-from deconv.models import ChainNet, build, foreign, input_side, is_foreign
+from deconv.models import Network, build, input_side, is_foreign
+from deconv.models.preprocessing import stored_side
 from deconv.snapshots import Snapshot, load_snapshot
 from deconv.text_files import read_lines
 from deconv.training import Recipe
@@ -58,7 +58,7 @@ def squares(cfg: DictConfig, split: str, side_px: int) -> Squares:
 
 def side_px(cfg: DictConfig, input_px: int) -> int:
     """The side of the stored squares: cfg.data.side_px, or the crop's side times 256/224 (§3)."""
-    return cfg.data.side_px or math.ceil(input_px * 256 / 224)
+    return cfg.data.side_px or stored_side(input_px)
 
 
 def workers(cfg: DictConfig) -> int:
@@ -85,8 +85,11 @@ def data_settings(cfg: DictConfig) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in idle}
 
 
-def build_network(cfg: DictConfig, num_classes: int) -> ChainNet:
-    """The untrained network of cfg.model, its weights drawn by cfg.seed."""
+def build_network(cfg: DictConfig, num_classes: int | None) -> Network:
+    """The network of cfg.model, its weights drawn by cfg.seed unless cfg.model.weights names some.
+
+    num_classes: where cfg.model does not say; None: as many as the weights, or the network, have.
+    """
     settings = OmegaConf.to_container(cfg.model, resolve=True)
     settings["num_classes"] = settings.get("num_classes") or num_classes
     settings.pop("class_names", None)
@@ -109,8 +112,8 @@ def given(cfg: DictConfig) -> Snapshot | None:
                 "networks: name one of them"
             )
         return snapshot
-    if is_foreign(cfg.model.name) and (cfg.model.weights or cfg.model.name.startswith("file:")):
-        return foreign_snapshot(cfg)
+    if cfg.model.get("weights") or cfg.model.name.startswith("file:"):
+        return weights_snapshot(cfg)
     if cfg.size_name == "paper":
         raise DeconvError(
             "size=paper needs a trained network: run python -m experiments.train size=paper "
@@ -120,33 +123,35 @@ def given(cfg: DictConfig) -> Snapshot | None:
 
 
 RANDOM = "random"
-"""model.weights of a foreign network that is to be looked at untrained."""
+"""model.weights of a network that is to be looked at untrained."""
 
 
-def foreign_snapshot(cfg: DictConfig) -> Snapshot:
-    """The foreign network that cfg.model names, as a snapshot: to look at, not to go on with.
+def weights_snapshot(cfg: DictConfig) -> Snapshot:
+    """The network that cfg.model names with its weights, as a snapshot: to look at, not to go on.
 
-    Its mean image is its package's mean, or cfg.model.mean, at every pixel.
+    Its mean image is cfg.model.mean, that of the weights or of the package, at every pixel.
     """
     settings = cfg.model
-    weights = None if settings.weights == RANDOM else settings.weights
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(cfg.seed)
-        net, wanted, classes = foreign(
-            settings.name, settings.num_classes or 1000, weights,
-            mean=settings.mean, std=settings.std, input_px=settings.input_px,
-        )  # fmt: skip
-    if settings.class_names:
-        classes = read_lines(settings.class_names, "file of class names")
-    classes = list(classes or [f"class {i}" for i in range(net.classes)])
+    net = build_network(cfg, None)
+    wanted = net.preprocessing
+    if wanted is None:
+        raise DeconvError(
+            f"model.weights={settings.weights} does not tell the mean that images have subtracted: "
+            "give model.mean, three numbers in 0…255"
+        )
+    classes = net.class_names or [f"class {i}" for i in range(net.classes)]
+    if names := settings.get("class_names"):
+        classes = read_lines(names, "file of class names")
     if len(classes) != net.classes:
         raise DeconvError(
             f"{settings.name} has {net.classes} outputs, and {len(classes)} names of classes"
         )
-    side = cfg.data.side_px or wanted.stored_px
-    mean = torch.tensor(wanted.mean).view(3, 1, 1).expand(3, side, side).contiguous()
-    config = {"data": f"weights {settings.weights or 'of the file'}"}
-    return Snapshot(net.recipe, net.state_dict(), mean, classes, config=config)
+    mean = wanted.mean
+    if mean.shape[-1] == 1:
+        side = cfg.data.side_px or wanted.stored_px
+        mean = mean.expand(3, side, side).contiguous()
+    config = {"data": f"weights {settings.get('weights') or 'of the file'}"}
+    return Snapshot(net.recipe, net.state_dict(), mean, list(classes), config=config)
 
 
 def stored_side_px(cfg: DictConfig, snapshot: Snapshot | None) -> int:

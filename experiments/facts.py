@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from deconv import figures
 from deconv.data import CentreCrops, Squares
 from deconv.geometry import WholeImage
-from deconv.layers import collision_rate
+from deconv.layers import Divide, collision_rate
 from deconv.models import ChainNet, Network
 from deconv.projection.mirror import refusal
 from deconv.snapshots import Snapshot
@@ -63,11 +63,11 @@ def preprocessing(net: Network, mean: torch.Tensor) -> str:
     else:
         what = "the per-pixel training mean"
     then = "about ±128, no division"
-    own, inside = getattr(net, "divide_by", None), (net.recipe or {}).get("std")
-    if own is not None:
-        then = f"divided by {_three(own.flatten().tolist())}, red, green and blue"
-    elif inside and set(inside) != {1.0}:
-        then = f"{then} but in the filters of layer 1: by {_three(inside)}, red, green and blue"
+    scale = getattr(net, "scale", None)
+    by = scale.by if isinstance(scale, Divide) else getattr(net, "divide_by", None)
+    if by is not None:
+        numbers = by.flatten().expand(3).tolist()
+        then = f"divided by {_three(numbers)}, red, green and blue"
     return (
         f"RGB, shorter side and centre square, minus {what}, centre crop of {net.input_px} px, "
         f"{then}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import signal
 import sys
 import time
@@ -122,7 +123,11 @@ def _train(
     recipe = recipe_of(cfg)
     side = stored_side_px(cfg, start)
     train_data, val_data = (squares(cfg, split, side) for split in ("train", "val"))
-    net = build_network(cfg, len(train_data.classes)).to(device(cfg))
+    if start is None:
+        net = build_network(cfg, len(train_data.classes))
+    else:  # `go_on` has asked whether code may run
+        net = dataclasses.replace(start, trusted=True).network()
+    net = net.to(device(cfg))
     log(
         f"training {net.name} on {cfg.data.name}: {len(train_data)} images of "
         f"{len(train_data.classes)} classes, {len(val_data)} to validate, {recipe.epochs} epochs"

@@ -80,11 +80,8 @@ def test_preprocessing_tells_the_mean_and_the_division():
     assert "minus the mean colour (123.7, 116.3, 103.5)" in theirs
     assert "divided by (58.4, 57.1, 57.4)" in theirs and "no division" not in theirs
     assert f"centre crop of {SIDE} px" in theirs and "per-pixel" not in theirs
-    folded = nets["own"][0]
-    folded.recipe = folded.recipe | {"std": [58.4, 57.1, 57.4]}
-    inside = preprocessing(folded, colour)
-    assert inside.endswith("no division but in the filters of layer 1: by (58.4, 57.1, 57.4), "
-                           "red, green and blue")  # fmt: skip
+    scaled = preprocessing(deconv.build("zfnet_mini", 3, std=(58.4, 57.1, 57.4)), colour)
+    assert scaled.endswith("divided by (58.4, 57.1, 57.4), red, green and blue")
     told = deconvnet_choices(nets["residual"][0], "sum", colour, ["last"])
     assert told["engine"] == "vjp" and told["preprocessing"] == theirs
     assert told["relu"] == "on the top-down signal, at each ReLU"

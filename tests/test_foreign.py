@@ -1,4 +1,4 @@
-"""Networks of others by name: their logits, their preprocessing, and what is refused."""
+"""Networks of others by name: their points, their preprocessing, and what is refused."""
 
 import csv
 import sys
@@ -6,13 +6,11 @@ import sys
 import numpy as np
 import pytest
 import torch
-import torchvision
 from commands import assert_refused, command
-from torch import nn
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.models import ChainNet, WrappedNet, foreign, is_foreign
+from deconv.models import ChainNet, WrappedNet, is_foreign
 from experiments.command import compose, expand
 from experiments.common import given
 
@@ -34,27 +32,14 @@ def file(tmp_path):
     return f"file:{tmp_path / 'mine.py'}"
 
 
-def test_pixels_minus_the_mean_give_the_logits_of_standardised_images():
-    net, wanted, classes = foreign("torchvision/resnet18", 5)
-    preset = torchvision.models.ResNet18_Weights.DEFAULT.transforms()
-    assert (wanted.input_px, wanted.stored_px, classes) == (224, 256, None)
-    pixels = torch.randint(0, 256, (2, 3, 224, 224)).float()
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (preset.mean, preset.std))
-    with torch.no_grad():
-        expected = net.module((pixels / 255 - mean) / std)
-        found = net(pixels - torch.tensor(wanted.mean).view(3, 1, 1))
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
-    assert net.classes == 5 and net.recipe["num_classes"] == 5
-
-
 @pytest.mark.parametrize("name", ["zfnet", "alexnet"])
 def test_pytorchcv_s_chains_bear_this_library_s_names(name):
     package = pytest.importorskip("pytorchcv.model_provider")
     torch.manual_seed(0)
     original = package.get_model(name).eval()
     torch.manual_seed(0)
-    net, wanted, _ = foreign(f"pytorchcv/{name}")
-    std = torch.tensor(wanted.std).view(3, 1, 1)
+    net = deconv.build(f"pytorchcv/{name}")
+    std = torch.tensor(net.recipe["std"]).view(3, 1, 1)
     images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(1)) * 60
     with torch.no_grad():
         expected = original(images / std)
@@ -62,7 +47,7 @@ def test_pytorchcv_s_chains_bear_this_library_s_names(name):
     torch.testing.assert_close(record.logits, expected, rtol=1e-4, atol=1e-5)
     assert isinstance(net, ChainNet) and net.classes == 1000
     assert net.layers == ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
-    graph = deconv.wrap(original, "original", 224, wanted.std)
+    graph = deconv.wrap(original, "original", 224, net.recipe["std"])
     point = "features.stage3.unit3.activ"
     below = graph.record(images, [point], logits=False)
     torch.testing.assert_close(record.activations["conv5"], below.activations[point])
@@ -80,28 +65,26 @@ def test_pytorchcv_s_chains_bear_this_library_s_names(name):
 
 def test_pytorchcv_s_branches_stay_a_graph():
     pytest.importorskip("pytorchcv.model_provider")
-    net, _, _ = foreign("pytorchcv/resnet10", 3)
+    net = deconv.build("pytorchcv/resnet10", 3)
     assert isinstance(net, WrappedNet) and net.classes == 3
 
 
 def test_timm_states_its_preprocessing():
     pytest.importorskip("timm")
-    net, wanted, _ = foreign("timm/resnet18", 4)
-    assert wanted.input_px == 224 and wanted.mean[0] == pytest.approx(0.485 * 255)
+    net = deconv.build("timm/resnet18", 4)
+    assert net.preprocessing.input_px == 224 and net.preprocessing.stored_px == 236
+    assert net.preprocessing.mean[0].item() == pytest.approx(0.485 * 255)
     assert net.classes == 4 and "layer1.0.conv1" in net.points
 
 
-def test_a_function_in_a_file_makes_a_network(file, tmp_path):
-    net, wanted, _ = foreign(f"{file}:small", 7, mean=[100, 110, 120], std=[1, 2, 3], input_px=20)
-    assert net.classes == 7 and net.layers == ("0", "4") and wanted.std == (1, 2, 3)
-    weights = {name: torch.ones_like(v) for name, v in net.module.state_dict().items()}
-    torch.save(weights, tmp_path / "ones.pt")
-    plain = {"mean": [1, 2, 3], "std": [1, 1, 1], "input_px": 20}
-    ones, _, _ = foreign(f"{file}:small", 7, str(tmp_path / "ones.pt"), **plain)
-    assert ones.divide_by is None, "said to be divided by 1"
-    assert all((v == 1).all() for v in ones.module.state_dict().values())
+def test_a_function_in_a_file_makes_a_network(file):
+    told = {"mean": [100, 110, 120], "std": [1, 2, 3], "input_px": 20}
+    net = deconv.build(f"{file}:small", 7, **told)
+    assert net.classes == 7 and net.layers == ("0", "4")
     again = deconv.build(**net.recipe)
     assert again.recipe == net.recipe and again.divide_by.flatten().tolist() == [1, 2, 3]
+    plain = deconv.build(f"{file}:small", **told | {"std": [1, 1, 1]})
+    assert plain.divide_by is None and plain.classes == 3, "divided by 1; the function's default"
 
 
 DATACLASS = """
@@ -124,10 +107,10 @@ def test_a_file_may_hold_what_a_module_may(tmp_path):
     (tmp_path / "torch.py").write_text(DATACLASS)
     before = set(sys.modules)
     name = f"file:{tmp_path / 'torch.py'}:small"
-    assert foreign(name, mean=[1, 2, 3], std=[1, 1, 1], input_px=8)[0].classes == 4
+    assert deconv.build(name, mean=[1, 2, 3], std=[1, 1, 1], input_px=8).classes == 4
     assert sys.modules["torch"] is torch, "a file's name hides no package"
     (tmp_path / "torch.py").write_text(DATACLASS.replace("maps: int = 4", "maps: int = 5"))
-    assert foreign(name, mean=[1, 2, 3], std=[1, 1, 1], input_px=8)[0].classes == 5
+    assert deconv.build(name, mean=[1, 2, 3], std=[1, 1, 1], input_px=8).classes == 5
     assert len(set(sys.modules) - before) == 1
 
 
@@ -146,37 +129,15 @@ def test_a_file_that_fails_is_named_with_its_own_error(tmp_path, text, message):
     path.write_text(text)
     before = set(sys.modules)
     with pytest.raises(DeconvError) as error:
-        foreign(f"file:{path}:small", mean=[1, 2, 3], std=[1, 1, 1])
+        deconv.build(f"file:{path}:small", mean=[1, 2, 3], std=[1, 1, 1])
     assert message.replace("{path}", str(path)) in str(error.value)
     assert set(sys.modules) == before or "small()" in message
-
-
-@pytest.mark.parametrize(
-    ("saved", "message"),
-    [
-        (nn.Flatten(), "is no plain state_dict: write it with torch.save(module.state_dict(), …)"),
-        ([1, 2], "is a list, not a state_dict: write it with torch.save(module.state_dict(), …)"),
-        ({"state_dict": {}}, "do not fit"),
-        (b"no archive", "is no plain state_dict"),
-    ],
-)
-def test_weights_that_are_no_state_dict_are_named(file, tmp_path, saved, message):
-    path = tmp_path / "weights.pt"
-    path.write_bytes(saved) if isinstance(saved, bytes) else torch.save(saved, path)
-    with pytest.raises(DeconvError) as error:
-        foreign(f"{file}:small", 3, str(path), mean=[1, 2, 3], std=[1, 1, 1], input_px=20)
-    assert message in str(error.value) and "weights.pt" in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
         ("torchvision/resnet81", {}, "Did you mean 'resnet18'"),
-        (
-            "torchvision/resnet18",
-            {"weights": "IMAGENET"},
-            "unknown weights of torchvision/resnet18",
-        ),
         ("torchvision/resnet18", {"mean": [0.4, 0.4, 0.4]}, "looks like 0…1"),
         ("torchvision/resnet18", {"std": [1, 0, 1]}, "three positive numbers"),
         ("file:nothing.py:f", {"mean": [1, 2, 3]}, "or there is no such file"),
@@ -185,12 +146,11 @@ def test_weights_that_are_no_state_dict_are_named(file, tmp_path, saved, message
         ("{file}:small", {"std": [1, 2, 3]}, "no model.mean: give model.mean and"),
         ("{file}:smal", {"mean": [1, 2, 3]}, "Did you mean 'small'"),
         ("{file}:wrong", {"mean": [1, 2, 3]}, "made a int, not a module"),
-        ("{file}:small", {"mean": [1, 2, 3], "weights": "none.pt"}, "the weights none.pt do not"),
     ],
 )
 def test_what_is_not_there_is_named(file, name, options, message):
     with pytest.raises(DeconvError) as error:
-        foreign(name.replace("{file}", file), 3, **options)
+        deconv.build(name.replace("{file}", file), 3, **options)
     assert message in str(error.value)
 
 
@@ -224,10 +184,9 @@ def test_names_on_the_command_line_stand_for_one_file():
     assert cfg.model.name == "torchvision/alexnet" and is_foreign(cfg.model.name)
     snapshot = given(cfg)
     net = snapshot.network()
-    assert isinstance(net.module, nn.Module) and len(snapshot.classes) == 1000
+    assert isinstance(net, ChainNet) and len(snapshot.classes) == 1000
     assert snapshot.mean.shape == (3, 256, 256)
-    assert torch.equal(net.state_dict()["module.features.0.weight"],
-                       snapshot.weights["module.features.0.weight"])  # fmt: skip
+    assert torch.equal(net.state_dict()["conv1.weight"], snapshot.weights["conv1.weight"])
 
 
 def test_a_snapshot_and_another_network_are_refused(smoke_run, tmp_path):

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import deconv
 from deconv.errors import DeconvError
 from deconv.layer_table import KINDS, layer_table, totals
+from deconv.layers import Divide
 
 CASES = [
     ("zfnet", {}),
@@ -42,7 +43,7 @@ def test_shapes_are_those_of_a_pass(net):
     for row in rows:
         assert (row.maps, row.height, row.width) == shapes[row.stage], row.stage
         assert row.kind in KINDS
-    idle = (nn.ReLU, nn.Dropout, nn.Flatten)
+    idle = (nn.ReLU, nn.Dropout, nn.Flatten, Divide)
     listed = [name for name, stage in net.named_children() if not isinstance(stage, idle)]
     assert [row.stage for row in rows] == ["image", *listed]
 

@@ -286,12 +286,11 @@ def test_all_names_can_be_built():
         ("alexnet", {"first_layer": "coarse"}, "first layer of alexnet is coarse already"),
         ("torchvision/alexnet", {"first_layer": "coarse"}, "leave out first_layer"),
         ("zfnet", {"init": "hi"}, "unknown init 'hi'.*paper, gain, he"),
-        ("zfnet", {"weights": "IMAGENET1K_V1"}, "no ready weights for zfnet.*load_snapshot"),
-        ("torchvision/alexnet", {"fc_width": 9}, "comes as it is: leave out fc_width"),
-        ("torchvision/alexnet", {"remove": (7,), "input_px": 64}, "leave out input_px, remove"),
+        ("torchvision/alexnet", {"fc_width": 9}, "torchvision/alexnet has no fc_width: leave out"),
+        ("torchvision/alexnet", {"remove": (7,), "norm": "none"}, "leave out remove, norm"),
         ("torchvision/alexnet", {"dropout": 0.0}, "leave out dropout"),
         ("torchvision/alexnet", {"init": "hi"}, "init"),
-        ("torchvision/alexnet", {"weights": "IMAGENET1K_V9"}, "IMAGENET1K_V9.*IMAGENET1K_V1"),
+        ("timm/resnet18", {"grey": True}, "timm/resnet18 has no grey: leave out grey"),
     ],
 )
 def test_arguments_that_no_network_has_are_refused(name, arguments, message):

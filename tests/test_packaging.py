@@ -37,12 +37,13 @@ def test_the_wheel_holds_the_library_alone_and_works_elsewhere(tmp_path):
     assert {name.split("/")[0].split("-")[0] for name in inside} == {"deconv"}
     modules = {p.relative_to(ROOT).as_posix() for p in (ROOT / "deconv").rglob("*.py")}
     assert modules == {name for name in inside if name.endswith(".py")}
+    assert "deconv/pretrained/zfnet_mini.safetensors" in inside
     program = (
         "import torch, deconv, deconv.data, pathlib; "
         f"assert pathlib.Path(deconv.__file__).is_relative_to({str(tmp_path)!r}); "
-        "net = deconv.build('zfnet_mini', 3, input_px=64, seed=0); "
-        "image, label = deconv.data.Scenes(3, 0, 64)[1]; "
-        "r = net.record(image[None].float() - 128, ['conv2']); "
+        "net = deconv.load_snapshot('zfnet_mini').network(); "
+        "image, label = deconv.data.Scenes(3, 0, 128)[1]; "
+        "r = net.record(net.preprocess(image)[None], ['conv2']); "
         "u = (r.activations['conv2'] > 0).nonzero()[:1]; "
         "print(float(deconv.project(net, r, 'conv2', u).abs().sum()) > 0)"
     )

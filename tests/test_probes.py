@@ -14,7 +14,6 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.models import foreign
 from deconv.probes import (
     SCALINGS,
     Scaling,
@@ -223,7 +222,7 @@ def test_one_image_a_class_takes_the_middle_c():
 
 
 def test_layers_without_the_papers_numbers_are_refused():
-    net, _, _ = foreign("torchvision/resnet18", 10, None)
+    net = deconv.build("torchvision/resnet18", 10)
     with pytest.raises(DeconvError, match="layers of torchvision/resnet18 are not numbered"):
         tap(net, 1)
 

@@ -13,7 +13,7 @@ from deconv.models.from_torchvision import name_stages
 
 def test_torchvision_alexnet_gives_torchvisions_logits():
     torch.manual_seed(3)
-    net = deconv.build("torchvision/alexnet", num_classes=5)
+    net = deconv.build("torchvision/alexnet", num_classes=5, std=(1, 1, 1))
     torch.manual_seed(3)
     original = torchvision.models.alexnet(num_classes=5).eval()
     images = randn(2, 3, 224, 224).float()
@@ -29,7 +29,7 @@ def test_torchvision_vgg_gives_torchvisions_logits():
         tile = randn(1009, seed=number).float() * (2 / max(1, parameter[0].numel())) ** 0.5
         repeats = -(-parameter.numel() // len(tile))
         parameter.data = tile.repeat(repeats)[: parameter.numel()].view(parameter.shape)
-    net = meta("torchvision/vgg11", num_classes=5)
+    net = meta("torchvision/vgg11", num_classes=5, std=(1, 1, 1))
     net.load_state_dict(
         dict(zip(net.state_dict(), original.state_dict().values(), strict=True)), assign=True
     )
@@ -48,7 +48,8 @@ def test_torchvision_networks_keep_their_modules_in_order(name):
     with torch.device("meta"):
         original = torchvision.models.get_model(name, num_classes=7)
     expected = [*original.features, original.avgpool, nn.Flatten(1), *original.classifier]
-    found = list(net.children())
+    scale, *found = net.children()
+    assert str(scale) == "Divide(by=(58.395, 57.12, 57.375))"
     assert [str(m).replace(", inplace=True", "").replace("inplace=True", "") for m in expected] == [
         str(m) for m in found
     ]

@@ -27,7 +27,8 @@ class Ran:
     which its value is read. operation: its entry of the table, None where there is none. what: type
     or function, for messages. module: the module without parts that ran it. inputs: indices of the
     operations whose values it took; IMAGE is the image. shape: of its value without the batch axis.
-    channels_last: whether its value is N×H×W×C.
+    channels_last: whether its value is N×H×W×C. call: the function with its arguments, None in the
+    place of each tensor; None for a stage of a chain.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Ran:
     inputs: tuple[int, ...]
     shape: tuple[int, ...]
     channels_last: bool = False
+    call: Call | None = None
 
     @property
     def activates(self) -> bool:
@@ -160,6 +162,7 @@ class _Lister(Reader):
                 inputs=tuple(inputs),
                 shape=shape,
                 channels_last=len(shape) == 3 and _channels_last(call, first),
+                call=_without_tensors(call),
             )
         )
         for x in made:
@@ -175,6 +178,14 @@ class _Lister(Reader):
             self._alive.append(value)
         if index is not None and index >= 0 and not [*module.children()]:
             self.ran[index] = replace(self.ran[index], name=name, point=key, module=module)
+
+
+def _without_tensors(call: Call) -> Call:
+    def plain(x: Any) -> Any:
+        return None if isinstance(x, torch.Tensor | list | tuple) and [*flat((x,))] else x
+
+    kwargs = {name: plain(x) for name, x in call.kwargs.items()}
+    return Call(call.func, tuple(map(plain, call.args)), kwargs, call.arguments)
 
 
 def _channels_last(call: Call, below: Ran | None) -> bool:

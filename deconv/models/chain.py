@@ -12,7 +12,8 @@ places where values can be read:
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,9 +22,10 @@ from torch import nn
 from deconv.errors import DeconvError, unknown
 from deconv.geometry import Window, box_of, interior_field, support
 from deconv.images import check_batch
-from deconv.layers import Grey, max_pool
+from deconv.layers import Divide, Grey, max_pool
 from deconv.models.calls import IMAGE, Calls, Placed, Ran, Value
 from deconv.models.layer_numbers import numbered
+from deconv.models.preprocessing import Prepared, Preprocessing, colour, stored_side
 from deconv.rules import of_module
 from deconv.rules.normalisation import CONTRAST
 from deconv.rules.pooling import ADAPTIVE_AVERAGE, MAX_POOL
@@ -31,7 +33,7 @@ from deconv.run import evaluating
 from deconv.types import Box, Record, Values
 
 
-class ChainNet(Placed, nn.Sequential):
+class ChainNet(Placed, Prepared, nn.Sequential):
     """An image classifier whose stages follow one another (ZFNet, AlexNet, VGG).
 
     name: for messages and snapshots. stages: stage name -> module.
@@ -220,6 +222,30 @@ class ChainNet(Placed, nn.Sequential):
                     f"{self.name} takes 3×{side}×{side} images, got {got}, which does not fit "
                     f"its {stage_name}: resize or crop, or build it with another input_px"
                 )
+
+
+def divided(
+    stages: OrderedDict[str, nn.Module], std: Sequence[float] | None
+) -> OrderedDict[str, nn.Module]:
+    """Put a stage `scale` that divides by std first; none for None and for ones."""
+    if std is None or set(std) == {1.0}:
+        return stages
+    return OrderedDict(scale=Divide(std), **stages)
+
+
+def own_chain(
+    stages: OrderedDict[str, nn.Module],
+    recipe: dict[str, Any],
+    input_px: int,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+) -> ChainNet:
+    """Make a chain of this library's, whose recipe names it, with a mean and std if it is told."""
+    recipe |= {k: list(v) for k, v in (("mean", mean), ("std", std)) if v is not None}
+    net = ChainNet(recipe["name"], divided(stages, std), recipe, input_px)
+    if mean is not None:
+        net.preprocessing = Preprocessing(colour(mean), input_px, stored_side(input_px))
+    return net
 
 
 _POINTS_OF_THEIR_OWN = (MAX_POOL, ADAPTIVE_AVERAGE, CONTRAST)

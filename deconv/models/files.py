@@ -1,10 +1,9 @@
-"""Networks that a function in a file of the user's makes, and their weights."""
+"""Networks that a function in a file of the user's makes."""
 
 from __future__ import annotations
 
 import importlib.util
 import inspect
-import pickle
 import sys
 import zlib
 from collections.abc import Callable
@@ -12,17 +11,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
 from torch import nn
 
 from deconv.errors import DeconvError, unknown
 
 
-def made_by_file(where: str, num_classes: int, weights: str | None) -> nn.Module:
-    """The module that "path.py:function" makes, with the weights of a state_dict's file if given.
+def made_by_file(where: str, num_classes: int | None) -> nn.Module:
+    """The module that "path.py:function" makes.
 
-    The function is called with num_classes if it has an argument of that name, else with nothing.
-    Raises DeconvError for what is not there, and for a file, function or weights that fail.
+    The function is called with num_classes if that is known and it has an argument of that name,
+    else with nothing. Raises DeconvError for what is not there, and for a file or function that
+    fails.
     """
     path, colon, factory = where.rpartition(":")
     if not colon or not Path(path).is_file():
@@ -32,29 +31,13 @@ def made_by_file(where: str, num_classes: int, weights: str | None) -> nn.Module
     make = _function(Path(path), factory)
     try:
         takes = inspect.signature(make).parameters
-        module = make(num_classes=num_classes) if "num_classes" in takes else make()
+        told = num_classes is not None and "num_classes" in takes
+        module = make(num_classes=num_classes) if told else make()
     except Exception as error:  # the file is not ours: whatever it raises is its own
         raise DeconvError(f"{factory}() of {path} fails: {_said(error)}") from error
     if not isinstance(module, nn.Module):
         raise DeconvError(f"{factory}() of {path} made a {type(module).__name__}, not a module")
-    if weights is not None:
-        _load(module, weights, where)
     return module
-
-
-def _load(module: nn.Module, weights: str, where: str) -> None:
-    advice = "write it with torch.save(module.state_dict(), …)"
-    try:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-        if not isinstance(state, dict):
-            raise DeconvError(f"{weights} is a {type(state).__name__}, not a state_dict: {advice}")
-        module.load_state_dict(state)
-    except DeconvError:
-        raise
-    except (pickle.UnpicklingError, EOFError) as error:
-        raise DeconvError(f"{weights} is no plain state_dict: {advice}") from error
-    except (RuntimeError, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise DeconvError(f"the weights {weights} do not fit {where}: {error}") from error
 
 
 def _function(path: Path, name: str) -> Callable[..., Any]:

@@ -1,51 +1,29 @@
-"""torchvision's chain-like classifiers (AlexNet and the VGGs) as a `ChainNet`."""
+"""Modules that follow one another, such as torchvision's AlexNet and VGGs, as named stages."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from string import ascii_lowercase
 
-import torchvision
 from torch import nn
 
 from deconv.dropout import Dropout
-from deconv.errors import DeconvError, unknown
-from deconv.models.chain import ChainNet
+from deconv.errors import DeconvError
 from deconv.rules import of_module
 
 CHAINS = ("alexnet", "vgg11", "vgg13", "vgg16", "vgg19")
 """The torchvision classifiers that are chains of convolution, ReLU, max-pool and linear layers."""
 
 
-def from_torchvision(
-    name: str, num_classes: int, weights: str | None, recipe: dict[str, object]
-) -> ChainNet:
-    """A torchvision network under the names of this library: conv1 … conv13, pool2, …, fc16.
-
-    Layers with weights are numbered through; a pool bears the number of the convolution before
-    it. weights: a torchvision weight name such as "IMAGENET1K_V1" (downloaded on first use) or
-    None for torchvision's random ones. The images go in as torchvision's weights expect them
-    (0…1, minus mean, over standard deviation), not on the paper's scale of ±128.
-    """
-    if name not in CHAINS:
-        raise unknown("torchvision chain", name, CHAINS)
-    valid = [w.name for w in torchvision.models.get_model_weights(name)]
-    if weights is not None and weights not in (*valid, "DEFAULT"):
-        raise unknown(f"weights of torchvision/{name}", weights, valid)
-    classes = {} if weights else {"num_classes": num_classes}
-    module = torchvision.models.get_model(name, weights=weights, **classes)
-    stages = name_stages([*module.features, module.avgpool, nn.Flatten(), *module.classifier])
-    if (outputs := stages[next(reversed(stages))].out_features) != num_classes:
-        raise DeconvError(
-            f"the weights {weights} of {name} have {outputs} classes, not {num_classes}; "
-            f"pass num_classes={outputs}"
-        )
-    return ChainNet(f"torchvision/{name}", stages, recipe, input_px=224)
+def modules_of(module: nn.Module) -> list[nn.Module]:
+    """List the modules of a network of CHAINS in running order."""
+    return [*module.features, module.avgpool, nn.Flatten(), *module.classifier]
 
 
 def name_stages(modules: list[nn.Module]) -> OrderedDict[str, nn.Module]:
-    """Stage names for plain modules in order; the modules themselves are kept.
+    """Name plain modules in order: conv1 … conv13, pool2, …, fc16; the modules themselves stay.
 
+    Layers with weights are numbered through; a pool bears the number of the convolution before it.
     ReLUs are replaced by ones that do not work in place, so that z and a both can be read, and
     dropout by `deconv.dropout.Dropout`, so that a training can be resumed exactly.
     Raises DeconvError for a module that the chain has no rule for.

@@ -14,12 +14,13 @@ from deconv.images import check_batch
 from deconv.models.calls import Calls, Enough, Placed, Reader
 from deconv.models.entrance import Entrance, enter, in_words, logits_of
 from deconv.models.layer_numbers import numbered
+from deconv.models.preprocessing import Prepared, Preprocessing, colour, stored_side
 from deconv.models.probe import Fields
 from deconv.run import Run, evaluating
 from deconv.types import Box, Record, Values
 
 
-class WrappedNet(Placed, nn.Module):
+class WrappedNet(Placed, Prepared, nn.Module):
     """An image classifier of any shape (residual sums, branches, functions, reused modules).
 
     Points are the outputs of its modules and containers by name ("layer1.0.conv1", "layer1"), and
@@ -34,7 +35,6 @@ class WrappedNet(Placed, nn.Module):
         name, recipe, input_px: as for `ChainNet`.
         divide_by: three numbers that images are divided by first, for weights that were trained on
             standardised images, so that images and projections stay in pixels.
-        mean: three numbers in 0…255 that images have subtracted, for `preprocess`; None: unknown.
 
     Raises:
         DeconvError: for a module that does not answer images with logits N×classes, each row of one
@@ -257,8 +257,13 @@ def wrap(
         raise DeconvError(f"wrap takes a torch.nn.Module, not {type(module).__name__}")
     config = getattr(module, "default_cfg", None)
     side = input_px or (config["input_size"][-1] if isinstance(config, dict) else 224)
-    divide_by = None if normalize is None else [255 * n for n in _fractions(normalize)[1]]
-    return WrappedNet(module, name or type(module).__name__, side, None, divide_by)
+    name = name or type(module).__name__
+    if normalize is None:
+        return WrappedNet(module, name, side)
+    mean, std = ([255 * n for n in three] for three in _fractions(normalize))
+    net = WrappedNet(module, name, side, None, std)
+    net.preprocessing = Preprocessing(colour(mean), side, stored_side(side))
+    return net
 
 
 def _fractions(normalize: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:

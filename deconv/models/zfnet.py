@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -13,7 +13,7 @@ from deconv.dropout import Dropout
 from deconv.errors import DeconvError, unknown
 from deconv.geometry import sizes
 from deconv.layers import ContrastNorm, LocalContrastNorm
-from deconv.models.chain import ChainNet, window
+from deconv.models.chain import ChainNet, own_chain, window
 
 
 @dataclass(frozen=True)
@@ -185,10 +185,51 @@ def change(
     )
 
 
-def assemble(
-    name: str, arch: Architecture, num_classes: int, recipe: dict[str, object]
+def zfnet(
+    name: str,
+    num_classes: int | None = None,
+    *,
+    input_px: int | None = None,
+    remove: Collection[int] = (),
+    maps_345: Sequence[int] | None = None,
+    fc_width: int | None = None,
+    dropout: float | None = None,
+    first_layer: str | None = None,
+    norm: str | None = None,
+    init: str | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
 ) -> ChainNet:
-    """The network that a table describes, with PyTorch's default weights."""
+    """Make a network of ARCHITECTURES, see `change` for its changes and `init_weights` for init.
+
+    Args:
+        name: of ARCHITECTURES.
+        num_classes: None for 1000.
+        mean: three numbers in 0…255 that images have subtracted; None where it is not known.
+        std: three numbers that images are divided by; None: by nothing, as in the paper.
+    """
+    if name not in ARCHITECTURES:
+        raise unknown("network of the ZFNet family", name, ARCHITECTURES)
+    changes = {
+        "input_px": input_px,
+        "remove": tuple(remove),
+        "maps_345": None if maps_345 is None else tuple(maps_345),
+        "fc_width": fc_width,
+        "dropout": dropout,
+        "first_layer": first_layer,
+        "norm": norm,
+    }
+    arch = change(ARCHITECTURES[name], **changes)
+    recipe = {"name": name, "num_classes": num_classes or 1000, "init": init, **changes}
+    with torch.random.fork_rng(devices=[]):  # the first weights are drawn again below
+        stages = _stages(arch, recipe["num_classes"])
+    net = own_chain(stages, recipe, arch.input_px, mean, std)
+    init_weights(net, init or arch.init)
+    return net
+
+
+def _stages(arch: Architecture, num_classes: int) -> OrderedDict[str, nn.Module]:
+    """The stages that a table describes, with PyTorch's default weights."""
     stages: OrderedDict[str, nn.Module] = OrderedDict()
     channels = 3
     for number, conv in arch.convs.items():
@@ -213,7 +254,7 @@ def assemble(
         stages[f"drop{number}"] = Dropout(arch.dropout, number)
         features = width
     stages["fc8"] = nn.Linear(features, num_classes)
-    return ChainNet(name, stages, recipe, arch.input_px)
+    return stages
 
 
 def _last_side(stages: OrderedDict[str, nn.Module], input_px: int) -> int:

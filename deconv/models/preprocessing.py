@@ -1,0 +1,102 @@
+"""How a network wants its images, and images made so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torchvision.transforms.functional import to_pil_image
+
+from deconv.errors import DeconvError
+from deconv.images import square, to_rgb
+
+
+def three(values: Sequence[float], what: str) -> tuple[float, float, float]:
+    """Check a mean or std, three numbers in 0…255.
+
+    Args:
+        values: red, green and blue.
+        what: "mean" or "std", for the message; a std is above 0.
+
+    Raises:
+        DeconvError: for another count, for a std of 0 and for a mean that is one of 0…1.
+    """
+    numbers = tuple(float(v) for v in values)
+    if len(numbers) != 3 or (what == "std" and min(numbers) <= 0):
+        raise DeconvError(f"{what} takes three {'positive ' * (what == 'std')}numbers: {values}")
+    if what == "mean" and max(numbers) <= 1.0 and max(numbers) > 0:
+        raise DeconvError(f"mean={values} looks like 0…1: give it in 0…255")
+    return numbers
+
+
+def stored_side(input_px: int) -> int:
+    """Give the side of the square that a crop of `input_px` is cut from: times 256/224 (§3)."""
+    return -(-input_px * 256 // 224)
+
+
+def colour(mean: Sequence[float]) -> torch.Tensor:
+    """Give a mean colour as 3×1×1, on the CPU also where a network is made elsewhere."""
+    return torch.tensor(mean, device="cpu").view(3, 1, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Preprocessing:
+    """Resize the shorter side to stored_px, cut out the centre of input_px, subtract the mean.
+
+    mean: in 0…255, 3×1×1, or 3×S×S with S = stored_px: the per-pixel training mean (§3).
+    What a network divides by, it divides itself.
+    """
+
+    mean: torch.Tensor
+    input_px: int
+    stored_px: int
+
+    def __call__(self, image: Image.Image | torch.Tensor) -> torch.Tensor:
+        """Make a network's input, 3×input_px×input_px, of a PIL image or uint8 3×H×W."""
+        if isinstance(image, torch.Tensor):
+            if image.dtype != torch.uint8 or image.dim() != 3 or len(image) not in (1, 3):
+                shape = "×".join(map(str, image.shape))
+                raise DeconvError(
+                    f"preprocess takes a PIL image or uint8 3×H×W, not {image.dtype} {shape}"
+                )
+            image = to_pil_image(image)
+        elif not isinstance(image, Image.Image):
+            raise DeconvError(
+                f"preprocess takes a PIL image or uint8 3×H×W, not {type(image).__name__}: open "
+                "a file with deconv.images.read_rgb"
+            )
+        pixels = square(to_rgb(image), self.stored_px).float() - self.mean
+        edge = (self.stored_px - self.input_px) // 2
+        return pixels[:, edge : edge + self.input_px, edge : edge + self.input_px].contiguous()
+
+
+class Prepared:
+    """What a network knows of its images and classes, None where it knows nothing.
+
+    preprocessing: see `Preprocessing`. class_names: in the order of the logits.
+    """
+
+    name: str
+    preprocessing: Preprocessing | None = None
+    class_names: tuple[str, ...] | None = None
+
+    def preprocess(self, image: Image.Image | torch.Tensor) -> torch.Tensor:
+        """Make the network's input of an image, as torchvision's `weights.transforms()` does.
+
+        Args:
+            image: a PIL image, or uint8 3×H×W in RGB.
+
+        Returns:
+            3×input_px×input_px float32 on the CPU, in about ±128.
+
+        Raises:
+            DeconvError: where the mean is not known, and for what is no image.
+        """
+        if self.preprocessing is None:
+            raise DeconvError(
+                f"the mean of {self.name} is not known: build it with mean=(red, green, blue) in "
+                "0…255, or from a snapshot"
+            )
+        return self.preprocessing(image)
