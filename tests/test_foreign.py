@@ -47,7 +47,8 @@ def test_pytorchcv_s_chains_bear_this_library_s_names(name):
     torch.testing.assert_close(record.logits, expected, rtol=1e-4, atol=1e-5)
     assert isinstance(net, ChainNet) and net.classes == 1000
     assert net.layers == ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
-    graph = deconv.wrap(original, "original", 224, net.recipe["std"])
+    fractions = [[n / 255 for n in net.recipe[key]] for key in ("mean", "std")]
+    graph = deconv.wrap(original, "original", 224, fractions)
     point = "features.stage3.unit3.activ"
     below = graph.record(images, [point], logits=False)
     torch.testing.assert_close(record.activations["conv5"], below.activations[point])
@@ -55,8 +56,8 @@ def test_pytorchcv_s_chains_bear_this_library_s_names(name):
     found = deconv.project(net, record, "conv5", units)
     same = deconv.project(graph, below, point, units, engine="vjp")
     torch.testing.assert_close(found, same, rtol=1e-3, atol=1e-5 * float(same.abs().max()))
-    assert found.any() and net.support("conv5", 0, 6, (224, 224)).tolist() == (
-        graph.support(point, 0, 6, (224, 224)).tolist()
+    assert found.any() and net.field("conv5", 6, 6, (224, 224)) == (
+        graph.field(point, 6, 6, (224, 224))
     )
     again = deconv.build(**net.recipe)
     again.load_state_dict(net.state_dict())

@@ -268,7 +268,10 @@ def wrap(
 
 def _fractions(normalize: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
     """(mean, std), checked."""
-    mean, std = ([float(n) for n in three] for three in normalize)
+    try:
+        mean, std = ([float(n) for n in three] for three in normalize)
+    except (TypeError, ValueError):
+        mean, std = [], []
     if len(mean) != 3 or len(std) != 3 or not all(0 <= n <= 1 for n in (*mean, *std)) or 0 in std:
         raise DeconvError(
             f"normalize takes (mean, std), three numbers in 0…1 each, std above 0: got {normalize}"
