@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import deconv
 from deconv.errors import DeconvError
 from deconv.layer_table import KINDS, layer_table, totals
-from deconv.layers import Divide
+from deconv.layers import ContrastNorm, Divide, LocalContrastNorm
 
 CASES = [
     ("zfnet", {}),
@@ -133,3 +133,15 @@ def test_images_that_do_not_fit_are_refused():
 def test_the_networks_weights_do_not_matter():
     built = deconv.build("zfnet_mini", 5, seed=1)
     assert layer_table(built) == layer_table(meta("zfnet_mini", num_classes=5))
+
+
+@pytest.mark.parametrize("norm", [nn.LocalResponseNorm(5), LocalContrastNorm(3), ContrastNorm()])
+def test_every_contrast_normalisation_is_a_point_and_a_row(norm):
+    net = chain(conv1=nn.Conv2d(3, 4, 3), relu1=nn.ReLU(), norm1=norm, flatten=nn.Flatten(),
+                fc2=nn.Linear(4 * 36, 2))  # fmt: skip
+    net.input_px = 8
+    assert net.points == ("conv1:z", "conv1", "norm1", "fc2")
+    images = torch.randn(2, 3, 8, 8).double()
+    record = net.record(images, ["conv1", "norm1"])
+    torch.testing.assert_close(record.activations["norm1"], norm(record.activations["conv1"]))
+    assert [row.kind for row in layer_table(net)][2] == "contrast norm"

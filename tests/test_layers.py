@@ -14,6 +14,7 @@ from deconv.layers import (
     COLLISIONS,
     ContrastNorm,
     LocalContrastNorm,
+    add_in_order,
     collision_rate,
     contrast_norm,
     max_pool,
@@ -312,3 +313,44 @@ def test_local_contrast_norm_of_flat_maps_has_a_finite_gradient():
         x[0, :, :4, :4] = 1.0
     (LocalContrastNorm(3)(x) * randn(2, 3, 12, 12, seed=1).float()).sum().backward()
     assert x.grad.isfinite().all()
+
+
+# Precision
+
+
+def test_contrast_normalisation_in_float16_does_not_overflow():
+    """The square of a map of 300 is beyond float16's largest number."""
+    x = 300 * randn(1, 6, 5, 5)
+    for norm in (ContrastNorm(), LocalContrastNorm(3)):
+        wanted = norm(x)
+        found = norm(x.half())
+        assert found.dtype == torch.float16
+        torch.testing.assert_close(found.double(), wanted, rtol=5e-3, atol=5e-3)
+    oracle = loop_contrast_norm(x, 5, 1e-4, 0.75, 2.0)
+    torch.testing.assert_close(ContrastNorm()(x.half()).double(), oracle, rtol=5e-3, atol=5e-3)
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 1), (3, 1, 1), (5, 2, 2), (2, 2, 0)])
+def test_sums_in_a_fixed_order_are_the_sums_of_a_loop(shape):
+    """What a GPU does in place of scatter_add_, which adds in any order there."""
+    values, switches = loop_max_pool(randn(2, 3, 9, 8).round(), *shape)
+    signal = randn(*values.shape, seed=1)
+    below = signal.new_zeros(2, 3, 72)
+    add_in_order(below, switches.flatten(2), signal.flatten(2))
+    wanted = loop_unpool(signal, switches, (9, 8), "sum")
+    torch.testing.assert_close(below.view(wanted.shape), wanted)
+
+
+def test_tf32_is_off_while_a_network_runs_and_as_before_afterwards():
+    matmul, seen = torch.backends.cuda.matmul, []
+    name = "fp32_precision" if hasattr(torch.backends.cudnn, "conv") else "allow_tf32"
+    on, off = ("tf32", "ieee") if name == "fp32_precision" else (True, False)
+    before = getattr(matmul, name)
+    setattr(matmul, name, on)
+    try:
+        net = deconv.build("mlp", 3)
+        net.fc1.register_forward_hook(lambda *_: seen.append(getattr(matmul, name)))
+        net.record(torch.zeros(1, 3, 32, 32))
+        assert seen == [off] and getattr(matmul, name) == on
+    finally:
+        setattr(matmul, name, before)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision
 from commands import command
 from torch import nn
 
@@ -193,3 +194,22 @@ def test_figure_2_traces_a_network_that_branches(tmp_path):
     assert re.search(r"^layer1\.0\.relu:2 +rectify ", text, re.M)
     facts = json.loads((Path(lines[-1]) / "provenance.json").read_text())
     assert facts["choices"]["engine"] == "vjp"
+
+
+def test_the_share_of_visible_pixels_is_that_of_a_loop_also_for_large_images():
+    pixels = torch.randn(3, 2500, 2500, generator=torch.Generator().manual_seed(0)) ** 3
+    scale = np.quantile(np.abs(pixels.numpy()[pixels.numpy() != 0]).astype(float), 0.99)
+    wanted = (pixels.abs().amax(0) * 127 >= 0.5 * scale).double().mean()
+    assert visible_share(pixels) == pytest.approx(float(wanted), abs=1e-9)
+
+
+def test_relus_are_named_as_they_run_also_where_one_module_is_several():
+    """The order of names is that of running, whichever of them the signal passes."""
+    torch.manual_seed(0)
+    net = deconv.wrap(torchvision.models.resnet18(num_classes=3), "r", 64)
+    record = net.record(50 * torch.randn(1, 3, 64, 64), ["layer1.1"])
+    unit = [0, *torch.unravel_index(record.activations["layer1.1"][0].argmax(), (64, 16, 16))]
+    found = deconv.trace(net, record, "layer1.1", unit)
+    stages = [row.stage for row in found.rows if row.operation == "rectify"]
+    assert stages[0] == "layer1.1.relu:2" and stages[-1] == "relu"
+    assert set(stages) == {"relu", *(f"layer1.{b}.relu:{n}" for b in (0, 1) for n in (1, 2))}
