@@ -159,10 +159,12 @@ class Run(TorchFunctionMode):
         for one in values:
             if not isinstance(one, torch.Tensor) or not one.requires_grad or one.is_leaf:
                 continue
-            if self.rule == FIELD:
+            place, what = self.where(call), self.what(call)
+            if one.grad_fn.name().endswith("NotImplemented"):
+                one.register_hook(lambda signal, p=place, w=what: _refuse(signal, p, w))
+            elif self.rule == FIELD:
                 one.register_hook(_reached)
             elif operation is None or not operation.known:
-                place, what = self.where(call), self.what(call)
                 one.register_hook(lambda signal, p=place, w=what: self._cross(signal, p, w))
             one._deconv_seen = True
         if self.rule not in (FIELD, ROUNDED):
@@ -193,6 +195,13 @@ def _hook(run: Run, name: str, part: nn.Module) -> list[Any]:
                 run.left(name, module, output)
 
     return [part.register_forward_pre_hook(enter), part.register_forward_hook(leave)]
+
+
+def _refuse(signal: torch.Tensor | None, place: str, what: str) -> None:
+    if signal is not None and bool(signal.any()):
+        raise DeconvError(
+            f"no signal can come down through {what} ({place}): it cannot be differentiated"
+        )
 
 
 def _floats(x: Any) -> bool:

@@ -357,6 +357,38 @@ def test_what_cannot_be_differentiated_is_mined_and_not_projected():
         deconv.project(net, net.record(noise(), ["b"]), "b", torch.tensor([[0, 1, 2, 2]]))
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_quantised_network_is_mined_and_paints_below_what_is_quantised():
+    quantization = pytest.importorskip("torch.ao.quantization")
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(400, 5)).eval()
+    torch.backends.quantized.engine = torch.backends.quantized.supported_engines[-1]
+    made = quantization.quantize_dynamic(plain, {nn.Linear})
+    if made(noise(1, dtype=torch.float32)).isnan().any() or type(made[3]) is nn.Linear:
+        pytest.skip("no quantised kernels here")
+    made[3] = OneByOne(made[3])  # the scale of a dynamic layer is that of its batch
+    net = deconv.wrap(made, "quantised", PX)
+    images = noise(dtype=torch.float32)
+    assert torch.equal(net.record(images).logits, made(images))
+    record = net.record(images, ["1", "3"])
+    units = (record.activations["1"] > 0).nonzero()[:3]
+    whole = deconv.wrap(plain, "plain", PX)
+    wanted = deconv.project(whole, whole.record(images, ["1"]), "1", units)
+    assert torch.equal(deconv.project(net, record, "1", units), wanted)
+    with pytest.raises(DeconvError, match=r"no signal can come down through .*differentiated"):
+        deconv.project(net, record, "3", torch.tensor([[0, 1, 0, 0]]))
+
+
+class OneByOne(nn.Module):
+    """A module that answers each row by itself."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return torch.cat([self.inner(row[None]) for row in x])
+
+
 def test_the_record_answers_to_every_name_of_a_point():
     net = deconv.wrap(made(), input_px=PX)
     images = noise()

@@ -172,7 +172,7 @@ def _refuse_unsteady(
             raise DeconvError(
                 f"{name} answers an image differently by the batch that it happens to be in, also "
                 f"in evaluation mode (first at {place}): a batch normalisation needs statistics of "
-                "its own (track_running_stats=True)"
+                "its own (track_running_stats=True), a quantised layer a scale of its own"
             )
 
 
