@@ -139,7 +139,7 @@ def vgg16():
     """torchvision's VGG-16 with random weights in float64, and the record of some points."""
     net = deconv.build("torchvision/vgg16", num_classes=10, seed=0).double()
     with torch.no_grad():
-        return net, net.record(IMAGES[:1] / 60, VGG16_POINTS)
+        return net, net.record(IMAGES[:1], VGG16_POINTS)
 
 
 VGG16_POINTS = ("conv2", "pool4", "conv7", "conv13", "pool13", "fc15")
