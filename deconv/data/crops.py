@@ -65,7 +65,7 @@ def prepare(
 ) -> torch.Tensor:
     """One sub-crop of a square, minus the mean there: 3×crop×crop float32 in about ±128.
 
-    image: 3×S×S uint8; mean: 3×S×S. crop: 0–3 the corners (top left, top right, bottom left,
+    image: 3×S×S uint8; mean: 3×S×S, or a colour 3×1×1. crop: 0–3 the corners (top left, top right, bottom left,
     bottom right), 4 the centre.
     """
     side = _side(image, mean, crop_px)
@@ -94,7 +94,7 @@ def _cut(
     image: torch.Tensor, mean: torch.Tensor, crop_px: int, top: int, left: int, mirror: bool
 ) -> torch.Tensor:
     rows, columns = slice(top, top + crop_px), slice(left, left + crop_px)
-    pixels = image[:, rows, columns].float() - mean[:, rows, columns]
+    pixels = image[:, rows, columns].float() - mean.expand_as(image)[:, rows, columns]
     return pixels.flip(-1) if mirror else pixels
 
 
@@ -113,7 +113,8 @@ def _resized_cut(
     image: torch.Tensor, mean: torch.Tensor, crop_px: int, box: Box, mirror: bool
 ) -> torch.Tensor:
     top, left, bottom, right = box
-    part = image[:, top:bottom, left:right].float() - mean[:, top:bottom, left:right]
+    there = mean.expand_as(image)[:, top:bottom, left:right]
+    part = image[:, top:bottom, left:right].float() - there
     pixels = F.interpolate(
         part[None], (crop_px, crop_px), mode="bilinear", antialias=True, align_corners=False
     )[0]
@@ -126,7 +127,7 @@ def _side(image: torch.Tensor, mean: torch.Tensor, crop_px: int) -> int:
             f"a crop is cut from a 3×S×S uint8 tensor, not from {type(image).__name__}: make one "
             "with deconv.images.square"
         )
-    if image.shape != mean.shape:
+    if mean.shape not in (image.shape, (3, 1, 1)):
         raise DeconvError(
             f"the images are {tuple(image.shape)}, the mean image is {tuple(mean.shape)}: use the "
             f"side_px that the network was trained with ({mean.shape[-1]})"
