@@ -221,7 +221,7 @@ def _problem(here, name, known):
     if package in LIBRARIES and not matches(here, LIBRARIES[package]):
         return f"only {', '.join(LIBRARIES[package])} may"
     if here in ONLY and package not in ONLY[here] | STANDARD:
-        return f"{here} may import {', '.join(ONLY[here])} alone"
+        return f"{here} may import {', '.join(sorted(ONLY[here]))} alone"
     if package not in OURS or here == there:
         return None
     if here == FACADE:

@@ -65,8 +65,8 @@ def prepare(
 ) -> torch.Tensor:
     """One sub-crop of a square, minus the mean there: 3×crop×crop float32 in about ±128.
 
-    image: 3×S×S uint8; mean: 3×S×S, or a colour 3×1×1. crop: 0–3 the corners (top left, top right, bottom left,
-    bottom right), 4 the centre.
+    image: 3×S×S uint8; mean: 3×S×S, or a colour 3×1×1. crop: 0–3 the corners (top left, top right,
+    bottom left, bottom right), 4 the centre.
     """
     side = _side(image, mean, crop_px)
     top, left = _corner(side, crop_px, crop)

@@ -23,8 +23,9 @@ from deconv.errors import DeconvError, unknown
 from deconv.geometry import Window, box_of, interior_field, support
 from deconv.images import check_batch
 from deconv.layers import Divide, Grey, max_pool
-from deconv.models.calls import IMAGE, Calls, Placed, Ran, Value
+from deconv.models.calls import IMAGE, Calls, Ran, Value
 from deconv.models.layer_numbers import numbered
+from deconv.models.network import Placed
 from deconv.models.preprocessing import Prepared, Preprocessing, colour, stored_side
 from deconv.rules import of_module
 from deconv.rules.normalisation import CONTRAST

@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from deconv.errors import DeconvError
-from deconv.models.calls import Calls, list_calls
+from deconv.models.calls import Calls
+from deconv.models.listing import list_calls
 from deconv.run import Run, evaluating
 
 SEED = 0
@@ -52,8 +53,8 @@ def enter(
     noise = torch.randn(3, 3, input_px, input_px, generator=draw).to(one.device, one.dtype)
     first, second = scaled(noise[[0, 1]]), scaled(noise[[0, 2]])
     try:
-        calls = list_calls(module, first)
-        answer = _tensor(calls.answer, name)
+        calls, answer = list_calls(module, first)
+        answer = _tensor(answer, name).detach()
         _check_shape(answer, name)
         again, channels_last = _answer(module, second)
     except RuntimeError as error:

@@ -101,3 +101,22 @@ class Network(Protocol):
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Its weights by name."""
         ...
+
+
+class Placed:
+    """Where a network's numbers are, and of what type: its parameters', or its buffers'."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where images go; the CPU for a network without parameters and buffers."""
+        return self._some.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the images that it takes."""
+        return self._some.dtype
+
+    @property
+    def _some(self) -> torch.Tensor:
+        both = (*self.parameters(), *self.buffers())
+        return next((one for one in both if one.is_floating_point()), torch.zeros(0))

@@ -11,11 +11,13 @@ from torch import nn
 
 from deconv.errors import DeconvError, unknown
 from deconv.images import check_batch
-from deconv.models.calls import Calls, Enough, Placed, Reader
+from deconv.models.calls import Calls
 from deconv.models.entrance import Entrance, enter, in_words, logits_of
 from deconv.models.layer_numbers import numbered
+from deconv.models.network import Placed
 from deconv.models.preprocessing import Prepared, Preprocessing, colour, stored_side
 from deconv.models.probe import Fields
+from deconv.models.reader import Enough, Reader
 from deconv.run import Run, evaluating
 from deconv.types import Box, Record, Values
 
