@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -25,6 +25,10 @@ class Values(dict[str, torch.Tensor]):
         super().__init__(named)
         self._asked = {resolve(name): name for name in named}
         self._resolve = resolve
+
+    def to(self, device: torch.device) -> Values:
+        """Move all values to a device."""
+        return Values({name: value.to(device) for name, value in self.items()}, self._resolve)
 
     def __missing__(self, name: str) -> torch.Tensor:
         asked = self._asked.get(self._resolve(name))
@@ -51,11 +55,21 @@ class Record:
     """
 
     images: torch.Tensor
-    activations: dict[str, torch.Tensor]
+    activations: Values
     switches: dict[str, torch.Tensor]
     shapes: dict[str, tuple[int, ...]]
     pools: dict[str, nn.MaxPool2d]
     logits: torch.Tensor | None
+
+    def to(self, device: torch.device) -> Record:
+        """Move everything to a device."""
+        return replace(
+            self,
+            images=self.images.to(device),
+            activations=self.activations.to(device),
+            switches={name: switches.to(device) for name, switches in self.switches.items()},
+            logits=None if self.logits is None else self.logits.to(device),
+        )
 
 
 @dataclass(frozen=True)

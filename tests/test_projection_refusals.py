@@ -42,7 +42,7 @@ def test_a_fully_connected_unit_has_y_and_x_zero(normed):
 @pytest.mark.parametrize(
     ("units", "message"),
     [
-        ([0, 0, 0, 0], "units must be a K×4 integer tensor"),
+        ([0, 0, 0, 0], "units must be K×4 integers"),
         ([(0, 0, 0)], "K×4"),
         (torch.zeros(4, dtype=torch.int64), "K×4"),
         (torch.zeros(1, 3, dtype=torch.int64), "K×4"),

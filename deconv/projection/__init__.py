@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 import torch
+from torch import nn
 
 from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning, unknown
 from deconv.layers import COLLISIONS
@@ -79,6 +80,7 @@ def project(
     if rule != "deconvnet" and engine == "mirror":
         raise DeconvError(f"rule={rule!r} goes by engine='vjp'; the mirror is the deconvnet's")
     chunk = whole_number(chunk, "chunk", least=1)
+    record = record.to(net.device)
     units = _checked(net, record, layer, units, seed, collisions)
     if len(units) == 0:
         return record.images.new_zeros(record.images.shape).detach()[:0]
@@ -111,8 +113,9 @@ def project_watched(
     watch: Watcher,
 ) -> torch.Tensor:
     """Project all units at once by engine="vjp", each operation's call shown to `watch`."""
+    record = record.to(net.device)
     units = _checked(net, record, layer, units, seed, collisions)
-    run = Run("deconvnet", net, collisions=collisions, watch=watch)
+    run = Run("deconvnet", parts_of(net), collisions=collisions, watch=watch)
     return _send(net, record, layer, units[:, 0], _seeder(units, seed), run)
 
 
@@ -131,6 +134,7 @@ def project_steps(
     the kept units alone, then the K signals below each stage; the last are the K×3×H×W pixels.
     All K units go down at once. A step is worked out when it is asked for.
     """
+    record = record.to(net.device)
     units = _checked(net, record, layer, units, seed, collisions)
     if refused := refusal(net, layer):
         raise DeconvError(refused)
@@ -166,7 +170,7 @@ def _checked(
     activation = record.activations[layer].detach()
     units = whole_numbers(units, "units")
     _check_units(units, activation, layer)
-    units = units.to(activation.device, torch.int64)
+    units = units.to(activation.device)
     if seed == "activation":
         _warn_of_dead(units, activation, layer)
     return units
@@ -179,10 +183,15 @@ def _send_mirror(net, record, layer, image, seeder, collisions):
 
 def _send_vjp(net, record, layer, image, seeder, collisions, rule, given, crossed):
     switches = [of_pool[image] for of_pool in record.switches.values()] if given else None
-    run = Run(rule, net, collisions=collisions, switches=switches)
+    run = Run(rule, parts_of(net), collisions=collisions, switches=switches)
     pixels = _send(net, record, layer, image, seeder, run)
     crossed |= run.crossed
     return pixels
+
+
+def parts_of(net: Network) -> nn.Module:
+    """The module whose parts' names are those of the network's points."""
+    return getattr(net, "module", net)
 
 
 def _send(net, record, layer, image, seeder, run):
@@ -228,7 +237,7 @@ def _warn_of_no_rule(crossed: Mapping[str, str], layer: str) -> None:
     """crossed: place -> what stands there, the last that runs first."""
     kinds = ", ".join(sorted(set(crossed.values())))
     times = "once" if len(crossed) == 1 else f"{len(crossed)} times"
-    first = next(reversed(crossed)).removeprefix("module.")
+    first = next(reversed(crossed))
     warnings.warn(
         f"the deconvnet has no rule for {kinds}, which the way down from {layer} crosses "
         f"{times} (first at {first}): the derivative is taken there, so "
@@ -239,13 +248,10 @@ def _warn_of_no_rule(crossed: Mapping[str, str], layer: str) -> None:
 
 
 def _check_units(units: torch.Tensor, activation: torch.Tensor, layer: str) -> None:
-    if not isinstance(units, torch.Tensor) or units.dim() != 2 or units.shape[1] != 4:
-        got = tuple(units.shape) if isinstance(units, torch.Tensor) else type(units).__name__
+    if units.dim() != 2 or units.shape[1] != 4:
         raise DeconvError(
-            f"units must be a K×4 integer tensor of rows (image, map, y, x), got {got}"
+            f"units must be K×4 integers, rows (image, map, y, x), got {tuple(units.shape)}"
         )
-    if units.is_floating_point() or units.is_complex() or units.dtype == torch.bool:
-        raise DeconvError(f"units must be integers (image, map, y, x), got {units.dtype}")
     shape = (*activation.shape, 1, 1)[:4]
     limits = torch.tensor(shape, device=units.device)
     outside = ((units < 0) | (units >= limits)).any(1).nonzero().flatten()

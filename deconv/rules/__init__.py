@@ -18,13 +18,13 @@ from deconv.rules.filters import FILTERS
 from deconv.rules.normalisation import NORMALISATION
 from deconv.rules.operation import FIELD, ROUNDED, RULES, Below, Call, Operation, function_name
 from deconv.rules.pooling import POOLING
-from deconv.rules.rectification import RECTIFY
+from deconv.rules.rectification import RECTIFICATION
 from deconv.rules.shape import SHAPE
 
 __all__ = ["FIELD", "ROUNDED", "RULES", "TABLE", "Below", "Call", "Operation", "find", "of_module"]
 
 TABLE: tuple[Operation, ...] = (
-    RECTIFY,
+    *RECTIFICATION,
     *POOLING,
     *NORMALISATION,
     *FILTERS,

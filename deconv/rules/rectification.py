@@ -86,3 +86,4 @@ RECTIFY = Operation(
     mirror=_mirror,
     prefix="relu",
 )
+RECTIFICATION = (RECTIFY,)
