@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 from torch.overrides import TorchFunctionMode
 
 from deconv.errors import DeconvError, unknown
@@ -124,8 +125,8 @@ class Run(TorchFunctionMode):
     def plain(self) -> bool:
         """Whether what is running is a module of PyTorch's own, which is one operation."""
         _, module = self.running
-        own = module is not None and type(module).__module__.startswith("torch.nn.modules")
-        return own and not isinstance(module, nn.Sequential)
+        kind = type(module).__mro__[is_parametrized(module)] if module is not None else object
+        return kind.__module__.startswith("torch.nn.modules") and kind is not nn.Sequential
 
     def where(self, call: Call) -> str:
         """Name the place of a call: the module that runs it, and the function if that is not it."""
@@ -182,6 +183,12 @@ class Run(TorchFunctionMode):
     def _cross(self, signal: torch.Tensor | None, place: str, what: str) -> None:
         if signal is not None and place not in self.crossed and bool(signal.any()):
             self.crossed[place] = what
+
+
+def is_leaf(module: nn.Module) -> bool:
+    """Whether a module has no parts that run, but for what makes its weights."""
+    parts = dict(module.named_children())
+    return not parts or (is_parametrized(module) and list(parts) == ["parametrizations"])
 
 
 def _hook(run: Run, name: str, part: nn.Module) -> list[Any]:

@@ -12,7 +12,7 @@ from torch import nn
 from deconv.models.calls import IMAGE, Calls, Ran, Value
 from deconv.models.reader import Reader
 from deconv.rules import Call, Operation
-from deconv.run import Run, evaluating, flat, held
+from deconv.run import Run, evaluating, flat, held, is_leaf
 
 
 class _Lister(Reader):
@@ -38,7 +38,7 @@ class _Lister(Reader):
         last = len(self.ran) - 1
         inputs = dict.fromkeys(self.made_by.get(id(x), last) for x in taken)
         _, module = self.run.running
-        leaf = module if module is not None and not [*module.children()] else None
+        leaf = module if module is not None and is_leaf(module) else None
         shape = tuple(made[0].shape[1:])
         below = self.ran[first] if (first := next(iter(inputs))) >= 0 else None
         self.ran.append(
@@ -65,7 +65,7 @@ class _Lister(Reader):
         self.found[key] = (value, index)
         if isinstance(value, torch.Tensor):
             self._alive.append(value)
-        if index is not None and index >= 0 and not [*module.children()]:
+        if index is not None and index >= 0 and is_leaf(module):
             self.ran[index] = replace(self.ran[index], name=name, point=key, module=module)
 
 

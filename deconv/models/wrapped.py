@@ -130,16 +130,17 @@ class WrappedNet(Placed, Prepared, nn.Module):
                 f"{point!r} fits {len(ends)} points of {self.name}: {_some(ends)}. Name one of "
                 "them in full"
             )
-        if point in dict(self.module.named_modules(remove_duplicate=False)):
-            return self._alias(point)
+        name, colon, number = point.partition(":")
+        if name in dict(self.module.named_modules(remove_duplicate=False)):
+            return self._alias(name, colon + number)
         raise unknown(f"layer of {self.name}", point, self.points)
 
-    def _alias(self, point: str) -> str:
-        """Another name of a module that runs, or the last part of one that is not called itself."""
+    def _alias(self, point: str, number: str) -> str:
+        """Another name of a module that runs, with the number of a call."""
         part = self.module.get_submodule(point)
         own = next(name for name, one in self.module.named_modules() if one is part)
         if own != point:
-            return self.check_point(own)
+            return self.check_point(own + number)
         within = [name for name in self.points if name.startswith(f"{point}.")]
         if not within:
             raise self._no_point(point, "it does not run")
