@@ -19,7 +19,7 @@ from deconv.errors import DeconvError
 from deconv.map_statistics import map_points, map_statistics, ordered_maps
 from deconv.models import build
 from experiments.command import compose
-from experiments.common import foreign_snapshot
+from experiments.common import given
 from experiments.feature_maps import check, check_images, shown_layers
 from experiments.feature_maps_page import scales_of
 from experiments.feature_maps_tables import depth_trend
@@ -300,7 +300,7 @@ def test_layers_are_spread_over_the_depth_where_none_is_named():
     cfg = compose(
         "feature_maps", ["model=torchvision/resnet18", "model.weights=random", "data=scenes_smoke"]
     )
-    net = foreign_snapshot(cfg).network()
+    net = given(cfg).network()
     names = [pair.layer for pair in shown_layers(cfg, net)]
     convolutions = [n for n, m in net.module.named_modules() if isinstance(m, nn.Conv2d)]
     assert len(names) == 5 and names[0] == convolutions[0] and names[-1] == convolutions[-1]
