@@ -9,7 +9,7 @@ import torch
 from deconv.errors import DeconvError
 from deconv.models import Network
 from deconv.projection import project
-from deconv.whole_number import whole_number
+from deconv.whole_number import whole_numbers
 
 
 class Deconvnet:
@@ -50,16 +50,13 @@ class Deconvnet:
             DeconvError: for a neuron outside the layer.
         """
         record = self.net.record(images, [self.layer], logits=False)
-        several = isinstance(neuron, Sequence) and isinstance(neuron[0], Sequence)
-        each = list(neuron) if several else [neuron] * len(images)
+        places = whole_numbers(neuron, "neuron")
+        each = [*places] if places.dim() == 2 else [places.flatten()] * len(images)
         if len(each) != len(images):
             raise DeconvError(
                 f"{len(each)} neurons for {len(images)} images: give one, or one each"
             )
-        rows = []
-        for image, one in enumerate(each):
-            place = [*one] if isinstance(one, Sequence) else [one]
-            if len(place) not in (1, 3):
-                raise DeconvError(f"a neuron is (map, y, x) or a map's number, got {one}")
-            rows.append([image, *(whole_number(n, "neuron") for n in [*place, 0, 0][:3])])
+        if len(each[0]) not in (1, 3):
+            raise DeconvError(f"a neuron is (map, y, x) or a map's number, got {neuron}")
+        rows = [[image, *[*one.tolist(), 0, 0][:3]] for image, one in enumerate(each)]
         return project(self.net, record, self.layer, torch.tensor(rows), **self.options)

@@ -37,7 +37,7 @@ def read_batches(net: nn.Module, loader: Iterable) -> Iterator[tuple[torch.Tenso
             "such as [images]"
         )
     name = getattr(net, "name", type(net).__name__)
-    dtype = next((p.dtype for p in net.parameters()), torch.float32)
+    dtype = getattr(net, "dtype", None) or next(net.parameters()).dtype
     size = None
     for number, batch in enumerate(loader):
         images, labels = image_and_label(batch)

@@ -153,7 +153,10 @@ def receptive_field(net: HasFields, layer: str, y: int, x: int, image_size: tupl
     holds every pixel a projection can paint; the activation depends on more, see the module.
     Raises DeconvError if the unit is outside the map or the image too small for the layer.
     """
-    y, x, *size = (whole_number(n, "receptive_field") for n in (y, x, *image_size))
+    if not hasattr(image_size, "__len__") or len(image_size) != 2:
+        raise DeconvError(f"image_size is (height, width), whole numbers, got {image_size}")
+    size = [whole_number(n, "image_size") for n in image_size]
+    y, x = (whole_number(n, "receptive_field") for n in (y, x))
     return net.field(layer, y, x, tuple(size))
 
 

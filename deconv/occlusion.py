@@ -76,7 +76,7 @@ def occlude(
     layer = net.check_point(layer) if layer is not None else last_convolution(net)
     images = image[None] if isinstance(image, torch.Tensor) and image.dim() == 3 else image
     check_batch(images, net.name)
-    if len(images) > 1:
+    if image.dim() == 4 and getattr(target, "ndim", isinstance(target, Sequence)):
         targets = whole_numbers(target, "target").flatten().tolist()
     else:
         targets = [whole_number(target, "target")]
@@ -96,10 +96,15 @@ def occlude(
 
 def last_convolution(net: Network) -> str:
     """The point of the activations of the last convolution of a network."""
-    convs = [layer for layer in net.layers if isinstance(net.module_of(layer), nn.Conv2d)]
-    if not convs:
-        raise DeconvError(f"{net.name} has no convolution: name the layer to watch")
     calls = net.calls
+    convs = [
+        layer
+        for layer in net.layers
+        if isinstance(net.module_of(layer), nn.Conv2d)
+        and max(calls.values[layer].shape[1:]) > 1  # no gate of squeeze and excitation
+    ]
+    if not convs:
+        raise DeconvError(f"{net.name} has no convolution with maps: name the layer to watch")
     return calls.activation(calls.index(convs[-1])) or convs[-1]
 
 

@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from deconv.errors import DeconvError, unknown
 from deconv.layers import COLLISIONS
-from deconv.rules import FIELD, ROUNDED, RULES, Call, Operation, find
+from deconv.rules import FIELD, ROUNDED, RULES, Call, Operation, find, flat
 
 Watcher = Callable[[Call, Operation | None, str, Any], None]
 """Told of each call when it is done: the call, its entry, where it stands, its value."""
@@ -40,6 +40,8 @@ class Run(TorchFunctionMode):
     Attributes:
         crossed: name of a place -> what stands there, for all operations without a rule that a
             signal crossed on its way down.
+        lost: place -> what stands there, where values of the image come in that no gradient
+            follows, so that a receptive field is not known (FIELD).
         scales: root mean square of what each operation with corners took in (ROUNDED).
 
     Raises:
@@ -68,9 +70,9 @@ class Run(TorchFunctionMode):
         self.watch, self.left = watch, left
         self._running: list[tuple[str, nn.Module]] = []
         self._hooks: list[Any] = []
-        self._paused = False
         self.crossed: dict[str, str] = {}
         self.scales: list[float] = []
+        self.lost: dict[str, str] = {}
 
     def __enter__(self) -> Run:
         if self.module is not None:
@@ -93,13 +95,12 @@ class Run(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if self._paused:
-            return func(*args, **kwargs)
         call, operation = find(func, args, kwargs)
-        if self.rule == FIELD:
+        if self.rule == FIELD and torch.is_grad_enabled():
             call = _each_path_alone(call)
         way = None if operation is None else operation.ways.get(self.rule)
-        value = call.run() if way is None or not _floats(call.input) else way(call, self)
+        floats = any(_floats(x) for x in flat((call.args, tuple(call.kwargs.values()))))
+        value = call.run() if way is None or not floats else way(call, self)
         if self.rule:
             self._follow(call, operation, value)
         if self.watch is not None:
@@ -109,12 +110,9 @@ class Run(TorchFunctionMode):
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave operations alone for a while: they are the library's own."""
-        before, self._paused = self._paused, True
-        try:
+        """Leave operations alone for a while, in every `Run`: they are the library's own."""
+        with torch._C.DisableTorchFunction():
             yield
-        finally:
-            self._paused = before
 
     @property
     def running(self) -> tuple[str, nn.Module | None]:
@@ -156,20 +154,40 @@ class Run(TorchFunctionMode):
 
     def _follow(self, call: Call, operation: Operation | None, value: Any) -> None:
         """Look at the signal that comes down to a value, when it comes."""
-        values = value if isinstance(value, tuple | list) else (value,)
-        for one in values:
-            if not isinstance(one, torch.Tensor) or not one.requires_grad or one.is_leaf:
+        taken = [*flat((call.args, tuple(call.kwargs.values())))]
+        cut = [_cut(x) for x in taken if _cut(x) is not None]
+        place, what = self.where(call), self.what(call)
+        for one in flat((call.input if call.name == "setitem" else value,)):
+            if not one.requires_grad:
+                self._mark_cut(call, taken, bool(cut), one)
+            if not one.requires_grad or one.is_leaf:
                 continue
-            place, what = self.where(call), self.what(call)
+            if self.rule == FIELD and any(cut):
+                self.lost.setdefault(place, what)
             if one.grad_fn.name().endswith("NotImplemented"):
                 one.register_hook(lambda signal, p=place, w=what: _refuse(signal, p, w))
             elif self.rule == FIELD:
                 one.register_hook(_reached)
-            elif operation is None or not operation.known:
+            elif operation is None or not operation.known or cut:
                 one.register_hook(lambda signal, p=place, w=what: self._cross(signal, p, w))
             one._deconv_seen = True
         if self.rule not in (FIELD, ROUNDED):
             self._meet_strangers(call)
+
+    def _mark_cut(
+        self, call: Call, taken: Sequence[torch.Tensor], already: bool, value: torch.Tensor
+    ) -> None:
+        """Mark a value of the image that no gradient follows: a comparison, detach, no_grad.
+
+        The mark says whether it may come from elsewhere than its own position.
+        """
+        constant = call.name.endswith("_like") or call.name.startswith("new_")
+        if call.name == "to" or call.name.endswith("_as"):
+            taken = taken[:1]  # of the other only type or shape are taken
+        if constant or not (already or any(x.requires_grad for x in taken if not x.is_leaf)):
+            return
+        elsewhere = any(_cut(x) for x in taken)
+        value._deconv_cut = elsewhere or call.name not in _COMPARISONS or len(taken) > 1
 
     def _meet_strangers(self, call: Call) -> None:
         """A value that no function of PyTorch's was seen to make comes from a custom one."""
@@ -191,11 +209,18 @@ def is_leaf(module: nn.Module) -> bool:
     return not parts or (is_parametrized(module) and list(parts) == ["parametrizations"])
 
 
+_COMPARISONS = ("gt", "ge", "lt", "le", "ne", "eq", "greater", "less", "sign", "isnan", "invert",
+                "logical_not", "to", "type", "type_as", "float", "double", "half")  # fmt: skip
+"""What of a value alone looks at one position each."""
+
+
 def _hook(run: Run, name: str, part: nn.Module) -> list[Any]:
     def enter(*_: Any) -> None:
         run._running.append((name, part))
 
     def leave(module: nn.Module, inputs: Any, output: Any) -> None:
+        while run._running and run._running[-1][1] is not part:
+            run._running.pop()  # what raised an error that the module caught
         run._running.pop()
         if run.left is not None:
             with run.paused():
@@ -211,17 +236,13 @@ def _refuse(signal: torch.Tensor | None, place: str, what: str) -> None:
         )
 
 
+def _cut(x: torch.Tensor) -> bool | None:
+    """The mark of a value that no gradient follows; None without one."""
+    return None if x.requires_grad else getattr(x, "_deconv_cut", None)
+
+
 def _floats(x: Any) -> bool:
     return isinstance(x, torch.Tensor) and x.is_floating_point()
-
-
-def flat(values: Any) -> Iterator[torch.Tensor]:
-    """Yield the tensors in nested tuples and lists."""
-    for value in values:
-        if isinstance(value, torch.Tensor):
-            yield value
-        elif isinstance(value, tuple | list):
-            yield from flat(value)
 
 
 def _each_path_alone(call: Call) -> Call:
@@ -268,8 +289,9 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     """Put a module into evaluation mode for a while, without TF32; each part's mode is as before
     afterwards."""
     training = [part for part in module.modules() if part.training]
-    module.eval()
     try:
+        for part in training:  # not by eval(), which a module may have of its own
+            part.training = False
         with exact():
             yield
     finally:

@@ -37,7 +37,14 @@ class Values(dict[str, torch.Tensor]):
         return self[asked]
 
     def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or self._resolve(str(name)) in self._asked
+        try:
+            return super().__contains__(name) or self._resolve(str(name)) in self._asked
+        except DeconvError:
+            return False
+
+    def get(self, name: str, default: torch.Tensor | None = None) -> torch.Tensor | None:
+        """The values of a point, by any of its names."""
+        return self[name] if name in self else default
 
 
 @dataclass(frozen=True)

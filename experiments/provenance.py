@@ -54,7 +54,7 @@ def write_text(path: Path, text: str, encoding: str | None = None) -> None:
 def write_provenance(folder: Path, net: ChainNet, facts: dict[str, Any]) -> None:
     """folder/provenance.json: `facts`, then weights, command, commit and versions."""
     record = facts | {"model": net.recipe, "weights_sha256": weights_hash(net)}
-    record |= {"device": str(net.device)} | circumstances()
+    record |= {"device": str(next(net.parameters()).device)} | circumstances()
     write_text(folder / "provenance.json", json.dumps(record, indent=2) + "\n")
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 import deconv
 from deconv.errors import DeconvError
+from deconv.occlusion import last_convolution
 
 PX = 12
 
@@ -104,6 +105,13 @@ def noise(count=2, side=PX, dtype=torch.float64):
     return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(1)).to(dtype)
 
 
+class First(nn.Module):
+    """The first of several answers, for the last position."""
+
+    def forward(self, answer):
+        return answer[0][:, -1]
+
+
 def answers(module, images):
     """What the module says itself, in evaluation mode."""
     twin = copy.deepcopy(module).eval()
@@ -155,13 +163,76 @@ def test_a_custom_function_is_named_among_what_has_no_rule():
 
 def test_only_what_the_signal_crosses_is_warned_of():
     def beside(net, x):
-        return x + 0 * x.sigmoid().detach()
+        x.sigmoid()
+        return x
 
     net = deconv.wrap(made(beside), input_px=PX)
     record = net.record(noise(), ["fc"])
     with warnings.catch_warnings():
         warnings.simplefilter("error", deconv.NoRuleWarning)
         deconv.project(net, record, "fc", torch.tensor([[0, 1, 0, 0]]), seed="one")
+
+
+HIDDEN_WAYS = {
+    "detach": lambda net, x: x + x.relu().detach(),
+    "no_grad": lambda net, x: x + by_itself(net.b, x),
+    "mask": lambda net, x: x * (x > 0),
+    "mask of numbers": lambda net, x: x * (x > 0).double(),
+    "masked_fill": lambda net, x: x.masked_fill(x < 0, 0),
+    "where": lambda net, x: torch.where(x > 0, x, 0),
+    "index": lambda net, x: set_to_zero(x),
+    "maximum": lambda net, x: torch.maximum(torch.zeros_like(x), x),
+    "sorted": lambda net, x: x.gather(1, x.argsort(1)),
+}
+"""Ways to bend values of which a derivative does not tell."""
+
+
+@torch.no_grad()
+def by_itself(conv, x):
+    return F.conv2d(x, conv.weight, padding=1)
+
+
+def set_to_zero(x):
+    y = x.clone()
+    y[y < 0] = 0
+    return y
+
+
+@pytest.mark.parametrize("way", HIDDEN_WAYS)
+def test_values_that_no_gradient_follows_are_said(way):
+    net = deconv.wrap(made(HIDDEN_WAYS[way]), input_px=PX)
+    record = net.record(noise(), ["fc"])
+    with pytest.warns(deconv.NoRuleWarning, match="no rule for"):
+        deconv.project(net, record, "fc", torch.tensor([[0, 1, 0, 0]]), seed="one")
+    if way in ("detach", "no_grad", "sorted"):
+        with pytest.raises(DeconvError, match="the receptive field of b is not known: values of"):
+            net.field("b", 2, 2, (PX, PX))
+    else:
+        assert net.field("b", 2, 2, (PX, PX)) == (2, 2, 7, 7)
+
+
+SPELLINGS = {
+    "clip": lambda net, x: torch.clip(x, min=0),
+    "clamp": lambda net, x: x.clamp(0),
+    "clamp_min": lambda net, x: x.clamp_min(0),
+    "threshold": lambda net, x: F.threshold(x, 0.0, 0.0),
+    "maximum": lambda net, x: torch.maximum(x, torch.zeros(())),
+    "max": lambda net, x: torch.max(x, torch.zeros_like(x)),
+    "hardtanh": lambda net, x: F.hardtanh(x, 0.0, 1e9),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_relu_in_other_words_is_a_relu(spelling):
+    units = torch.tensor([[0, 1, 2, 2], [1, 3, 4, 0]])
+    found = []
+    for body in (SPELLINGS[spelling], lambda net, x: F.relu(x)):
+        net = deconv.wrap(made(body), input_px=PX)
+        record = net.record(noise(), ["b"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", deconv.NoRuleWarning)
+            found.append(deconv.project(net, record, "b", units, seed="one"))
+    torch.testing.assert_close(*found)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -188,6 +259,41 @@ def test_a_copy_is_a_network_of_its_own(how):
     assert twin.points == net.points
     torch.testing.assert_close(twin.record(images).logits, net.record(images).logits + 1)
     assert torch.equal(net.record(images).logits, answers(net.module, images))
+
+
+def test_a_part_edited_after_wrapping_is_the_one_that_is_seen():
+    net = deconv.wrap(made(), input_px=PX)
+    assert net.field("b", 2, 2, (PX, PX)) == (2, 2, 7, 7)
+    net.module.b.dilation = (2, 2)
+    assert net.field("b", 2, 2, (PX, PX)) == (2, 2, 9, 9)
+    net.module.fc.weight = nn.Parameter(torch.zeros(7, 4).double())
+    net.module.fc.bias = None
+    assert net.classes == 7
+
+
+def test_another_branch_than_at_the_entrance_is_refused():
+    def twice(net, x):
+        if x.mean() > 5:
+            x = F.relu(x)
+        return F.relu(net.b(x))
+
+    class Twice(Plain):
+        def forward(self, x):
+            return self.fc(twice(self, self.a(x)).mean((2, 3)))
+
+    net = deconv.wrap(Twice().double(), input_px=PX)
+    assert net.record(noise(), ["relu"], logits=False).activations["relu"].shape == (2, 4, 8, 8)
+    with pytest.raises(DeconvError, match="relu of Twice did not run for these images"):
+        net.record(noise() + 1e4 * net.module.a.weight.sign().mean(), ["relu"], logits=False)
+
+
+def test_an_identity_names_nothing_but_itself():
+    made = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Identity(), nn.ReLU(),
+                         nn.Flatten(), nn.Linear(256, 3))  # fmt: skip
+    net = deconv.wrap(made, input_px=PX)
+    assert [ran.name for ran in net.calls.ran] == ["0", "1", "3", "4", "5"]
+    assert "2" in net.points and net.calls.index("1") == 1
+    assert last_convolution(net) == "3"
 
 
 def test_a_head_replaced_after_wrapping_is_the_one_that_answers():
@@ -273,6 +379,12 @@ def test_parameterless_modules_run():
         (made(after=lambda x: x[:, :1]), "of which a softmax makes 1.0 whatever it is"),
         (made(after=lambda x: x[:, 0]), "answers two images with 2, not with logits N×classes"),
         (made(after=lambda x: x.sigmoid()), "ends in a sigmoid"),
+        (made(after=lambda x: 1.0 * x.sigmoid().view(len(x), -1)), "ends in a sigmoid"),
+        (made(lambda net, x: x / x[0].std()), "by the batch that it happens to be in"),
+        (made(lambda net, x: x / x[-1].std()), "by the batch that it happens to be in"),
+        (nn.Sequential(nn.Flatten(), nn.Unflatten(1, (36, 12)), nn.LSTM(12, 4), First()),
+         "a recurrent one batch_first=True"),
+        (nn.Sequential(nn.Flatten(), torch.jit.script(nn.Linear(432, 3))), "has compiled parts"),
         (made(after=lambda x: [x, x]), "does not answer with one tensor"),
         (made(lambda net, x: F.dropout(x)), "differently every time, also in evaluation mode (first"
          " at dropout)"),

@@ -23,6 +23,7 @@ class Knows:
     """Answers the right class for the images of `right`, another one for the rest."""
 
     input_px = 112
+    device = torch.device("cpu")
 
     def __init__(self, data, snapshot, right):
         self.answers = {}

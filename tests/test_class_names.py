@@ -14,7 +14,7 @@ from deconv.errors import DeconvError
 from deconv.figures import shorten
 from deconv.snapshots import Snapshot, load_snapshot, save_snapshot
 from experiments.chosen_images import choose_images
-from experiments.common import foreign_snapshot
+from experiments.common import weights_snapshot
 
 NAMES = ["tench", "crane", "hen", "crane", "maillot", "maillot"]
 SHOWN = ["tench", "crane (1)", "hen", "crane (3)", "maillot (4)", "maillot (5)"]
@@ -107,4 +107,4 @@ def test_the_names_in_a_file_are_told_apart(tmp_path):
              "mean": None, "std": None, "input_px": 64}  # fmt: skip
     model["class_names"] = str(tmp_path / "names.txt")
     cfg = OmegaConf.create({"model": model, "seed": 0, "data": {"side_px": 64}})
-    assert foreign_snapshot(cfg).classes == SHOWN
+    assert weights_snapshot(cfg).classes == SHOWN

@@ -174,6 +174,53 @@ def test_a_field_is_what_a_nan_reaches(name):
     assert_seen_is_reached(net, "b")
 
 
+class Rectified(torch.autograd.Function):
+    """A ReLU of a user's own, whose derivative is 0 for half of all images."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x > 0)
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx, signal):
+        return signal * ctx.saved_tensors[0]
+
+
+OTHERS = {
+    "cosine": (lambda x: F.normalize(x, dim=1), (3, 3, 8, 8)),
+    "where": (lambda x: torch.where(x > 0, x, 0 * x), (3, 3, 8, 8)),
+    "masked_fill": (lambda x: x.masked_fill(x < 0, 0), (3, 3, 8, 8)),
+    "custom ReLU": (lambda x: Rectified.apply(x), (3, 3, 8, 8)),
+    "PReLU": (nn.PReLU(4), (3, 3, 8, 8)),
+    "softplus": (lambda x: F.softplus(x, 2.0), (3, 3, 8, 8)),
+    "median": (lambda x: F.pad(F.unfold(F.pad(x, (1,) * 4), 3).view(len(x), 4, 9, PX, PX)
+                               .median(2).values, (0,) * 4), (2, 2, 9, 9)),
+    "instance norm of statistics": (nn.InstanceNorm2d(4, track_running_stats=True), (3, 3, 8, 8)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_fields_through_what_a_nan_does_not_pass(name):
+    """By hand: 3×3, what is named, 3×3 without padding."""
+    between, box = OTHERS[name]
+    assert receptive_field(net_with(between), "b", 4, 4, (PX, PX)) == box
+
+
+@pytest.mark.parametrize(
+    ("stages", "px", "unit", "box"),
+    [
+        ((nn.Conv2d(3, 4, 3, 2, 1), nn.ZeroPad2d((1, 0, 0, 0))), 17, (0, 1), (0, 0, 2, 2)),
+        ((nn.MaxPool2d(2, 3), nn.Conv2d(3, 4, 1), nn.ZeroPad2d((3, 1, 1, 0))), 16, (1, 3),
+         (0, 0, 2, 2)),
+    ],
+)  # fmt: skip
+def test_corners_that_see_padding_alone_hide_no_border(stages, px, unit, box):
+    made = nn.Sequential(*stages, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    net = deconv.wrap(made, "padded", px)
+    assert net.field(str(len(stages) - 1), *unit, (px, px)) == box
+
+
 @pytest.mark.parametrize("name", ["F.pad", "slice of maps", "shuffle", "neg and scale", "filters"])
 def test_fields_without_clipping_are_those_of_a_large_image(name):
     net = net_with(*KNOWN[name])

@@ -103,7 +103,7 @@ def test_the_last_convolution_is_watched_behind_its_relu():
     assert last_convolution(deconv.build("zfnet_mini", 3, input_px=64)) == "conv5"
     resnet = deconv.wrap(torchvision.models.resnet18(num_classes=3), "r", 64)
     assert last_convolution(resnet) == "layer4.1.relu:2"
-    with pytest.raises(DeconvError, match="mlp has no convolution: name the layer to watch"):
+    with pytest.raises(DeconvError, match="mlp has no convolution with maps: name"):
         last_convolution(deconv.build("mlp", 3))
 
 

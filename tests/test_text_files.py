@@ -10,7 +10,7 @@ from deconv.data.preparation import tiny_imagenet
 from deconv.errors import DeconvError
 from deconv.faces import file_faces
 from deconv.text_files import read_lines
-from experiments.common import foreign_snapshot
+from experiments.common import weights_snapshot
 
 NAMES = ["café", "Äpfel und Birnen", "tench"]
 CODINGS = ["utf-8", "utf-8-sig", "latin-1", "utf-16", "utf-16-le", "utf-16-be", "cp1252"]
@@ -31,7 +31,7 @@ def test_class_names_are_read_from_any_editor_s_file(tmp_path, coding, end, tail
              "mean": None, "std": None, "input_px": 64, "class_names": str(path)}  # fmt: skip
     cfg = OmegaConf.create({"model": model, "seed": 0, "data": {"side_px": 64}})
     if tail == "END":
-        assert foreign_snapshot(cfg).classes == NAMES
+        assert weights_snapshot(cfg).classes == NAMES
 
 
 @pytest.mark.parametrize("text", ["猫\n犬\n", "naïve\u2028x\n猫", "חתול"])

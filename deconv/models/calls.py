@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from deconv.errors import DeconvError
 from deconv.rules import Call, Operation
 
 IMAGE = -1
@@ -59,12 +60,14 @@ class Ran:
 class Value:
     """A value with a name.
 
-    key: which call of a module or function makes it. index: of the operation that made it, None if
+    key: which call of a module or function makes it. after: the name of the module that was done
+    before, by which another branch is told. index: of the operation that made it, None if
     none was seen to. shape: without the batch axis, () for several tensors. why_not: why it is no
     point to read, "" if it is one.
     """
 
     key: str
+    after: str
     index: int | None
     shape: tuple[int, ...]
     why_not: str
@@ -75,16 +78,26 @@ class Calls:
     """One forward pass.
 
     ran: its operations in running order. values: by name, in running order. names: of the calls of
-    functions, by key.
+    functions, by key. strangers: whether a custom function ran, which is not among the operations.
+    last: the operation that made the answer, None if it was not seen.
     """
 
     ran: tuple[Ran, ...]
     values: dict[str, Value]
     names: dict[str, str]
+    strangers: bool = False
+    last: int | None = None
 
     def index(self, layer: str) -> int:
-        """The operation that a layer with weights is."""
-        return next(i for i, ran in enumerate(self.ran) if ran.name == layer)
+        """The operation that a layer with weights is.
+
+        Raises:
+            DeconvError: where no gradient follows the image through it.
+        """
+        found = [i for i, ran in enumerate(self.ran) if ran.name == layer]
+        if not found:
+            raise DeconvError(f"{layer} cannot be followed: no gradient goes through it")
+        return found[0]
 
     def activation(self, start: int) -> str | None:
         """The point of the first activation function at or behind an operation that still has its

@@ -119,8 +119,8 @@ class ChainNet(Placed, Prepared, nn.Sequential):
             )
             for i, ((name, stage), shape) in enumerate(zip(stages, shapes, strict=True))
         )
-        values = {point: Value(point, i, ran[i].shape, "") for point, i in self._points.items()}
-        return Calls(ran, values, {})
+        values = {point: Value(point, "", i, ran[i].shape, "") for point, i in self._points.items()}
+        return Calls(ran, values, {}, last=len(ran) - 1)
 
     def before(self, point: str) -> str | None:
         """The point of the pre-activation z of a rectified point, None where there is none."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
 from deconv.errors import DeconvError
-from deconv.models.calls import Calls
+from deconv.models.calls import Calls, Ran
 from deconv.models.listing import list_calls
 from deconv.run import Run, evaluating
 
@@ -51,18 +51,20 @@ def enter(
     one = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(1))
     draw = torch.Generator().manual_seed(SEED)
     noise = torch.randn(3, 3, input_px, input_px, generator=draw).to(one.device, one.dtype)
-    first, second = scaled(noise[[0, 1]]), scaled(noise[[0, 2]])
+    first, second, third = (scaled(noise[[i, j]]) for i, j in ((0, 1), (0, 2), (2, 1)))
     try:
         calls, answer = list_calls(module, first)
         answer = _tensor(answer, name).detach()
         _check_shape(answer, name)
         again, channels_last = _answer(module, second)
+        beside, _ = _answer(module, third)
     except RuntimeError as error:
         if (words := in_words(error, name, noise, None)) is None:
             raise
         raise words from error
-    if not _close(_tensor(again, name)[0], answer[0]):
-        _refuse_unsteady(module, name, first, second)
+    for row, other, images in ((0, again, second), (1, beside, third)):
+        if not _close(_tensor(other, name)[row], answer[row]):
+            _refuse_unsteady(module, name, first, images, row)
     return Entrance(calls, answer.shape[1], _ends_in(calls, answer, name), channels_last)
 
 
@@ -78,14 +80,20 @@ def _check_kind(module: nn.Module, name: str) -> None:
         )
     if hasattr(module, "_orig_mod"):
         raise DeconvError(f"{name} is compiled by torch.compile: wrap the module in it, ._orig_mod")
+    if torch.is_inference_mode_enabled():
+        raise DeconvError("a network is looked at by gradients: wrap it outside inference_mode")
     first = next((part for part in module.modules() if isinstance(part, CONVOLUTIONS)), None)
     if isinstance(first, nn.Conv3d):
         raise DeconvError(f"{name} takes films or volumes N×C×T×H×W, and an image is 3×H×W")
     for part in module.modules():
-        if getattr(part, "_compiled_call_impl", None) is not None:
+        if (
+            getattr(part, "_compiled_call_impl", None) is not None
+            or isinstance(part, torch.jit.ScriptModule)
+            or hasattr(part, "_orig_mod")
+        ):
             raise DeconvError(
                 f"{name} has compiled parts ({type(part).__name__}), whose operations cannot be "
-                "seen: leave out .compile()"
+                "seen: leave out .compile() and torch.jit there"
             )
         if any(is_lazy(p) for p in part.parameters(recurse=False)):
             raise DeconvError(
@@ -133,7 +141,10 @@ def _check_shape(answer: torch.Tensor, name: str) -> None:
 
 def _ends_in(calls: Calls, answer: torch.Tensor, name: str) -> str:
     """Say "softmax" where the rows of an answer are probabilities, else nothing."""
-    if calls.ran and calls.ran[-1].what.lower() in ("sigmoid", "hardsigmoid"):
+    at = calls.last
+    while at is not None and at >= 0 and _passes(calls.ran[at]):
+        at = calls.ran[at].inputs[0]
+    if at is not None and at >= 0 and calls.ran[at].what.lower() in ("sigmoid", "hardsigmoid"):
         raise DeconvError(
             f"{name} ends in a sigmoid: its answers are one probability a class, no logits of one "
             "choice. Wrap the module without its last operation"
@@ -141,6 +152,11 @@ def _ends_in(calls: Calls, answer: torch.Tensor, name: str) -> str:
     sums = answer.detach().double().sum(1)
     whole = bool((answer >= 0).all()) and bool((sums - 1).abs().max() < 1e-2)
     return "softmax" if whole else ""
+
+
+def _passes(ran: Ran) -> bool:
+    """Whether an operation moves or scales what it takes, as a view or a product with 1 does."""
+    return ran.operation is not None and ran.operation.name in ("skip", "scale", "reshape")
 
 
 def logits_of(answer: Any, ends_in: str) -> torch.Tensor:
@@ -158,32 +174,34 @@ def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 
 def _refuse_unsteady(
-    module: nn.Module, name: str, first: torch.Tensor, second: torch.Tensor
-) -> None:
+    module: nn.Module, name: str, first: torch.Tensor, second: torch.Tensor, row: int
+) -> NoReturn:
     """Say which operation makes an answer differ: from call to call, or by the rest of a batch."""
-    before, again, other = (_first_rows(module, images) for images in (first, first, second))
+    before, again, other = (_rows(module, images, row) for images in (first, first, second))
     for (place, a), (_, b) in zip(before, again, strict=False):
         if not _close(a, b):
             raise DeconvError(
                 f"{name} answers the same images differently every time, also in evaluation mode "
                 f"(first at {place}): make that operation depend on self.training"
             )
-    for (place, a), (_, b) in zip(before, other, strict=False):
-        if not _close(a, b):
-            raise DeconvError(
-                f"{name} answers an image differently by the batch that it happens to be in, also "
-                f"in evaluation mode (first at {place}): a batch normalisation needs statistics of "
-                "its own (track_running_stats=True), a quantised layer a scale of its own"
-            )
+    differ = (place for (place, a), (_, b) in zip(before, other, strict=False) if not _close(a, b))
+    raise DeconvError(
+        f"{name} answers an image differently by the batch that it happens to be in, also in "
+        f"evaluation mode (first at {next(differ, 'an operation that moves the images')}): a batch "
+        "normalisation needs statistics of its own (track_running_stats=True), a quantised layer a "
+        "scale of its own, a recurrent one batch_first=True"
+    )
 
 
-def _first_rows(module: nn.Module, images: torch.Tensor) -> list[tuple[str, torch.Tensor]]:
-    """What each function gave for the first image, with its place."""
+def _rows(module: nn.Module, images: torch.Tensor, row: int) -> list[tuple[str, torch.Tensor]]:
+    """What each function gave for one of two images, with its place."""
     rows: list[tuple[str, torch.Tensor]] = []
 
     def watch(call: Any, operation: Any, where: str, value: Any) -> None:
-        if isinstance(value, torch.Tensor) and value.is_floating_point() and value.dim() > 1:
-            rows.append((where, value[0].detach().clone()))
+        if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+            return
+        if value.dim():
+            rows.append((where, (value[row] if len(value) == 2 else value).detach().clone()))
 
     with torch.no_grad(), evaluating(module), Run(module=module, watch=watch):
         module(images.clone())

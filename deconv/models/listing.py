@@ -11,25 +11,28 @@ from torch import nn
 
 from deconv.models.calls import IMAGE, Calls, Ran, Value
 from deconv.models.reader import Reader
-from deconv.rules import Call, Operation
-from deconv.run import Run, evaluating, flat, held, is_leaf
+from deconv.rules import Call, Operation, flat
+from deconv.run import Run, evaluating, held, is_leaf
 
 
 class _Lister(Reader):
     """Note everything that runs. Values are kept alive, so that each has an identity of its own."""
 
     def __init__(self, run: Run, images: torch.Tensor) -> None:
-        super().__init__((), False)
+        super().__init__({}, False)
         self.run = run
         self.ran: list[Ran] = []
         self.found: dict[str, tuple[Any, int | None]] = {}
         self.functions: dict[str, tuple[Any, int | None]] = {}
         self.made_by: dict[int, int] = {id(images): IMAGE}
+        self.owner: list[nn.Module | None] = []
+        self.strangers = False
         self._alive = [images]
 
     def called(self, call: Call, operation: Operation | None, where: str, value: Any) -> None:
         key = self.key(f"{where}()")
         taken = [x for x in flat((call.args, tuple(call.kwargs.values()))) if x.requires_grad]
+        self.strangers |= any(id(x) not in self.made_by and not x.is_leaf for x in taken)
         if call.name == "setitem":
             value = call.input
         made = [x for x in flat((value,)) if x.requires_grad]
@@ -54,18 +57,26 @@ class _Lister(Reader):
                 call=_without_tensors(call),
             )
         )
+        self.owner.append(module)
         for x in made:
             self.made_by[id(x)] = len(self.ran) - 1
             self._alive.append(x)
-        self.found[key] = self.functions[key] = (value, len(self.ran) - 1)
+        self.functions[key] = (value, len(self.ran) - 1)
+        self.after[key] = self.last
+        if not self.run.plain:
+            self.found[key] = self.functions[key]
 
     def left(self, name: str, module: nn.Module, value: Any) -> None:
         key = self.key(name)
+        self.after[key], self.last = self.last, name
+        if "parametrizations" in name.split("."):
+            return
         index = self.made_by.get(id(value))
         self.found[key] = (value, index)
         if isinstance(value, torch.Tensor):
             self._alive.append(value)
-        if index is not None and index >= 0 and is_leaf(module):
+        own = index is not None and index >= 0 and self.owner[index] is module
+        if own and is_leaf(module):
             self.ran[index] = replace(self.ran[index], name=name, point=key, module=module)
 
 
@@ -113,14 +124,15 @@ def list_calls(module: nn.Module, images: torch.Tensor) -> tuple[Calls, Any]:
         for one in lister.ran
     )
     values = {
-        names[key]: _value(key, value, index, ran, len(images))
+        names[key]: _value(key, lister.after[key], value, index, ran, len(images))
         for key, (value, index) in lister.found.items()
         if key in names
     }
     by_function = {
         key: ran[index].name for key, (_, index) in lister.functions.items() if index is not None
     }
-    return Calls(ran, values, by_function), answer
+    last = lister.made_by.get(id(answer)) if isinstance(answer, torch.Tensor) else None
+    return Calls(ran, values, by_function, lister.strangers, last), answer
 
 
 def _names(lister: _Lister) -> dict[str, str]:
@@ -152,9 +164,11 @@ def _is_function(key: str) -> bool:
     return key.rpartition(":")[0].endswith("()")
 
 
-def _value(key: str, value: Any, index: int | None, ran: tuple[Ran, ...], batch: int) -> Value:
+def _value(
+    key: str, after: str, value: Any, index: int | None, ran: tuple[Ran, ...], batch: int
+) -> Value:
     if not isinstance(value, torch.Tensor):
-        return Value(key, index, (), "its value is several tensors")
+        return Value(key, after, index, (), "its value is several tensors")
     shape = tuple(value.shape[1:])
     said = "×".join(map(str, ("N", *shape)))
     why = ""
@@ -164,4 +178,4 @@ def _value(key: str, value: Any, index: int | None, ran: tuple[Ran, ...], batch:
             why = f"its values are tokens {said}, no maps with rows and columns"
     elif index is not None and index >= 0 and ran[index].channels_last:
         why = f"its values are {said} with the channels last, no maps N×C×H×W"
-    return Value(key, index, shape, why)
+    return Value(key, after, index, shape, why)

@@ -26,8 +26,8 @@ def three(values: Sequence[float], what: str) -> tuple[float, float, float]:
     numbers = tuple(float(v) for v in values)
     if len(numbers) != 3 or (what == "std" and min(numbers) <= 0):
         raise DeconvError(f"{what} takes three {'positive ' * (what == 'std')}numbers: {values}")
-    if what == "mean" and max(numbers) <= 1.0 and max(numbers) > 0:
-        raise DeconvError(f"mean={values} looks like 0…1: give it in 0…255")
+    if 0 < max(numbers) < 1 or (what == "mean" and max(numbers) == 1):
+        raise DeconvError(f"{what}={values} looks like 0…1: give it in 0…255")
     return numbers
 
 

@@ -32,7 +32,7 @@ INNER = (2, 5, 6)
 NOTHING: Box = (0, 0, 0, 0)
 LARGEST_PX = 512
 """Side of the largest image that is tried for a law."""
-DRAWS = 3
+DRAWS = 8
 """Images for operations without an entry, whose derivative may happen to be 0 for one of them."""
 
 
@@ -80,12 +80,10 @@ class Fields:
 
     def _fit(self, layer: str, count: Size, image_size: Size) -> tuple[Law, Law] | None:
         """The laws that the outermost, the next and the middle units obey."""
-        if min(count) < 2:
-            return None
         units = _some_units(count)
-        seen = self._probe(layer, units, image_size)
-        self._ends[layer, image_size] = ends = _outermost(seen)
-        laws = _laws(units, seen)
+        *seen, ends = self._probe(layer, [*units, None], image_size)
+        self._ends[layer, image_size] = ends
+        laws = _laws(units, seen, ends) if min(count) > 1 else None
         for scale in (2, 4):
             # All of them reach over the image: a larger one shows where they end.
             if laws is None and scale * max(image_size) <= LARGEST_PX:
@@ -105,8 +103,10 @@ class Fields:
     def _try(self, layer: str, image_size: Size) -> tuple[Law, Law] | None:
         """The laws as an image of another size shows them, if the network takes it."""
         try:
-            units = _some_units(self._count(layer, image_size))
-            return _laws(units, self._probe(layer, units, image_size))
+            count = self._count(layer, image_size)
+            units = _some_units(count)
+            *seen, ends = self._probe(layer, [*units, None], image_size)
+            return _laws(units, seen, ends) if min(count) > 1 else None
         except (DeconvError, RuntimeError):
             return None
 
@@ -120,26 +120,36 @@ class Fields:
         return noise.to(self.net.device, self.net.dtype).repeat(count, 1, 1, 1)
 
     def _probe(
-        self, layer: str, units: Sequence[tuple[int, int]], image_size: Size
+        self, layer: str, units: Sequence[tuple[int, int] | None], image_size: Size
     ) -> list[tuple[Span, Span]]:
-        """What each unit, over all maps, reaches along rows and columns, half-open."""
+        """What each unit, over all maps, reaches along rows and columns, half-open; None stands for
+        all units together."""
         calls = self.net.calls
         index = calls.values[layer].index
         seen = calls.needed(index) if index is not None else range(len(calls.ran))
-        draws = DRAWS if any(calls.ran[i].operation is None for i in seen) else 1
+        sure = not calls.strangers and all(calls.ran[i].operation is not None for i in seen)
+        draws = 1 if sure else DRAWS
         reached = torch.zeros(len(units), *image_size, dtype=torch.bool)
         for draw in range(draws):
             pixels = self._noise(len(units), image_size, draw).requires_grad_()
-            with torch.enable_grad(), held(self.net), Run(FIELD):
+            run = Run(FIELD, self.net.module)
+            with torch.enable_grad(), held(self.net), run:
                 values = self.net.record(pixels, [layer], logits=False).activations[layer]
+            if run.lost:
+                place, what = next(iter(run.lost.items()))
+                raise DeconvError(
+                    f"the receptive field of {layer} is not known: values of the image that no "
+                    f"gradient follows (detach, no_grad, a comparison) come in at {place} ({what})"
+                )
             if not values.requires_grad:
                 raise DeconvError(
                     f"the receptive field of {layer} is not known: nothing on the way to it can be "
                     "differentiated"
                 )
             seed = torch.zeros_like(values)
-            for row, (y, x) in enumerate(units):
-                (seed[row, :, y, x] if seed.dim() == 4 else seed[row]).fill_(1)
+            for row, unit in enumerate(units):
+                alone = unit is not None and seed.dim() == 4
+                (seed[row, :, *unit] if alone else seed[row]).fill_(1)
             (found,) = torch.autograd.grad(values, pixels, seed)
             reached |= (found != 0).any(1).cpu()
         return [(_ends(one.any(1)), _ends(one.any(0))) for one in reached]
@@ -164,14 +174,6 @@ def _holds(outer: Box, inner: Box) -> bool:
     )  # fmt: skip
 
 
-def _outermost(seen: Sequence[tuple[Span, Span]]) -> tuple[Span, Span]:
-    """The first and the last pixel that any unit sees: a stride may leave some at the end."""
-    some = [spans for spans in seen if _box(*spans) != NOTHING] or [((0, 0), (0, 0))]
-    return tuple(
-        (min(spans[a][0] for spans in some), max(spans[a][1] for spans in some)) for a in (0, 1)
-    )
-
-
 def _span(law: Law, unit: int, ends: Span) -> Span:
     size, stride, start = law
     low, high = max(start + unit * stride, ends[0]), min(start + unit * stride + size, ends[1])
@@ -181,16 +183,17 @@ def _span(law: Law, unit: int, ends: Span) -> Span:
 def _some_units(count: Size) -> list[tuple[int, int]]:
     """The outermost units, those next to them and the middle one along the diagonal, and two
     beside it."""
-    along = [[0, 1, n // 2, n - 2, n - 1] for n in count]
-    quarters = [(n // 4, 3 * n // 4) for n in count]
-    beside = [(quarters[0][0], quarters[1][1]), (quarters[0][1], quarters[1][0])]
+    along = [[0, min(1, n - 1), n // 2, max(0, n - 2), n - 1] for n in count]
+    height, width = count
+    beside = [(height // 4, 3 * width // 4), (3 * height // 4, width // 4)]
     return [*zip(*along, strict=True), *beside]
 
 
 def _laws(
-    units: Sequence[tuple[int, int]], seen: Sequence[tuple[Span, Span]]
+    units: Sequence[tuple[int, int]], seen: Sequence[tuple[Span, Span]], ends: tuple[Span, Span]
 ) -> tuple[Law, Law] | None:
-    laws, ends = [], _outermost(seen)
+    """The laws along rows and columns. ends: the pixels that any unit sees."""
+    laws = []
     for axis in (0, 1):
         spans = {
             unit[axis]: spans[axis]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -21,11 +21,15 @@ class Enough(BaseException):
 class Reader:
     """Read values on the way up, by key, and the switches of every max-pool.
 
-    keys: of the values wanted. stop: whether to raise Enough when the last of them is read.
+    keys: of the values wanted, each with that of the module that is done before it; where another
+    is, the forward pass has taken another branch. stop: whether to raise Enough when the last of
+    them is read.
     """
 
-    def __init__(self, keys: Iterable[str], stop: bool) -> None:
-        self.waiting, self.stop = set(keys), stop
+    def __init__(self, keys: Mapping[str, str], stop: bool) -> None:
+        self.waiting, self.stop = dict(keys), stop
+        self.last = ""
+        self.after: dict[str, str] = {}
         self.values: dict[str, torch.Tensor] = {}
         self.switches: dict[str, torch.Tensor] = {}
         self.planes: dict[str, tuple[int, ...]] = {}
@@ -48,12 +52,14 @@ class Reader:
 
     def left(self, name: str, module: nn.Module, value: Any) -> None:
         """Read the value of a module."""
-        self._read(self.key(name), value)
+        key = self.key(name)
+        self._read(key, value)
+        self.last = name
 
     def _read(self, key: str, value: Any) -> None:
-        if key in self.waiting:
+        if self.waiting.get(key) == self.last:
             # A copy: an operation in place may come next and overwrite it.
             self.values[key] = value.clone()
-            self.waiting.discard(key)
+            del self.waiting[key]
             if self.stop and not self.waiting:
                 raise Enough

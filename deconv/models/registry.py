@@ -18,6 +18,7 @@ from deconv.models.preprocessing import Preprocessing, three
 from deconv.models.sources import SOURCES, foreign, is_foreign, trained_sets
 from deconv.models.weights import Network, Weights, filled, read_weights, unknown_weights
 from deconv.models.zfnet import ARCHITECTURES, zfnet
+from deconv.whole_number import whole_number
 
 MODELS = (*ARCHITECTURES, "mlp", *(f"torchvision/{name}" for name in CHAINS))
 """The chains of this library; `build` also takes foreign names, see `deconv.models.sources`."""
@@ -78,8 +79,9 @@ def build(
             weights that are not there or do not fit.
     """
     family = _family(name)
-    if num_classes is not None and num_classes < 1:
-        raise DeconvError(f"num_classes must be at least 1, got {num_classes}")
+    if num_classes is not None:
+        num_classes = whole_number(num_classes, "num_classes", least=1)
+    seed = None if seed is None else whole_number(seed, "seed")
     options = {
         "input_px": input_px,
         "remove": tuple(remove),

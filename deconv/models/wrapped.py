@@ -4,10 +4,12 @@ hooks that exist during one call."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from deconv.errors import DeconvError, unknown
 from deconv.images import check_batch
@@ -20,6 +22,15 @@ from deconv.models.probe import Fields
 from deconv.models.reader import Enough, Reader
 from deconv.run import Run, evaluating
 from deconv.types import Box, Record, Values
+
+
+@dataclass(frozen=True)
+class _Entered:
+    """What a module showed of itself, and its fields, as long as its parts are these."""
+
+    parts: tuple
+    entrance: Entrance
+    fields: Fields
 
 
 class WrappedNet(Placed, Prepared, nn.Module):
@@ -55,7 +66,7 @@ class WrappedNet(Placed, Prepared, nn.Module):
         self.module = module
         self.name, self.input_px, self.recipe = name, input_px, recipe or {}
         self.register_buffer("divide_by", _scale(divide_by), persistent=False)
-        self._entered: tuple[tuple, Entrance, Fields] | None = None
+        self._entered: _Entered | None = None
         self._entrance()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -63,11 +74,11 @@ class WrappedNet(Placed, Prepared, nn.Module):
 
     def _entrance(self) -> Entrance:
         """What the module showed of itself when it entered; anew when its parts have changed."""
-        parts = tuple((name, id(part)) for name, part in self.module.named_modules())
-        if self._entered is None or self._entered[0] != parts:
+        parts = tuple(_signature(name, part) for name, part in self.module.named_modules())
+        if self._entered is None or self._entered.parts != parts:
             entrance = enter(self.module, self.name, self.input_px, self._scaled)
-            object.__setattr__(self, "_entered", (parts, entrance, Fields(self)))
-        return self._entered[1]
+            object.__setattr__(self, "_entered", _Entered(parts, entrance, Fields(self)))
+        return self._entered.entrance
 
     @property
     def calls(self) -> Calls:
@@ -170,7 +181,7 @@ class WrappedNet(Placed, Prepared, nn.Module):
 
     def _scaled(self, images: torch.Tensor) -> torch.Tensor:
         """The module's own input; a tensor of its own, which the module may write into."""
-        if self._entered is not None and not self._entered[1].channels_last:
+        if self._entered is not None and not self._entered.entrance.channels_last:
             images = images.contiguous()
         return images.clone() if self.divide_by is None else images / self.divide_by.to(images)
 
@@ -183,10 +194,12 @@ class WrappedNet(Placed, Prepared, nn.Module):
         """
         check_batch(images, self.name)
         asked = [layers] if isinstance(layers, str) else [str(layer) for layer in layers]
-        keys = {name: self.calls.values[self.check_point(name)].key for name in asked}
-        ends_in = self._entrance().ends_in
+        entrance = self._entrance()
+        values = {name: entrance.calls.values[self.check_point(name)] for name in asked}
+        keys, ends_in = {name: value.key for name, value in values.items()}, entrance.ends_in
         images = images.to(self.device)
-        reader = Reader(keys.values(), stop=bool(asked) and not logits)
+        before = {value.key: value.after for value in values.values()}
+        reader = Reader(before, stop=bool(asked) and not logits)
         run = Run(module=self.module, watch=reader.called, left=reader.left)
         follow = torch.is_grad_enabled() and images.requires_grad
         answer = None
@@ -206,7 +219,7 @@ class WrappedNet(Placed, Prepared, nn.Module):
                 f"{missing} of {self.name} did not run for these images: its forward pass took "
                 "another branch than it does for others"
             )
-        named = self.calls.names
+        named = entrance.calls.names
         return Record(
             images,
             Values({name: reader.values[key] for name, key in keys.items()}, self.check_point),
@@ -219,7 +232,7 @@ class WrappedNet(Placed, Prepared, nn.Module):
     def field(self, layer: str, y: int, x: int, image_size: tuple[int, int]) -> Box:
         """The smallest box of pixels that holds all that a unit depends on, by a probe."""
         self._entrance()
-        return self._entered[2].box(self.check_point(layer), y, x, image_size)
+        return self._entered.fields.box(self.check_point(layer), y, x, image_size)
 
     def interior(
         self, layer: str, axis: int, image_size: tuple[int, int] | None = None
@@ -231,7 +244,7 @@ class WrappedNet(Placed, Prepared, nn.Module):
         """
         self._entrance()
         size = image_size or (self.input_px, self.input_px)
-        return self._entered[2].law(self.check_point(layer), size)[axis]
+        return self._entered.fields.law(self.check_point(layer), size)[axis]
 
 
 def wrap(
@@ -259,7 +272,7 @@ def wrap(
     if not isinstance(module, nn.Module):
         raise DeconvError(f"wrap takes a torch.nn.Module, not {type(module).__name__}")
     config = getattr(module, "default_cfg", None)
-    side = input_px or (config["input_size"][-1] if isinstance(config, dict) else 224)
+    side = input_px or (config.get("input_size", [224])[-1] if isinstance(config, dict) else 224)
     name = name or type(module).__name__
     if normalize is None:
         return WrappedNet(module, name, side)
@@ -280,6 +293,13 @@ def _fractions(normalize: Sequence[Sequence[float]]) -> tuple[list[float], list[
             f"normalize takes (mean, std), three numbers in 0…1 each, std above 0: got {normalize}"
         )
     return mean, std
+
+
+def _signature(name: str, part: nn.Module) -> tuple:
+    """What tells an edited part from what it was: itself, its settings, its weights' sizes."""
+    weights = part._parameters.values()
+    sizes = tuple(None if p is None or is_lazy(p) else p.shape for p in weights)
+    return name, id(part), sizes, part.extra_repr()
 
 
 def _some(names: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+from torch.utils.checkpoint import CheckpointError
 
 from deconv.errors import DeconvError
 from deconv.run import Run, exact
@@ -44,6 +45,13 @@ def vector_jacobian(
             "no signal can come down: nothing on the way up can be differentiated (quantised "
             "operations, torch.no_grad or detach in the forward pass)"
         )
-    with exact():
-        (below,) = torch.autograd.grad(values, pixels, seed(values.detach()))
-    return below
+    signal = seed(values.detach())
+    try:
+        with exact():
+            (below,) = torch.autograd.grad(values, pixels, signal, allow_unused=True)
+    except CheckpointError as error:
+        raise DeconvError(
+            "a part of the network is computed again on the way down, without the rules: turn "
+            "gradient checkpointing off (such as memory_efficient=False)"
+        ) from error
+    return torch.zeros_like(pixels) if below is None else below

@@ -16,12 +16,32 @@ from torch import nn
 from deconv.rules.arithmetic import BENDING, LINEAR_ARITHMETIC
 from deconv.rules.filters import FILTERS
 from deconv.rules.normalisation import NORMALISATION
-from deconv.rules.operation import FIELD, ROUNDED, RULES, Below, Call, Operation, function_name
+from deconv.rules.operation import (
+    FIELD,
+    ROUNDED,
+    RULES,
+    Below,
+    Call,
+    Operation,
+    flat,
+    function_name,
+)
 from deconv.rules.pooling import POOLING
 from deconv.rules.rectification import RECTIFICATION
 from deconv.rules.shape import SHAPE
 
-__all__ = ["FIELD", "ROUNDED", "RULES", "TABLE", "Below", "Call", "Operation", "find", "of_module"]
+__all__ = [
+    "FIELD",
+    "ROUNDED",
+    "RULES",
+    "TABLE",
+    "Below",
+    "Call",
+    "Operation",
+    "find",
+    "flat",
+    "of_module",
+]
 
 TABLE: tuple[Operation, ...] = (
     *RECTIFICATION,

@@ -13,26 +13,42 @@ import torch
 from torch import nn
 
 from deconv.rules.filters import follows_image
-from deconv.rules.operation import FIELD, ROUNDED, RULES, Call, Operation, passed, same_place
+from deconv.rules.operation import (
+    FIELD,
+    ROUNDED,
+    RULES,
+    Call,
+    Operation,
+    flat,
+    passed,
+    same_place,
+)
 
 _MOVES = """
     view view_as reshape reshape_as flatten unflatten squeeze unsqueeze permute transpose
     swapaxes swapdims movedim moveaxis t T mT adjoint contiguous clone to type type_as float
     double half bfloat16 cpu cuda expand expand_as broadcast_to repeat repeat_interleave tile
-    narrow select index_select gather take_along_dim getitem setitem diagonal masked_fill roll
-    flip fliplr flipud rot90 cat concat concatenate stack hstack vstack dstack pad
-    constant_pad_nd pixel_shuffle pixel_unshuffle channel_shuffle unfold fold copy index_put
-    index_copy upsample interpolate grid_sample mean sum nansum cumsum lerp dropout dropout1d
-    dropout2d dropout3d alpha_dropout feature_alpha_dropout requires_grad detach data
-    native_dropout lp_pool avg_pool1d adaptive_avg_pool1d max_unpool2d bernoulli view_as_real
+    narrow select index_select gather take_along_dim getitem setitem diagonal roll flip fliplr
+    flipud rot90 cat concat concatenate stack hstack vstack dstack pad constant_pad_nd
+    pixel_shuffle pixel_unshuffle channel_shuffle unfold fold copy upsample interpolate mean sum
+    nansum cumsum dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout
+    native_dropout avg_pool1d adaptive_avg_pool1d
 """
 _SUMS = "add sub rsub neg negative positive"
-_PRODUCTS = "mul div addcmul addcdiv"
-_MATRIX_PRODUCTS = "matmul mm bmm mv addmm baddbmm addbmm einsum dot outer tensordot kron"
-_ACTIVATIONS = """
-    gelu silu mish sigmoid hardsigmoid hardswish hardtanh tanh elu selu celu leaky_relu prelu rrelu
-    softplus softsign hardshrink softshrink tanhshrink logsigmoid relu6 threshold
+_PRODUCTS = "mul div addcmul addcdiv lerp"
+_MATRIX_PRODUCTS = """
+    matmul mm bmm mv addmm baddbmm addbmm einsum dot outer tensordot kron grid_sample
 """
+_ACTIVATIONS = {
+    **dict.fromkeys(("gelu", "sigmoid", "tanh", "softsign", "logsigmoid"), "input"),
+    **dict.fromkeys(("tanhshrink", "hardshrink", "softshrink", "softplus", "prelu"), "input"),
+    **dict.fromkeys(("silu", "mish", "hardsigmoid", "hardswish", "selu", "relu6"), "input inplace"),
+    **dict.fromkeys(("elu", "celu"), "input alpha inplace"),
+    "leaky_relu": "input negative_slope inplace",
+    "rrelu": "input lower upper training inplace",
+    "hardtanh": "input min_val max_val inplace",
+    "threshold": "input threshold value inplace",
+}
 _BENDS = """
     abs exp exp2 expm1 log log2 log10 log1p sqrt rsqrt square pow reciprocal sin cos tan atan erf
     sign clamp clamp_min clamp_max clip floor ceil round
@@ -44,13 +60,14 @@ def _names(text: str, arguments: str = "input") -> dict[str, str]:
 
 
 def _tensors(call: Call) -> list[torch.Tensor]:
-    return [x for x in (*call.args, *call.kwargs.values()) if isinstance(x, torch.Tensor)]
+    return [*flat((call.args, tuple(call.kwargs.values())))]
 
 
 def _is_linear(call: Call) -> bool:
     """Whether one operand alone comes from the image; of a quotient, the first."""
     follow = [follows_image(x) for x in _tensors(call)]
-    return sum(follow) <= 1 and not (call.name == "div" and not follows_image(call.input))
+    first = call.name in ("div", "grid_sample") and not follows_image(call.input)
+    return sum(follow) <= 1 and not first and not _masks(call)
 
 
 def _all_operands(call: Call, run: Any) -> torch.Tensor:
@@ -74,12 +91,31 @@ def _one_by_one(call: Call, run: Any) -> Any:
     return tuple(x.narrow(dim, a, b - a) for a, b in itertools.pairwise(ends))
 
 
+def _unchanged(call: Call, run: Any) -> torch.Tensor | None:
+    """Leave values that a mask would replace: each is looked at where the mask lets it pass."""
+    if call.name == "setitem":
+        return None
+    return same_place(call, run)
+
+
+def _masks(call: Call) -> bool:
+    return any(x.dtype == torch.bool for x in _tensors(call))
+
+
 def _over_dim(call: Call, run: Any) -> torch.Tensor:
     dim = call.get("dim")
     return call.input + call.input.mean(-1 if dim is None else dim, keepdim=True)
 
 
+MASKED = Operation(
+    name="choose",
+    functions=_names("setitem masked_fill"),
+    applies=_masks,
+    ways={FIELD: _unchanged},
+    known=False,
+)
 LINEAR_ARITHMETIC = (
+    MASKED,
     Operation(name="skip", functions=_names(_MOVES), modules=(nn.Identity,), mirror=passed),
     Operation(
         name="skip",
@@ -96,11 +132,11 @@ LINEAR_ARITHMETIC = (
     ),
     Operation(name="filter", functions=_names(_MATRIX_PRODUCTS), applies=_is_linear),
 )
-VALUE_BY_VALUE = LINEAR_ARITHMETIC[:4]
+VALUE_BY_VALUE = LINEAR_ARITHMETIC[1:5]
 """What moves and scales values, one by one."""
 ACTIVATION = Operation(
     name="bend",
-    functions=_names(_ACTIVATIONS, "input inplace"),
+    functions=_ACTIVATIONS,
     ways={FIELD: same_place},
     known=False,
     activates=True,

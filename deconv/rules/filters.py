@@ -28,9 +28,12 @@ def follows_image(x: Any) -> bool:
 
 
 def _looks(call: Call, run: Any) -> torch.Tensor:
-    """Filters of equal weights: no sum of them is 0."""
+    """Positive filters: no sum of them is 0. Each map has a scale of its own, so that what compares
+    maps (a normalisation of vectors) has a derivative."""
     weight = call.get("weight")
+    scale = torch.linspace(1, 2, len(weight), dtype=weight.dtype, device=weight.device)
     even = torch.full_like(weight, 1 / max(1, weight[0].numel()))
+    even = even * scale.view(-1, *[1] * (weight.dim() - 1))
     return call.run_with(weight=even, bias=None)
 
 

@@ -107,13 +107,19 @@ GROUP = Operation(
     modules=(nn.GroupNorm,),
     ways={"deconvnet": _held_group, FIELD: _group_looks},
 )
+_STATISTICS = "input running_mean running_var weight bias use_input_stats"
 INSTANCE = Operation(
-    name="scale", functions={"instance_norm": "input"}, known=False, ways={FIELD: _map_looks}
+    name="scale",
+    functions={"instance_norm": _STATISTICS},
+    applies=lambda call: call.get("use_input_stats", True),
+    known=False,
+    ways={FIELD: _map_looks},
 )
 BATCH = Operation(
     name="scale",
-    functions={"batch_norm": "input"},
+    functions={"batch_norm": "input", "instance_norm": _STATISTICS},
     modules=(nn.BatchNorm2d,),
+    applies=lambda call: call.name == "batch_norm" or not call.get("use_input_stats", True),
     ways={FIELD: same_place},
     mirror=_scale,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,6 +76,15 @@ class Call:
 _SPELLINGS = {"truediv": "div", "subtract": "sub", "multiply": "mul", "divide": "div",
               "radd": "add", "rmul": "mul", "iadd": "add", "isub": "sub", "imul": "mul",
               "itruediv": "div", "ipow": "pow", "rtruediv": "reciprocal"}  # fmt: skip
+
+
+def flat(values: Any) -> Iterator[torch.Tensor]:
+    """Yield the tensors in nested tuples and lists."""
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, tuple | list):
+            yield from flat(value)
 
 
 def function_name(func: Callable[..., Any]) -> str:

@@ -105,7 +105,12 @@ def soft_max_pool(
 
     Positions of the padding are not counted.
     """
-    pool = nn.MaxPool2d(kernel_size, stride, padding, dilation, ceil_mode=ceil_mode)
+    return _soft(
+        x, nn.MaxPool2d(kernel_size, stride, padding, dilation, ceil_mode=ceil_mode), width
+    )
+
+
+def _soft(x: torch.Tensor, pool: nn.MaxPool2d, width: float) -> torch.Tensor:
     return width * torch.logsumexp(torch.stack(_taps(x, pool, -torch.inf)) / width, dim=0)
 
 
@@ -114,7 +119,7 @@ def _rounded(call: Call, run: Any) -> Any:
     if width is None:
         return call.run()
     pool, x = pool_of(call), call.input
-    values = width * torch.logsumexp(torch.stack(_taps(x, pool, -torch.inf)) / width, dim=0)
+    values = _soft(x, pool, width)
     return _answer(call, values, max_pool(pool, x.detach())[1])
 
 
@@ -125,17 +130,30 @@ def _looks(call: Call, run: Any) -> Any:
     return _answer(call, values, max_pool(pool, x.detach())[1])
 
 
+def _sum_alone(call: Call, run: Any) -> Any:
+    """Only max_pool2d knows the switches that a policy is about."""
+    if run.collisions != "sum":
+        raise DeconvError(
+            f"collisions={run.collisions!r} is for max_pool2d: {call.name} has no policy, so that "
+            "collisions='sum' is the only choice here"
+        )
+    return call.run()
+
+
 def _looks_adaptive(call: Call, run: Any) -> Any:
     values = F.adaptive_avg_pool2d(call.input, call.get("output_size"))
     indices = call.get("return_indices", False) or call.name.endswith("_with_indices")
     return (values, torch.zeros_like(values, dtype=torch.int64)) if indices else values
 
 
+def _over_dims(call: Call) -> bool:
+    """Whether it is the maximum over dimensions, not that of two values."""
+    return not isinstance(call.get("dim"), torch.Tensor) and "other" not in call.kwargs
+
+
 def _largest_looks(call: Call, run: Any) -> Any:
     """The maximum over dimensions looks at all of them."""
     dims, keep = call.get("dim"), call.get("keepdim", False)
-    if isinstance(dims, torch.Tensor):  # torch.max(x, y)
-        return call.input + dims
     if dims is None:
         return call.input.mean()
     mean = call.input.mean(dims, keepdim=keep)
@@ -197,12 +215,20 @@ ADAPTIVE_MAX = Operation(
         "adaptive_max_pool2d_with_indices": "input output_size return_indices",
     },
     modules=(nn.AdaptiveMaxPool2d,),
-    ways={FIELD: _looks_adaptive},
+    ways=dict.fromkeys(RULES, _sum_alone) | {FIELD: _looks_adaptive},
 )
 LARGEST = Operation(
     name="unpool",
     functions={"max": "input dim keepdim", "amax": "input dim keepdim"},
+    applies=_over_dims,
+    ways=dict.fromkeys(RULES, _sum_alone) | {FIELD: _largest_looks},
+)
+OTHER_CHOICE = Operation(
+    name="choose",
+    functions=dict.fromkeys(("min", "amin", "median", "nanmedian"), "input dim keepdim"),
+    applies=_over_dims,
     ways={FIELD: _largest_looks},
+    known=False,
 )
 ADAPTIVE_AVERAGE = Operation(
     name="spread",
@@ -218,4 +244,4 @@ AVERAGE = Operation(
     modules=(nn.AvgPool2d,),
     window=_window,
 )
-POOLING = (MAX_POOL, ADAPTIVE_MAX, LARGEST, ADAPTIVE_AVERAGE, AVERAGE)
+POOLING = (MAX_POOL, ADAPTIVE_MAX, LARGEST, OTHER_CHOICE, ADAPTIVE_AVERAGE, AVERAGE)

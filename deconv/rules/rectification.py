@@ -23,8 +23,17 @@ def _limit(call: Call) -> float | None:
         "relu6": (0.0, 6.0),
         "hardtanh": (call.get("min_val", -1.0), call.get("max_val", 1.0)),
         "clamp": (call.get("min"), call.get("max")),
+        "clip": (call.get("min"), call.get("max")),
         "clamp_min": (call.get("min"), None),
+        "threshold": (call.get("threshold"), None),
+        "maximum": (call.get("other"), None),
+        "max": (call.get("other"), None),
     }[call.name]
+    if call.name == "threshold" and call.get("value") != 0:
+        return None
+    if call.name in ("maximum", "max"):  # of a value and of zeros
+        constant = isinstance(low, torch.Tensor) and not low.requires_grad
+        return math.inf if constant and not low.any() else None
     if any(isinstance(end, torch.Tensor) for end in (low, high)) or low != 0:
         return None
     return math.inf if high is None else float(high)
@@ -76,7 +85,11 @@ RECTIFY = Operation(
         "relu6": "input inplace",
         "hardtanh": "input min_val max_val inplace",
         "clamp": "input min max",
+        "clip": "input min max",
         "clamp_min": "input min",
+        "threshold": "input threshold value inplace",
+        "maximum": "input other",
+        "max": "input other",
     },
     modules=(nn.ReLU, nn.ReLU6, nn.Hardtanh),
     applies=lambda call: _limit(call) is not None,
