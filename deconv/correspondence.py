@@ -19,7 +19,7 @@ import torch
 
 from deconv.boxes import hidden
 from deconv.errors import DeconvError
-from deconv.models import ChainNet
+from deconv.models import Network
 from deconv.types import Box
 
 ZERO = 1e-5
@@ -46,7 +46,7 @@ class Changes:
 
 @torch.no_grad()
 def sign_changes(
-    net: ChainNet,
+    net: Network,
     image: torch.Tensor,
     boxes: Sequence[Box],
     layers: Sequence[str],

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from deconv.batches import labelled
 from deconv.distributed import Share, gather
 from deconv.errors import DeconvError
-from deconv.models import ChainNet
+from deconv.models import Network
 
 PRECISIONS = ("fp32", "bf16", "auto")
 
@@ -43,7 +43,7 @@ def evaluation(net: nn.Module) -> Iterator[None]:
 
 
 def evaluate(
-    net: ChainNet,
+    net: Network,
     loader: DataLoader,
     precision: str = "fp32",
     on_batch: Callable[[], None] = lambda: None,
@@ -62,7 +62,7 @@ def evaluate(
 
 
 def evaluate_ensembles(
-    nets: Sequence[ChainNet],
+    nets: Sequence[Network],
     loader: DataLoader,
     members: Sequence[Sequence[int]],
     precision: str = "fp32",

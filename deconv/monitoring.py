@@ -19,7 +19,7 @@ from deconv.batches import read_batches
 from deconv.checked_files import write_checked
 from deconv.errors import DeconvError
 from deconv.evaluation import evaluation
-from deconv.models import ChainNet
+from deconv.models import Network
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Watch:
         return {layer: np.flatnonzero(value <= 0) for layer, value in self.strongest.items()}
 
 
-def watch(net: ChainNet, batches: Iterable) -> Watch:
+def watch(net: Network, batches: Iterable) -> Watch:
     """Run images up a network in evaluation mode and keep each map's largest activation.
 
     batches: yields preprocessed images in any form of `deconv.batches`. The network's training

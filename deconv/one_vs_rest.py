@@ -16,13 +16,13 @@ from deconv.batches import labelled
 from deconv.distributed import Share, gather
 from deconv.errors import DeconvError
 from deconv.evaluation import evaluation
-from deconv.models import ChainNet
+from deconv.models import Network
 
 MOST_STEPS = 1000
 """Of the solver, for each classifier."""
 
 
-def layer_values(net: ChainNet, loader: DataLoader, layer: str) -> tuple[np.ndarray, np.ndarray]:
+def layer_values(net: Network, loader: DataLoader, layer: str) -> tuple[np.ndarray, np.ndarray]:
     """(N×D float32 values of a layer, N×C int8 marks) of all images of a loader, in order.
 
     loader: yields (images as `net` takes them, N×C marks). Over a `deconv.distributed.Share` each

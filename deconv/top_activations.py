@@ -16,7 +16,7 @@ from tqdm import tqdm
 from deconv.batches import image_count, read_batches
 from deconv.distributed import Share, gather, rank
 from deconv.errors import DeconvError
-from deconv.models import ChainNet
+from deconv.models import Network
 from deconv.types import Peaks
 from deconv.whole_number import whole_number
 
@@ -26,7 +26,7 @@ convolution can depend on the batch size, and ties and near-ties must not."""
 
 
 def top_activations(
-    net: ChainNet,
+    net: Network,
     loader: Iterable,
     layers: Iterable[str],
     k: int = 9,
@@ -76,7 +76,7 @@ def top_activations(
     return best
 
 
-def map_maxima(net: ChainNet, loader: Iterable, layers: Iterable[str]) -> dict[str, Peaks]:
+def map_maxima(net: Network, loader: Iterable, layers: Iterable[str]) -> dict[str, Peaks]:
     """The strongest unit of every map on every image: layer -> Peaks of C×N, in image order.
 
     What mining sees before it keeps the best, for questions about all images; loader, layers and
@@ -111,7 +111,7 @@ def _on_cpu(peaks: Peaks) -> Peaks:
 
 @torch.no_grad()
 def _strongest_of_chunks(
-    net: ChainNet, loader: Iterable, layers: list[str], first: int
+    net: Network, loader: Iterable, layers: list[str], first: int
 ) -> Iterator[tuple[dict[str, Peaks], int]]:
     """For each chunk of a loader, its images numbered from `first`: `strongest`, and its size."""
     seen, device = first, net.device
@@ -140,7 +140,7 @@ def _shuffles(loader: Iterable) -> bool:
     return isinstance(loader.sampler, random) or isinstance(within, random)
 
 
-def _chunks(net: ChainNet, loader: Iterable) -> Iterator[tuple[torch.Tensor, int]]:
+def _chunks(net: Network, loader: Iterable) -> Iterator[tuple[torch.Tensor, int]]:
     """The loader's images regrouped into CHUNKs, each with the number of images that count.
 
     The last one is filled up with copies of its first image.

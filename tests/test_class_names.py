@@ -63,6 +63,7 @@ class Answers:
     """A network that answers the class a red image has, or class 0 for one in `wrong`."""
 
     input_px = 32
+    device = torch.device("cpu")
 
     def __init__(self, wrong=()):
         self.wrong = wrong

@@ -2,6 +2,7 @@
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,15 @@ from torch import nn
 
 import deconv
 from deconv.errors import NoRuleWarning
-from deconv.geometry import WholeImage, receptive_field, unclipped_field
+from deconv.geometry import (
+    WholeImage,
+    box_of,
+    receptive_field,
+    sizes,
+    support,
+    unclipped_field,
+)
+from deconv.models.chain import window
 from deconv.rules.normalisation import BATCH
 from deconv.rules.rectification import RECTIFY
 
@@ -310,3 +319,37 @@ def test_saturating_rectifiers_are_rectifiers_where_they_begin_at_0(spelling, en
     assert [w.category for w in caught] == [NoRuleWarning] * (entry is None)
     plain = deconv.project(net, record, "b", units, seed="one", rule="gradient")
     assert torch.allclose(found, plain) == (entry is not RECTIFY)
+
+
+def random_chain(draw):
+    """Stages of a chain with random kernels, strides, paddings and pools; the images' side."""
+    stages, maps = [], 3
+    for _ in range(draw.integers(1, 5)):
+        kernel, stride = int(draw.integers(1, 5)), int(draw.integers(1, 4))
+        kind = draw.integers(4)
+        if kind == 0:
+            padding = tuple(int(n) for n in draw.integers(0, 4, 4))
+            stages.append(nn.ZeroPad2d(padding))
+        elif kind == 1:
+            ceil = bool(draw.integers(2))
+            stages.append(nn.MaxPool2d(kernel, stride, int(draw.integers(kernel // 2 + 1)),
+                                       ceil_mode=ceil))  # fmt: skip
+        else:
+            stages.append(nn.Conv2d(maps, 4, kernel, stride, int(draw.integers(4))))
+            maps = 4
+    return stages, int(draw.integers(14, 30))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_probe_and_the_arithmetic_of_chains_agree(seed):
+    stages, side = random_chain(np.random.default_rng(seed))
+    chain = nn.Sequential(*stages)
+    axes = [[w[a] for s in stages if (w := window(s)) is not None] for a in (0, 1)]
+    count = [sizes(axes[a], side)[-1] for a in (0, 1)]
+    if min(n for a in (0, 1) for n in sizes(axes[a], side)) < 1:
+        return  # too small for its stages
+    net = deconv.wrap(nn.Sequential(chain, nn.AdaptiveAvgPool2d(1), nn.Flatten()), "c", side)
+    for y in range(count[0]):
+        for x in range(count[1]):
+            rows, columns = (support(axes[a], (y, x)[a], side) for a in (0, 1))
+            assert net.field("0", y, x, (side, side)) == box_of(rows, columns), (stages, y, x)

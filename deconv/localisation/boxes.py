@@ -15,7 +15,7 @@ from deconv.boxes import in_crop
 from deconv.data import Scene
 from deconv.errors import DeconvError
 from deconv.geometry import receptive_field
-from deconv.models import ChainNet
+from deconv.models import Network
 from deconv.projection import project
 from deconv.types import Box, Record
 
@@ -88,7 +88,7 @@ class Located:
 
 
 def locate(
-    net: ChainNet,
+    net: Network,
     record: Record,
     layer: str,
     units: torch.Tensor,

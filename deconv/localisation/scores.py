@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from deconv.errors import DeconvError
 from deconv.localisation.boxes import Located, Shares, Truth, locate
-from deconv.models import ChainNet
+from deconv.models import Network
 from deconv.types import Peaks
 
 OWN, RANDOM, CHANCE = "own", "random_map", "chance"
@@ -70,7 +70,7 @@ def score(
 
 
 def locate_peaks(
-    net: ChainNet,
+    net: Network,
     crops: Dataset,
     truth: Callable[[int], Truth],
     layer: str,

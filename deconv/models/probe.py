@@ -148,8 +148,10 @@ class Fields:
                 )
             seed = torch.zeros_like(values)
             for row, unit in enumerate(units):
-                alone = unit is not None and seed.dim() == 4
-                (seed[row, :, *unit] if alone else seed[row]).fill_(1)
+                own = seed[row]
+                if unit is not None and seed.dim() == 4:
+                    own = own[:, unit[0], unit[1]]
+                own.fill_(1)
             (found,) = torch.autograd.grad(values, pixels, seed)
             reached |= (found != 0).any(1).cpu()
         return [(_ends(one.any(1)), _ends(one.any(0))) for one in reached]
