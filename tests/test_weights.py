@@ -387,3 +387,37 @@ def test_model_weights_of_an_own_network(tmp_path):
     assert given(told).mean.shape == (3, 74, 74) and same(given(told).network(), net)
     with pytest.raises(DeconvError, match="has weights of 4 classes, not num_classes=17"):
         build_network(cfg, 17)
+
+
+@pytest.mark.parametrize("aux", [False, True])
+def test_googlenet_s_auxiliary_classifiers_are_left_out(tmp_path, aux):
+    theirs = torchvision.models.googlenet(num_classes=3, aux_logits=aux, init_weights=False)
+    torch.save(theirs.state_dict(), tmp_path / "googlenet.pth")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        net = deconv.build("torchvision/googlenet", weights=tmp_path / "googlenet.pth")
+    said = [str(w.message) for w in caught if w.category is deconv.RenamedWeightsWarning]
+    assert len(said) == aux and (not aux or "left out the auxiliary classifiers" in said[0])
+    pixels = torch.randint(0, 256, (2, 3, 64, 64)).float()
+    mean, std = (torch.tensor(net.recipe[k]).view(3, 1, 1) for k in ("mean", "std"))
+    with torch.no_grad():
+        wanted = theirs.eval()((pixels - mean) / std)
+        torch.testing.assert_close(net(pixels - mean), wanted)
+
+
+def test_a_head_that_is_registered_first_tells_the_classes(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self, num_classes=3):\n"
+        "        super().__init__()\n"
+        "        self.head, self.body = nn.Linear(4, num_classes), nn.Conv2d(3, 4, 3)\n"
+        "    def forward(self, x):\n"
+        "        return self.head(self.body(x).mean((2, 3)))\n"
+    )
+    state = {"head.weight": torch.ones(6, 4), "head.bias": torch.zeros(6),
+             "body.weight": torch.ones(4, 3, 3, 3), "body.bias": torch.zeros(4)}  # fmt: skip
+    torch.save(state, tmp_path / "w.pth")
+    options = {"mean": (1, 2, 3), "std": (1, 1, 1), "input_px": 16}
+    net = deconv.build(f"file:{tmp_path}/mine.py:Net", weights=tmp_path / "w.pth", **options)
+    assert net.classes == 6

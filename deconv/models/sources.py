@@ -171,11 +171,11 @@ def _torchvision_sets(name: str) -> list[str]:
 
 def _torchvision(name: str, num_classes: int | None, weights: str | None) -> Found:
     sets = torchvision.models.get_model_weights(name)
-    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    options: dict[str, Any] = {}
+    if name in ("googlenet", "inception_v3") and weights is None:
+        options = {"init_weights": False, "aux_logits": False}  # more answers, in training alone
     if weights is None and num_classes is not None:
         options["num_classes"] = num_classes
-    elif weights is not None and name == "googlenet":
-        options = {}
     chosen = None if weights is None else sets[weights]
     module = torchvision.models.get_model(name, weights=chosen, **options)
     preset = (chosen or sets.DEFAULT).transforms()

@@ -25,6 +25,8 @@ PREFIXES = ("module.", "model.", "_orig_mod.")
 """What DataParallel, Lightning and torch.compile put before every name."""
 WRAPPERS = ("state_dict", "model", "model_state", "model_state_dict")
 """Under what training scripts put a state_dict beside other things."""
+AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
+"""GoogLeNet's and Inception's classifiers that answer in training alone."""
 MEAN = "mean image"
 """Name of the mean image among the tensors of a snapshot as safetensors."""
 
@@ -157,7 +159,8 @@ def filled(
     Args:
         make: gives (network, the module of others in it or itself) for a number of classes; for
             None, the module's own.
-        num_classes: None to read it from the weights: the rows of the module's last one.
+        num_classes: None to read it from the weights: their rows where the module has as many as
+            it has classes.
         weights: named as the module, or else as the network, names its own.
 
     Raises:
@@ -167,16 +170,23 @@ def filled(
     tensors, named_as_module = _without_prefix(weights, net, module)
     place = module if named_as_module else net
     own = place.state_dict()
-    last = [name for name, value in own.items() if value.dim() > 1][-1:]
-    if last and last[0] in tensors and len(own[last[0]]) == net.classes:
-        rows = len(tensors[last[0]])
+    if aux := [name for name in tensors if name.startswith(AUXILIARY) and name not in own]:
+        _say(f"{weights.path}: left out the auxiliary classifiers ({aux[0]} …)")
+        tensors = {name: value for name, value in tensors.items() if name not in aux}
+    others = {
+        len(tensors[name])
+        for name, value in own.items()
+        if name in tensors and value.dim() > 1 and len(value) == net.classes
+        if tensors[name].shape[1:] == value.shape[1:] and len(tensors[name]) != net.classes
+    }
+    if len(others) == 1:
+        (rows,) = others
         if num_classes not in (None, rows):
             raise DeconvError(
                 f"{weights.path} has weights of {rows} classes, not num_classes={num_classes}: "
                 "leave num_classes out"
             )
-        if rows != net.classes:
-            net, module = make(rows)
+        net, module = make(rows)
     place = module if named_as_module else net
     load_weights(place, tensors, weights.path, net.name)
     return net
