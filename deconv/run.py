@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 from torch.overrides import TorchFunctionMode
+from torch.utils.checkpoint import CheckpointError
 
 from deconv.errors import DeconvError, unknown
 from deconv.layers import COLLISIONS
@@ -282,6 +283,29 @@ def exact() -> Iterator[None]:
     finally:
         for place, value in zip(places, before, strict=True):
             setattr(place, name, value)
+
+
+def send_down(values: torch.Tensor, pixels: torch.Tensor, signal: torch.Tensor) -> torch.Tensor:
+    """Send a signal from values down to the pixels that they were computed from.
+
+    Args:
+        values: of a forward pass under a `Run`. signal: of their shape. pixels: K×3×H×W.
+
+    Returns:
+        K×3×H×W; zeros where nothing arrives.
+
+    Raises:
+        DeconvError: where a part is computed again on the way down (gradient checkpointing).
+    """
+    try:
+        with exact():
+            (below,) = torch.autograd.grad(values, pixels, signal, allow_unused=True)
+    except CheckpointError as error:
+        raise DeconvError(
+            "a part of the network is computed again on the way down, without the rules: turn "
+            "gradient checkpointing off (such as memory_efficient=False)"
+        ) from error
+    return torch.zeros_like(pixels) if below is None else below
 
 
 @contextmanager

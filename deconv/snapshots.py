@@ -148,7 +148,7 @@ def load_snapshot(path: str | Path, code: str | None = None) -> Snapshot:
 
     Args:
         path: of the file, or the name of a network in the package, such as "zfnet_mini", trained
-            on the built-in scenes. What exists under that path wins over the name.
+            on the built-in scenes. A file at that path wins over the name.
         code: the name "file:…" of a network that its recipe may name, and `Snapshot.network` run.
 
     Raises:
@@ -158,7 +158,7 @@ def load_snapshot(path: str | Path, code: str | None = None) -> Snapshot:
     """
     path = Path(path)
     names = {one.stem: one for one in SHIPPED.glob("*.safetensors")}
-    if not path.exists():
+    if not path.is_file():
         path = names.get(str(path), path)
     if not path.is_file():
         folder = path if path.is_dir() else path.parent

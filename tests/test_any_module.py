@@ -450,6 +450,19 @@ def test_errors_of_pytorch_s_are_told_as_they_are(error, raised):
     assert not isinstance(found.value, DeconvError)
 
 
+def test_gradient_checkpointing_is_refused_in_words():
+    made = torchvision.models.DenseNet(4, (2,), 8, 2, num_classes=3, memory_efficient=True)
+    net = deconv.wrap(made, input_px=32)
+    point = "features.denseblock1.denselayer2.conv2"
+    record = net.record(noise(1, 32, torch.float32), [point])
+    for ask in (
+        lambda: deconv.project(net, record, point, torch.tensor([[0, 1, 2, 2]]), seed="one"),
+        lambda: net.field(point, 2, 2, (32, 32)),
+    ):
+        with pytest.raises(DeconvError, match="turn gradient checkpointing off"):
+            ask()
+
+
 def test_images_of_a_size_that_does_not_fit_are_named():
     module = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(200, 3))
     net = deconv.wrap(module, "small", input_px=PX)

@@ -17,7 +17,7 @@ import torch
 from deconv.errors import DeconvError
 from deconv.geometry import WholeImage
 from deconv.rules import FIELD
-from deconv.run import Run, held
+from deconv.run import Run, held, send_down
 from deconv.types import Box
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class Fields:
                 if unit is not None and seed.dim() == 4:
                     own = own[:, unit[0], unit[1]]
                 own.fill_(1)
-            (found,) = torch.autograd.grad(values, pixels, seed)
+            found = send_down(values, pixels, seed)
             reached |= (found != 0).any(1).cpu()
         return [(_ends(one.any(1)), _ends(one.any(0))) for one in reached]
 

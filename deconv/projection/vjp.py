@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from torch.utils.checkpoint import CheckpointError
 
 from deconv.errors import DeconvError
-from deconv.run import Run, exact
+from deconv.run import Run, send_down
 
 
 def vector_jacobian(
@@ -45,13 +44,4 @@ def vector_jacobian(
             "no signal can come down: nothing on the way up can be differentiated (quantised "
             "operations, torch.no_grad or detach in the forward pass)"
         )
-    signal = seed(values.detach())
-    try:
-        with exact():
-            (below,) = torch.autograd.grad(values, pixels, signal, allow_unused=True)
-    except CheckpointError as error:
-        raise DeconvError(
-            "a part of the network is computed again on the way down, without the rules: turn "
-            "gradient checkpointing off (such as memory_efficient=False)"
-        ) from error
-    return torch.zeros_like(pixels) if below is None else below
+    return send_down(values, pixels, seed(values.detach()))
