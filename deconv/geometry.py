@@ -143,15 +143,23 @@ def support(axes: Sequence[AnyAxis], unit: int, size: int) -> np.ndarray:
 
 
 def receptive_field(net: HasFields, layer: str, y: int, x: int, image_size: tuple[int, int]) -> Box:
-    """The smallest box that holds every pixel the unit (y, x) of a layer depends on, windows of
-    local contrast normalisation left out.
+    """Find the smallest box that holds every pixel the unit (y, x) of a layer depends on.
 
-    net: from `deconv.build` or `deconv.wrap`. layer: a point name such as "conv5"; a fully
-    connected layer has the one unit (0, 0). image_size: (height, width) in pixels.
-    Returns half-open (top, left, bottom, right), clipped to the image; (0, 0, 0, 0) for a unit
-    that sees padding alone. Of a network with local contrast normalisation it is the box that
-    holds every pixel a projection can paint; the activation depends on more, see the module.
-    Raises DeconvError if the unit is outside the map or the image too small for the layer.
+    Windows of local contrast normalisation are left out: with one, it is the box that holds every
+    pixel a projection can paint; the activation depends on more, see the module.
+
+    Args:
+        net: from `deconv.build` or `deconv.wrap`.
+        layer: a point name such as "conv5"; a fully connected layer has the one unit (0, 0).
+        image_size: (height, width) in pixels.
+
+    Returns:
+        Half-open (top, left, bottom, right), clipped to the image; (0, 0, 0, 0) for a unit that
+        sees padding alone.
+
+    Raises:
+        DeconvError: if the unit is outside the map, the image too small for the layer, or the field
+            not known, as values of the image come in that no gradient follows.
     """
     if not hasattr(image_size, "__len__") or len(image_size) != 2:
         raise DeconvError(f"image_size is (height, width), whole numbers, got {image_size}")

@@ -33,18 +33,24 @@ def top_activations(
     *,
     progress: bool = True,
 ) -> dict[str, Peaks]:
-    """The k strongest units of each map of each layer, at most one per image and map (Fig. 2).
+    """Find the k strongest units of each map, at most one per image and map (Fig. 2).
 
-    loader: yields preprocessed images in any form of `deconv.batches`, in the data set's order,
-        because a peak's `image` is the position in that order.
-    layers: points such as "conv1", "conv5", "fc6".    k: 9 in the paper.
-    Returns layer -> Peaks of C×k, best first. Ties go to the lower image, then y, then x; two
-    copies of one image tie in convolutional layers, but in fully connected ones the last bit of
-    a matrix product can differ from row to row.
     Memory is C×k per layer and one batch, however many images there are.
 
-    Raises DeconvError for an empty or shuffled loader, for what `deconv.batches` refuses, an
-    unknown layer, or NaN activations.
+    Args:
+        loader: yields preprocessed images in any form of `deconv.batches`, in the data set's order,
+            because a peak's `image` is the position in that order.
+        layers: points such as "conv1", "conv5", "fc6".
+        k: 9 in the paper.
+
+    Returns:
+        Layer -> Peaks of C×k, best first. Ties go to the lower image, then y, then x; two copies of
+        one image tie in convolutional layers, but in fully connected ones the last bit of a matrix
+        product can differ from row to row.
+
+    Raises:
+        DeconvError: for an empty or shuffled loader, for what `deconv.batches` refuses, an unknown
+            layer, or NaN activations.
     """
     layers = [layers] if isinstance(layers, str) else list(layers)
     for layer in layers:
@@ -77,7 +83,7 @@ def top_activations(
 
 
 def map_maxima(net: Network, loader: Iterable, layers: Iterable[str]) -> dict[str, Peaks]:
-    """The strongest unit of every map on every image: layer -> Peaks of C×N, in image order.
+    """Find the strongest unit of every map on every image: layer -> Peaks of C×N, in image order.
 
     What mining sees before it keeps the best, for questions about all images; loader, layers and
     errors as for `top_activations`. Memory is C×N a layer; every process runs the whole loader.
@@ -124,7 +130,7 @@ def _strongest_of_chunks(
 
 
 def _together(parts: list[dict[str, Peaks]], k: int) -> dict[str, Peaks]:
-    """The peaks of several parts, whose images follow each other, as those of the whole."""
+    """Merge the peaks of consecutive shards into the global top k."""
     best: dict[str, Peaks] = {}
     for part in parts:
         for layer, peaks in part.items():

@@ -87,11 +87,19 @@ def trace(
 ) -> Trace:
     """Follow one unit down the deconvnet and say where its signal goes.
 
-    record, layer, seed, collisions: as for `deconv.project`. unit: four integers (image, map, y,
-    x). A chain that the mirror knows is followed operation by operation. Of another network, whose
-    way down has no single order, the rows are what each rectification and each max-pool on any
-    path leaves of what reaches it, and the pixels.
-    Warns and raises as `project` does.
+    A chain that the mirror knows is followed operation by operation. Of another network, whose way
+    down has no single order, the rows are what each rectification and each max-pool on any path
+    leaves of what reaches it, and the pixels.
+
+    Args:
+        record, layer, seed, collisions: as for `deconv.project`.
+        unit: four integers (image, map, y, x).
+
+    Returns:
+        The trace; `str` of it is a table for people.
+
+    Raises:
+        DeconvError: as `project`; it warns as `project` does.
     """
     row = whole_numbers(unit, "unit").reshape(-1)
     if row.numel() != 4:

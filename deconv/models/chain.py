@@ -153,11 +153,20 @@ class ChainNet(Placed, Prepared, nn.Sequential):
     def record(
         self, images: torch.Tensor, layers: Iterable[str] = (), logits: bool = True
     ) -> Record:
-        """Run `images` (as for `forward`) up the chain and return what was asked for as values.
+        """Run images up the chain and record what was asked for, with the switches of every pool.
 
-        layers: points to keep the activations of. logits=False stops at the highest of them.
-        Switches are kept for every pool on the way. Dropout is never applied. Gradients are
-        followed only if `images` require them; for training there is `forward`.
+        In evaluation mode; dropout is never applied. For training there is `forward`.
+
+        Args:
+            images: N×3×H×W, as for `forward`; gradients are followed only if they require them.
+            layers: points to keep the activations of.
+            logits: False stops at the highest of them.
+
+        Returns:
+            The record.
+
+        Raises:
+            DeconvError: for images that do not fit and unknown points.
         """
         check_batch(images, self.name)
         images = images.to(self.device)

@@ -50,28 +50,34 @@ def project(
 ) -> torch.Tensor:
     """Paint units of one layer in pixel space, each alone: all other units of the layer are zero.
 
-    record: from `net.record(images, layers=[layer, …])`; its switches are used.
-    units: K×4 int64 rows (image, map, y, x); image is the row in the record. Fully connected
-        layers have y = x = 0.
-    net: a chain, or any network from `deconv.wrap`; the record is moved to where it is.
-    engine: "mirror" (explicit, layer by layer, chains alone) or "vjp" (autograd with replaced
-        rules, any network); "auto" takes the mirror where it has a way down through every stage.
-    rule: "deconvnet", the paper's; "guided" (guided backpropagation) and "gradient" to compare
-        with, see `deconv.projection.vjp`; both go by "vjp".
-    seed: "activation", the unit keeps its own value; or "one", it is set to 1, which changes
-        only the scale of the picture unless the value is negative (a pre-activation), because
-        the rectification on the way down is not symmetric.
-    collisions: what happens where overlapping pooling windows share a switch, see
-        `deconv.layers.unpool`.
-    chunk: units projected at a time; memory grows with it.
-    switches: to use in place of the images' own, by pool, as in the record (N×C×h×w): what the
-        picture owes to them can be seen by changing them.
+    Args:
+        net: a chain, or any network from `deconv.wrap`; the record is moved to where it is.
+        record: from `net.record(images, layers=[layer, …])`; its switches are used.
+        layer: any name of a point of the record.
+        units: K×4 integers, rows (image, map, y, x); image is the row in the record. Fully
+            connected layers have y = x = 0.
+        engine: "mirror" (explicit, stage by stage, chains alone) or "vjp" (autograd under rules,
+            any network); "auto" takes the mirror where it has a way down through every stage.
+        rule: "deconvnet", the paper's; "guided" (guided backpropagation) and "gradient" to compare
+            with, see `deconv.rules.operation`; both go by "vjp".
+        seed: "activation", the unit keeps its own value; or "one", it is set to 1, which changes
+            only the scale of the picture unless the value is negative (a pre-activation), because
+            the rectification on the way down is not symmetric.
+        collisions: what happens where overlapping pooling windows share a switch, see
+            `deconv.layers.unpool`.
+        chunk: units projected at a time; memory grows with it.
+        switches: to use in place of the images' own, by pool, as in the record (N×C×h×w): what the
+            picture owes to them can be seen by changing them.
 
-    Returns K×3×H×W pixels on the scale of the preprocessed input, around zero.
+    Returns:
+        K×3×H×W pixels on the scale of the preprocessed input, around zero.
+
+    Raises:
+        DeconvError: for a unit outside its map and for unknown names.
+
     Warns with DeadUnitWarning of units whose activation is 0: their pictures are blank; and with
-    NoRuleWarning where the way down crosses something that the deconvnet has no rule for (GELU,
+    NoRuleWarning where a signal crosses something that the deconvnet has no rule for (GELU,
     attention …): there its own derivative is taken.
-    Raises DeconvError for a unit outside its map and for unknown names.
     """
     if engine not in ENGINES:
         raise unknown("projection engine", engine, ENGINES)
