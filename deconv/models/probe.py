@@ -80,6 +80,8 @@ class Fields:
 
     def _fit(self, layer: str, count: Size, image_size: Size) -> tuple[Law, Law] | None:
         """The laws that the outermost, the next and the middle units obey."""
+        if len(self.net.calls.values[layer].shape) == 1:
+            return None  # a vector has one unit
         units = _some_units(count)
         *seen, ends = self._probe(layer, [*units, None], image_size)
         self._ends[layer, image_size] = ends
@@ -104,9 +106,11 @@ class Fields:
         """The laws as an image of another size shows them, if the network takes it."""
         try:
             count = self._count(layer, image_size)
+            if min(count) < 2:
+                return None
             units = _some_units(count)
             *seen, ends = self._probe(layer, [*units, None], image_size)
-            return _laws(units, seen, ends) if min(count) > 1 else None
+            return _laws(units, seen, ends)
         except (DeconvError, RuntimeError):
             return None
 
