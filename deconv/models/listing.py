@@ -26,6 +26,7 @@ class _Lister(Reader):
         self.functions: dict[str, tuple[Any, int | None]] = {}
         self.made_by: dict[int, int] = {id(images): IMAGE}
         self.owner: list[nn.Module | None] = []
+        self.after: dict[str, str] = {}
         self.strangers = False
         self._alive = [images]
 

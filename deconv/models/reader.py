@@ -29,7 +29,6 @@ class Reader:
     def __init__(self, keys: Mapping[str, str], stop: bool) -> None:
         self.waiting, self.stop = dict(keys), stop
         self.last = ""
-        self.after: dict[str, str] = {}
         self.values: dict[str, torch.Tensor] = {}
         self.switches: dict[str, torch.Tensor] = {}
         self.planes: dict[str, tuple[int, ...]] = {}

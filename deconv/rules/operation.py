@@ -150,11 +150,6 @@ def passed(stage: Any, signal: torch.Tensor, below: Below) -> torch.Tensor:
     return signal
 
 
-def own(call: Call, run: Any) -> Any:
-    """Run the function itself."""
-    return call.run()
-
-
 def same_place(call: Call, run: Any) -> torch.Tensor:
     """Let each position look at itself alone (FIELD)."""
     return call.input if call.in_place else call.input.clone()
