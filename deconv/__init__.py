@@ -5,18 +5,18 @@ build a network, `record` images through it, `project` units to pixels, mine a d
 it (`transform_response`).
 """
 
-from deconv.attribution import Deconvnet
+from deconv.deconvnet.attribution import Deconvnet
+from deconv.deconvnet.blank import Trace, trace
+from deconv.deconvnet.projection import project
 from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning, RenamedWeightsWarning
-from deconv.geometry import receptive_field
-from deconv.invariance import TransformResponse, transform_response
-from deconv.models import MODELS, Network, WrappedNet, build, wrap
-from deconv.occlusion import OcclusionMaps, occlude
-from deconv.peak_views import PeakViews, peak_views, project_peaks
-from deconv.projection import project
-from deconv.snapshots import Snapshot, load_snapshot, save_snapshot
-from deconv.top_activations import top_activations
-from deconv.types import Peaks, Record
-from deconv.way_down import Trace, trace
+from deconv.fields import receptive_field
+from deconv.mining.peak_views import PeakViews, peak_views, project_peaks
+from deconv.mining.top_activations import top_activations
+from deconv.networks import MODELS, Network, WrappedNet, build, wrap
+from deconv.records import Peaks, Record
+from deconv.studies.invariance.response import TransformResponse, transform_response
+from deconv.studies.occlusion.maps import OcclusionMaps, occlude
+from deconv.training.snapshots import Snapshot, load_snapshot, save_snapshot
 
 __version__ = "0.1.0"
 __all__ = [

@@ -196,7 +196,7 @@ class LocalContrastNorm(nn.Module):
     Not in the paper they cite: windows reach over the border as over zeros, and their weights are
     not made up for there.
 
-    A unit above it depends on more pixels than the field that `deconv.geometry` gives: size // 2
+    A unit above it depends on more pixels than the field that `deconv.fields` gives: size // 2
     positions further on each side through w, twice, and through c on the whole map. On the way
     down it is skipped, so that a projection stays inside that field.
 

@@ -29,11 +29,11 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from deconv import distributed
-from deconv.bootstrap import bootstrap
 from deconv.data import Squares
 from deconv.errors import DeconvError, unknown
 from deconv.layers import Grey, local_contrast_norm
-from deconv.sparse_coding import (
+from deconv.studies.bootstrap import bootstrap
+from deconv.studies.sparse_coding import (
     SOLVERS,
     AdaptiveDeconvNet,
     Epoch,

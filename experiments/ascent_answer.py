@@ -13,8 +13,13 @@ import torch
 from omegaconf import DictConfig
 
 from deconv import figures
-from deconv.max_activation import Ascent, agreement, max_activation, random_starts
-from deconv.unit_function import UnitFunction
+from deconv.studies.single_unit.max_activation import (
+    Ascent,
+    agreement,
+    max_activation,
+    random_starts,
+)
+from deconv.studies.single_unit.unit_function import UnitFunction
 from experiments.common import log
 from experiments.single_unit import Subject
 from experiments.unit_answer import Answer, as_pictures

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, ListConfig
 
-from deconv.class_names import class_number
 from deconv.data import Squares, prepare
+from deconv.data.class_names import class_number
 from deconv.errors import DeconvError
 from deconv.images import read_rgb, square
-from deconv.models import ChainNet
-from deconv.snapshots import Snapshot
+from deconv.networks import ChainNet
+from deconv.training.snapshots import Snapshot
 from deconv.whole_number import whole_number
 
 

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from deconv import distributed
 from deconv.errors import DataMissing, DeconvError, Interrupted, unknown
-from deconv.models import is_foreign
+from deconv.networks import is_foreign
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 EXIT_BAD_INPUT = 2

@@ -10,12 +10,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from deconv import distributed
 from deconv.data import SPLITS, Cached, Scenes, Squares, cache_path, photographs
+from deconv.data.text_files import read_lines
 from deconv.errors import DeconvError, unknown
-from deconv.models import Network, build, input_side, is_foreign
-from deconv.models.preprocessing import stored_side
-from deconv.snapshots import Snapshot, load_snapshot
-from deconv.text_files import read_lines
+from deconv.networks import Network, build, input_side, is_foreign
+from deconv.networks.preprocessing import stored_side
 from deconv.training import Recipe
+from deconv.training.snapshots import Snapshot, load_snapshot
 
 
 def log(message: str) -> None:

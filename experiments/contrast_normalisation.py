@@ -33,13 +33,13 @@ from deconv import distributed
 from deconv.data import CentreCrops
 from deconv.distributed import Share
 from deconv.errors import DeconvError
-from deconv.evaluation import evaluate
-from deconv.map_correlation import map_correlations, redundancy
-from deconv.map_statistics import map_statistics
-from deconv.models import ChainNet
-from deconv.models.zfnet import NORMS
-from deconv.snapshots import Snapshot, weights_hash
-from deconv.top_activations import CHUNK
+from deconv.mining.map_statistics import map_statistics
+from deconv.mining.top_activations import CHUNK
+from deconv.networks import ChainNet
+from deconv.networks.zfnet import NORMS
+from deconv.studies.map_correlation import map_correlations, redundancy
+from deconv.training.evaluation import evaluate
+from deconv.training.snapshots import Snapshot, weights_hash
 from experiments.command import experiment
 from experiments.common import build_network, device, squares, stored_side_px, workers
 from experiments.contrast_page import ROLES, SAVED, draw

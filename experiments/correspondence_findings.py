@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
-from deconv.bootstrap import middle
-from deconv.faces import PARTS
+from deconv.studies.bootstrap import middle
+from deconv.studies.correspondence.faces import PARTS
 from experiments.findings import Finding
 
 STEM = "table1_correspondence"

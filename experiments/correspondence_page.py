@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from deconv import figures
-from deconv.faces import PARTS
+from deconv.studies.correspondence.faces import PARTS
 from experiments.correspondence_findings import MASKED, MIXED, ROWS, ZEROS, number_of
 from experiments.facts import describe_network
 from experiments.reported import TABLE1

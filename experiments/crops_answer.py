@@ -12,7 +12,7 @@ import torch
 from omegaconf import DictConfig
 
 from deconv import figures
-from deconv.peak_views import peak_views
+from deconv.mining.peak_views import peak_views
 from experiments.facts import deconvnet_choices, describe_field
 from experiments.single_unit import Subject
 from experiments.unit_answer import Answer

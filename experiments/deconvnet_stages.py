@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from deconv.models import ChainNet
-from deconv.models.chain import window
-from deconv.round_trip import Level
+from deconv.deconvnet.round_trip import Level
+from deconv.networks import ChainNet
+from deconv.networks.chain import window
 
 
 def stage_rows(levels: list[Level], shown: list[torch.Tensor]) -> list[dict[str, Any]]:

@@ -15,16 +15,16 @@ import torch
 from omegaconf import DictConfig
 
 from deconv import figures
-from deconv.hessian_invariance import (
+from deconv.studies.single_unit.hessian_invariance import (
     curves,
     fall_deg,
     geodesic,
     hessian_directions,
     random_tangents,
 )
-from deconv.max_activation import max_activation, slope_of, value_and_gradient
-from deconv.smoothing import smoothed
-from deconv.unit_function import UnitFunction
+from deconv.studies.single_unit.max_activation import max_activation, slope_of, value_and_gradient
+from deconv.studies.single_unit.smoothing import smoothed
+from deconv.studies.single_unit.unit_function import UnitFunction
 from experiments.common import log
 from experiments.single_unit import Subject
 from experiments.unit_answer import Answer, as_pictures

@@ -20,8 +20,8 @@ from torch.utils.data import DataLoader
 from deconv import distributed
 from deconv.data import SPLITS, CentreCrops, TenCrops
 from deconv.errors import DeconvError, unknown
-from deconv.evaluation import PRECISIONS, evaluate
-from deconv.snapshots import load_snapshot
+from deconv.training.evaluation import PRECISIONS, evaluate
+from deconv.training.snapshots import load_snapshot
 from experiments.command import experiment
 from experiments.common import data_name, data_settings, device, log, squares, workers
 from experiments.provenance import write_provenance, write_table

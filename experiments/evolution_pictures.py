@@ -14,12 +14,12 @@ import torch
 from omegaconf import DictConfig
 
 from deconv.data import CentreCrops
-from deconv.evolution import PeaksOverTime
-from deconv.geometry import unclipped_field
-from deconv.models import ChainNet
-from deconv.peak_views import peak_views
-from deconv.snapshots import load_snapshot, weights_hash
-from deconv.types import Peaks
+from deconv.fields import unclipped_field
+from deconv.mining.peak_views import peak_views
+from deconv.networks import ChainNet
+from deconv.records import Peaks
+from deconv.studies.evolution import PeaksOverTime
+from deconv.training.snapshots import load_snapshot, weights_hash
 from experiments.common import device, log
 from experiments.facts import measure_collisions
 

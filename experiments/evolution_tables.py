@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from deconv.evolution import Evolution, PeaksOverTime
-from deconv.types import Peaks
+from deconv.records import Peaks
+from deconv.studies.evolution import Evolution, PeaksOverTime
 from experiments.provenance import write_table
 
 

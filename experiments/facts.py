@@ -11,11 +11,11 @@ from omegaconf import DictConfig
 
 from deconv import figures
 from deconv.data import CentreCrops, Squares
-from deconv.geometry import WholeImage
+from deconv.deconvnet.mirror import refusal
+from deconv.fields import WholeImage
 from deconv.layers import Divide, collision_rate
-from deconv.models import ChainNet, Network
-from deconv.projection.mirror import refusal
-from deconv.snapshots import Snapshot
+from deconv.networks import ChainNet, Network
+from deconv.training.snapshots import Snapshot
 from experiments.common import data_name
 
 

@@ -28,11 +28,11 @@ from deconv import distributed
 from deconv.data import SPLITS, CentreCrops, Squares
 from deconv.distributed import Share
 from deconv.errors import DeconvError, unknown
-from deconv.geometry import receptive_field
-from deconv.map_statistics import ORDERS, MapPoints, map_points, map_statistics, ordered_maps
-from deconv.models import ChainNet
-from deconv.snapshots import Snapshot
-from deconv.top_activations import strongest
+from deconv.fields import receptive_field
+from deconv.mining.map_statistics import ORDERS, MapPoints, map_points, map_statistics, ordered_maps
+from deconv.mining.top_activations import strongest
+from deconv.networks import ChainNet
+from deconv.training.snapshots import Snapshot
 from experiments.chosen_images import ChosenImage, choose_images
 from experiments.command import experiment
 from experiments.common import (

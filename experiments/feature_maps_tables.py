@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
-from deconv.map_statistics import MapPoints, MapStatistics
-from deconv.models import ChainNet
+from deconv.mining.map_statistics import MapPoints, MapStatistics
+from deconv.networks import ChainNet
 from experiments.chosen_images import ChosenImage
 
 

@@ -24,12 +24,8 @@ from omegaconf import DictConfig, ListConfig
 
 from deconv import distributed, figures
 from deconv.data import SPLITS, Squares
-from deconv.errors import DeconvError, unknown
-from deconv.layers import COLLISIONS
-from deconv.models import ChainNet
-from deconv.models.chain import window
-from deconv.projection import project
-from deconv.round_trip import (
+from deconv.deconvnet.projection import project
+from deconv.deconvnet.round_trip import (
     Level,
     PoolDetail,
     leading_maps,
@@ -38,8 +34,12 @@ from deconv.round_trip import (
     round_trip,
     strongest_unit,
 )
-from deconv.snapshots import Snapshot
-from deconv.types import Record
+from deconv.errors import DeconvError, unknown
+from deconv.layers import COLLISIONS
+from deconv.networks import ChainNet
+from deconv.networks.chain import window
+from deconv.records import Record
+from deconv.training.snapshots import Snapshot
 from experiments.chosen_images import ChosenImage, choose_images
 from experiments.command import experiment
 from experiments.common import build_network, device, given, log, squares, stored_side_px

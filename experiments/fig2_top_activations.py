@@ -27,15 +27,15 @@ from torch.utils.data import DataLoader
 
 from deconv import distributed, figures
 from deconv.data import SPLITS, CentreCrops, Squares
+from deconv.deconvnet.blank import trace
 from deconv.distributed import Share
 from deconv.errors import DeconvError, unknown
 from deconv.layers import COLLISIONS
-from deconv.models import ChainNet
-from deconv.peak_views import PeakViews, peak_views
-from deconv.snapshots import Snapshot
-from deconv.top_activations import CHUNK, top_activations
-from deconv.types import Peaks
-from deconv.way_down import trace
+from deconv.mining.peak_views import PeakViews, peak_views
+from deconv.mining.top_activations import CHUNK, top_activations
+from deconv.networks import ChainNet
+from deconv.records import Peaks
+from deconv.training.snapshots import Snapshot
 from experiments.command import experiment
 from experiments.common import (
     build_network,

@@ -27,8 +27,8 @@ from omegaconf import DictConfig
 
 from deconv import distributed, figures
 from deconv.errors import DeconvError
-from deconv.layer_table import LayerRow, layer_table, totals
-from deconv.models import ChainNet, build
+from deconv.networks import ChainNet, build
+from deconv.networks.layer_table import LayerRow, layer_table, totals
 from experiments.command import experiment
 from experiments.common import build_network, log
 from experiments.findings import Finding, write_findings

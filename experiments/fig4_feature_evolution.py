@@ -33,14 +33,14 @@ from deconv import distributed
 from deconv.data import CentreCrops, Squares
 from deconv.distributed import Share
 from deconv.errors import DeconvError, unknown
-from deconv.evolution import evolution
 from deconv.layers import COLLISIONS
-from deconv.models import ChainNet, build
-from deconv.snapshots import Snapshot, load_snapshot
-from deconv.top_activations import CHUNK, top_activations
+from deconv.mining.top_activations import CHUNK, top_activations
+from deconv.networks import ChainNet, build
+from deconv.records import Peaks
+from deconv.studies.evolution import evolution
 from deconv.training import PAPER_EPOCHS
 from deconv.training.course import epoch_ends, same_training
-from deconv.types import Peaks
+from deconv.training.snapshots import Snapshot, load_snapshot
 from experiments.command import experiment
 from experiments.common import build_network, data_name, device, log, squares, workers
 from experiments.evolution_page import SAVED, draw

@@ -34,11 +34,11 @@ from deconv import distributed, figures
 from deconv.data import SPLITS, Squares, prepare
 from deconv.errors import DeconvError, unknown
 from deconv.figures.invariance import TILE_PX
-from deconv.invariance import transform_response
-from deconv.invariance_scores import sides
-from deconv.models import ChainNet
-from deconv.snapshots import Snapshot
-from deconv.warping import IDENTITY, check_transform, warp
+from deconv.networks import ChainNet
+from deconv.studies.invariance.response import transform_response
+from deconv.studies.invariance.scores import sides
+from deconv.studies.invariance.warping import IDENTITY, check_transform, warp
+from deconv.training.snapshots import Snapshot
 from experiments.chosen_images import ChosenImage, need_label
 from experiments.command import experiment
 from experiments.common import build_network, device, given, log

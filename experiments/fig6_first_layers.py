@@ -9,7 +9,8 @@ of Krizhevsky's network, 11×11 stride 4: a mix of extreme high and low frequenc
 (c) 7×7 stride 2, fewer dead features; (d), (e) layer 2 of both, aliasing artefacts in (d) alone.
 Not stated there: any number, which images layer 2 is projected from, how filters are scaled. Here:
 all filters of a panel on one scale; of each map of layer 2 the strongest unit over the validation
-images; dominance, dead and faint filters and aliasing as `deconv.filter_quality` measures them.
+images; dominance, dead and faint filters and aliasing as `deconv.studies.first_layers.quality`
+measures them.
 
 Networks that are not given are trained first: twins of `ours` by one recipe, but for the change.
 Writes figure.png and figure.pdf, arrays.npz (what is drawn, and the measures of each filter),
@@ -31,16 +32,16 @@ from torch.utils.data import DataLoader, Subset
 from deconv import distributed
 from deconv.data import CentreCrops, Squares
 from deconv.errors import DeconvError
-from deconv.filter_quality import (
+from deconv.mining.top_activations import CHUNK, top_activations
+from deconv.networks import ChainNet, build
+from deconv.studies.first_layers.quality import (
     aliased,
     bands,
     responses_aliased,
     share_within,
     square_stride,
 )
-from deconv.models import ChainNet, build
-from deconv.snapshots import Snapshot, weights_hash
-from deconv.top_activations import CHUNK, top_activations
+from deconv.training.snapshots import Snapshot, weights_hash
 from experiments.command import experiment
 from experiments.common import build_network, device, squares, stored_side_px, workers
 from experiments.facts import data_facts, deconvnet_choices, training_facts

@@ -36,12 +36,12 @@ from deconv.data import SPLITS, CentreCrops, Scenes, Squares
 from deconv.distributed import Share
 from deconv.errors import DeconvError, unknown
 from deconv.layers import COLLISIONS
-from deconv.models import ChainNet
-from deconv.occlusion import STRONGEST, OcclusionMaps, occlude, square_corners
-from deconv.peak_views import peak_views
-from deconv.snapshots import Snapshot
-from deconv.top_activations import CHUNK, strongest, top_activations
-from deconv.types import Peaks
+from deconv.mining.peak_views import peak_views
+from deconv.mining.top_activations import CHUNK, strongest, top_activations
+from deconv.networks import ChainNet
+from deconv.records import Peaks
+from deconv.studies.occlusion.maps import STRONGEST, OcclusionMaps, occlude, square_corners
+from deconv.training.snapshots import Snapshot
 from experiments.chosen_images import ChosenImage, choose_images, draw_right_ones, need_label
 from experiments.command import experiment
 from experiments.common import (

@@ -28,7 +28,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from deconv import distributed, figures
 from deconv.data import SPLITS, CentreCrops
 from deconv.errors import DeconvError, unknown
-from deconv.filters import (
+from deconv.networks import ChainNet
+from deconv.studies.first_layers import (
     CHANGES,
     RULES,
     Change,
@@ -42,8 +43,7 @@ from deconv.filters import (
     same_response,
     showable,
 )
-from deconv.models import ChainNet
-from deconv.snapshots import Snapshot
+from deconv.training.snapshots import Snapshot
 from deconv.whole_number import whole_number
 from experiments.command import experiment
 from experiments.common import build_network, device, given, log, squares, stored_side_px

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from deconv.snapshots import Snapshot
+from deconv.training.snapshots import Snapshot
 from experiments.findings import Finding
 from experiments.first_two_layers import FIRST, SECOND, unequal
 

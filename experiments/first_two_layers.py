@@ -20,14 +20,19 @@ from deconv import distributed
 from deconv.data import SPLITS, CentreCrops
 from deconv.distributed import Share
 from deconv.errors import DeconvError, unknown
-from deconv.filter_quality import effective_filters, faint, filter_rms, filters_of_half
-from deconv.geometry import unclipped_field
+from deconv.fields import unclipped_field
 from deconv.layers import COLLISIONS
-from deconv.models import ChainNet
-from deconv.peak_views import peak_views
-from deconv.snapshots import Snapshot, load_snapshot
-from deconv.top_activations import CHUNK, top_activations
-from deconv.types import Peaks
+from deconv.mining.peak_views import peak_views
+from deconv.mining.top_activations import CHUNK, top_activations
+from deconv.networks import ChainNet
+from deconv.records import Peaks
+from deconv.studies.first_layers.quality import (
+    effective_filters,
+    faint,
+    filter_rms,
+    filters_of_half,
+)
+from deconv.training.snapshots import Snapshot, load_snapshot
 from experiments.common import log, workers
 
 FIRST, SECOND = "conv1", "conv2"

@@ -5,8 +5,9 @@
     python -m experiments.hessian_invariance redraw=outputs/hessian_invariance/<folder>
 
 Berkes & Wiskott 2006, Le et al. 2010. ReLUs and max-pools have no second derivative but at their
-kinks, so smoothing=softplus rounds them (see `deconv.smoothing`), climbs on to the optimum of the
-rounded unit and takes its Hessian there; what is drawn along the directions is the network itself.
+kinks, so smoothing=softplus rounds them (see `deconv.studies.single_unit.smoothing`), climbs on to
+the optimum of the rounded unit and takes its Hessian there; what is drawn along the directions is
+the network itself.
 smoothing=none takes the Hessian of the network as it is: that of the contrast normalisation alone,
 or zero, which is said. Zeiler & Fergus hold that a quadratic form is too simple for high layers:
 random directions are walked beside, to judge it.

@@ -1,6 +1,6 @@
 """What the curves of Figure 5 say about the paper's claims: scores of each image, then findings.
 
-Scores and intervals are defined in `deconv.invariance_scores`, the rules below.
+Scores and intervals are defined in `deconv.studies.invariance.scores`, the rules below.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from deconv.invariance_scores import (
+from deconv.studies.invariance.scores import (
     Interval,
     at_angles,
     difference,
@@ -23,7 +23,7 @@ from deconv.invariance_scores import (
     sharp,
     sides,
 )
-from deconv.warping import IDENTITY
+from deconv.studies.invariance.warping import IDENTITY
 from experiments.findings import TRUTH, Finding
 
 LINEAR = 0.9

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from deconv import figures
-from deconv.warping import IDENTITY
+from deconv.studies.invariance.warping import IDENTITY
 from experiments.facts import describe_network, layer_title
 from experiments.invariance_findings import SHOWN
 

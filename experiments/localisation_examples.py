@@ -10,10 +10,10 @@ import torch
 from omegaconf import DictConfig
 
 from deconv.data import CentreCrops, Scenes
-from deconv.localisation import CHANCE, OWN, in_crop
-from deconv.models import ChainNet
-from deconv.projection import project
-from deconv.types import Peaks
+from deconv.deconvnet.projection import project
+from deconv.networks import ChainNet
+from deconv.records import Peaks
+from deconv.studies.localisation import CHANCE, OWN, in_crop
 
 SHOWN_PEAKS = 3
 """Peaks of an example map that are drawn."""

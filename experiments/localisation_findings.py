@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from deconv.bootstrap import LEVEL, bootstrap, bootstrap_difference
-from deconv.localisation import CHANCE, OWN, RANDOM
+from deconv.studies.bootstrap import LEVEL, bootstrap, bootstrap_difference
+from deconv.studies.localisation import CHANCE, OWN, RANDOM
 from experiments.findings import Finding
 
 STEM = "truth_projections"

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from deconv import figures
-from deconv.bootstrap import LEVEL
-from deconv.localisation import CHANCE, OWN, RANDOM
+from deconv.studies.bootstrap import LEVEL
+from deconv.studies.localisation import CHANCE, OWN, RANDOM
 from experiments.facts import describe_network, layer_title
 from experiments.localisation_findings import GROUPS, TRAINED, UNTRAINED
 

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from deconv.boxes import covered_share, crop_box
 from deconv.data import Scene
-from deconv.models import ChainNet
-from deconv.occlusion import occlude
-from deconv.occlusion_scores import (
+from deconv.deconvnet.projection import project
+from deconv.networks import ChainNet
+from deconv.studies.boxes import covered_share, crop_box
+from deconv.studies.occlusion.maps import occlude
+from deconv.studies.occlusion.scores import (
     Comparison,
     compare,
     contrast,
@@ -21,7 +22,6 @@ from deconv.occlusion_scores import (
     squares_over,
     squares_over_most,
 )
-from deconv.projection import project
 from experiments.findings import TRUTH, Finding
 
 ON_BOX = 0.5

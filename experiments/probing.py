@@ -16,9 +16,9 @@ from torch.utils.data import DataLoader, Subset
 from deconv import distributed
 from deconv.data import CentreCrops, Squares
 from deconv.errors import DeconvError, unknown
-from deconv.models import ChainNet
-from deconv.probes import KINDS, SCALINGS, extract, probe, reduced_width, tap
-from deconv.snapshots import Snapshot, load_snapshot
+from deconv.networks import ChainNet
+from deconv.studies.probes import KINDS, SCALINGS, extract, probe, reduced_width, tap
+from deconv.training.snapshots import Snapshot, load_snapshot
 from experiments.common import build_network, device, given, log, stored_side_px, workers
 from experiments.trained import train_network
 from experiments.transfer import Job, Split, check_unseen, overlap, pool, sizes, splits

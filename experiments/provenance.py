@@ -19,8 +19,8 @@ import torchvision
 
 import deconv
 from deconv import distributed
-from deconv.models import ChainNet
-from deconv.snapshots import weights_hash
+from deconv.networks import ChainNet
+from deconv.training.snapshots import weights_hash
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

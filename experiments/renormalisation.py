@@ -25,11 +25,11 @@ from omegaconf import DictConfig, ListConfig
 from torch.utils.data import DataLoader
 
 from deconv.data import Batches, Squares, TrainingCrops, mean_image
-from deconv.dropout import dropout_keys, with_keys
 from deconv.errors import DeconvError
-from deconv.evaluation import autocast
-from deconv.models import ChainNet
+from deconv.networks import ChainNet
+from deconv.networks.dropout import dropout_keys, with_keys
 from deconv.training import Recipe
+from deconv.training.evaluation import autocast
 from deconv.training.renormalisation import conv_layers, rescale
 from experiments.command import experiment
 from experiments.common import (

@@ -30,8 +30,8 @@ from tqdm import tqdm
 
 from deconv import distributed
 from deconv.errors import DeconvError, Interrupted, unknown
-from deconv.snapshots import load_snapshot
 from deconv.training import held
+from deconv.training.snapshots import load_snapshot
 from experiments import ledger
 from experiments.command import CONF, compose, experiment
 from experiments.common import log

@@ -9,8 +9,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from deconv.errors import DeconvError
-from deconv.snapshots import is_code
 from deconv.training import Recipe
+from deconv.training.snapshots import is_code
 
 FREE = {
     "cache_dir",

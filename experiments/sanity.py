@@ -31,16 +31,17 @@ import torch
 from omegaconf import DictConfig, ListConfig
 from torch.utils.data import DataLoader, Subset
 
-from deconv import distributed, figures, sanity
-from deconv.bootstrap import LEVEL
+from deconv import distributed, figures
 from deconv.data import SPLITS, CentreCrops, Squares
 from deconv.errors import DeconvError, unknown
-from deconv.geometry import receptive_field
+from deconv.fields import receptive_field
 from deconv.layers import COLLISIONS
-from deconv.models import ChainNet
-from deconv.snapshots import Snapshot
-from deconv.top_activations import CHUNK, map_maxima
-from deconv.types import Peaks
+from deconv.mining.top_activations import CHUNK, map_maxima
+from deconv.networks import ChainNet
+from deconv.records import Peaks
+from deconv.studies import sanity
+from deconv.studies.bootstrap import LEVEL
+from deconv.training.snapshots import Snapshot
 from experiments.command import experiment
 from experiments.common import (
     build_network,

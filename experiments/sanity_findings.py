@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from deconv import sanity
-from deconv.bootstrap import LEVEL, bootstrap, resamples
-from deconv.similarity import NUMBERS
+from deconv.studies import sanity
+from deconv.studies.bootstrap import LEVEL, bootstrap, resamples
+from deconv.studies.sanity.similarity import NUMBERS
 from experiments.findings import Finding
 
 GOES, PARTLY, STAYS = "goes", "partly", "stays"

@@ -9,13 +9,13 @@ import torch
 from omegaconf import DictConfig
 from torch.utils.data import Subset
 
-from deconv import sanity
 from deconv.data import CentreCrops
 from deconv.errors import DeadUnitWarning
-from deconv.models import ChainNet
-from deconv.peak_views import peak_views
-from deconv.similarity import similarity
-from deconv.types import Peaks
+from deconv.mining.peak_views import peak_views
+from deconv.networks import ChainNet
+from deconv.records import Peaks
+from deconv.studies import sanity
+from deconv.studies.sanity.similarity import similarity
 
 
 def mining(

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from deconv import figures, sanity
-from deconv.bootstrap import LEVEL
-from deconv.similarity import NUMBERS
+from deconv import figures
+from deconv.studies import sanity
+from deconv.studies.bootstrap import LEVEL
+from deconv.studies.sanity.similarity import NUMBERS
 from experiments.facts import describe_network, layer_title
 
 TITLES = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from deconv import sanity
+from deconv.studies import sanity
 from experiments.facts import describe_network
 from experiments.printed import bullets, table
 from experiments.sanity_findings import (

@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from deconv import distributed
 from deconv.errors import DeconvError
-from deconv.snapshots import Snapshot, is_code, load_snapshot
 from deconv.training import Recipe, recipe_dict, snapshots
+from deconv.training.snapshots import Snapshot, is_code, load_snapshot
 from experiments.provenance import write_provenance
 from experiments.trained import train_network
 

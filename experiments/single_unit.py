@@ -19,11 +19,11 @@ from deconv.data import SPLITS, CentreCrops, Squares
 from deconv.distributed import Share
 from deconv.errors import DeconvError, unknown
 from deconv.layers import COLLISIONS
-from deconv.models import ChainNet
-from deconv.snapshots import Snapshot
-from deconv.top_activations import CHUNK, top_activations
-from deconv.types import Peaks
-from deconv.unit_function import UnitFunction, unit_function
+from deconv.mining.top_activations import CHUNK, top_activations
+from deconv.networks import ChainNet
+from deconv.records import Peaks
+from deconv.studies.single_unit.unit_function import UnitFunction, unit_function
+from deconv.training.snapshots import Snapshot
 from experiments.common import (
     build_network,
     data_name,

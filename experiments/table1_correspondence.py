@@ -34,12 +34,13 @@ import torch
 from omegaconf import DictConfig, ListConfig
 
 from deconv import distributed
-from deconv.bootstrap import middle
-from deconv.boxes import area, hidden, overlap
-from deconv.correspondence import ZERO, delta, sign_changes, sign_distances
 from deconv.data import prepare
 from deconv.errors import DeconvError, unknown
-from deconv.faces import (
+from deconv.networks import ChainNet, build
+from deconv.studies.bootstrap import middle
+from deconv.studies.boxes import area, hidden, overlap
+from deconv.studies.correspondence.consistency import ZERO, delta, sign_changes, sign_distances
+from deconv.studies.correspondence.faces import (
     MASKS,
     PARTS,
     Face,
@@ -50,9 +51,8 @@ from deconv.faces import (
     random_masks,
     scene_faces,
 )
-from deconv.models import ChainNet, build
-from deconv.pair_statistics import bootstrap_means, exchange_test, resamples
-from deconv.snapshots import Snapshot
+from deconv.studies.correspondence.pair_statistics import bootstrap_means, exchange_test, resamples
+from deconv.training.snapshots import Snapshot
 from experiments.command import experiment
 from experiments.common import build_network, data_name, device, given, log, stored_side_px
 from experiments.correspondence_findings import (

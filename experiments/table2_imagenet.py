@@ -28,8 +28,8 @@ from deconv import distributed
 from deconv.data import SPLITS, Squares, TenCropsOfEach
 from deconv.distributed import Share
 from deconv.errors import DeconvError, unknown
-from deconv.evaluation import PRECISIONS, Accuracy, evaluate_ensembles
-from deconv.snapshots import Snapshot, load_snapshot, weights_hash
+from deconv.training.evaluation import PRECISIONS, Accuracy, evaluate_ensembles
+from deconv.training.snapshots import Snapshot, load_snapshot, weights_hash
 from experiments.command import experiment
 from experiments.common import data_name, device, log, squares, workers
 from experiments.facts import data_facts, training_facts

@@ -35,10 +35,10 @@ from deconv import distributed, figures
 from deconv.data import CentreCrops, TenCrops
 from deconv.distributed import Share
 from deconv.errors import DeconvError, Interrupted, unknown
-from deconv.evaluation import PRECISIONS, Accuracy, evaluate
-from deconv.models.changes import CHANGES, WIDE, build_arguments
-from deconv.snapshots import Snapshot, weights_hash
+from deconv.networks.changes import CHANGES, WIDE, build_arguments
 from deconv.training import held
+from deconv.training.evaluation import PRECISIONS, Accuracy, evaluate
+from deconv.training.snapshots import Snapshot, weights_hash
 from experiments.ablation_findings import (
     TABLE_COLUMNS,
     findings,

@@ -27,19 +27,19 @@ from omegaconf import DictConfig, ListConfig
 from torch.utils.data import DataLoader
 
 from deconv import distributed
-from deconv.average_precision import ABSENT, IGNORED, PRESENT
 from deconv.data import Cached, CentreCrops, MultiLabel, Scenes, Squares, scene_parts
+from deconv.data.average_precision import ABSENT, IGNORED, PRESENT
 from deconv.distributed import Share
 from deconv.errors import DeconvError
-from deconv.models import ChainNet
-from deconv.one_vs_rest import (
+from deconv.networks import ChainNet
+from deconv.studies.probes.one_vs_rest import (
     average_precisions,
     choose_strength,
     fit_one_vs_rest,
     layer_values,
     mean_of_known,
 )
-from deconv.snapshots import Snapshot
+from deconv.training.snapshots import Snapshot
 from experiments.command import experiment
 from experiments.common import (
     build_network,

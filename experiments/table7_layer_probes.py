@@ -25,7 +25,7 @@ from omegaconf import DictConfig
 
 from deconv import figures
 from deconv.errors import DeconvError
-from deconv.models import build
+from deconv.networks import build
 from experiments.command import experiment
 from experiments.common import log
 from experiments.facts import data_facts, describe_network, training_facts

@@ -16,7 +16,6 @@ from omegaconf import DictConfig, OmegaConf
 from deconv import distributed
 from deconv.data import Squares, mean_image
 from deconv.errors import DeconvError
-from deconv.snapshots import Snapshot, load_snapshot
 from deconv.training import (
     Hooks,
     Recipe,
@@ -28,6 +27,7 @@ from deconv.training import (
     set_aside,
     writing,
 )
+from deconv.training.snapshots import Snapshot, load_snapshot
 from experiments.common import (
     build_network,
     data_name,

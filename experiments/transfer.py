@@ -12,8 +12,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from deconv.data import DRAWN, WHOLE, Squares, train_and_test
 from deconv.errors import DeconvError
-from deconv.overlap import Twin, find_overlap
-from deconv.snapshots import Snapshot
+from deconv.studies.overlap import Twin, find_overlap
+from deconv.training.snapshots import Snapshot
 from experiments.common import data_name, data_settings, log, side_px, squares, workers
 
 Job = tuple[str, int]

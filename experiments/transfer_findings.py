@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deconv.models import input_side
+from deconv.networks import input_side
 from experiments.findings import Finding
 from experiments.reported import TABLE4, TABLE5, TABLE7
 

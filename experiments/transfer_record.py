@@ -13,9 +13,9 @@ import torch
 from omegaconf import DictConfig
 
 from deconv import figures
-from deconv.models import ChainNet
-from deconv.probes import tap
-from deconv.snapshots import Snapshot
+from deconv.networks import ChainNet
+from deconv.studies.probes import tap
+from deconv.training.snapshots import Snapshot
 from experiments.facts import preprocessing
 from experiments.provenance import write_table
 from experiments.transfer import TEST_PER_CLASS, Job, trained_on

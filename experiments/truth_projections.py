@@ -30,15 +30,15 @@ from omegaconf import DictConfig, ListConfig
 from torch.utils.data import DataLoader, Subset
 
 from deconv import distributed
-from deconv.bootstrap import LEVEL
 from deconv.data import SPLITS, CentreCrops, Scenes, Squares
 from deconv.errors import DeconvError, unknown
 from deconv.layers import COLLISIONS
-from deconv.localisation import Truth, locate_peaks, preferred_part, score, truth_of
-from deconv.models import ChainNet, build
-from deconv.snapshots import Snapshot
-from deconv.top_activations import CHUNK, top_activations
-from deconv.types import Peaks
+from deconv.mining.top_activations import CHUNK, top_activations
+from deconv.networks import ChainNet, build
+from deconv.records import Peaks
+from deconv.studies.bootstrap import LEVEL
+from deconv.studies.localisation import Truth, locate_peaks, preferred_part, score, truth_of
+from deconv.training.snapshots import Snapshot
 from experiments.command import experiment
 from experiments.common import build_network, device, given, log, squares, stored_side_px, workers
 from experiments.facts import data_facts, deconvnet_choices, describe_field, training_facts

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
-from deconv.unit_function import UnitFunction
+from deconv.studies.single_unit.unit_function import UnitFunction
 from experiments.provenance import write_provenance, write_table
 from experiments.single_unit import Subject, common_facts
 

@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader, Subset
 from deconv import figures
 from deconv.data import CentreCrops, Squares
 from deconv.errors import unknown
-from deconv.models import ChainNet
-from deconv.monitoring import load_watch, save_watch, watch
-from deconv.snapshots import Snapshot
+from deconv.networks import ChainNet
 from deconv.training import Recipe, writing
+from deconv.training.monitoring import load_watch, save_watch, watch
+from deconv.training.snapshots import Snapshot
 
 PICTURES = ("each", "kept", "none")
 

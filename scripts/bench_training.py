@@ -37,10 +37,10 @@ from torch import nn
 import deconv
 from deconv.data import TrainingCrops, photographs
 from deconv.errors import DeconvError
-from deconv.evaluation import autocast
 from deconv.layers import ContrastNorm
-from deconv.models import ChainNet
+from deconv.networks import ChainNet
 from deconv.training import Recipe
+from deconv.training.evaluation import autocast
 from deconv.training.updates import Updates
 
 CLASSES = 1000

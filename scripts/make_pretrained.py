@@ -17,8 +17,8 @@ from pathlib import Path
 from torch.utils.data import DataLoader
 
 from deconv.data import CentreCrops, Scenes
-from deconv.evaluation import evaluate
-from deconv.snapshots import SHIPPED, Snapshot, load_snapshot, save_compact
+from deconv.training.evaluation import evaluate
+from deconv.training.snapshots import SHIPPED, Snapshot, load_snapshot, save_compact
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAIN = ("experiments.train", "size=laptop", "pictures=none")

@@ -11,7 +11,7 @@ from torch import nn
 
 import deconv
 from deconv.layers import ContrastNorm
-from deconv.models.chain import ChainNet
+from deconv.networks.chain import ChainNet
 
 
 def generator(seed=0):

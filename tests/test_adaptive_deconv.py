@@ -12,7 +12,7 @@ from PIL import Image
 
 from deconv.data import Scenes
 from deconv.errors import DeconvError
-from deconv.sparse_coding import AdaptiveDeconvNet, encode
+from deconv.studies.sparse_coding import AdaptiveDeconvNet, encode
 from experiments.adaptive_deconv import build, check, inside, load, view_maps
 from experiments.command import compose
 from experiments.findings import read_findings

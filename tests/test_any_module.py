@@ -13,7 +13,7 @@ from torch import nn
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.occlusion import last_convolution
+from deconv.studies.occlusion.maps import last_convolution
 
 PX = 12
 
@@ -337,7 +337,7 @@ def test_images_stay_as_they_are():
 def test_a_chain_in_training_mode_keeps_its_statistics_and_its_mode():
     from collections import OrderedDict
 
-    from deconv.models.chain import ChainNet
+    from deconv.networks.chain import ChainNet
 
     stages = OrderedDict(conv1=nn.Conv2d(3, 4, 3), norm=nn.BatchNorm2d(4), relu1=nn.ReLU(True),
                          flatten=nn.Flatten(), fc2=nn.Linear(4 * 100, 3))  # fmt: skip

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from deconv.average_precision import ABSENT, IGNORED, PRESENT, average_precision
+from deconv.data.average_precision import ABSENT, IGNORED, PRESENT, average_precision
 from deconv.errors import DeconvError
 
 

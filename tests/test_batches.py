@@ -8,13 +8,13 @@ from PIL import Image
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from deconv.errors import DeconvError
-from deconv.evaluation import evaluate
-from deconv.map_statistics import map_statistics
-from deconv.monitoring import watch
-from deconv.one_vs_rest import layer_values
-from deconv.peak_views import peak_views
-from deconv.probes.features import extract
-from deconv.top_activations import map_maxima, top_activations
+from deconv.mining.map_statistics import map_statistics
+from deconv.mining.peak_views import peak_views
+from deconv.mining.top_activations import map_maxima, top_activations
+from deconv.studies.probes.features import extract
+from deconv.studies.probes.one_vs_rest import layer_values
+from deconv.training.evaluation import evaluate
+from deconv.training.monitoring import watch
 
 IMAGES = randn(41, 3, *SMALL_SIZE, seed=11)
 LABELS = torch.arange(41) % 5

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from deconv.boxes import covered_share, crop_box
 from deconv.data import CentreCrops, Scenes, render
 from deconv.errors import DeconvError
+from deconv.studies.boxes import covered_share, crop_box
 
 
 class Painted:

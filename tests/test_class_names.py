@@ -7,12 +7,12 @@ from image_files import plain, put
 from omegaconf import OmegaConf
 
 import deconv
-from deconv.class_names import class_number, unique_names
 from deconv.data import photographs, train_and_test
+from deconv.data.class_names import class_number, unique_names
 from deconv.data.sources import _ImageNet
 from deconv.errors import DeconvError
 from deconv.figures import shorten
-from deconv.snapshots import Snapshot, load_snapshot, save_snapshot
+from deconv.training.snapshots import Snapshot, load_snapshot, save_snapshot
 from experiments.chosen_images import choose_images
 from experiments.common import weights_snapshot
 

@@ -19,8 +19,8 @@ from deconv import figures
 from deconv.data import CentreCrops, Scenes
 from deconv.distributed import Share
 from deconv.errors import DeconvError
-from deconv.geometry import unclipped_field
-from deconv.map_correlation import map_correlations, redundancy
+from deconv.fields import unclipped_field
+from deconv.studies.map_correlation import map_correlations, redundancy
 from experiments.command import compose
 from experiments.contrast_normalisation import (
     around,

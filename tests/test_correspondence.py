@@ -10,8 +10,12 @@ from commands import ROOT
 from PIL import Image
 
 import deconv
-from deconv.bootstrap import middle
-from deconv.boxes import (
+from deconv.data import render
+from deconv.errors import DeconvError
+from deconv.images import square
+from deconv.scenes.scene import class_of
+from deconv.studies.bootstrap import middle
+from deconv.studies.boxes import (
     area,
     centre_box,
     common_masks,
@@ -21,12 +25,9 @@ from deconv.boxes import (
     placed,
     random_boxes,
     square_box,
-)  # fmt: skip
-from deconv.correspondence import ZERO, delta, sign_changes, sign_distances
-from deconv.data import render
-from deconv.data.scenes import class_of
-from deconv.errors import DeconvError
-from deconv.faces import (
+)
+from deconv.studies.correspondence.consistency import ZERO, delta, sign_changes, sign_distances
+from deconv.studies.correspondence.faces import (
     PARTS,
     borrowed_masks,
     draws,
@@ -34,9 +35,13 @@ from deconv.faces import (
     part_masks,
     random_masks,
     scene_faces,
-)  # fmt: skip
-from deconv.images import square
-from deconv.pair_statistics import bootstrap_means, exchange_test, gap, resamples
+)
+from deconv.studies.correspondence.pair_statistics import (
+    bootstrap_means,
+    exchange_test,
+    gap,
+    resamples,
+)
 
 # Boxes
 
@@ -185,7 +190,7 @@ def test_distances_of_typed_out_signs():
 
 
 def test_distances_agree_with_loops(monkeypatch):
-    monkeypatch.setattr("deconv.correspondence.CHUNK", 7)
+    monkeypatch.setattr("deconv.studies.correspondence.consistency.CHUNK", 7)
     signs = torch.randint(-1, 2, (6, 40), generator=torch.Generator().manual_seed(0))
     found = sign_distances(signs.to(torch.int8))
     for a, b in itertools.product(range(6), range(6)):
@@ -379,7 +384,7 @@ def test_draws_are_of_different_images_of_one_class():
 def test_faces_that_cannot_be_found_are_named(monkeypatch):
     with pytest.raises(DeconvError, match="'cat face'"):
         scene_faces("cat fase", 1, 2, 64, 56)
-    monkeypatch.setattr("deconv.faces.SEARCH", 3)
+    monkeypatch.setattr("deconv.studies.correspondence.faces.SEARCH", 3)
     with pytest.raises(DeconvError, match="0 of 3 scenes of 'car' show right_eye"):
         scene_faces("car", 1, 2, 64, 56)
 

@@ -27,10 +27,10 @@ from deconv import distributed
 from deconv.data import CentreCrops, TenCrops, TenCropsOfEach, mean_image
 from deconv.distributed import Share
 from deconv.errors import DeconvError, Interrupted
-from deconv.evaluation import evaluate, evaluate_ensembles
-from deconv.snapshots import weights_hash
-from deconv.top_activations import CHUNK
+from deconv.mining.top_activations import CHUNK
 from deconv.training import Hooks, Recipe, fit, snapshots
+from deconv.training.evaluation import evaluate, evaluate_ensembles
+from deconv.training.snapshots import weights_hash
 
 ROOT = Path(__file__).resolve().parent.parent
 LONG = 240

@@ -9,7 +9,7 @@ from oracles import meta
 from torch import nn
 
 import deconv
-from deconv.dropout import Dropout, dropout_keys, keep, with_keys
+from deconv.networks.dropout import Dropout, dropout_keys, keep, with_keys
 
 MASK = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 import deconv
 from deconv.data import TenCrops, TenCropsOfEach, mean_image
 from deconv.errors import DeconvError
-from deconv.evaluation import evaluate, evaluate_ensembles
+from deconv.training.evaluation import evaluate, evaluate_ensembles
 
 IMAGES, CLASSES, NETS = 30, 9, 3
 MEMBERS = [[0], [1], [2], [0, 2], [0, 1, 2]]

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import deconv
 from deconv.data import CentreCrops, TenCrops, mean_image
 from deconv.errors import DeconvError
-from deconv.evaluation import evaluate, evaluation
+from deconv.training.evaluation import evaluate, evaluation
 
 CLASSES = 9
 

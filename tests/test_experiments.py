@@ -10,7 +10,7 @@ from commands import command
 from PIL import Image
 
 import deconv
-from deconv.snapshots import weights_hash
+from deconv.training.snapshots import weights_hash
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import deconv
-from deconv import projection
+from deconv.deconvnet import projection
 from experiments.facts import deconvnet_choices, engines, preprocessing
 
 SIDE = 16

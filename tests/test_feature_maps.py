@@ -16,8 +16,8 @@ import deconv
 from deconv import figures
 from deconv.distributed import Share
 from deconv.errors import DeconvError
-from deconv.map_statistics import map_points, map_statistics, ordered_maps
-from deconv.models import build
+from deconv.mining.map_statistics import map_points, map_statistics, ordered_maps
+from deconv.networks import build
 from experiments.command import compose
 from experiments.common import given
 from experiments.feature_maps import check, check_images, shown_layers

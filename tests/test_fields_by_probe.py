@@ -12,15 +12,8 @@ from torch import nn
 
 import deconv
 from deconv.errors import NoRuleWarning
-from deconv.geometry import (
-    WholeImage,
-    box_of,
-    receptive_field,
-    sizes,
-    support,
-    unclipped_field,
-)
-from deconv.models.chain import window
+from deconv.fields import WholeImage, box_of, receptive_field, sizes, support, unclipped_field
+from deconv.networks.chain import window
 from deconv.rules.normalisation import BATCH
 from deconv.rules.rectification import RECTIFY
 

@@ -11,7 +11,7 @@ from oracles import meta
 from PIL import Image
 
 from deconv import figures
-from deconv.layer_table import layer_table, totals
+from deconv.networks.layer_table import layer_table, totals
 from experiments.fig3_architecture import (
     ROW_NAMES,
     as_text,

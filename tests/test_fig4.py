@@ -17,11 +17,11 @@ import deconv
 from deconv import figures
 from deconv.data import CentreCrops, Scenes
 from deconv.errors import DeconvError
-from deconv.evolution import evolution, jumps, map_turnover, settled_at, turnover
 from deconv.figures.animation import GREY
 from deconv.figures.feature_evolution import MARK, TILE_GAP, TILE_PX, strip_pixels
+from deconv.records import Peaks
+from deconv.studies.evolution import evolution, jumps, map_turnover, settled_at, turnover
 from deconv.training.course import epoch_ends, same_training
-from deconv.types import Peaks
 from experiments.command import compose
 from experiments.evolution_findings import judge
 from experiments.evolution_pictures import snapshot_column

@@ -17,7 +17,7 @@ import deconv
 from deconv import figures
 from deconv.data import CLASSES, Scenes, render
 from deconv.errors import DeconvError
-from deconv.warping import IDENTITY, warp
+from deconv.studies.invariance.warping import IDENTITY, warp
 from experiments.command import compose
 from experiments.fig5_invariance import check
 from experiments.findings import read_findings

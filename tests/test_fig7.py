@@ -18,9 +18,9 @@ from deconv import figures
 from deconv.data import CLASSES, CentreCrops, Scenes, render
 from deconv.errors import DeconvError
 from deconv.figures.occlusion import COLOURS, OTHER, legend, shorten, three_digits
-from deconv.occlusion_scores import Comparison
-from deconv.snapshots import Snapshot
-from deconv.types import Peaks
+from deconv.records import Peaks
+from deconv.studies.occlusion.scores import Comparison
+from deconv.training.snapshots import Snapshot
 from experiments.command import compose
 from experiments.fig7_occlusion import (
     check,

@@ -9,7 +9,7 @@ from oracles import randn
 from torch import nn
 
 from deconv.errors import DeconvError
-from deconv.filter_quality import (
+from deconv.studies.first_layers.quality import (
     aliased,
     bands,
     effective_filters,

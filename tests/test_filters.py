@@ -13,7 +13,7 @@ from torch import nn
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.filters import (
+from deconv.studies.first_layers import (
     changed,
     ends,
     entry,
@@ -23,7 +23,7 @@ from deconv.filters import (
     same_response,
     showable,
 )
-from deconv.filters.input_change import Change
+from deconv.studies.first_layers.input_change import Change
 from experiments.command import compose
 from experiments.common import build_network
 from experiments.filters import check

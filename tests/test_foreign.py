@@ -10,7 +10,7 @@ from commands import assert_refused, command
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.models import ChainNet, WrappedNet, is_foreign
+from deconv.networks import ChainNet, WrappedNet, is_foreign
 from experiments.command import compose, expand
 from experiments.common import given
 

@@ -13,8 +13,8 @@ from torch import nn
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.geometry import interior_field, unclipped_field
-from deconv.models.chain import ChainNet
+from deconv.fields import interior_field, unclipped_field
+from deconv.networks.chain import ChainNet
 
 PROPERTY = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
@@ -127,7 +127,7 @@ def test_output_sizes_are_those_of_pytorch(modules, size):
     net, layer = chain(modules)
     axes = net.windows(layer)
     for a in (0, 1):
-        assert deconv.geometry.sizes([w[a] for w in axes], size[a]) == [s[a] for s in expected]
+        assert deconv.fields.sizes([w[a] for w in axes], size[a]) == [s[a] for s in expected]
 
 
 @PROPERTY

@@ -9,7 +9,7 @@ from torch import nn
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.hessian_invariance import (
+from deconv.studies.single_unit.hessian_invariance import (
     SphereHessian,
     curves,
     fall_deg,
@@ -17,8 +17,8 @@ from deconv.hessian_invariance import (
     hessian_directions,
     random_tangents,
 )
-from deconv.smoothing import smoothed
-from deconv.unit_function import unit_function
+from deconv.studies.single_unit.smoothing import smoothed
+from deconv.studies.single_unit.unit_function import unit_function
 
 SHAPE = (3, 4, 5)
 D = math.prod(SHAPE)

@@ -7,72 +7,29 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Every file or sub-package stands on one floor and imports from lower floors only. Units on one
-# floor do not import each other; inside a sub-package, which is one unit, files may.
+# Every folder of the library, and every file that lies loose in it, stands on one floor and imports
+# from lower floors only. Inside a folder, files may import each other.
 FLOORS = {
     "words": ["deconv.errors"],
     "numbers": ["deconv.whole_number"],
-    "ground": ["deconv.types"],
+    "records": ["deconv.records"],
     "operations": [
-        "deconv.layers",
-        "deconv.dropout",
-        "deconv.geometry",
+        "deconv.pooling",
+        "deconv.normalisation",
+        "deconv.pixels",
+        "deconv.fields",
         "deconv.images",
-        "deconv.class_names",
-        "deconv.text_files",
         "deconv.distributed",
-        "deconv.checked_files",
+        "deconv.atomic_files",
         "deconv.locks",
-        "deconv.warping",
-        "deconv.bootstrap",
-        "deconv.average_precision",
-        "deconv.similarity",
     ],
     "rules": ["deconv.rules"],
-    "what runs": ["deconv.run"],
-    "inputs": ["deconv.batches"],
-    "networks": ["deconv.models"],
-    "tools": [
-        "deconv.projection",
-        "deconv.snapshots",
-        "deconv.data",
-        "deconv.figures",
-        "deconv.evaluation",
-        "deconv.one_pass",
-        "deconv.boxes",
-        "deconv.pair_statistics",
-        "deconv.unit_function",
-        "deconv.sparse_coding",
-    ],
-    "studies": [
-        "deconv.top_activations",
-        "deconv.evolution",
-        "deconv.localisation",
-        "deconv.filters",
-        "deconv.filter_quality",
-        "deconv.occlusion",
-        "deconv.way_down",
-        "deconv.attribution",
-        "deconv.invariance",
-        "deconv.invariance_scores",
-        "deconv.faces",
-        "deconv.correspondence",
-        "deconv.occlusion_scores",
-        "deconv.one_vs_rest",
-        "deconv.peak_views",
-        "deconv.layer_table",
-        "deconv.map_statistics",
-        "deconv.max_activation",
-        "deconv.hessian_invariance",
-        "deconv.smoothing",
-        "deconv.map_correlation",
-        "deconv.round_trip",
-        "deconv.training",
-        "deconv.monitoring",
-        "deconv.probes",
-        "deconv.overlap",
-        "deconv.sanity",
-    ],
+    "data": ["deconv.data"],
+    "drawn data": ["deconv.scenes"],
+    "networks": ["deconv.networks"],
+    "the way down": ["deconv.deconvnet"],
+    "over a data set": ["deconv.mining", "deconv.training"],
+    "questions": ["deconv.studies", "deconv.figures"],
     "the paper": ["experiments.reported"],
     "records of experiments": [
         "experiments.provenance",
@@ -150,7 +107,7 @@ LIBRARIES = {
 }
 """A third-party package -> the units that alone may import it."""
 
-ONLY = {"deconv.types": {"torch", "deconv"}}
+ONLY = {"deconv.records": {"torch", "deconv"}}
 """A unit -> the packages that it may import beside the standard library's."""
 
 STANDARD = {"__future__", "dataclasses", "typing", "collections"}
@@ -185,7 +142,7 @@ def imported(module, path, known):
 
 
 def unit(module):
-    """deconv.models.chain -> deconv.models: a sub-package is one unit."""
+    """deconv.networks.chain -> deconv.networks: a sub-package is one unit."""
     return ".".join(module.split(".")[:2])
 
 
@@ -193,7 +150,9 @@ def floor(name):
     """The number of a unit's floor, None if it stands on none."""
     listed = {entry: number for number, entries in enumerate(FLOORS.values()) for entry in entries}
     if name == FACADE:
-        return listed["deconv.top_activations"]  # seen from above; the way down is checked apart
+        return listed[
+            "deconv.mining.top_activations"
+        ]  # seen from above; the way down is checked apart
     own, package = listed.get(name), name.partition(".")[0]
     return own if own is not None else listed.get(f"{package}.*")
 
@@ -254,23 +213,26 @@ def test_the_check_sees_the_imports_of_this_project():
     seen = {
         name for _, name in imported("deconv.training.fit", known["deconv.training.fit"], known)
     }
-    assert {"torch", "deconv.errors", "deconv.models", "deconv.snapshots"} <= seen
+    assert {"torch", "deconv.errors", "deconv.networks", "deconv.distributed"} <= seen
 
 
 CLEAN = {
-    "deconv/__init__.py": "from deconv.top_activations import f\n",
+    "deconv/__init__.py": "from deconv.mining.top_activations import f\n",
     "deconv/errors.py": "import difflib\n",
-    "deconv/types.py": "from dataclasses import dataclass\nimport torch\n",
-    "deconv/layers.py": "from deconv.errors import f\nfrom . import types\n",
-    "deconv/geometry.py": "",
-    "deconv/models/__init__.py": "from deconv.models.chain import f\n",
-    "deconv/models/chain.py": "from deconv.layers import f\n",
-    "deconv/models/zfnet.py": "from .chain import f\nfrom ..errors import g\n",
-    "deconv/projection/__init__.py": "from deconv.models import f\n",
+    "deconv/records.py": "from dataclasses import dataclass\nimport torch\n",
+    "deconv/pooling.py": "from deconv.errors import f\nfrom . import records\n",
+    "deconv/fields.py": "",
+    "deconv/networks/__init__.py": "from deconv.networks.chain import f\n",
+    "deconv/networks/chain.py": "from deconv.pooling import f\n",
+    "deconv/networks/zfnet.py": "from .chain import f\nfrom ..errors import g\n",
+    "deconv/deconvnet/__init__.py": "from deconv.networks import f\n",
     "deconv/data/__init__.py": "",
-    "deconv/figures.py": "import matplotlib.pyplot\n",
-    "deconv/top_activations.py": "from deconv.projection import f\n",
-    "deconv/occlusion.py": "import deconv.data\n",
+    "deconv/figures/__init__.py": "import matplotlib.pyplot\n",
+    "deconv/mining/__init__.py": "",
+    "deconv/mining/top_activations.py": "from deconv.deconvnet import f\n",
+    "deconv/training/__init__.py": "import deconv.data\n",
+    "deconv/studies/occlusion.py": "import deconv.data\nfrom deconv.studies import boxes\n",
+    "deconv/studies/boxes.py": "",
     "experiments/__init__.py": "",
     "experiments/common.py": "import deconv\nfrom omegaconf import f\n",
     "experiments/command.py": "import hydra\n",
@@ -281,43 +243,49 @@ CLEAN = {
 }
 """A small project in which every import goes downwards."""
 
+OCCLUSION, CHAIN = "deconv/studies/occlusion.py", "deconv/networks/chain.py"
 WRONG = {
-    "upwards inside the library": ("deconv/models/chain.py", "import deconv.projection", "upwards"),
-    "upwards with from": ("deconv/layers.py", "from deconv.models.chain import f", "upwards"),
-    "upwards with a module's name": ("deconv/layers.py", "from deconv import models", "upwards"),
-    "upwards and relative": ("deconv/models/zfnet.py", "from ..projection import f", "upwards"),
-    "upwards inside a function": (
-        "deconv/projection/__init__.py",
-        "def f():\n    from deconv.occlusion import f",
-        "upwards",
-    ),
+    "upwards inside the library": (CHAIN, "import deconv.deconvnet", "upwards"),
+    "upwards with from": ("deconv/pooling.py", "from deconv.networks.chain import f", "upwards"),
+    "upwards with a folder's name": ("deconv/pooling.py", "from deconv import networks", "upwards"),
+    "upwards and relative": ("deconv/networks/zfnet.py", "from ..deconvnet import f", "upwards"),
+    "upwards inside a function": (CHAIN, "def f():\n    from deconv.mining import f", "upwards"),
     "the library imports an experiment": (
         "deconv/data/__init__.py",
         "import experiments",
         "upwards",
     ),
     "the library imports a common part": (
-        "deconv/occlusion.py",
+        OCCLUSION,
         "from experiments.common import f",
         "upwards",
     ),
     "the library imports its façade": ("deconv/data/__init__.py", "import deconv", "upwards"),
-    "a study imports the façade": ("deconv/occlusion.py", "from deconv import f", "same floor"),
-    "same floor below": ("deconv/layers.py", "import deconv.geometry", "same floor"),
-    "same floor, two packages": ("deconv/projection/__init__.py", "import deconv.data", "same"),
-    "same floor above": ("deconv/occlusion.py", "import deconv.top_activations", "same floor"),
+    "a study imports the façade": (OCCLUSION, "from deconv import f", "same floor"),
+    "mining imports a study": (
+        "deconv/mining/__init__.py",
+        "from deconv.studies import boxes",
+        "upwards",
+    ),
+    "same floor below": ("deconv/pooling.py", "import deconv.fields", "same floor"),
+    "same floor, two folders": ("deconv/mining/__init__.py", "import deconv.training", "same"),
+    "a study draws": (OCCLUSION, "import deconv.figures", "same floor"),
     "one experiment imports another": ("experiments/fig2.py", "import experiments.fig4", "same"),
     "an experiment imports a script": ("experiments/fig2.py", "import scripts.bench", "same floor"),
     "common imports command": ("experiments/common.py", "import experiments.command", "same floor"),
-    "the library imports a test": ("deconv/figures.py", "from tests.test_all import f", "upwards"),
+    "the library imports a test": (OCCLUSION, "from tests.test_all import f", "upwards"),
     "the façade imports an experiment": ("deconv/__init__.py", "import experiments.fig2", "alone"),
     "a package gathers its parts": ("experiments/__init__.py", "import experiments.fig2", "noth"),
-    "errors imports types": ("deconv/errors.py", "import deconv.types", "upwards"),
-    "types imports layers": ("deconv/types.py", "from deconv.layers import f", "upwards"),
-    "types imports numpy": ("deconv/types.py", "import numpy", "deconv, torch alone"),
-    "the library imports hydra": ("deconv/training.py", "import hydra.utils", "experiments"),
+    "errors imports records": ("deconv/errors.py", "import deconv.records", "upwards"),
+    "records imports pooling": ("deconv/records.py", "from deconv.pooling import f", "upwards"),
+    "records imports numpy": ("deconv/records.py", "import numpy", "deconv, torch alone"),
+    "the library imports hydra": (
+        "deconv/training/__init__.py",
+        "import hydra.utils",
+        "experiments",
+    ),
     "the library imports omegaconf": ("deconv/data/a.py", "from omegaconf import f", "experiments"),
-    "plotting outside figures": ("deconv/occlusion.py", "from matplotlib import f", "figures"),
+    "plotting outside figures": (OCCLUSION, "from matplotlib import f", "figures"),
     "plotting in an experiment": ("experiments/fig2.py", "import matplotlib", "deconv.figures"),
     "a file on no floor": ("deconv/utils.py", "", "stands on no floor: register 'deconv.utils'"),
     "a package on no floor": ("deconv/helpers/a.py", "", "register 'deconv.helpers' in FLOORS"),

@@ -8,8 +8,8 @@ import torch
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.invariance import BATCH
-from deconv.invariance_scores import (
+from deconv.studies.invariance.response import BATCH
+from deconv.studies.invariance.scores import (
     at_angles,
     difference,
     interval,

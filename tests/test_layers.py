@@ -9,6 +9,7 @@ from oracles import loop_contrast_norm, loop_max_pool, loop_unpool, randn
 from torch import nn
 
 import deconv
+from deconv.deconvnet.projection import project
 from deconv.errors import DeconvError
 from deconv.layers import (
     COLLISIONS,
@@ -20,9 +21,8 @@ from deconv.layers import (
     max_pool,
     unpool,
 )
-from deconv.models import ChainNet
-from deconv.models.from_torchvision import name_stages
-from deconv.projection import project
+from deconv.networks import ChainNet
+from deconv.networks.from_torchvision import name_stages
 
 POOLS = {
     "zfnet": ({"kernel_size": 3, "stride": 2, "ceil_mode": True}, (10, 10)),

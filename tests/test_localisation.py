@@ -5,10 +5,11 @@ import pytest
 import torch
 
 import deconv
-from deconv.bootstrap import bootstrap, bootstrap_difference
 from deconv.data import CentreCrops, Scenes
 from deconv.errors import DeconvError
-from deconv.localisation import (
+from deconv.records import Peaks
+from deconv.studies.bootstrap import bootstrap, bootstrap_difference
+from deconv.studies.localisation import (
     Located,
     area_share,
     energy_share,
@@ -21,7 +22,6 @@ from deconv.localisation import (
     truth_of,
     union,
 )
-from deconv.types import Peaks
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,13 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from deconv.errors import DeconvError
-from deconv.max_activation import agreement, max_activation, on_sphere, random_starts, turned
+from deconv.studies.single_unit.max_activation import (
+    agreement,
+    max_activation,
+    on_sphere,
+    random_starts,
+    turned,
+)
 
 SHAPE = (3, 6, 5)
 W = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

@@ -9,8 +9,8 @@ from oracles import SMALL_SIZE, chain, loop_max_pool, randn, randomise, relative
 from torch import nn
 
 import deconv
-from deconv.projection import ENGINES
-from deconv.projection.mirror import mirror
+from deconv.deconvnet.mirror import mirror
+from deconv.deconvnet.projection import ENGINES
 
 IMAGES = randn(3, 3, *SMALL_SIZE, seed=7)
 

@@ -8,8 +8,8 @@ from oracles import chain, randn, relative_error
 from torch import nn
 
 import deconv
+from deconv.deconvnet.mirror import refusal
 from deconv.errors import DeconvError, NoRuleWarning
-from deconv.projection.mirror import refusal
 
 KNOWN = {
     "Hardtanh": nn.Hardtanh(0, 6),
@@ -80,7 +80,9 @@ def test_auto_takes_the_engine_that_knows_every_stage(name):
         painted(net, "conv2", "mirror")
     record = net.record(randn(1, 3, 14, 14), ["conv2"])
     with pytest.raises(DeconvError, match="no way down through"):
-        deconv.projection.project_steps(net, record, "conv2", torch.tensor([[0, 0, 1, 1]]))
+        deconv.deconvnet.projection.project_steps(
+            net, record, "conv2", torch.tensor([[0, 0, 1, 1]])
+        )
 
 
 @pytest.mark.parametrize("name", AFFINE | WARNED)

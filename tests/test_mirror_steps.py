@@ -16,8 +16,8 @@ from oracles import (
 from torch import nn
 
 import deconv
+from deconv.deconvnet.projection import OPERATIONS, project_steps
 from deconv.errors import DeadUnitWarning, DeconvError
-from deconv.projection import OPERATIONS, project_steps
 from deconv.rules import of_module
 
 IMAGES = randn(3, 3, *SMALL_SIZE, seed=7)

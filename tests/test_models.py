@@ -10,7 +10,7 @@ from torch import nn
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.models import MODELS
+from deconv.networks import MODELS
 
 
 def sides(net, input_px):

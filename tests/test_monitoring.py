@@ -11,7 +11,7 @@ from oracles import generator
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.monitoring import Watch, load_watch, save_watch, watch
+from deconv.training.monitoring import Watch, load_watch, save_watch, watch
 
 
 def network(**changes):

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from deconv.average_precision import ABSENT, IGNORED, PRESENT
 from deconv.data import PARTS, Cached, MultiLabel, Part, Scene, Scenes, photographs, scene_parts
+from deconv.data.average_precision import ABSENT, IGNORED, PRESENT
 from deconv.data.multi_label import part_marks
 from deconv.data.sources import VOC_CLASSES
 from deconv.errors import DeconvError

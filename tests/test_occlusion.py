@@ -6,7 +6,7 @@ import torchvision
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.occlusion import last_convolution, square_corners
+from deconv.studies.occlusion.maps import last_convolution, square_corners
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from deconv.errors import DeconvError
-from deconv.occlusion import square_corners
-from deconv.occlusion_scores import (
+from deconv.studies.occlusion.maps import square_corners
+from deconv.studies.occlusion.scores import (
     compare,
     contrast,
     hit,

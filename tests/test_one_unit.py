@@ -14,7 +14,7 @@ import deconv
 from deconv import figures
 from deconv.data import CentreCrops, Scenes
 from deconv.errors import DeconvError
-from deconv.types import Peaks
+from deconv.records import Peaks
 from experiments.command import compose
 from experiments.common import squares
 from experiments.directions_answer import beyond, clean, directions_words

@@ -6,9 +6,9 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import deconv
-from deconv.average_precision import ABSENT, IGNORED, PRESENT
+from deconv.data.average_precision import ABSENT, IGNORED, PRESENT
 from deconv.errors import DeconvError
-from deconv.one_vs_rest import (
+from deconv.studies.probes.one_vs_rest import (
     average_precisions,
     choose_strength,
     fit_one_vs_rest,

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from deconv import overlap
 from deconv.data import Scenes
 from deconv.errors import DeconvError
-from deconv.overlap import find_overlap, thumbnails
+from deconv.studies import overlap
+from deconv.studies.overlap import find_overlap, thumbnails
 
 
 class Pictures:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deconv.models import build
+from deconv.networks import build
 from deconv.training import Recipe
 from experiments.command import CONF, compose
 

@@ -7,7 +7,7 @@ import torch
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.types import Peaks
+from deconv.records import Peaks
 
 SIDE = 64
 

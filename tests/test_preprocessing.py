@@ -10,7 +10,7 @@ import deconv
 from deconv.data import Scenes, prepare
 from deconv.errors import DeconvError
 from deconv.layers import Divide
-from deconv.models import ChainNet
+from deconv.networks import ChainNet
 from experiments.facts import preprocessing
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}

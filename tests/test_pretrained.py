@@ -9,7 +9,7 @@ import torch
 import deconv
 from deconv.data import Scenes
 from deconv.errors import DeconvError
-from deconv.snapshots import SHIPPED, save_compact, save_snapshot
+from deconv.training.snapshots import SHIPPED, save_compact, save_snapshot
 from experiments.command import compose
 from experiments.common import given
 

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.probes import (
+from deconv.studies.probes import (
     SCALINGS,
     Scaling,
     class_accuracies,

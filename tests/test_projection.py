@@ -27,7 +27,7 @@ from torch import nn
 import deconv
 from deconv.errors import DeadUnitWarning
 from deconv.layers import COLLISIONS
-from deconv.models.chain import ChainNet
+from deconv.networks.chain import ChainNet
 
 ENGINES = ("mirror", "vjp")
 

@@ -8,9 +8,9 @@ from oracles import SMALL_SIZE, chain, live_units, randn, relative_error, small_
 from torch import nn
 
 import deconv
+from deconv.deconvnet.projection import ENGINES
 from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning
-from deconv.projection import ENGINES
-from deconv.run import Run
+from deconv.rules.run import Run
 
 IMAGES = randn(3, 3, *SMALL_SIZE, seed=7)
 

@@ -10,7 +10,7 @@ from torch import nn
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.models.chain import ChainNet
+from deconv.networks.chain import ChainNet
 
 IMAGES = randn(2, 3, *SMALL_SIZE, seed=3)
 

@@ -30,8 +30,8 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 import deconv
 from deconv import distributed
-from deconv.checked_files import damage
-from deconv.models import ChainNet
+from deconv.atomic_files import damage
+from deconv.networks import ChainNet
 from deconv.training import held, snapshots
 from experiments import trained
 from experiments.command import EXIT_BAD_INPUT, EXIT_INTERRUPTED, compose

@@ -9,10 +9,7 @@ from oracles import SMALL_SIZE, randn, relative_error, small_net
 from torch import nn
 
 import deconv
-from deconv.errors import DeconvError
-from deconv.geometry import Axis
-from deconv.models.chain import ChainNet
-from deconv.round_trip import (
+from deconv.deconvnet.round_trip import (
     Level,
     leading_maps,
     map_points,
@@ -20,6 +17,9 @@ from deconv.round_trip import (
     round_trip,
     strongest_unit,
 )
+from deconv.errors import DeconvError
+from deconv.fields import Axis
+from deconv.networks.chain import ChainNet
 
 IMAGE = randn(1, 3, *SMALL_SIZE, seed=9)
 
@@ -54,7 +54,7 @@ def test_levels_stand_between_the_stages_of_a_plain_pass(layer):
             stages = net.stages_to(f"{level.stage}:z")
             part = ChainNet("part", OrderedDict(stages), {}, 19)
             below = part.record(IMAGE, [level.stage])
-            down = deconv.projection.vector_jacobian(
+            down = deconv.deconvnet.projection.vector_jacobian(
                 lambda i, part=part, stage=level.stage: part.record(i, [stage]).activations[stage],
                 below.images, lambda _, level=level: level.down[None],
             )[0]  # fmt: skip

@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 from test_training import Bars
 
 import deconv
-from deconv import checked_files
-from deconv.checked_files import damage, write_checked
+from deconv import atomic_files as checked_files
+from deconv.atomic_files import damage, write_checked
 from deconv.data import mean_image
 from deconv.data.crops import Batches
 from deconv.errors import DeconvError
-from deconv.models import build
+from deconv.networks import build
 from deconv.training import Recipe, fit, held, newest_intact, run_folder, set_aside, snapshots
 from deconv.training.run_folder import keep, snapshot_name
 

@@ -10,11 +10,11 @@ from oracles import window_starts
 from torch import nn
 
 import deconv
-from deconv import sanity
 from deconv.errors import DeconvError
-from deconv.run import Run
-from deconv.top_activations import map_maxima
-from deconv.types import Peaks
+from deconv.mining.top_activations import map_maxima
+from deconv.records import Peaks
+from deconv.rules.run import Run
+from deconv.studies import sanity
 
 PX = 32
 

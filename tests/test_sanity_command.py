@@ -10,10 +10,10 @@ from commands import assert_refused, command
 from PIL import Image
 
 import deconv
-from deconv import sanity
 from deconv.data import CentreCrops, Scenes
 from deconv.errors import DeconvError
-from deconv.similarity import NUMBERS, similarity
+from deconv.studies import sanity
+from deconv.studies.sanity.similarity import NUMBERS, similarity
 from experiments.command import compose
 from experiments.findings import read_findings
 from experiments.sanity import check

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from deconv.data import scenes
-from deconv.data.drawing.exposure import Exposure
-from deconv.data.drawing.shapes import rectangle
-from deconv.data.drawing.view import coverage
-from deconv.data.scenes import CLASSES, Scenes, render
+from deconv.scenes import scene as scenes
+from deconv.scenes.exposure import Exposure
+from deconv.scenes.scene import CLASSES, Scenes, render
+from deconv.scenes.shapes import rectangle
+from deconv.scenes.view import coverage
 
 FACES = ("dog face", "cat face", "owl")
 
@@ -53,7 +53,7 @@ def test_same_in_a_fresh_process_and_different_elsewhere():
     assert here == [digest(*place, 48) for place in reversed(places)][::-1]
     assert len(set(here)) == len(here)
     code = (
-        "import hashlib; from deconv.data.scenes import render\n"
+        "import hashlib; from deconv.scenes.scene import render\n"
         f"for s, i in {places!r}:"
         " print(hashlib.sha256(render(s, i, 48).image.tobytes()).hexdigest())"
     )

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import pearsonr, spearmanr
 
 from deconv.errors import DeconvError
-from deconv.similarity import correlation, rank_correlation, similarity, ssim
+from deconv.studies.sanity.similarity import correlation, rank_correlation, similarity, ssim
 
 
 def pictures(seed, shape=(3, 11, 9)):

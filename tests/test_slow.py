@@ -15,7 +15,7 @@ from torch import nn
 
 import deconv
 from deconv.data import Cached, Scenes, mean_image
-from deconv.models.chain import ChainNet
+from deconv.networks.chain import ChainNet
 from deconv.training import Hooks, Recipe, fit
 
 ENGINES = ("mirror", "vjp")

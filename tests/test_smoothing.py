@@ -10,8 +10,8 @@ from torch import nn
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.smoothing import smoothed, soft_max_pool, soft_relu
-from deconv.unit_function import unit_function
+from deconv.studies.single_unit.smoothing import smoothed, soft_max_pool, soft_relu
+from deconv.studies.single_unit.unit_function import unit_function
 
 
 @pytest.mark.parametrize(

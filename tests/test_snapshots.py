@@ -9,7 +9,7 @@ import torch
 import torchvision
 
 import deconv
-from deconv.snapshots import load_weights, weights_hash
+from deconv.training.snapshots import load_weights, weights_hash
 from experiments.command import compose
 from experiments.common import given
 

@@ -6,7 +6,7 @@ import torch
 from sklearn.linear_model import Lasso
 
 from deconv.errors import DeconvError
-from deconv.sparse_coding import (
+from deconv.studies.sparse_coding import (
     AdaptiveDeconvNet,
     decompose,
     encode,
@@ -20,7 +20,7 @@ from deconv.sparse_coding import (
     train,
     unpool_blocks,
 )
-from deconv.sparse_coding import inference as inference_module
+from deconv.studies.sparse_coding import inference as inference_module
 
 
 def randn(*shape, seed=0):
@@ -227,7 +227,7 @@ def small_copy(net):
 
 
 def test_slope_of_the_filters_is_autograds(two_layers):
-    from deconv.sparse_coding.learning import _weight_slope
+    from deconv.studies.sparse_coding.learning import _weight_slope
 
     net, images, switches = two_layers
     maps = randn(*net.map_shape(2, images), seed=17)
@@ -264,7 +264,7 @@ def test_learning_lowers_the_cost_and_is_the_same_again():
 
 
 def test_chunks_change_nothing_but_rounding(monkeypatch):
-    from deconv.sparse_coding import learning
+    from deconv.studies.sparse_coding import learning
 
     images, how = randn(5, 1, 8, 8, seed=23), {}
     how = {"epochs": 2, "steps": 4, "filter_steps": 2, "switch_steps": 4}

@@ -17,7 +17,7 @@ import deconv
 from deconv import figures
 from deconv.data import prepare
 from deconv.errors import DeconvError
-from deconv.faces import PARTS, scene_faces
+from deconv.studies.correspondence.faces import PARTS, scene_faces
 from experiments.command import compose
 from experiments.correspondence_findings import MASKED, MIXED, ROWS
 from experiments.correspondence_page import read_table

@@ -13,8 +13,8 @@ from commands import assert_refused, command
 import deconv
 from deconv.data import Scenes, ten_crops
 from deconv.errors import DeconvError
-from deconv.snapshots import Snapshot
 from deconv.training import Recipe, recipe_dict
+from deconv.training.snapshots import Snapshot
 from experiments.command import compose
 from experiments.findings import read_findings
 from experiments.printed import number, printed

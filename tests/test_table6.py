@@ -15,8 +15,8 @@ from test_average_precision import by_thresholds
 from test_multi_label import write_voc
 
 import deconv
-from deconv.average_precision import ABSENT, IGNORED, PRESENT
 from deconv.data import PARTS, Scenes, prepare
+from deconv.data.average_precision import ABSENT, IGNORED, PRESENT
 from deconv.data.multi_label import part_marks
 from deconv.data.sources import VOC_CLASSES
 from deconv.errors import DeconvError

@@ -7,9 +7,9 @@ from image_files import plain, put
 from omegaconf import OmegaConf
 
 from deconv.data.preparation import tiny_imagenet
+from deconv.data.text_files import read_lines
 from deconv.errors import DeconvError
-from deconv.faces import file_faces
-from deconv.text_files import read_lines
+from deconv.studies.correspondence.faces import file_faces
 from experiments.common import weights_snapshot
 
 NAMES = ["café", "Äpfel und Birnen", "tench"]

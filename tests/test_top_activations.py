@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.models.chain import ChainNet
+from deconv.networks.chain import ChainNet
 
 LAYERS = ("conv1", "conv2", "pool2", "norm2", "conv3", "conv3:z", "fc4", "fc5")
 IMAGES = randn(41, 3, *SMALL_SIZE, seed=11)
@@ -245,7 +245,7 @@ def test_no_more_images_are_held_for_a_longer_data_set(net):
 
 
 def test_what_is_kept_between_batches_is_c_times_k(net, monkeypatch):
-    module = importlib.import_module("deconv.top_activations")
+    module = importlib.import_module("deconv.mining.top_activations")
     sizes = set()
     merge = module.merge
 

@@ -7,8 +7,8 @@ from oracles import meta, randn
 from torch import nn
 
 import deconv
-from deconv.models.chain import ChainNet
-from deconv.models.from_torchvision import name_stages
+from deconv.networks.chain import ChainNet
+from deconv.networks.from_torchvision import name_stages
 
 
 def test_torchvision_alexnet_gives_torchvisions_logits():

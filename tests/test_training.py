@@ -17,9 +17,9 @@ from deconv import distributed
 from deconv.data import CentreCrops, TrainingCrops, mean_image
 from deconv.data.crops import Batches
 from deconv.errors import DeconvError
-from deconv.evaluation import evaluate
-from deconv.snapshots import weights_hash
 from deconv.training import Hooks, Recipe, fit, learning_rate, newest_intact, renormalise
+from deconv.training.evaluation import evaluate
+from deconv.training.snapshots import weights_hash
 
 
 class Bars:

@@ -16,9 +16,9 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 import deconv
 from deconv.data import TrainingCrops, mean_image
-from deconv.dropout import Dropout, dropout_keys, with_keys
-from deconv.models.chain import ChainNet
-from deconv.models.zfnet import init_weights
+from deconv.networks.chain import ChainNet
+from deconv.networks.dropout import Dropout, dropout_keys, with_keys
+from deconv.networks.zfnet import init_weights
 from deconv.training import Hooks, Recipe, fit, renormalise
 
 COMPILER = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")

@@ -16,7 +16,7 @@ import deconv
 from deconv import figures
 from deconv.data import Scenes, photographs
 from deconv.errors import DataMissing, DeconvError
-from deconv.snapshots import save_snapshot
+from deconv.training.snapshots import save_snapshot
 from experiments import kept_results, table4_caltech101, table5_caltech256, table7_layer_probes
 from experiments.command import compose
 from experiments.findings import read_findings

@@ -6,7 +6,7 @@ from torch import nn
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.unit_function import climbed_point, map_size, unit_function
+from deconv.studies.single_unit.unit_function import climbed_point, map_size, unit_function
 
 SIDE = 64
 

@@ -19,9 +19,9 @@ from oracles import (
 )
 from torch import nn
 
+from deconv.deconvnet.projection import vector_jacobian
 from deconv.layers import COLLISIONS
-from deconv.projection import vector_jacobian
-from deconv.run import Run
+from deconv.rules.run import Run
 
 
 class Residual(nn.Module):

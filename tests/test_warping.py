@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from deconv.errors import DeconvError
-from deconv.warping import FILLS, IDENTITY, warp
+from deconv.studies.invariance.warping import FILLS, IDENTITY, warp
 
 SIDE = 21
 

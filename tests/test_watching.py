@@ -9,9 +9,9 @@ from test_training import Bars, recipe, small_net
 
 from deconv.data import mean_image
 from deconv.errors import DeconvError
-from deconv.monitoring import load_watch
-from deconv.snapshots import load_snapshot
 from deconv.training import Hooks, fit
+from deconv.training.monitoring import load_watch
+from deconv.training.snapshots import load_snapshot
 from experiments import trained, watching
 
 

@@ -14,10 +14,10 @@ from commands import command
 from torch import nn
 
 import deconv
+from deconv.deconvnet.blank import visible_share
 from deconv.errors import DeadUnitWarning, DeconvError
 from deconv.layers import max_pool, unpool
-from deconv.models.chain import ChainNet
-from deconv.way_down import visible_share
+from deconv.networks.chain import ChainNet
 
 
 def chain(first, second, pool=None):

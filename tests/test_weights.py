@@ -11,7 +11,7 @@ from torch import nn
 
 import deconv
 from deconv.errors import DeconvError, RenamedWeightsWarning
-from deconv.snapshots import save_safetensors, save_snapshot
+from deconv.training.snapshots import save_safetensors, save_snapshot
 from experiments.command import compose
 from experiments.common import build_network, given
 

@@ -10,9 +10,9 @@ import torch
 import deconv
 from deconv.data import CentreCrops, Scenes
 from deconv.errors import DeconvError
-from deconv.occlusion import square_corners
-from deconv.peak_views import peak_views
-from deconv.unit_function import map_size, unit_function
+from deconv.mining.peak_views import peak_views
+from deconv.studies.occlusion.maps import square_corners
+from deconv.studies.single_unit.unit_function import map_size, unit_function
 from deconv.whole_number import whole_number, whole_numbers
 
 GOOD = {

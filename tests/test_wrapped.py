@@ -11,9 +11,9 @@ import torchvision
 from torch import nn
 
 import deconv
+from deconv.deconvnet.mirror import refusal
 from deconv.errors import DeconvError, NoRuleWarning
 from deconv.layers import Grey
-from deconv.projection.mirror import refusal
 
 PX = 64
 POINTS = {
@@ -203,7 +203,7 @@ def test_interior_fields_are_those_of_a_large_image():
         middle = 350 // stride
         box = net.field(point, middle, middle, (700, 700))
         assert (box[0], box[2]) == (start + middle * stride, start + middle * stride + size)
-    assert deconv.geometry.unclipped_field(net, "fc", 0, 0, (64, 80)) == (0, 0, 64, 80)
+    assert deconv.fields.unclipped_field(net, "fc", 0, 0, (64, 80)) == (0, 0, 64, 80)
 
 
 @pytest.mark.parametrize("name", ["alexnet", "vgg16_bn"])

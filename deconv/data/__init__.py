@@ -14,8 +14,8 @@ from deconv.data.crops import (
 )
 from deconv.data.multi_label import PARTS, MultiLabel, scene_parts
 from deconv.data.photographs import Photographs
-from deconv.data.scenes import CLASSES, Part, Scene, Scenes, render
 from deconv.data.sources import DRAWN, SOURCES, SPLITS, WHOLE, photographs, train_and_test
+from deconv.scenes.scene import CLASSES, Part, Scene, Scenes, render
 
 __all__ = [
     "CLASSES",

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from deconv.data.workers import apart
 from deconv.distributed import Share, gather
 from deconv.errors import DeconvError, unknown
-from deconv.types import Box
+from deconv.records import Box
 
 CROPS = ("ten", "any", "resized")
 RESIZED_AREA, RESIZED_ASPECT = (0.35, 1.0), (3 / 4, 4 / 3)

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from deconv.average_precision import ABSENT, IGNORED, PRESENT
+from deconv.data.average_precision import ABSENT, IGNORED, PRESENT
 from deconv.data.crops import Squares
-from deconv.data.scenes import Scene, Scenes
 from deconv.errors import DeconvError
+from deconv.scenes.scene import Scene, Scenes
 
 
 class MultiLabel(Dataset):

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from deconv.class_names import unique_names
+from deconv.data.class_names import unique_names
 from deconv.errors import DeconvError
 from deconv.images import square, to_rgb
 

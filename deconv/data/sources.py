@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torchvision import datasets
 
-from deconv.average_precision import ABSENT, IGNORED, PRESENT
+from deconv.data.average_precision import ABSENT, IGNORED, PRESENT
 from deconv.data.folders import ImageFiles, class_folders, images_in, is_hidden
 from deconv.data.multi_label import MultiLabel
 from deconv.data.photographs import Photographs

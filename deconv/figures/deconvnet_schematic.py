@@ -22,7 +22,7 @@ from deconv.figures.drawing import (
 from deconv.figures.pool_detail import PoolWindows, detail_height, draw_pool_windows
 from deconv.figures.sheet import arrow, frame, label, pixels_at, sheet, strip
 from deconv.figures.signed_maps import map_scale, signed_map
-from deconv.types import Box
+from deconv.records import Box
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ ENLARGED, TILE_GAP = 8, 5
 
 
 class Watched(Protocol):
-    """The arrays of one look at a network, e.g. a `deconv.monitoring.Watch`.
+    """The arrays of one look at a network, e.g. a `deconv.training.monitoring.Watch`.
 
     filters: C×3×k×k float. filter_rms: convolutional layer -> RMS of each filter. strongest:
     layer -> largest activation of each map over `images` images.

@@ -2,8 +2,8 @@
 
 A deconvnet, guided backpropagation, a receptive field and a network with rounded corners are the
 same thing: the module's own forward pass with some operations given another meaning, and autograd
-for the way down. `deconv.run.Run` runs a module so. To add an operation, add its entry to the file
-of its kind (and the entry to that file's tuple, if it is new).
+for the way down. `deconv.rules.run.Run` runs a module so. To add an operation, add its entry to the
+file of its kind (and the entry to that file's tuple, if it is new).
 """
 
 from __future__ import annotations

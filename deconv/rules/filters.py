@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from deconv.geometry import Axis, WholeAxis, Window
+from deconv.fields import Axis, WholeAxis, Window
 from deconv.layers import LUMA, Divide, Grey
 from deconv.rules.operation import FIELD, Below, Call, Operation
 

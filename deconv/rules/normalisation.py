@@ -90,7 +90,7 @@ CONTRAST = Operation(
     name="skip",
     functions=dict.fromkeys(("contrast_norm", "local_contrast_norm", "local_response_norm"), "x"),
     modules=(ContrastNorm, LocalContrastNorm, nn.LocalResponseNorm),
-    # A field leaves local contrast normalisation out, see `deconv.geometry`.
+    # A field leaves local contrast normalisation out, see `deconv.fields`.
     ways={"deconvnet": _skipped, FIELD: same_place},
     mirror=passed,
     prefix="norm",

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from deconv.geometry import Window
+from deconv.fields import Window
 
 RULES = ("deconvnet", "guided", "gradient")
 """What happens to a signal on its way down; the paper's is the first. "guided" is guided

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from deconv.errors import DeconvError
-from deconv.geometry import AdaptiveAxis, Axis, Window
+from deconv.fields import AdaptiveAxis, Axis, Window
 from deconv.layers import max_pool, unpool
 from deconv.rules.operation import FIELD, ROUNDED, RULES, Below, Call, Operation
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from deconv.geometry import Axis, Window
+from deconv.fields import Axis, Window
 from deconv.rules.operation import Operation, passed
 
 _MODES = {nn.ReflectionPad2d: "reflect", nn.ReplicationPad2d: "replicate",

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from deconv.errors import DeconvError
-from deconv.snapshots import Snapshot, load_snapshot
 from deconv.training.run_folder import snapshots
+from deconv.training.snapshots import Snapshot, load_snapshot
 
 
 def epoch_ends(folder: str | Path) -> dict[int, Path]:

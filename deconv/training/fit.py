@@ -15,12 +15,12 @@ from tqdm import tqdm
 from deconv import distributed
 from deconv.data.crops import CentreCrops, Squares, TenCrops
 from deconv.errors import DeconvError, Interrupted
-from deconv.evaluation import Accuracy, evaluate
-from deconv.models import ChainNet
-from deconv.snapshots import Snapshot, load_weights
+from deconv.networks import ChainNet
+from deconv.training.evaluation import Accuracy, evaluate
 from deconv.training.recipe import Recipe
 from deconv.training.run_folder import check_unused, keep, settle, snapshot_name
 from deconv.training.schedule import learning_rate
+from deconv.training.snapshots import Snapshot, load_weights
 from deconv.training.updates import Updates, loader
 
 TEN_BATCH = 8

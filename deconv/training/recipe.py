@@ -7,7 +7,7 @@ from typing import Any
 
 from deconv.data.crops import CROPS
 from deconv.errors import DeconvError, unknown
-from deconv.evaluation import PRECISIONS
+from deconv.training.evaluation import PRECISIONS
 
 PAPER_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)
 """The snapshots of Figure 4."""

@@ -10,10 +10,10 @@ import warnings
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from deconv.checked_files import CHECKSUM, damage
+from deconv.atomic_files import CHECKSUM, damage
 from deconv.errors import DeconvError
 from deconv.locks import lock
-from deconv.snapshots import Snapshot, load_snapshot, save_safetensors, save_snapshot
+from deconv.training.snapshots import Snapshot, load_snapshot, save_safetensors, save_snapshot
 
 LAST = "last.pt"
 DAMAGED = ".damaged"

@@ -17,10 +17,10 @@ from torch.utils.data import DataLoader, Dataset
 from deconv import distributed
 from deconv.data.crops import Batches, Squares, TrainingCrops
 from deconv.data.workers import apart
-from deconv.dropout import dropout_keys, with_keys
 from deconv.errors import DeconvError
-from deconv.evaluation import autocast
-from deconv.models import ChainNet
+from deconv.networks import ChainNet
+from deconv.networks.dropout import dropout_keys, with_keys
+from deconv.training.evaluation import autocast
 from deconv.training.recipe import Recipe
 from deconv.training.renormalisation import conv_layers, rescale
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from deconv.data.folders import class_folders
 from deconv.data.preparation.plan import Plan
+from deconv.data.text_files import read_lines
 from deconv.errors import DeconvError
-from deconv.text_files import read_lines
 
 
 def tiny_imagenet(source: Path) -> Plan:

@@ -1,0 +1,123 @@
+"""Whatever a loader yields, as batches of images that a network takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from deconv.errors import DeconvError
+from deconv.images import check_batch
+
+IMAGE_KEYS = ("images", "image", "pixel_values", "inputs", "input", "img", "x")
+LABEL_KEYS = ("labels", "label", "targets", "target", "y")
+"""Under the first of these that a dictionary has, it holds its images and its labels."""
+
+
+def read_batches(net: nn.Module, loader: Iterable) -> Iterator[tuple[torch.Tensor, Any]]:
+    """Yield a loader's batches as (images N×3×H×W in the type of the weights, labels or None).
+
+    Args:
+        net: whose name and type of weights count.
+        loader: a DataLoader, also of a stream, or any iterable of batches. A batch is images, or
+            (images, labels, …), or a dictionary with IMAGE_KEYS and LABEL_KEYS; images are a
+            tensor, an array, or a list of images of one size. Empty batches are left out.
+
+    Raises:
+        DeconvError: what is none of these; images that are not preprocessed, have no batch axis,
+            or are of several sizes.
+    """
+    iterable = hasattr(loader, "__iter__") or hasattr(loader, "__getitem__")
+    if not iterable or isinstance(loader, torch.Tensor | np.ndarray | Mapping | str):
+        raise DeconvError(
+            f"the loader is a {type(loader).__name__}: pass a DataLoader or a list of batches, "
+            "such as [images]"
+        )
+    name = getattr(net, "name", type(net).__name__)
+    dtype = getattr(net, "dtype", None) or next(net.parameters()).dtype
+    size = None
+    for number, batch in enumerate(loader):
+        images, labels = image_and_label(batch)
+        images = _tensor(images)
+        if images.dim() and not len(images):
+            continue
+        # Of each image there can be several crops, N×K×3×H×W, see `deconv.training.evaluation`.
+        check_batch(images.flatten(0, -4) if images.dim() > 4 else images, name)
+        if size not in (None, images.shape[1:]):
+            raise DeconvError(
+                f"batch {number} of the loader has images {_shape(images[0])} after "
+                f"{'×'.join(map(str, size))}: bring all images to one size"
+            )
+        size = images.shape[1:]
+        yield images.to(dtype), labels
+
+
+def labelled(net: nn.Module, loader: Iterable) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield `read_batches` with a tensor of labels. Raises DeconvError where there are none."""
+    for images, labels in read_batches(net, loader):
+        if labels is None:
+            raise DeconvError("the loader yields images without labels: yield (images, labels)")
+        yield images, torch.as_tensor(labels)
+
+
+def image_count(loader: Iterable) -> int | None:
+    """How many images a loader has; None where it does not know, as a stream."""
+    try:
+        return len(loader.dataset)
+    except (AttributeError, TypeError, NotImplementedError):
+        return None
+
+
+def image_and_label(batch: Any) -> tuple[Any, Any]:
+    """The images and the labels, if any, of a batch or of a dictionary of one image."""
+    if isinstance(batch, Mapping):
+        keys = [key for key in IMAGE_KEYS if key in batch]
+        if not keys:
+            raise DeconvError(
+                f"a batch has no images: of its keys {', '.join(map(str, batch)) or '(none)'}, "
+                f"call that of the images one of {', '.join(IMAGE_KEYS)}"
+            )
+        return batch[keys[0]], next((batch[key] for key in LABEL_KEYS if key in batch), None)
+    if not isinstance(batch, list | tuple) or all(map(_is_image, batch)):
+        return batch, None
+    if all(isinstance(p, Mapping) or (_is_list(p) and p and _is_image(p[0])) for p in batch):
+        if len(batch) > 1:
+            raise DeconvError(
+                "a batch is a list of items: collate them, as a DataLoader does by default"
+            )
+    images, label = image_and_label(batch[0])
+    return images, batch[1] if len(batch) > 1 else label
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _is_image(value: Any) -> bool:
+    return isinstance(value, torch.Tensor | np.ndarray) and value.ndim == 3
+
+
+def _tensor(images: Any) -> torch.Tensor:
+    if isinstance(images, torch.Tensor):
+        return images
+    if _is_list(images):
+        parts = [_tensor(image) for image in images]
+        if len(shapes := list(dict.fromkeys(map(_shape, parts)))) > 1:
+            raise DeconvError(
+                f"a batch has images of several sizes, {shapes[0]} and {shapes[1]}: bring all "
+                "images to one size"
+            )
+        return torch.stack(parts) if parts else torch.zeros(0)
+    if isinstance(images, np.ndarray) and images.dtype.kind in "biuf":
+        return torch.from_numpy(np.array(images, images.dtype.newbyteorder("="), order="C"))
+    what = f"array of {images.dtype}" if isinstance(images, np.ndarray) else str(type(images))
+    raise DeconvError(
+        f"a network cannot take {what}: make preprocessed float tensors N×3×H×W of the images"
+    )
+
+
+def _shape(image: torch.Tensor) -> str:
+    return "×".join(map(str, image.shape))

@@ -1,0 +1,62 @@
+"""The deconvnet as an attribution method in captum's manner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from deconv.deconvnet.projection import project
+from deconv.errors import DeconvError
+from deconv.networks import Network
+from deconv.whole_number import whole_numbers
+
+
+class Deconvnet:
+    """Attribute one neuron of a layer to pixels (§2.1).
+
+        Deconvnet(net, "conv5").attribute(images, neuron=(17, 6, 6))
+
+    is what captum's NeuronDeconvolution(model, layer).attribute(images, (17, 6, 6)) is, but for
+    the paper's choices that it does not make: the unit keeps its own activation (seed="one": 1),
+    contrast normalisation is skipped, and max-pools go by their switches as a policy says.
+
+    Args:
+        net: from `deconv.build` or `deconv.wrap`.
+        layer: a point of it.
+        options: those of `deconv.project`.
+
+    Raises:
+        DeconvError: for an unknown layer.
+    """
+
+    def __init__(self, net: Network, layer: str, **options: str) -> None:
+        self.net, self.layer, self.options = net, net.check_point(layer), options
+
+    def attribute(
+        self, images: torch.Tensor, neuron: int | Sequence[int] | Sequence[Sequence[int]]
+    ) -> torch.Tensor:
+        """Paint the neuron in every image.
+
+        Args:
+            images: N×3×H×W, preprocessed.
+            neuron: (map, y, x), or the number of a map of a fully connected layer; or N of them,
+                one an image.
+
+        Returns:
+            N×3×H×W.
+
+        Raises:
+            DeconvError: for a neuron outside the layer.
+        """
+        record = self.net.record(images, [self.layer], logits=False)
+        places = whole_numbers(neuron, "neuron")
+        each = [*places] if places.dim() == 2 else [places.flatten()] * len(images)
+        if len(each) != len(images):
+            raise DeconvError(
+                f"{len(each)} neurons for {len(images)} images: give one, or one each"
+            )
+        if len(each[0]) not in (1, 3):
+            raise DeconvError(f"a neuron is (map, y, x) or a map's number, got {neuron}")
+        rows = [[image, *[*one.tolist(), 0, 0][:3]] for image, one in enumerate(each)]
+        return project(self.net, record, self.layer, torch.tensor(rows), **self.options)

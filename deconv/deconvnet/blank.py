@@ -1,0 +1,238 @@
+"""Why is it blank? What is left of a unit's signal after each operation of its way down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from deconv.deconvnet.mirror import refusal
+from deconv.deconvnet.projection import project_steps, project_watched
+from deconv.errors import DeconvError
+from deconv.layers import max_pool, unpool
+from deconv.networks import ChainNet, Network
+from deconv.records import Record
+from deconv.rules import Call, Operation
+from deconv.rules.pooling import MAX_POOL, pool_of
+from deconv.rules.rectification import RECTIFY
+from deconv.whole_number import whole_numbers
+
+ALMOST = 0.01
+"""A share of energy, or of pixels, below which a picture counts as almost blank."""
+LEVELS = 127
+"""Grey levels on each side of zero; what stays under one of them cannot be seen."""
+PERCENTILE = 0.99
+"""Of the non-zero pixels, where a picture's scale ends (see `deconv.figures.grey_centred`)."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """What one operation left of the signal.
+
+    stage, operation: as in `deconv.deconvnet.projection.Step`. energy: sum of squares. kept: energy
+    over that before the operation; above 1 where a filter amplifies. nonzero: share of positions
+    that are not 0. negative: share of the energy that lay below 0 before a rectification, else
+    None.
+    """
+
+    stage: str
+    operation: str
+    energy: float
+    kept: float
+    nonzero: float
+    negative: float | None
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The way down of one unit; `str` of it is a table for people.
+
+    layer, unit: (image, map, y, x). activation: the unit's. rows: from the kept unit to the
+    pixels. visible: share of the image's pixels that differ from grey when the picture is drawn.
+    cause: why the picture is blank or almost, in words; "" if it is not.
+    """
+
+    layer: str
+    unit: tuple[int, int, int, int]
+    activation: float
+    rows: tuple[Left, ...]
+    visible: float
+    cause: str
+
+    def __str__(self) -> str:
+        head = (
+            f"{self.layer}, unit (image, map, y, x) = {self.unit}, activation {self.activation:g}"
+        )
+        wide = max(10, *(len(row.stage) for row in self.rows))
+        columns = f"{'operation':<9} {'energy':>11} {'kept':>8} {'non-zero':>9}"
+        lines = [head, f"{'stage':<{wide}} {columns}"]
+        for row in self.rows:
+            note = "" if row.negative is None else f"   {100 * row.negative:.1f} % was negative"
+            lines.append(
+                f"{row.stage:<{wide}} {row.operation:<9} {row.energy:>11.4g} "
+                f"{100 * row.kept:>7.3g}% {100 * row.nonzero:>8.3g}%{note}"
+            )
+        return "\n".join([*lines, self.cause or f"not blank: {100 * self.visible:.1f} % visible"])
+
+
+def trace(
+    net: Network,
+    record: Record,
+    layer: str,
+    unit: torch.Tensor,
+    *,
+    seed: str = "activation",
+    collisions: str = "sum",
+) -> Trace:
+    """Follow one unit down the deconvnet and say where its signal goes.
+
+    A chain that the mirror knows is followed operation by operation. Of another network, whose way
+    down has no single order, the rows are what each rectification and each max-pool on any path
+    leaves of what reaches it, and the pixels.
+
+    Args:
+        record, layer, seed, collisions: as for `deconv.project`.
+        unit: four integers (image, map, y, x).
+
+    Returns:
+        The trace; `str` of it is a table for people.
+
+    Raises:
+        DeconvError: as `project`; it warns as `project` does.
+    """
+    row = whole_numbers(unit, "unit").reshape(-1)
+    if row.numel() != 4:
+        raise DeconvError(f"trace follows one unit (image, map, y, x), got {row.tolist()}")
+    at = tuple(row.tolist())
+    if not refusal(net, layer):
+        rows, pixels = _along_chain(net, record, layer, row[None], seed, collisions)
+        explain = _cause
+    else:
+        rows, pixels = _through_graph(net, record, layer, row[None], seed, collisions)
+        explain = _cause_in_graph
+    values = record.activations[layer]
+    activation = float(values[at[: values.dim()]])
+    visible = visible_share(pixels)
+    return Trace(layer, at, activation, tuple(rows), visible, explain(activation, rows, visible))
+
+
+def _along_chain(
+    net: ChainNet,
+    record: Record,
+    layer: str,
+    unit: torch.Tensor,
+    seed: str,
+    collisions: str,
+) -> tuple[list[Left], torch.Tensor]:
+    """What each operation of the mirror leaves, and the pixels."""
+    rows: list[Left] = []
+    signal = before = None
+    for step in project_steps(net, record, layer, unit, seed=seed, collisions=collisions):
+        signal = step.signal[0]
+        rows.append(_left(step.stage, step.operation, signal, before))
+        before = signal
+    return rows, signal
+
+
+def _through_graph(
+    net: Network, record: Record, layer: str, unit: torch.Tensor, seed: str, collisions: str
+) -> tuple[list[Left], torch.Tensor]:
+    """What each rectification and max-pool leaves, in the order the signal meets them; pixels.
+
+    The first row is the kept unit; the last is what arrives at the image, as a share of it.
+    """
+    names = iter([ran.name for ran in net.calls.ran if ran.operation in (RECTIFY, MAX_POOL)])
+    rows: list[Left] = []
+
+    def watch(call: Call, operation: Operation | None, where: str, value: Any) -> None:
+        if operation not in (RECTIFY, MAX_POOL):
+            return
+        values = value if isinstance(value, torch.Tensor) else value[0]
+        if not values.requires_grad:  # such as a second look for switches
+            return
+        name, size = next(names, where), call.input.shape[2:]
+        switches = None
+        if operation is MAX_POOL:
+            switches = max_pool(pool_of(call), call.input.detach())[1]
+
+        def note(signal: torch.Tensor) -> None:
+            above = signal.detach()
+            below = above.clamp(min=0)
+            if switches is not None:
+                below = unpool(above, switches, size, collisions)
+            rows.append(_left(name, operation.name, below[0], above[0]))
+
+        values.register_hook(note)
+
+    pixels = project_watched(
+        net, record, layer, unit, seed=seed, collisions=collisions, watch=watch
+    )[0]
+    values = record.activations[layer].detach()
+    kept = torch.zeros_like(values[unit[0, 0]])
+    index = tuple(unit[0, 1 : values.dim()].tolist())
+    kept[index] = 1.0 if seed == "one" else values[unit[0, 0]][index]
+    first = _left(layer, "seed", kept, None)
+    return [first, *rows, _left("image", "arrive", pixels, kept)], pixels
+
+
+def _left(stage: str, operation: str, signal: torch.Tensor, before: torch.Tensor | None) -> Left:
+    energy = float(signal.double().square().sum())
+    was = energy if before is None else float(before.double().square().sum())
+    negative = None
+    if operation == "rectify" and before is not None and was > 0:
+        negative = float(before.double().clamp(max=0).square().sum()) / was
+    nonzero = float((signal != 0).double().mean())
+    return Left(stage, operation, energy, energy / was if was else 0.0, nonzero, negative)
+
+
+def visible_share(pixels: torch.Tensor) -> float:
+    """The share of positions of 3×H×W pixels that a drawn picture shows as other than grey."""
+    strongest = pixels.abs().amax(dim=0)
+    values = pixels.abs()[pixels != 0]
+    if values.numel() == 0:
+        return 0.0
+    # Not torch.quantile, which refuses more than 2^24 values.
+    scale = float(np.quantile(values.double().cpu().numpy(), PERCENTILE))
+    return float((strongest * LEVELS >= 0.5 * scale).double().mean())
+
+
+def _cause(activation: float, rows: list[Left], visible: float) -> str:
+    if rows[0].energy == 0:
+        return f"blank: the unit is dead here, its activation is {activation:g}"
+    for row in rows[1:]:
+        if row.energy == 0:
+            if row.operation == "rectify":
+                return f"blank: everything was negative at the rectification of {row.stage}"
+            return f"blank: nothing passes the {row.operation} of {row.stage}"
+    lost = min((row for row in rows[1:] if row.operation == "rectify"), key=_kept, default=None)
+    if lost is not None and lost.kept < ALMOST:
+        return (
+            f"almost blank: the rectification of {lost.stage} keeps {100 * lost.kept:.2g} % of the "
+            "energy, the rest was negative"
+        )
+    covered = min((row for row in rows[1:] if row.operation == "unpool"), key=_kept, default=None)
+    if covered is not None and covered.kept < ALMOST:
+        return (
+            f"almost blank: the unpooling of {covered.stage} keeps {100 * covered.kept:.2g} % of "
+            "the energy, because windows share their switches: collisions=sum loses none"
+        )
+    if visible < ALMOST:
+        return (
+            f"looks blank: a few strong pixels set the scale, and only {100 * visible:.2g} % of "
+            "the image differs from grey: crop to the receptive field or lower the percentile"
+        )
+    return ""
+
+
+def _cause_in_graph(activation: float, rows: list[Left], visible: float) -> str:
+    """What one path loses may come down by another: only where nothing arrives is it a cause."""
+    if rows[0].energy == 0 or rows[-1].energy > 0:
+        return _cause(activation, [rows[0]], visible)
+    ends = [f"the {r.operation} of {r.stage}" for r in rows[1:-1] if r.energy == 0]
+    return f"blank: nothing arrives, the signal ends at {' and '.join(ends) or 'no ReLU or pool'}"
+
+
+def _kept(row: Left) -> float:
+    return row.kept

@@ -1,0 +1,155 @@
+"""What a peak looked at and what the deconvnet paints for it, cropped to its receptive field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+from deconv.data.batches import image_and_label
+from deconv.deconvnet.projection import project
+from deconv.errors import DeconvError
+from deconv.fields import receptive_field, unclipped_field
+from deconv.networks import Network
+from deconv.records import Peaks
+from deconv.whole_number import whole_numbers
+
+IMAGES_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class PeakViews:
+    """The pictures of M maps with k peaks each, on canvases of the layer's field, R×S pixels.
+
+    maps: M int64 numbers. value, image, y, x: M×k as in Peaks.
+    box: M×k×4 receptive fields in the image, clipped. offset: M×k×2 (y, x) of the canvas in the
+    image; at a border it lies partly outside.
+    projection: M×k×3×R×S float32, 0 outside the image. patch: M×k×3×R×S uint8.
+    inside: M×k×R×S bool, which canvas pixels belong to the image.
+    """
+
+    maps: torch.Tensor
+    value: torch.Tensor
+    image: torch.Tensor
+    y: torch.Tensor
+    x: torch.Tensor
+    box: torch.Tensor
+    offset: torch.Tensor
+    projection: torch.Tensor
+    patch: torch.Tensor
+    inside: torch.Tensor
+
+
+def peak_views(
+    net: Network,
+    data: Dataset,
+    layer: str,
+    peaks: Peaks,
+    maps: torch.Tensor | Sequence[int],
+    picture: Callable[[int], torch.Tensor] | None = None,
+    **options: str,
+) -> PeakViews:
+    """Record the winning images again, project their peaks, and cut both to the receptive field.
+
+    Args:
+        data: item i is a preprocessed image 3×H×W, alone, in (image, …) or in a dictionary; the
+            data set that was mined.
+        maps: M numbers.
+        picture: i -> 3×H×W uint8, that image as a person sees it; None: `data.picture`.
+        options: those of `project`.
+
+    Returns:
+        The views; where a map has fewer peaks than others, blank ones with image −1.
+
+    Raises:
+        DeconvError: for a map that does not exist, and for peaks none of which is there.
+    """
+    picture = picture or getattr(data, "picture", None)
+    if picture is None:
+        raise DeconvError(
+            f"{type(data).__name__} shows no pictures: give picture=, from an image's number to "
+            "3×H×W uint8, or use deconv.data.CentreCrops"
+        )
+    rows = peaks.units(maps)
+    if not len(rows):
+        raise DeconvError(f"none of these maps of {layer} has a peak: mine at least one image")
+    maps = whole_numbers(maps, "maps")
+    chosen = {name: field[maps] for name, field in vars(peaks).items()}
+    cuts: list[tuple[torch.Tensor, ...] | None] = [None] * chosen["image"].numel()
+    places = (chosen["image"] >= 0).flatten().nonzero().flatten().tolist()
+    for some, painted in _projected(net, data, layer, rows, options):
+        for row, pixels in zip(some, painted, strict=True):
+            cuts[places[row]] = _cut(net, layer, rows[row], pixels, picture(int(rows[row, 0])))
+    blank = tuple(torch.zeros_like(part) for part in cuts[places[0]])
+    stacked = [
+        torch.stack(part).unflatten(0, (len(maps), -1))
+        for part in zip(*(blank if cut is None else cut for cut in cuts), strict=True)
+    ]
+    return PeakViews(maps, *chosen.values(), *stacked)
+
+
+def project_peaks(
+    net: Network,
+    data: Dataset,
+    layer: str,
+    peaks: Peaks,
+    maps: torch.Tensor | Sequence[int],
+    **options: str,
+) -> torch.Tensor:
+    """Record the winning images of some maps again and project their peaks.
+
+    Args:
+        data: as for `peak_views`. maps: M numbers. options: those of `project`.
+
+    Returns:
+        K×3×H×W pixels, one for each row of `peaks.units(maps)`.
+
+    Raises:
+        DeconvError: for a map that does not exist.
+    """
+    rows = peaks.units(maps)
+    found: dict[int, torch.Tensor] = {}
+    for some, painted in _projected(net, data, layer, rows, options):
+        found |= dict(zip(some, painted, strict=True))
+    return torch.stack([found[i] for i in range(len(rows))]) if found else torch.zeros(0)
+
+
+def _projected(
+    net: Network, data: Dataset, layer: str, rows: torch.Tensor, options: dict[str, str]
+) -> Iterator[tuple[list[int], torch.Tensor]]:
+    """(Numbers of rows, their pixels), some images at a time."""
+    for images in rows[:, 0].unique().split(IMAGES_AT_ONCE):
+        batch = torch.stack([_input(data[int(i)]) for i in images]).to(net.device, net.dtype)
+        with torch.no_grad():
+            record = net.record(batch, [layer], logits=False)
+        mine = torch.isin(rows[:, 0], images).nonzero().flatten()
+        units = rows[mine].clone()
+        units[:, 0] = torch.searchsorted(images, units[:, 0].contiguous())
+        yield mine.tolist(), project(net, record, layer, units, **options).cpu()
+
+
+def _input(item: Any) -> torch.Tensor:
+    image, _ = image_and_label(item[0] if isinstance(item, list | tuple) else item)
+    return torch.as_tensor(image)
+
+
+def _cut(
+    net: Network, layer: str, row: torch.Tensor, pixels: torch.Tensor, picture: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """(box, offset, projection, patch, inside) of one peak."""
+    y, x = row[2:].tolist()
+    size = tuple(pixels.shape[1:])
+    box = receptive_field(net, layer, y, x, size)
+    top, left, bottom, right = unclipped_field(net, layer, y, x, size)
+    in_image = (slice(None), slice(box[0], box[2]), slice(box[1], box[3]))
+    rows, columns = slice(box[0] - top, box[2] - top), slice(box[1] - left, box[3] - left)
+    canvas = (bottom - top, right - left)
+    projection, patch = pixels.new_zeros(3, *canvas), picture.new_zeros(3, *canvas)
+    inside = torch.zeros(canvas, dtype=torch.bool)
+    projection[:, rows, columns] = pixels[in_image]
+    patch[:, rows, columns] = picture[in_image]
+    inside[rows, columns] = True
+    return torch.tensor(box), torch.tensor((top, left)), projection, patch, inside

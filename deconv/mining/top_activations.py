@@ -1,0 +1,193 @@
+"""Mining: the strongest units of every map over a data set, in one pass for all layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch.utils.data import (
+    DataLoader,
+    RandomSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
+from tqdm import tqdm
+
+from deconv.data.batches import image_count, read_batches
+from deconv.distributed import Share, gather, rank
+from deconv.errors import DeconvError
+from deconv.networks import Network
+from deconv.records import Peaks
+from deconv.whole_number import whole_number
+
+CHUNK = 32
+"""Images are always run in batches of this size, whatever the loader's: the last bits of a
+convolution can depend on the batch size, and ties and near-ties must not."""
+
+
+def top_activations(
+    net: Network,
+    loader: Iterable,
+    layers: Iterable[str],
+    k: int = 9,
+    *,
+    progress: bool = True,
+) -> dict[str, Peaks]:
+    """Find the k strongest units of each map, at most one per image and map (Fig. 2).
+
+    Memory is C×k per layer and one batch, however many images there are.
+
+    Args:
+        loader: yields preprocessed images in any form of `deconv.data.batches`, in the data set's
+            order, because a peak's `image` is the position in that order.
+        layers: points such as "conv1", "conv5", "fc6".
+        k: 9 in the paper.
+
+    Returns:
+        Layer -> Peaks of C×k, best first. Ties go to the lower image, then y, then x; two copies of
+        one image tie in convolutional layers, but in fully connected ones the last bit of a matrix
+        product can differ from row to row.
+
+    Raises:
+        DeconvError: for an empty or shuffled loader, for what `deconv.data.batches` refuses, an
+            unknown layer, or NaN activations.
+    """
+    layers = [layers] if isinstance(layers, str) else list(layers)
+    for layer in layers:
+        net.check_point(layer)
+    if not layers:
+        raise DeconvError(f"name at least one layer of {', '.join(net.points)}")
+    k = whole_number(k, "k", least=1)
+    if _shuffles(loader):
+        raise DeconvError(
+            "the loader shuffles, so positions would not name images: use shuffle=False"
+        )
+    share = getattr(loader, "dataset", None)
+    share = share if isinstance(share, Share) else None
+    if share is not None and share.chunk % CHUNK:
+        raise DeconvError(f"mining takes a Share in chunks of {CHUNK} images, got {share.chunk}")
+    first = share.first if share is not None else 0
+    best: dict[str, Peaks] = {}
+    quiet = None if progress and rank() == 0 else True
+    with tqdm(total=image_count(loader), desc="mining", unit="image", disable=quiet) as bar:
+        for of_chunk, count in _strongest_of_chunks(net, loader, layers, first):
+            for layer, found in of_chunk.items():
+                best[layer] = merge(best[layer], found, k) if layer in best else _first(found, k)
+            bar.update(count)
+    best = {layer: _on_cpu(peaks) for layer, peaks in best.items()}
+    if share is not None:  # it may be empty, and has to answer all the same
+        best = _together(gather(best), k)
+    if not best:
+        raise DeconvError("the loader yields no image")
+    return best
+
+
+def map_maxima(net: Network, loader: Iterable, layers: Iterable[str]) -> dict[str, Peaks]:
+    """Find the strongest unit of every map on every image: layer -> Peaks of C×N, in image order.
+
+    What mining sees before it keeps the best, for questions about all images; loader, layers and
+    errors as for `top_activations`. Memory is C×N a layer; every process runs the whole loader.
+    """
+    layers = list(layers)
+    for layer in layers:
+        net.check_point(layer)
+    if _shuffles(loader):
+        raise DeconvError("the loader shuffles, so positions would not name images")
+    parts: dict[str, list[Peaks]] = {layer: [] for layer in layers}
+    for of_chunk, _ in _strongest_of_chunks(net, loader, layers, 0):
+        for layer, found in of_chunk.items():
+            parts[layer].append(_on_cpu(found))
+    if not all(parts.values()):
+        raise DeconvError("the loader yields no image")
+    return {
+        layer: Peaks(
+            *(torch.cat(fields, dim=1) for fields in zip(*map(_fields, some), strict=True))
+        )
+        for layer, some in parts.items()
+    }
+
+
+def _fields(peaks: Peaks) -> tuple[torch.Tensor, ...]:
+    return tuple(vars(peaks).values())
+
+
+def _on_cpu(peaks: Peaks) -> Peaks:
+    return Peaks(*(field.cpu() for field in _fields(peaks)))
+
+
+@torch.no_grad()
+def _strongest_of_chunks(
+    net: Network, loader: Iterable, layers: list[str], first: int
+) -> Iterator[tuple[dict[str, Peaks], int]]:
+    """For each chunk of a loader, its images numbered from `first`: `strongest`, and its size."""
+    seen, device = first, net.device
+    for images, count in _chunks(net, loader):
+        # Pooling is an order of magnitude faster in this layout on a CPU.
+        images = images.to(device, memory_format=torch.channels_last)
+        values = net.record(images, layers, logits=False).activations
+        yield {layer: strongest(values[layer][:count], seen, layer) for layer in layers}, count
+        seen += count
+
+
+def _together(parts: list[dict[str, Peaks]], k: int) -> dict[str, Peaks]:
+    """Merge the peaks of consecutive shards into the global top k."""
+    best: dict[str, Peaks] = {}
+    for part in parts:
+        for layer, peaks in part.items():
+            best[layer] = merge(best[layer], peaks, k) if layer in best else peaks
+    return best
+
+
+def _shuffles(loader: Iterable) -> bool:
+    if not isinstance(loader, DataLoader):
+        return False
+    random = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
+    within = getattr(loader.batch_sampler, "sampler", None)
+    return isinstance(loader.sampler, random) or isinstance(within, random)
+
+
+def _chunks(net: Network, loader: Iterable) -> Iterator[tuple[torch.Tensor, int]]:
+    """The loader's images regrouped into CHUNKs, each with the number of images that count.
+
+    The last one is filled up with copies of its first image.
+    """
+    waiting: list[torch.Tensor] = []
+    for images, _ in read_batches(net, loader):
+        waiting += images.unbind(0)
+        while len(waiting) >= CHUNK:
+            yield torch.stack(waiting[:CHUNK]), CHUNK
+            waiting = waiting[CHUNK:]
+    if waiting:
+        filled = waiting + [waiting[0]] * (CHUNK - len(waiting))
+        yield torch.stack(filled), len(waiting)
+
+
+def strongest(activation: torch.Tensor, first_image: int, layer: str = "") -> Peaks:
+    """The strongest unit of each map and image of a batch, as Peaks of C×N in image order."""
+    n, width = activation.shape[0], activation.shape[-1] if activation.dim() == 4 else 1
+    # argmax returns the first of equal values in scan order: lower y, then lower x.
+    flat = activation.reshape(n, activation.shape[1], -1)
+    at = flat.argmax(dim=2)
+    value = flat.gather(2, at[:, :, None]).squeeze(2)
+    if bad := value.isnan().any(dim=1).nonzero().flatten().tolist():
+        raise DeconvError(
+            f"{layer} holds NaN for image {first_image + bad[0]} of the data set: look at that "
+            "image and at the weights"
+        )
+    image = torch.arange(first_image, first_image + n, device=value.device).expand_as(value.T)
+    return Peaks(value.T, image, at.T // width, at.T % width)
+
+
+def merge(best: Peaks, found: Peaks, k: int) -> Peaks:
+    """The k strongest of both; among equals those of `best`, whose images come earlier, lead."""
+    value = torch.cat([best.value, found.value], dim=1)
+    order = value.sort(dim=1, descending=True, stable=True).indices[:, :k]
+    pairs = zip(vars(best).values(), vars(found).values(), strict=True)
+    return Peaks(*(torch.cat(pair, dim=1).gather(1, order) for pair in pairs))
+
+
+def _first(found: Peaks, k: int) -> Peaks:
+    missing = found.image.new_full((found.image.shape[0], k), -1)
+    nothing = torch.full_like(missing, -torch.inf, dtype=found.value.dtype)
+    # The placeholders come second: a real -inf would still go before them.
+    return merge(found, Peaks(nothing, missing, missing, missing), k)

@@ -1,0 +1,55 @@
+"""Modules that follow one another, such as torchvision's AlexNet and VGGs, as named stages."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from string import ascii_lowercase
+
+from torch import nn
+
+from deconv.errors import DeconvError
+from deconv.networks.dropout import Dropout
+from deconv.rules import of_module
+
+CHAINS = ("alexnet", "vgg11", "vgg13", "vgg16", "vgg19")
+"""The torchvision classifiers that are chains of convolution, ReLU, max-pool and linear layers."""
+
+
+def modules_of(module: nn.Module) -> list[nn.Module]:
+    """List the modules of a network of CHAINS in running order."""
+    return [*module.features, module.avgpool, nn.Flatten(), *module.classifier]
+
+
+def name_stages(modules: list[nn.Module]) -> OrderedDict[str, nn.Module]:
+    """Name plain modules in order: conv1 … conv13, pool2, …, fc16; the modules themselves stay.
+
+    Layers with weights are numbered through; a pool bears the number of the convolution before it.
+    ReLUs are replaced by ones that do not work in place, so that z and a both can be read, and
+    dropout by `deconv.networks.dropout.Dropout`, so that a training can be resumed exactly.
+    Raises DeconvError for a module that the chain has no rule for.
+    """
+    stages: OrderedDict[str, nn.Module] = OrderedDict()
+    number = 0
+    for module in modules:
+        number += isinstance(module, nn.Conv2d | nn.Linear)
+        operation = of_module(module)
+        prefix = operation.prefix if operation is not None and operation.mirror else ""
+        if not prefix:
+            raise DeconvError(
+                f"a chain has no rule for {type(module).__name__}: use "
+                "deconv.deconvnet.projection.vector_jacobian, which takes any graph"
+            )
+        unnumbered = isinstance(module, nn.Flatten | nn.AdaptiveAvgPool2d)
+        name = prefix if unnumbered else f"{prefix}{number}"
+        if name in stages:  # a second pool behind one convolution is pool1b
+            name = next(
+                f"{name}{letter}"
+                for letter in ascii_lowercase[1:]
+                if f"{name}{letter}" not in stages
+            )
+        if isinstance(module, nn.ReLU):
+            module = nn.ReLU()
+        elif isinstance(module, nn.Dropout):
+            module = Dropout(module.p, number=len(stages))
+        stages[name] = module
+    return stages

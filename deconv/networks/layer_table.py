@@ -1,0 +1,140 @@
+"""The layers of a built network as a table: sizes, receptive fields, parameters, multiply-adds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from deconv.errors import DeconvError
+from deconv.fields import Axis, WholeAxis, interior_field
+from deconv.networks import ChainNet
+from deconv.networks.chain import window
+from deconv.rules import of_module
+from deconv.rules.rectification import RECTIFY
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One stage of a chain that changes values or sizes, or the image itself.
+
+    stage: its name. kind: of KINDS. maps, height, width: of what comes out.
+    kernel, stride, padding, dilation: (rows, columns) in positions of the map below, None where
+    there is no sliding window. groups: of a convolution, else 1. relu: whether a ReLU follows.
+    field_px, step_px: (rows, columns) size of a unit's receptive field, borders apart, and the
+    distance between neighbouring fields, in pixels; None where a unit sees the whole image or where
+    its field depends on the size of the image.
+    parameters: weights and biases. multiply_adds: of one image; biases, pooling, ReLU and
+    normalisation are not counted.
+    """
+
+    stage: str
+    kind: str
+    maps: int
+    height: int
+    width: int
+    kernel: tuple[int, int] | None = None
+    stride: tuple[int, int] | None = None
+    padding: tuple[int, int] | None = None
+    dilation: tuple[int, int] | None = None
+    groups: int = 1
+    relu: bool = False
+    field_px: tuple[int, int] | None = None
+    step_px: tuple[int, int] | None = None
+    parameters: int = 0
+    multiply_adds: int = 0
+
+
+KINDS = ("image", "convolution", "max-pool", "contrast norm", "average pool", "fully connected")
+
+
+def layer_table(net: ChainNet, input_px: int | None = None) -> list[LayerRow]:
+    """The rows of a network from the image to the logits, read off its modules.
+
+    input_px: side of the square images, default the network's own. No pass is run.
+    Raises DeconvError for images that the network does not take and for a foreign module.
+    """
+    side = input_px or net.input_px
+    maps, size = 3, (side, side)
+    rows = [LayerRow("image", "image", maps, *size, field_px=(1, 1), step_px=(1, 1))]
+    windows = []
+    stages = list(net.named_children())
+    for i, (name, stage) in enumerate(stages):
+        below = maps, size
+        if (axes := window(stage)) is not None:
+            windows.append(axes)
+            size = tuple(axis.output_size(n) for axis, n in zip(axes, size, strict=True))
+        if min(size) < 1:
+            raise DeconvError(f"images of {side} px are too small for {name} of {net.name}")
+        maps = _maps(stage, maps)
+        kind = _kind(stage)
+        if kind is None:
+            continue
+        if isinstance(stage, nn.Linear) and below[0] * below[1][0] * below[1][1] != (
+            stage.in_features
+        ):
+            raise DeconvError(
+                f"{name} of {net.name} takes {stage.in_features} inputs and images of {side} px "
+                f"give it {below[0]}×{below[1][0]}×{below[1][1]}"
+            )
+        field, step = _field(windows)
+        rows.append(
+            LayerRow(
+                name, kind, maps, *size, *_sliding(axes),
+                groups=getattr(stage, "groups", 1),
+                relu=i + 1 < len(stages) and of_module(stages[i + 1][1]) is RECTIFY,
+                field_px=field,
+                step_px=step,
+                parameters=sum(p.numel() for p in stage.parameters()),
+                multiply_adds=_multiply_adds(stage, size),
+            )
+        )  # fmt: skip
+    return rows
+
+
+def totals(rows: Sequence[LayerRow]) -> tuple[int, int]:
+    """(parameters, multiply-adds) of all rows."""
+    return sum(row.parameters for row in rows), sum(row.multiply_adds for row in rows)
+
+
+def _kind(stage: nn.Module) -> str | None:
+    operation = of_module(stage)
+    return None if operation is None else _KINDS.get(operation.prefix)
+
+
+_KINDS = {"conv": "convolution", "pool": "max-pool", "norm": "contrast norm",
+          "grid": "average pool", "fc": "fully connected"}  # fmt: skip
+
+
+def _maps(stage: nn.Module, below: int) -> int:
+    if isinstance(stage, nn.Conv2d):
+        return stage.out_channels
+    return stage.out_features if isinstance(stage, nn.Linear) else below
+
+
+def _sliding(axes: tuple | None) -> tuple[tuple[int, int] | None, ...]:
+    """(kernel, stride, padding, dilation) of a sliding window, each (rows, columns)."""
+    if axes is None or not all(isinstance(axis, Axis) for axis in axes):
+        return None, None, None, None
+    return tuple(
+        tuple(getattr(axis, name) for axis in axes)
+        for name in ("kernel", "stride", "padding", "dilation")
+    )
+
+
+def _field(windows: list) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+    """(field, step) in pixels, each (rows, columns)."""
+    if any(
+        isinstance(axis, WholeAxis) or not isinstance(axis, Axis) for w in windows for axis in w
+    ):
+        return None, None
+    (high, down, _), (wide, right, _) = (interior_field([w[a] for w in windows]) for a in (0, 1))
+    return (high, wide), (down, right)
+
+
+def _multiply_adds(stage: nn.Module, size: tuple[int, int]) -> int:
+    """One for each weight that meets a value: convolutions and linear layers alone."""
+    if not isinstance(stage, nn.Conv2d | nn.Linear):
+        return 0
+    return stage.weight.numel() * size[0] * size[1]

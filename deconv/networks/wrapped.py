@@ -1,0 +1,318 @@
+"""Any image classifier as a network of this library: the module itself runs, its values read by
+hooks that exist during one call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from deconv.errors import DeconvError, unknown
+from deconv.images import check_batch
+from deconv.networks.calls import Calls
+from deconv.networks.entrance import Entrance, enter, in_words, logits_of
+from deconv.networks.layer_numbers import numbered
+from deconv.networks.network import Placed
+from deconv.networks.preprocessing import Prepared, Preprocessing, colour, stored_side
+from deconv.networks.probe import Fields
+from deconv.networks.reader import Enough, Reader
+from deconv.records import Box, Record, Values
+from deconv.rules.run import Run, evaluating
+
+
+@dataclass(frozen=True)
+class _Entered:
+    """What a module showed of itself, and its fields, as long as its parts are these."""
+
+    parts: tuple
+    entrance: Entrance
+    fields: Fields
+
+
+class WrappedNet(Placed, Prepared, nn.Module):
+    """An image classifier of any shape (residual sums, branches, functions, reused modules).
+
+    Points are the outputs of its modules and containers by name ("layer1.0.conv1", "layer1"), and
+    of its functions by where they stand ("layer1.0.add"). What is called several times is numbered
+    in running order: "layer1.0.relu:1", "layer1.0.relu:2". A number such as "20", if nothing has it
+    for a name, is the 20th layer with weights.
+
+    Nothing is copied: move, cast, copy or edit the module, and every answer is of it as it is then.
+
+    Args:
+        module: the classifier; kept as it is.
+        name, recipe, input_px: as for `ChainNet`.
+        divide_by: three numbers that images are divided by first, for weights that were trained on
+            standardised images, so that images and projections stay in pixels.
+
+    Raises:
+        DeconvError: for a module that does not answer images with logits N×classes, each row of one
+            image alone and the same every time.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        name: str,
+        input_px: int = 224,
+        recipe: dict[str, object] | None = None,
+        divide_by: Iterable[float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.module = module
+        self.name, self.input_px, self.recipe = name, input_px, recipe or {}
+        self.register_buffer("divide_by", _scale(divide_by), persistent=False)
+        self._entered: _Entered | None = None
+        self._entrance()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_entered": None}
+
+    def _entrance(self) -> Entrance:
+        """What the module showed of itself when it entered; anew when its parts have changed."""
+        parts = tuple(_signature(name, part) for name, part in self.module.named_modules())
+        if self._entered is None or self._entered.parts != parts:
+            entrance = enter(self.module, self.name, self.input_px, self._scaled)
+            object.__setattr__(self, "_entered", _Entered(parts, entrance, Fields(self)))
+        return self._entered.entrance
+
+    @property
+    def calls(self) -> Calls:
+        """What runs in one forward pass."""
+        return self._entrance().calls
+
+    @property
+    def points(self) -> tuple[str, ...]:
+        """The names of all points at which maps or vectors can be read, in running order."""
+        return tuple(name for name, value in self.calls.values.items() if not value.why_not)
+
+    @property
+    def classes(self) -> int:
+        """How many logits it answers with."""
+        return self._entrance().classes
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The convolutions and fully connected layers, in running order."""
+        return tuple(
+            name
+            for name, value in self.calls.values.items()
+            if not value.why_not and isinstance(self._module(value.key), nn.Conv2d | nn.Linear)
+        )
+
+    def _module(self, key: str) -> nn.Module | None:
+        name = key.rpartition(":")[0]
+        return None if name.endswith("()") else self.module.get_submodule(name)
+
+    def module_of(self, layer: str) -> nn.Module:
+        """The module of a layer with weights."""
+        return self._module(self.calls.values[layer].key)
+
+    def check_point(self, point: str | int) -> str:
+        """Find the name of a point.
+
+        Raises:
+            DeconvError: for a name that matches none, or several, naming the nearest.
+        """
+        point, values = str(point), self.calls.values
+        found = values.get(point)
+        if found is None and point.endswith(":1"):
+            found, point = values.get(point[:-2]), point[:-2]
+        if found is not None:
+            if found.why_not:
+                raise self._no_point(point, found.why_not)
+            return point
+        if calls := [name for name in values if name.rpartition(":")[0] == point]:
+            raise DeconvError(
+                f"{point} of {self.name} is called {len(calls)} times: name one of the calls, "
+                f"{_some(calls)}"
+            )
+        if point.isdecimal():
+            return numbered(self.name, self.layers, point)
+        ends = [name for name in self.points if name.endswith(f".{point}")]
+        if len(ends) == 1:
+            return ends[0]
+        if ends:
+            raise DeconvError(
+                f"{point!r} fits {len(ends)} points of {self.name}: {_some(ends)}. Name one of "
+                "them in full"
+            )
+        name, colon, number = point.partition(":")
+        if name in dict(self.module.named_modules(remove_duplicate=False)):
+            return self._alias(name, colon + number)
+        raise unknown(f"layer of {self.name}", point, self.points)
+
+    def _alias(self, point: str, number: str) -> str:
+        """Another name of a module that runs, with the number of a call."""
+        part = self.module.get_submodule(point)
+        own = next(name for name, one in self.module.named_modules() if one is part)
+        if own != point:
+            return self.check_point(own + number)
+        within = [name for name in self.points if name.startswith(f"{point}.")]
+        if not within:
+            raise self._no_point(point, "it does not run")
+        raise self._no_point(point, f"its parts are called, not itself; the last is {within[-1]}")
+
+    def _no_point(self, point: str, why: str) -> DeconvError:
+        maps = [n for n in self.points if len(self.calls.values[n].shape) == 3]
+        return DeconvError(
+            f"{point} of {self.name} is no point to read: {why}. Maps: "
+            f"{', '.join(maps[-6:]) or 'none'}"
+        )
+
+    def before(self, point: str) -> str | None:
+        """The point of the pre-activation z of an activation function's point, None without one."""
+        index = self.calls.values[self.check_point(point)].index
+        ran = self.calls.ran[index] if index is not None and index >= 0 else None
+        if ran is None or not ran.activates or len(ran.inputs) != 1 or ran.inputs[0] < 0:
+            return None
+        below = self.calls.ran[ran.inputs[0]].point
+        value = self.calls.values.get(below)
+        return below if value is not None and not value.why_not else None
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Answer with logits N×classes of images N×3×H×W."""
+        check_batch(images, self.name)
+        return logits_of(self.module(self._scaled(images)), self._entrance().ends_in)
+
+    def _scaled(self, images: torch.Tensor) -> torch.Tensor:
+        """The module's own input; a tensor of its own, which the module may write into."""
+        if self._entered is not None and not self._entered.entrance.channels_last:
+            images = images.contiguous()
+        return images.clone() if self.divide_by is None else images / self.divide_by.to(images)
+
+    def record(
+        self, images: torch.Tensor, layers: Iterable[str] = (), logits: bool = True
+    ) -> Record:
+        """Run images N×3×H×W and return what was asked for, as `ChainNet.record` does.
+
+        In evaluation mode, whatever the mode of the module.
+        """
+        check_batch(images, self.name)
+        asked = [layers] if isinstance(layers, str) else [str(layer) for layer in layers]
+        entrance = self._entrance()
+        values = {name: entrance.calls.values[self.check_point(name)] for name in asked}
+        keys, ends_in = {name: value.key for name, value in values.items()}, entrance.ends_in
+        images = images.to(self.device)
+        before = {value.key: value.after for value in values.values()}
+        reader = Reader(before, stop=bool(asked) and not logits)
+        run = Run(module=self.module, watch=reader.called, left=reader.left)
+        follow = torch.is_grad_enabled() and images.requires_grad
+        answer = None
+        with torch.set_grad_enabled(follow), evaluating(self.module):
+            try:
+                with run:
+                    answer = self.module(self._scaled(images))
+            except Enough:
+                pass
+            except RuntimeError as error:
+                if (words := in_words(error, self.name, images, self.input_px)) is None:
+                    raise
+                raise words from error
+        if reader.waiting:
+            missing = next(name for name, key in keys.items() if key in reader.waiting)
+            raise DeconvError(
+                f"{missing} of {self.name} did not run for these images: its forward pass took "
+                "another branch than it does for others"
+            )
+        named = entrance.calls.names
+        return Record(
+            images,
+            Values({name: reader.values[key] for name, key in keys.items()}, self.check_point),
+            {named.get(key, key): switches for key, switches in reader.switches.items()},
+            {named.get(key, key): plane for key, plane in reader.planes.items()},
+            {named.get(key, key): pool for key, pool in reader.pools.items()},
+            logits_of(answer, ends_in) if logits else None,
+        )
+
+    def field(self, layer: str, y: int, x: int, image_size: tuple[int, int]) -> Box:
+        """The smallest box of pixels that holds all that a unit depends on, by a probe."""
+        self._entrance()
+        return self._entered.fields.box(self.check_point(layer), y, x, image_size)
+
+    def interior(
+        self, layer: str, axis: int, image_size: tuple[int, int] | None = None
+    ) -> tuple[int, int, int]:
+        """(size, stride, start) of units away from the borders, by a probe.
+
+        Raises:
+            WholeImage: for units whose field has no size and stride of its own.
+        """
+        self._entrance()
+        size = image_size or (self.input_px, self.input_px)
+        return self._entered.fields.law(self.check_point(layer), size)[axis]
+
+
+def wrap(
+    module: nn.Module,
+    name: str | None = None,
+    input_px: int | None = None,
+    normalize: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> WrappedNet:
+    """Wrap any image classifier, to mine, project, occlude and measure it.
+
+    Args:
+        module: takes N×3×H×W and answers with logits N×classes; kept as it is, not copied.
+        input_px: side of the square images that it is made for; None: what the module says of
+            itself (timm's default_cfg), else 224.
+        normalize: (mean, std), three numbers in 0…1 each, for a module that wants images
+            (pixels / 255 − mean) / std. The network then takes pixels 0…255 minus 255 · mean,
+            divides them itself, and paints in pixels. None: images go in as you prepare them.
+
+    Returns:
+        The network; `net.module` is the module.
+
+    Raises:
+        DeconvError: as `WrappedNet`.
+    """
+    if not isinstance(module, nn.Module):
+        raise DeconvError(f"wrap takes a torch.nn.Module, not {type(module).__name__}")
+    config = getattr(module, "default_cfg", None)
+    side = input_px or (config.get("input_size", [224])[-1] if isinstance(config, dict) else 224)
+    name = name or type(module).__name__
+    if normalize is None:
+        return WrappedNet(module, name, side)
+    mean, std = ([255 * n for n in three] for three in _fractions(normalize))
+    net = WrappedNet(module, name, side, None, std)
+    net.preprocessing = Preprocessing(colour(mean), side, stored_side(side))
+    return net
+
+
+def _fractions(normalize: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
+    """(mean, std), checked."""
+    try:
+        mean, std = ([float(n) for n in three] for three in normalize)
+    except (TypeError, ValueError):
+        mean, std = [], []
+    if len(mean) != 3 or len(std) != 3 or not all(0 <= n <= 1 for n in (*mean, *std)) or 0 in std:
+        raise DeconvError(
+            f"normalize takes (mean, std), three numbers in 0…1 each, std above 0: got {normalize}"
+        )
+    return mean, std
+
+
+def _signature(name: str, part: nn.Module) -> tuple:
+    """What tells an edited part from what it was: itself, its settings, its weights' sizes."""
+    weights = part._parameters.values()
+    sizes = tuple(None if p is None or is_lazy(p) else p.shape for p in weights)
+    return name, id(part), sizes, part.extra_repr()
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
+
+
+def _scale(divide_by: Iterable[float] | None) -> torch.Tensor | None:
+    """1×3×1×1 of three numbers above 0, None for None."""
+    if divide_by is None:
+        return None
+    scale = torch.tensor([float(n) for n in divide_by])
+    if scale.shape != (3,) or not (scale > 0).all():
+        raise DeconvError(
+            f"divide_by takes three numbers above 0, one a colour, got {scale.tolist()}"
+        )
+    return scale.view(1, 3, 1, 1)

@@ -1,0 +1,1 @@
+"""Figure 5: images shifted, enlarged, turned (`warping`), answered (`response`), scored."""

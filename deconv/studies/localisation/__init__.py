@@ -1,0 +1,46 @@
+"""Where projections lie: their energy inside known boxes, against what chance would put there.
+
+The paper shows by eye that projections paint what a unit responds to (§4, Fig. 2). Where the boxes
+of an object and its parts are known, as in the built-in scenes, that can be measured.
+`boxes` looks at one projection, `scores` at maps.
+"""
+
+from deconv.studies.localisation.boxes import (
+    Located,
+    Truth,
+    area_share,
+    energy_share,
+    in_crop,
+    locate,
+    truth_of,
+    union,
+)
+from deconv.studies.localisation.scores import (
+    CHANCE,
+    OWN,
+    RANDOM,
+    excesses,
+    locate_peaks,
+    other_units,
+    preferred_part,
+    score,
+)
+
+__all__ = [
+    "CHANCE",
+    "OWN",
+    "RANDOM",
+    "Located",
+    "Truth",
+    "area_share",
+    "energy_share",
+    "excesses",
+    "in_crop",
+    "locate",
+    "locate_peaks",
+    "other_units",
+    "preferred_part",
+    "score",
+    "truth_of",
+    "union",
+]

@@ -1,0 +1,133 @@
+"""How much of its projections' energy a map puts into the object and into the part it prefers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from deconv.errors import DeconvError
+from deconv.networks import Network
+from deconv.records import Peaks
+from deconv.studies.localisation.boxes import Located, Shares, Truth, locate
+
+OWN, RANDOM, CHANCE = "own", "random_map", "chance"
+"""Whose share: of the map's own units; of a random other map's unit on the same image; of the
+receptive field's area."""
+
+IMAGES_AT_ONCE = 32
+
+
+def excesses(peaks: Sequence[Shares]) -> dict[str, float]:
+    """Part name -> its energy share minus its area share, averaged over all peaks of a map.
+
+    A peak without the part counts as 0. Taking the area off keeps large parts from winning
+    because they are large, and averaging over all peaks small or rare ones because they are.
+    """
+    sums: dict[str, float] = defaultdict(float)
+    for peak in peaks:
+        for name, (energy, area) in peak.items():
+            sums[name] += energy - area
+    return {name: total / len(peaks) for name, total in sums.items()}
+
+
+def preferred_part(peaks: Sequence[Shares]) -> str | None:
+    """The part with the largest of `excesses`; ties go to the first name; None without parts."""
+    found = excesses(peaks)
+    return min(found, key=lambda name: (-found[name], name)) if found else None
+
+
+def score(
+    own: Sequence[Sequence[Located]],
+    random: Sequence[Sequence[Located]],
+    parts: Sequence[str | None],
+) -> dict[str, np.ndarray]:
+    """ "object/own", "part/chance" … -> M shares, averaged over each map's peaks.
+
+    own, random: M×k, where the peaks' projections lie and those of other maps' units. parts: the
+    part that each map prefers, decided on other images; nan where that is None. An image without
+    the part counts as 0 of everything.
+    """
+    out: dict[str, list[float]] = defaultdict(list)
+    for row, others, part in zip(own, random, parts, strict=True):
+        pairs = {
+            "object": [(o.object, r.object) for o, r in zip(row, others, strict=True)],
+            "part": [
+                (o.parts.get(part, (0.0, 0.0)), r.parts.get(part, (0.0, 0.0)))
+                for o, r in zip(row, others, strict=True)
+            ],
+        }
+        for what, some in pairs.items():
+            means = np.mean([(o[0], r[0], o[1]) for o, r in some], axis=0)
+            if what == "part" and part is None:
+                means = np.full(3, np.nan)
+            for whose, mean in zip((OWN, RANDOM, CHANCE), means, strict=True):
+                out[f"{what}/{whose}"].append(float(mean))
+    return {key: np.array(values) for key, values in out.items()}
+
+
+def locate_peaks(
+    net: Network,
+    crops: Dataset,
+    truth: Callable[[int], Truth],
+    layer: str,
+    maps: torch.Tensor,
+    peaks: Peaks,
+    seed: int | None = None,
+    **options: str,
+) -> tuple[list[list[Located]], list[list[Located]]]:
+    """M×k: where each peak's projection lies, and that of another map's strongest unit there.
+
+    crops: item i is (preprocessed 3×H×W, …). truth: number of an image -> what is known of it.
+    maps: M numbers. peaks: M×k, of these maps, none dead. seed: of the other map, drawn among
+    those that are not 0 on the image; None leaves the second list empty. options: of `project`.
+    """
+    count, k = peaks.image.shape
+    own: list[list[Located | None]] = [[None] * k for _ in range(count)]
+    random: list[list[Located | None]] = [
+        [None] * k for _ in range(count if seed is not None else 0)
+    ]
+    generator = np.random.default_rng((seed or 0, *layer.encode()))
+    for images in peaks.image.unique().split(IMAGES_AT_ONCE):
+        batch = torch.stack([crops[i][0] for i in images.tolist()])
+        with torch.no_grad():
+            record = net.record(batch.to(net.device), [layer], logits=False)
+        at = torch.isin(peaks.image, images).nonzero()
+        of_peaks = (field[at[:, 0], at[:, 1]] for field in (peaks.image, peaks.y, peaks.x))
+        numbers, y, x = of_peaks
+        rows = torch.searchsorted(images, numbers.contiguous())
+        units = torch.stack([rows, maps[at[:, 0]], y, x], dim=1)
+        wanted = [(own, units)]
+        if seed is not None:
+            values = record.activations[layer].cpu()
+            wanted.append((random, other_units(values, units, generator)))
+        known = [truth(i) for i in images.tolist()]
+        for target, some in wanted:
+            found = locate(net, record, layer, some, known, **options)
+            for (row, rank), one in zip(at.tolist(), found, strict=True):
+                target[row][rank] = one
+    return own, random
+
+
+def other_units(
+    values: torch.Tensor, units: torch.Tensor, generator: np.random.Generator
+) -> torch.Tensor:
+    """For each unit the strongest one of a random other map of its image that is not dead there.
+
+    values: N×C×h×w or N×C activations. units: K×4 rows (image, map, y, x). Returns K×4.
+    Raises DeconvError where no other map is alive.
+    """
+    flat = values.reshape(*values.shape[:2], -1)
+    best, at = flat.max(dim=2)
+    width = values.shape[-1] if values.dim() == 4 else 1
+    out = []
+    for image, own, _, _ in units.tolist():
+        alive = (best[image] > 0).nonzero().flatten().tolist()
+        if not (rest := [number for number in alive if number != own]):
+            raise DeconvError(f"map {own} has no other live map on one of its images: train longer")
+        number = rest[int(generator.integers(len(rest)))]
+        out.append([image, number, *divmod(int(at[image, number]), width)])
+    return torch.tensor(out)

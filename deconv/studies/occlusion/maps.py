@@ -1,0 +1,183 @@
+"""Occlusion: what a network answers while a grey square covers one part of an image (Fig. 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from deconv.errors import DeconvError, unknown
+from deconv.images import check_batch
+from deconv.networks import Network
+from deconv.whole_number import whole_number, whole_numbers
+
+BATCH = 32
+STRONGEST = ("sum", "max")
+SQUARES = ("inside", "overhang")
+
+
+@dataclass(frozen=True)
+class OcclusionMaps:
+    """One cell for each position of the square, rows × columns.
+
+    probability: softmax probability of the target class (Fig. 7d).
+    activation:  sum over the layer's map that responds most to the whole image (Fig. 7b).
+    label:       int64, the most probable class (Fig. 7e).
+    positions:   rows × columns × 2, the square's top left corner (y, x) in pixels; negative where
+                 a square hangs over.
+    map:         number of that map.
+    clean:       the same three of the whole image: (probability, activation, label).
+    """
+
+    probability: torch.Tensor
+    activation: torch.Tensor
+    label: torch.Tensor
+    positions: torch.Tensor
+    map: int
+    clean: tuple[float, float, int]
+
+
+def occlude(
+    net: Network,
+    image: torch.Tensor,
+    target: int | Sequence[int],
+    layer: str | None = None,
+    size_px: int = 50,
+    stride_px: int = 8,
+    fill: float | Sequence[float] = 0.0,
+    strongest: str = "sum",
+    squares: str = "inside",
+) -> OcclusionMaps | list[OcclusionMaps]:
+    """Slide a square over an image and watch the network (§4.2, Fig. 7).
+
+    Args:
+        image: 3×H×W, preprocessed; or N×3×H×W.
+        target: the class whose probability is wanted; for several images also one each.
+        layer: of the watched map; None: the activations of the network's last convolution, the
+            paper's choice.
+        size_px, stride_px: side of the square and its steps.
+        fill: value of the square on the preprocessed scale, or one a channel; 0 is the mean image,
+            a grey.
+        strongest: the map with the largest "sum" over the whole image, the quantity that is then
+            drawn, or the one with the largest "max".
+        squares: see `square_corners`. The paper states neither size, stride, grey value, what
+            "strongest" is, nor what happens at the border.
+
+    Returns:
+        The maps of an image; of N > 1 images a list.
+
+    Raises:
+        DeconvError: for a square larger than the image, an unknown layer, class or option.
+    """
+    if strongest not in STRONGEST:
+        raise unknown("measure of the strongest map", strongest, STRONGEST)
+    layer = net.check_point(layer) if layer is not None else last_convolution(net)
+    images = image[None] if isinstance(image, torch.Tensor) and image.dim() == 3 else image
+    check_batch(images, net.name)
+    if image.dim() == 4 and getattr(target, "ndim", isinstance(target, Sequence)):
+        targets = whole_numbers(target, "target").flatten().tolist()
+    else:
+        targets = [whole_number(target, "target")]
+    if len(targets) not in (1, len(images)):
+        raise DeconvError(f"target has {len(targets)} classes for {len(images)} images")
+    grey = torch.as_tensor(fill, dtype=images.dtype).flatten()
+    if len(grey) not in (1, 3):
+        raise DeconvError(f"fill takes one number, or one a channel, got {fill}")
+    square = whole_number(size_px, "size_px")
+    corners = square_corners(tuple(images.shape[2:]), square, stride_px, squares)
+    found = [
+        _occlude(net, one[None], number, layer, corners, square, grey.view(-1, 1, 1), strongest)
+        for one, number in zip(images, targets * (len(images) // len(targets)), strict=True)
+    ]
+    return found if len(found) > 1 else found[0]
+
+
+def last_convolution(net: Network) -> str:
+    """The point of the activations of the last convolution of a network."""
+    calls = net.calls
+    convs = [
+        layer
+        for layer in net.layers
+        if isinstance(net.module_of(layer), nn.Conv2d)
+        and max(calls.values[layer].shape[1:]) > 1  # no gate of squeeze and excitation
+    ]
+    if not convs:
+        raise DeconvError(f"{net.name} has no convolution with maps: name the layer to watch")
+    return calls.activation(calls.index(convs[-1])) or convs[-1]
+
+
+@torch.no_grad()
+def _occlude(
+    net: Network,
+    image: torch.Tensor,
+    target: int,
+    layer: str,
+    corners: torch.Tensor,
+    size_px: int,
+    grey: torch.Tensor,
+    strongest: str,
+) -> OcclusionMaps:
+    """The maps of one image 1×3×H×W. corners: of all squares, rows × columns × 2."""
+    image = image.to(net.device)
+    record = net.record(image, [layer])
+    if not 0 <= target < record.logits.shape[1]:
+        raise DeconvError(f"there is no class {target}: {net.name} has {record.logits.shape[1]}")
+    watched = int(_responses(record.activations[layer], strongest)[0].argmax())
+    parts = []
+    for some in corners.flatten(0, 1).split(BATCH):
+        # Pooling is an order of magnitude faster in this layout on a CPU.
+        batch = image.repeat(len(some), 1, 1, 1).to(memory_format=torch.channels_last)
+        for covered, (y, x) in zip(batch, some.tolist(), strict=True):
+            covered[:, max(y, 0) : y + size_px, max(x, 0) : x + size_px] = grey.to(image.device)
+        parts.append(_answers(net, batch, target, layer, watched))
+    grids = [torch.cat(part).unflatten(0, (len(corners), -1)) for part in zip(*parts, strict=True)]
+    clean = tuple(answer.item() for answer in _answers(net, image, target, layer, watched))
+    return OcclusionMaps(*grids, corners, watched, clean)
+
+
+def square_corners(
+    image_px: tuple[int, int], size_px: int, stride_px: int, squares: str = "inside"
+) -> torch.Tensor:
+    """The top left corners (y, x) of all squares: rows × columns × 2 int64, in pixels.
+
+    image_px: height and width. squares: "inside", wholly in the image, the first in its corner;
+    or "overhang", so many that cells of `stride_px` around the squares' centres fill the image,
+    centred on it, where the outer squares hang over and cover less.
+    Raises DeconvError for a square larger than the image and for what are no whole numbers.
+    """
+    if squares not in SQUARES:
+        raise unknown("placing of squares", squares, SQUARES)
+    size_px, stride_px = whole_number(size_px, "size_px"), whole_number(stride_px, "stride_px", 1)
+    if not 1 <= size_px <= min(image_px):
+        height, width = image_px
+        raise DeconvError(
+            f"a square of {size_px} px does not fit an image of {height}×{width} px: "
+            "take a smaller size_px"
+        )
+    axes = []
+    for extent in image_px:
+        first, count = 0, (extent - size_px) // stride_px + 1
+        if squares == "overhang":
+            count = -(-extent // stride_px)
+            first = (extent - (count - 1) * stride_px - size_px) // 2
+        axes.append(first + stride_px * torch.arange(count))
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=2)
+
+
+def _answers(
+    net: Network, batch: torch.Tensor, target: int, layer: str, watched: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    record = net.record(batch, [layer])
+    probability = record.logits.softmax(dim=1)
+    summed = _responses(record.activations[layer], "sum")[:, watched]
+    return probability[:, target].cpu(), summed.cpu(), probability.argmax(dim=1).cpu()
+
+
+def _responses(activation: torch.Tensor, measure: str) -> torch.Tensor:
+    """N×C: each map's sum over its positions, or its largest value."""
+    if activation.dim() == 2:
+        return activation
+    maps = activation.flatten(2)
+    return maps.sum(dim=2) if measure == "sum" else maps.amax(dim=2)

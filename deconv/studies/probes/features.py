@@ -1,0 +1,122 @@
+"""The features of a frozen network: what layer n hands on, as one vector an image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import nn
+from torch.nn.functional import adaptive_avg_pool2d
+from tqdm import tqdm
+
+from deconv.data.batches import image_count, read_batches
+from deconv.errors import DeconvError, unknown
+from deconv.networks import ChainNet
+
+
+def tap(net: ChainNet, layer: int) -> str:
+    """The point at which "layer n" is read: the last one before the next layer with weights.
+
+    That is what layer n hands on, after its ReLU and where they follow its pool, its contrast
+    normalisation and an average to a fixed grid: in ZFNet norm1, norm2, conv3, conv4, pool5, fc6,
+    fc7. Where the paper reads a layer is not stated.
+    Raises DeconvError for a layer that the network does not have, and for a network whose layers
+    bear no numbers of their own, such as those of other packages.
+    """
+    if not isinstance(net, ChainNet):
+        raise DeconvError(
+            f"the layers of {net.name} are not numbered as the paper's, so layer {layer} means "
+            "nothing in it: probe a network that this package builds"
+        )
+    numbers = {int("".join(filter(str.isdigit, name))): name for name in net.layers}
+    if layer not in numbers:
+        raise unknown(f"layer of {net.name}", layer, numbers)
+    name = numbers[layer]
+    found = name
+    stages = list(net.named_children())
+    first = [stage_name for stage_name, _ in stages].index(name)
+    for stage_name, stage in stages[first + 1 :]:
+        if isinstance(stage, nn.Conv2d | nn.Linear):
+            break
+        # The ReLU behind a layer bears the layer's own name as a point.
+        if stage_name in net.points:
+            found = stage_name
+    return found
+
+
+def grid_side(shape: Sequence[int], max_features: int) -> int | None:
+    """The side of the grid that maps C×H×W are averaged to, None where they are kept as they are.
+
+    The largest square grid with at most `max_features` values over all maps, not finer than the
+    maps. Raises DeconvError if even one value a map is too many.
+    """
+    maps, *size = shape
+    values = maps
+    for extent in size:
+        values *= extent
+    if values <= max_features:
+        return None
+    if maps > max_features:
+        raise DeconvError(
+            f"{maps} maps or units are more than max_features={max_features}: allow more"
+        )
+    side = int((max_features / maps) ** 0.5)
+    while maps * (side + 1) ** 2 <= max_features:
+        side += 1
+    while maps * side**2 > max_features:
+        side -= 1
+    return min(side, *size)
+
+
+def reduced_width(shape: Sequence[int], max_features: int) -> int:
+    """How many features `reduce` makes of an activation of `shape` (C, H, W) or (C,)."""
+    side = grid_side(shape, max_features)
+    return shape[0] * side**2 if side else int(torch.Size(shape).numel())
+
+
+def reduce(activations: torch.Tensor, max_features: int) -> torch.Tensor:
+    """N×C×H×W or N×C as N×D float32, D at most `max_features`.
+
+    Maps with more values are averaged to a square grid. Cell i of g covers the rows (and columns)
+    from floor(i·H/g) to ceil((i+1)·H/g), so that neighbouring cells can share one. Differs from
+    paper: it does not speak of a reduction; layer 1 of ZFNet has 290,400 values an image.
+    """
+    side = grid_side(activations.shape[1:], max_features)
+    if side is not None:
+        activations = adaptive_avg_pool2d(activations, side)
+    return activations.flatten(1).float()
+
+
+@torch.no_grad()
+def extract(
+    net: ChainNet,
+    loader: Iterable,
+    points: Sequence[str],
+    max_features: int = 10_000,
+    progress: bool = True,
+) -> dict[str, torch.Tensor]:
+    """The features of every image at each point: point -> N×D float32 on the CPU, in order.
+
+    loader: preprocessed images in any form of `deconv.data.batches`, not shuffled. One pass for all
+        points, without dropout. max_features: see `reduce`.
+    Raises DeconvError for an unknown point, a loader without images, and values that are not
+    finite.
+    """
+    device = net.device
+    found: dict[str, list[torch.Tensor]] = {}
+    quiet = None if progress else True
+    with tqdm(total=image_count(loader), desc="features", unit="image", disable=quiet) as bar:
+        for images, _ in read_batches(net, loader):
+            # Pooling is an order of magnitude faster in this layout on a CPU.
+            images = images.to(device, memory_format=torch.channels_last)
+            record = net.record(images, points, logits=False)
+            for point in points:
+                values = reduce(record.activations[point], max_features).cpu()
+                if not values.isfinite().all():
+                    raise DeconvError(f"{point} of {net.name} holds values that are not finite")
+                found.setdefault(point, []).append(values)
+            bar.update(len(images))
+    if not found:
+        raise DeconvError("the loader yields no image")
+    # Popped one by one: all points twice would be too much for memory.
+    return {point: torch.cat(found.pop(point)) for point in list(found)}

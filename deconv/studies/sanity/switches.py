@@ -1,0 +1,48 @@
+"""Other switches than an image's own: random ones, each inside its window."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from deconv.fields import Axis
+from deconv.networks.chain import window
+from deconv.records import Record
+
+
+def shuffled_switches(record: Record, draw: torch.Generator) -> dict[str, torch.Tensor]:
+    """The switches of a record, each moved to a random place of its window, as `project` takes
+    them. Every place of a window inside the plane is as likely as every other, its own too."""
+    return {
+        name: shuffled(record.pools[name], tuple(record.shapes[name][1:]), switches, draw)
+        for name, switches in record.switches.items()
+    }
+
+
+def shuffled(
+    pool: nn.MaxPool2d, size: tuple[int, int], switches: torch.Tensor, draw: torch.Generator
+) -> torch.Tensor:
+    """N×C×h×w random flat positions y·W+x, each in the window of its place. size: (H, W)."""
+    chosen = []
+    for axis, extent, along, dim in zip(
+        window(pool), size, switches.shape[2:], (2, 3), strict=True
+    ):
+        places, counts = _places(axis, extent, along)
+        at = torch.rand(switches.shape, generator=draw, dtype=torch.float64)
+        view = (-1, 1) if dim == 2 else (1, -1)
+        pick = (at * counts.view(view)).long()
+        index = torch.arange(along).view(view).expand(switches.shape[2:])
+        chosen.append(places[index.expand_as(pick), pick])
+    rows, columns = chosen
+    return (rows * size[1] + columns).to(switches.device)
+
+
+def _places(axis: Axis, size: int, windows: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The positions inside the plane of each window along an axis, in rows filled up with 0, and
+    how many there are."""
+    seen = [axis.seen(np.array([i]), size) for i in range(windows)]
+    table = torch.zeros(windows, max(map(len, seen)), dtype=torch.int64)
+    for i, positions in enumerate(seen):
+        table[i, : len(positions)] = torch.from_numpy(positions)
+    return table, torch.tensor([len(positions) for positions in seen])

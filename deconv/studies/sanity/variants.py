@@ -1,0 +1,113 @@
+"""The pictures of some units, and those pictures with one thing changed at a time.
+
+What a deconvnet picture shows depends on four things: the network's weights, the unit, the image
+(through its switches alone) and the rules of the way down. Each check exchanges one of them:
+
+    above         weights above the unit, which cannot matter
+    cascade       weights from the unit's own layer down to a layer (Adebayo et al. 2018)
+    independent   weights of one layer alone (the same)
+    unit          the unit for another map's (Mahendran & Vedaldi 2016)
+    switches      random ones inside their windows; those of another image
+    rule          guided backpropagation, plain gradient
+    collisions    the policy where overlapping pooling windows share a switch
+    chance        another map's unit on another image: what two unrelated pictures have in common
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from deconv.deconvnet.projection import RULES, project
+from deconv.layers import COLLISIONS
+from deconv.networks import Network
+from deconv.records import Record
+from deconv.studies.sanity.switches import shuffled_switches
+from deconv.studies.sanity.units import PLACES, SAME_POSITION, other_units
+from deconv.studies.sanity.weights import layers_above, layers_below, randomised
+
+ORIGINAL, ABOVE, CASCADE, INDEPENDENT, UNIT, SWITCHES, RULE, COLLISION, CHANCE = (
+    "original", "above", "cascade", "independent", "unit", "switches", "rule", "collisions",
+    "chance",
+)  # fmt: skip
+SHUFFLED, OTHER_IMAGE, ALL_ABOVE, UNRELATED = (
+    "shuffled in their windows", "of another image", "all layers above", "other map, other image",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Variant:
+    """K pictures with one thing changed.
+
+    check: of the list above. name: what it was changed to; of weights the lowest layer that is
+    random. pictures: K×3×H×W. applies: K bool, False for a unit that has no such variant.
+    """
+
+    check: str
+    name: str
+    pictures: torch.Tensor
+    applies: torch.Tensor
+
+
+def variants(
+    net: Network,
+    layer: str,
+    images: torch.Tensor,
+    others: torch.Tensor,
+    units: torch.Tensor,
+    *,
+    stops: Sequence[str],
+    how: str = "permute",
+    collisions: str = "sum",
+    seed: int = 0,
+) -> Iterator[Variant]:
+    """The original pictures, then each variant that there is at this layer.
+
+    images, others: N×3×H×W, each image and the one that lends it switches. units: K×4 (image,
+    map, y, x). stops: layers at which the randomisation of weights halts; those above the unit
+    are passed over. how, seed: see `randomised`. Every unit is set to 1: weights and switches
+    change its activation, which only scales the picture.
+    """
+    random = np.random.default_rng((seed, *layer.encode()))
+    draw = torch.Generator().manual_seed(int(random.integers(2**31)))
+    whole = torch.ones(len(units), dtype=torch.bool)
+    base = {"seed": "one", "collisions": collisions}
+
+    def seen(batch: torch.Tensor, logits: bool = False) -> Record:
+        with torch.no_grad():
+            return net.record(batch, [layer], logits=logits)
+
+    def painted(record: Record, of: torch.Tensor = units, **options: Any) -> torch.Tensor:
+        return project(net, record, layer, of, **base | options).cpu()
+
+    own, other = seen(images), seen(others)
+    yield Variant(ORIGINAL, ORIGINAL, painted(own), whole)
+    if above := layers_above(net, layer):
+        with randomised(net, above, how, seed):
+            yield Variant(ABOVE, ALL_ABOVE, painted(seen(images, logits=True)), whole)
+    below = layers_below(net, layer)
+    for check in (CASCADE, INDEPENDENT):
+        for stop in [name for name in reversed(below) if name in set(stops)]:
+            chosen = below[below.index(stop) :] if check == CASCADE else [stop]
+            with randomised(net, chosen, how, seed):
+                yield Variant(check, stop, painted(seen(images)), whole)
+    values = own.activations[layer]
+    for place in PLACES if values.dim() == 4 else (SAME_POSITION,):
+        swapped, found = other_units(values, units, place, random)
+        yield Variant(UNIT, place, painted(own, swapped), found)
+    if own.switches:
+        moved = shuffled_switches(own, draw)
+        yield Variant(SWITCHES, SHUFFLED, painted(own, switches=moved), whole)
+        yield Variant(SWITCHES, OTHER_IMAGE, painted(own, switches=other.switches), whole)
+    for rule in RULES[1:]:
+        yield Variant(RULE, rule, painted(own, rule=rule), whole)
+    if own.switches:
+        for policy in COLLISIONS:
+            if policy != collisions:
+                yield Variant(COLLISION, policy, painted(own, collisions=policy), whole)
+    strangers, found = other_units(other.activations[layer], units, SAME_POSITION, random)
+    yield Variant(CHANCE, UNRELATED, painted(other, strangers), found)

@@ -1,0 +1,105 @@
+"""Networks with random weights in some layers (Adebayo et al. 2018), lent for a while.
+
+A network's weights are changed in place and put back, to the bit, when the context ends: a copy
+of a network of 60 million weights for each step of a cascade would cost more than the projections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+from deconv.errors import unknown
+from deconv.networks import ChainNet, Network, build
+
+WAYS = ("permute", "init")
+"""permute: each layer's weights, and its biases, in a random order: what was learned is lost, how
+large weights are and how many are negative is kept. init: as before training, by the network's own
+initialiser (a chain's recipe; the modules' own in a wrapped network). Normalisation layers keep
+their parameters in both, so that signals keep their size."""
+
+
+def layers_below(net: Network, point: str) -> list[str]:
+    """The layers with weights that a point's values depend on, in running order, its own last."""
+    calls = net.calls
+    needed = {calls.ran[i].name for i in calls.needed(calls.values[net.check_point(point)].index)}
+    return [layer for layer in net.layers if layer in needed]
+
+
+def layers_above(net: Network, point: str) -> list[str]:
+    """The layers with weights that a point's values do not depend on."""
+    below = set(layers_below(net, point))
+    return [layer for layer in net.layers if layer not in below]
+
+
+def spread_evenly(layers: Sequence[str], count: int) -> list[str]:
+    """At most `count` of the layers, evenly spread, with the first and the last."""
+    at = np.linspace(0, len(layers) - 1, min(count, len(layers))).round().astype(int)
+    return [layers[i] for i in dict.fromkeys(at.tolist())]
+
+
+@contextmanager
+def randomised(
+    net: Network, layers: Iterable[str], how: str = "permute", seed: int = 0
+) -> Iterator[None]:
+    """Inside it the named layers have random weights.
+
+    how: one of WAYS. seed: with one seed a layer gets the same random weights whichever layers it
+    is named with. Raises DeconvError for an unknown way or layer.
+    """
+    layers = list(layers)
+    if how not in WAYS:
+        raise unknown("way to randomise", how, WAYS)
+    for layer in layers:
+        if layer not in net.layers:
+            raise unknown(f"layer with weights of {net.name}", layer, net.layers)
+    kept: list[tuple[nn.Parameter, torch.Tensor]] = []
+    try:
+        fresh = _first_weights(net, seed) if how == "init" and layers else None
+        for layer in layers:
+            module = net.module_of(layer)
+            own = dict(module.named_parameters())
+            kept += [(parameter, parameter.detach().clone()) for parameter in own.values()]
+            draw = torch.Generator().manual_seed(1000 * seed + net.layers.index(layer))
+            if how == "permute":
+                _permute(own.values(), draw)
+            elif fresh is not None:
+                _copy(fresh.module_of(layer), module)
+            else:
+                _reset(module, draw)
+        yield
+    finally:
+        with torch.no_grad():
+            for parameter, values in kept:
+                parameter.copy_(values)
+
+
+@torch.no_grad()
+def _permute(parameters: Iterable[nn.Parameter], draw: torch.Generator) -> None:
+    for parameter in parameters:
+        order = torch.randperm(parameter.numel(), generator=draw).to(parameter.device)
+        parameter.copy_(parameter.flatten()[order].view_as(parameter))
+
+
+def _first_weights(net: Network, seed: int) -> ChainNet | None:
+    """A chain as before training; None for a wrapped network, whose modules draw their own."""
+    if not isinstance(net, ChainNet):
+        return None
+    recipe = {key: value for key, value in net.recipe.items() if key != "weights"}
+    return build(**recipe | {"seed": seed})
+
+
+@torch.no_grad()
+def _copy(source: nn.Module, target: nn.Module) -> None:
+    for name, parameter in target.named_parameters():
+        parameter.copy_(source.get_parameter(name))
+
+
+def _reset(module: nn.Module, draw: torch.Generator) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(draw.initial_seed())
+        module.reset_parameters()

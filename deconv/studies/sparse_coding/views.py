@@ -1,0 +1,103 @@
+"""Units of an adaptive deconvolutional network in pixel space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from deconv.errors import DeconvError
+from deconv.studies.sparse_coding.network import AdaptiveDeconvNet
+from deconv.studies.sparse_coding.pooling import unpool_blocks
+
+
+@dataclass(frozen=True)
+class Strongest:
+    """The k strongest units of each map, at most one an image, by magnitude.
+
+    value: K×k, with sign; 0 where fewer images make the map non-zero. image, y, x: K×k, -1 there.
+    """
+
+    value: torch.Tensor
+    image: torch.Tensor
+    y: torch.Tensor
+    x: torch.Tensor
+
+
+def strongest_units(maps: torch.Tensor, k: int) -> Strongest:
+    """Of maps N×K×H×W; ties go to the lower image, then y, then x.
+
+    Raises DeconvError for k below 1 or above N.
+    """
+    n, _, _, width = maps.shape
+    if not 1 <= k <= n:
+        raise DeconvError(f"{k} units a map at one an image are asked for, of {n} images")
+    flat = maps.flatten(2)
+    peak = flat.abs().amax(dim=2, keepdim=True)
+    places = torch.arange(flat.shape[2], device=maps.device)
+    place = torch.where(flat.abs() == peak, places, flat.shape[2]).amin(dim=2)
+    order = peak[..., 0].T.sort(dim=1, descending=True, stable=True).indices[:, :k]
+    at = place.T.gather(1, order)
+    value = flat.gather(2, place[..., None])[..., 0].T.gather(1, order)
+    live = value != 0
+    image, y, x = (
+        torch.where(live, one, -1)
+        for one in (order, at.div(width, rounding_mode="floor"), at % width)
+    )
+    return Strongest(value, image, y, x)
+
+
+def project_units(
+    net: AdaptiveDeconvNet,
+    layer: int,
+    units: torch.Tensor,
+    values: torch.Tensor,
+    switches: Sequence[torch.Tensor],
+    size: tuple[int, int],
+) -> torch.Tensor:
+    """Each unit alone painted in pixel space with its image's switches, as the 2014 paper does.
+
+    units: M×4, rows (image, map, y, x). values: M. size: (H, W) of the image. Returns M×C×H×W.
+    """
+    shape = net.map_shape(layer, torch.empty(len(units), 1, *size, device="meta"))
+    alone = values.new_zeros(shape)
+    image, number, y, x = units.unbind(1)
+    alone[torch.arange(len(units), device=units.device), number, y, x] = values
+    return net.down(layer, alone, [one[image] for one in switches])
+
+
+def decompose(
+    net: AdaptiveDeconvNet,
+    layer: int,
+    unit: torch.Tensor,
+    value: torch.Tensor,
+    switches: Sequence[torch.Tensor],
+    size: tuple[int, int],
+    counts: Sequence[int],
+) -> list[torch.Tensor]:
+    """One unit, then ever more features of the layers below it that make it up, in pixels.
+
+    As Figure 1 of Zeiler et al. 2011 in the words of its caption: a single activation of the
+    highest layer, then 5, 25 and 125 active features of the layers below, conditional on those
+    above. unit: (image, map, y, x). counts: how many features of layers l-1, l-2 … are kept, the
+    largest by magnitude of what the kept ones above paint there (how they were chosen: unverified).
+    Returns C×H×W for layer l and each of `counts`.
+    """
+    if len(counts) >= layer:
+        raise DeconvError(f"below layer {layer} are {layer - 1} layers, {len(counts)} asked for")
+    image, number, y, x = unit.tolist()
+    own = [one[image : image + 1] for one in switches]
+    shape = net.map_shape(layer, torch.empty(1, 1, *size, device="meta"))
+    kept = value.new_zeros(shape)
+    kept[0, number, y, x] = value
+    pictures = [net.down(layer, kept, own)[0]]
+    for at, count in zip(range(layer - 1, 0, -1), counts, strict=False):
+        weight = net.filters[at]
+        painted = torch.nn.functional.conv_transpose2d(kept, weight, padding=weight.shape[-1] // 2)
+        maps = unpool_blocks(painted, own[at - 1], net.pool_px, net.pool_maps)
+        flat = maps.flatten()
+        best = flat.abs().topk(min(count, flat.numel())).indices
+        kept = torch.zeros_like(flat).scatter(0, best, flat[best]).view_as(maps)
+        pictures.append(net.down(at, kept, own)[0])
+    return pictures
