@@ -6,8 +6,8 @@ large as the kernel, a stride larger than the kernel, or dilation, the clipped i
 can begin or end on a position that no weight touches.
 
 The field is that of convolutions and pools. A local contrast normalisation on the way
-(`deconv.layers.LocalContrastNorm`) is left out: through its window, and through its floor c, a
-mean over the whole map, a unit above it also depends on pixels outside. The deconvnet passes
+(`deconv.normalisation.LocalContrastNorm`) is left out: through its window, and through its floor c,
+a mean over the whole map, a unit above it also depends on pixels outside. The deconvnet passes
 normalisations unchanged, so a projection lies inside the field all the same, and the field is what
 it is cut to.
 """

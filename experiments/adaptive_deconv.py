@@ -31,7 +31,8 @@ from omegaconf import DictConfig, OmegaConf
 from deconv import distributed
 from deconv.data import Squares
 from deconv.errors import DeconvError, unknown
-from deconv.layers import Grey, local_contrast_norm
+from deconv.normalisation import local_contrast_norm
+from deconv.pixels import Grey
 from deconv.studies.bootstrap import bootstrap
 from deconv.studies.sparse_coding import (
     SOLVERS,

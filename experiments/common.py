@@ -9,11 +9,12 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from deconv import distributed
-from deconv.data import SPLITS, Cached, Scenes, Squares, cache_path, photographs
+from deconv.data import SPLITS, Cached, Squares, cache_path, photographs
 from deconv.data.text_files import read_lines
 from deconv.errors import DeconvError, unknown
 from deconv.networks import Network, build, input_side, is_foreign
 from deconv.networks.preprocessing import stored_side
+from deconv.scenes import Scenes
 from deconv.training import Recipe
 from deconv.training.snapshots import Snapshot, load_snapshot
 

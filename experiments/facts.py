@@ -13,8 +13,9 @@ from deconv import figures
 from deconv.data import CentreCrops, Squares
 from deconv.deconvnet.mirror import refusal
 from deconv.fields import WholeImage
-from deconv.layers import Divide, collision_rate
 from deconv.networks import ChainNet, Network
+from deconv.pixels import Divide
+from deconv.pooling import collision_rate
 from deconv.training.snapshots import Snapshot
 from experiments.common import data_name
 

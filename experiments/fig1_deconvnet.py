@@ -35,9 +35,9 @@ from deconv.deconvnet.round_trip import (
     strongest_unit,
 )
 from deconv.errors import DeconvError, unknown
-from deconv.layers import COLLISIONS
 from deconv.networks import ChainNet
 from deconv.networks.chain import window
+from deconv.pooling import COLLISIONS
 from deconv.records import Record
 from deconv.training.snapshots import Snapshot
 from experiments.chosen_images import ChosenImage, choose_images

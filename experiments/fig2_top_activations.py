@@ -30,10 +30,10 @@ from deconv.data import SPLITS, CentreCrops, Squares
 from deconv.deconvnet.blank import trace
 from deconv.distributed import Share
 from deconv.errors import DeconvError, unknown
-from deconv.layers import COLLISIONS
 from deconv.mining.peak_views import PeakViews, peak_views
 from deconv.mining.top_activations import CHUNK, top_activations
 from deconv.networks import ChainNet
+from deconv.pooling import COLLISIONS
 from deconv.records import Peaks
 from deconv.training.snapshots import Snapshot
 from experiments.command import experiment

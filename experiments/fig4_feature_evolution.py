@@ -33,9 +33,9 @@ from deconv import distributed
 from deconv.data import CentreCrops, Squares
 from deconv.distributed import Share
 from deconv.errors import DeconvError, unknown
-from deconv.layers import COLLISIONS
 from deconv.mining.top_activations import CHUNK, top_activations
 from deconv.networks import ChainNet, build
+from deconv.pooling import COLLISIONS
 from deconv.records import Peaks
 from deconv.studies.evolution import evolution
 from deconv.training import PAPER_EPOCHS

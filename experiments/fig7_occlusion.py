@@ -32,14 +32,15 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch.utils.data import DataLoader
 
 from deconv import distributed
-from deconv.data import SPLITS, CentreCrops, Scenes, Squares
+from deconv.data import SPLITS, CentreCrops, Squares
 from deconv.distributed import Share
 from deconv.errors import DeconvError, unknown
-from deconv.layers import COLLISIONS
 from deconv.mining.peak_views import peak_views
 from deconv.mining.top_activations import CHUNK, strongest, top_activations
 from deconv.networks import ChainNet
+from deconv.pooling import COLLISIONS
 from deconv.records import Peaks
+from deconv.scenes import Scenes
 from deconv.studies.occlusion.maps import STRONGEST, OcclusionMaps, occlude, square_corners
 from deconv.training.snapshots import Snapshot
 from experiments.chosen_images import ChosenImage, choose_images, draw_right_ones, need_label

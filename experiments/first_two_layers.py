@@ -21,10 +21,10 @@ from deconv.data import SPLITS, CentreCrops
 from deconv.distributed import Share
 from deconv.errors import DeconvError, unknown
 from deconv.fields import unclipped_field
-from deconv.layers import COLLISIONS
 from deconv.mining.peak_views import peak_views
 from deconv.mining.top_activations import CHUNK, top_activations
 from deconv.networks import ChainNet
+from deconv.pooling import COLLISIONS
 from deconv.records import Peaks
 from deconv.studies.first_layers.quality import (
     effective_filters,

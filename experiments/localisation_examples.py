@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
-from deconv.data import CentreCrops, Scenes
+from deconv.data import CentreCrops
 from deconv.deconvnet.projection import project
 from deconv.networks import ChainNet
 from deconv.records import Peaks
+from deconv.scenes import Scenes
 from deconv.studies.localisation import CHANCE, OWN, in_crop
 
 SHOWN_PEAKS = 3

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from deconv.data import Scene
 from deconv.deconvnet.projection import project
 from deconv.networks import ChainNet
+from deconv.scenes import Scene
 from deconv.studies.boxes import covered_share, crop_box
 from deconv.studies.occlusion.maps import occlude
 from deconv.studies.occlusion.scores import (

@@ -35,9 +35,9 @@ from deconv import distributed, figures
 from deconv.data import SPLITS, CentreCrops, Squares
 from deconv.errors import DeconvError, unknown
 from deconv.fields import receptive_field
-from deconv.layers import COLLISIONS
 from deconv.mining.top_activations import CHUNK, map_maxima
 from deconv.networks import ChainNet
+from deconv.pooling import COLLISIONS
 from deconv.records import Peaks
 from deconv.studies import sanity
 from deconv.studies.bootstrap import LEVEL

@@ -18,9 +18,9 @@ from deconv import distributed
 from deconv.data import SPLITS, CentreCrops, Squares
 from deconv.distributed import Share
 from deconv.errors import DeconvError, unknown
-from deconv.layers import COLLISIONS
 from deconv.mining.top_activations import CHUNK, top_activations
 from deconv.networks import ChainNet
+from deconv.pooling import COLLISIONS
 from deconv.records import Peaks
 from deconv.studies.single_unit.unit_function import UnitFunction, unit_function
 from deconv.training.snapshots import Snapshot

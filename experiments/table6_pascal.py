@@ -27,11 +27,12 @@ from omegaconf import DictConfig, ListConfig
 from torch.utils.data import DataLoader
 
 from deconv import distributed
-from deconv.data import Cached, CentreCrops, MultiLabel, Scenes, Squares, scene_parts
+from deconv.data import Cached, CentreCrops, MultiLabel, Squares
 from deconv.data.average_precision import ABSENT, IGNORED, PRESENT
 from deconv.distributed import Share
 from deconv.errors import DeconvError
 from deconv.networks import ChainNet
+from deconv.scenes import Scenes, scene_parts
 from deconv.studies.probes.one_vs_rest import (
     average_precisions,
     choose_strength,

@@ -30,12 +30,13 @@ from omegaconf import DictConfig, ListConfig
 from torch.utils.data import DataLoader, Subset
 
 from deconv import distributed
-from deconv.data import SPLITS, CentreCrops, Scenes, Squares
+from deconv.data import SPLITS, CentreCrops, Squares
 from deconv.errors import DeconvError, unknown
-from deconv.layers import COLLISIONS
 from deconv.mining.top_activations import CHUNK, top_activations
 from deconv.networks import ChainNet, build
+from deconv.pooling import COLLISIONS
 from deconv.records import Peaks
+from deconv.scenes import Scenes
 from deconv.studies.bootstrap import LEVEL
 from deconv.studies.localisation import Truth, locate_peaks, preferred_part, score, truth_of
 from deconv.training.snapshots import Snapshot

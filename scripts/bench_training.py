@@ -37,8 +37,8 @@ from torch import nn
 import deconv
 from deconv.data import TrainingCrops, photographs
 from deconv.errors import DeconvError
-from deconv.layers import ContrastNorm
 from deconv.networks import ChainNet
+from deconv.normalisation import ContrastNorm
 from deconv.training import Recipe
 from deconv.training.evaluation import autocast
 from deconv.training.updates import Updates

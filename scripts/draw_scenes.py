@@ -12,8 +12,8 @@ import sys
 import numpy as np
 from PIL import Image, ImageDraw
 
-from deconv.data import CLASSES, Scene, render
 from deconv.figures import block
+from deconv.scenes import CLASSES, Scene, render
 
 SIDE_PX, SEED, PER_CLASS, COLUMNS = 128, 1, 3, 9
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from torch.utils.data import DataLoader
 
-from deconv.data import CentreCrops, Scenes
+from deconv.data import CentreCrops
+from deconv.scenes import Scenes
 from deconv.training.evaluation import evaluate
 from deconv.training.snapshots import SHIPPED, Snapshot, load_snapshot, save_compact
 

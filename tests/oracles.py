@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 import deconv
-from deconv.layers import ContrastNorm
 from deconv.networks.chain import ChainNet
+from deconv.normalisation import ContrastNorm
 
 
 def generator(seed=0):

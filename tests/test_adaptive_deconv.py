@@ -10,8 +10,8 @@ import torch
 from commands import assert_refused, command
 from PIL import Image
 
-from deconv.data import Scenes
 from deconv.errors import DeconvError
+from deconv.scenes import Scenes
 from deconv.studies.sparse_coding import AdaptiveDeconvNet, encode
 from experiments.adaptive_deconv import build, check, inside, load, view_maps
 from experiments.command import compose

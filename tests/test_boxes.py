@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from deconv.data import CentreCrops, Scenes, render
+from deconv.data import CentreCrops
 from deconv.errors import DeconvError
+from deconv.scenes import Scenes, render
 from deconv.studies.boxes import covered_share, crop_box
 
 

@@ -7,8 +7,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 import deconv
-from deconv.data import CLASSES, Scenes
 from deconv.errors import DeconvError
+from deconv.scenes import CLASSES, Scenes
 from experiments.chosen_images import choose_images, draw_right_ones, need_label
 
 

@@ -16,10 +16,11 @@ from torch.utils.data import DataLoader
 
 import deconv
 from deconv import figures
-from deconv.data import CentreCrops, Scenes
+from deconv.data import CentreCrops
 from deconv.distributed import Share
 from deconv.errors import DeconvError
 from deconv.fields import unclipped_field
+from deconv.scenes import Scenes
 from deconv.studies.map_correlation import map_correlations, redundancy
 from experiments.command import compose
 from experiments.contrast_normalisation import (

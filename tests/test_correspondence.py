@@ -10,9 +10,9 @@ from commands import ROOT
 from PIL import Image
 
 import deconv
-from deconv.data import render
 from deconv.errors import DeconvError
 from deconv.images import square
+from deconv.scenes import render
 from deconv.scenes.scene import class_of
 from deconv.studies.bootstrap import middle
 from deconv.studies.boxes import (

@@ -13,9 +13,10 @@ from PIL import Image
 
 import deconv
 from deconv import figures
-from deconv.data import Scenes, prepare
+from deconv.data import prepare
 from deconv.errors import DeconvError
 from deconv.figures.signed_maps import map_scale, signed_map
+from deconv.scenes import Scenes
 from experiments.command import compose
 from experiments.deconvnet_stages import describe_stage
 from experiments.fig1_deconvnet import check, choose_unit

@@ -15,11 +15,12 @@ from PIL import Image
 
 import deconv
 from deconv import figures
-from deconv.data import CentreCrops, Scenes
+from deconv.data import CentreCrops
 from deconv.errors import DeconvError
 from deconv.figures.animation import GREY
 from deconv.figures.feature_evolution import MARK, TILE_GAP, TILE_PX, strip_pixels
 from deconv.records import Peaks
+from deconv.scenes import Scenes
 from deconv.studies.evolution import evolution, jumps, map_turnover, settled_at, turnover
 from deconv.training.course import epoch_ends, same_training
 from experiments.command import compose

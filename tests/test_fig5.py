@@ -15,8 +15,8 @@ from PIL import Image
 
 import deconv
 from deconv import figures
-from deconv.data import CLASSES, Scenes, render
 from deconv.errors import DeconvError
+from deconv.scenes import CLASSES, Scenes, render
 from deconv.studies.invariance.warping import IDENTITY, warp
 from experiments.command import compose
 from experiments.fig5_invariance import check

@@ -15,10 +15,11 @@ from PIL import Image
 
 import deconv
 from deconv import figures
-from deconv.data import CentreCrops, Scenes
+from deconv.data import CentreCrops
 from deconv.errors import DeconvError
 from deconv.figures.first_layers import DASH, TILE_GAP, TILE_PX, columns, projection_pixels
 from deconv.records import Peaks
+from deconv.scenes import Scenes
 from experiments.command import compose
 from experiments.fig6_first_layers import check, check_networks, projections, twin
 from experiments.findings import read_findings

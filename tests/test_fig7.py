@@ -15,10 +15,11 @@ from PIL import Image
 
 import deconv
 from deconv import figures
-from deconv.data import CLASSES, CentreCrops, Scenes, render
+from deconv.data import CentreCrops
 from deconv.errors import DeconvError
 from deconv.figures.occlusion import COLOURS, OTHER, legend, shorten, three_digits
 from deconv.records import Peaks
+from deconv.scenes import CLASSES, Scenes, render
 from deconv.studies.occlusion.scores import Comparison
 from deconv.training.snapshots import Snapshot
 from experiments.command import compose

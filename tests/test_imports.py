@@ -150,9 +150,7 @@ def floor(name):
     """The number of a unit's floor, None if it stands on none."""
     listed = {entry: number for number, entries in enumerate(FLOORS.values()) for entry in entries}
     if name == FACADE:
-        return listed[
-            "deconv.mining.top_activations"
-        ]  # seen from above; the way down is checked apart
+        return listed["deconv.studies"]  # seen from above; the way down is checked apart
     own, package = listed.get(name), name.partition(".")[0]
     return own if own is not None else listed.get(f"{package}.*")
 

@@ -9,8 +9,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.layers import ContrastNorm, Divide, LocalContrastNorm
 from deconv.networks.layer_table import KINDS, layer_table, totals
+from deconv.normalisation import ContrastNorm, LocalContrastNorm
+from deconv.pixels import Divide
 
 CASES = [
     ("zfnet", {}),

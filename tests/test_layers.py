@@ -11,18 +11,10 @@ from torch import nn
 import deconv
 from deconv.deconvnet.projection import project
 from deconv.errors import DeconvError
-from deconv.layers import (
-    COLLISIONS,
-    ContrastNorm,
-    LocalContrastNorm,
-    add_in_order,
-    collision_rate,
-    contrast_norm,
-    max_pool,
-    unpool,
-)
 from deconv.networks import ChainNet
 from deconv.networks.from_torchvision import name_stages
+from deconv.normalisation import ContrastNorm, LocalContrastNorm, contrast_norm
+from deconv.pooling import COLLISIONS, add_in_order, collision_rate, max_pool, unpool
 
 POOLS = {
     "zfnet": ({"kernel_size": 3, "stride": 2, "ceil_mode": True}, (10, 10)),

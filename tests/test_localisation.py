@@ -5,9 +5,10 @@ import pytest
 import torch
 
 import deconv
-from deconv.data import CentreCrops, Scenes
+from deconv.data import CentreCrops
 from deconv.errors import DeconvError
 from deconv.records import Peaks
+from deconv.scenes import Scenes
 from deconv.studies.bootstrap import bootstrap, bootstrap_difference
 from deconv.studies.localisation import (
     Located,

@@ -7,11 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from deconv.data import PARTS, Cached, MultiLabel, Part, Scene, Scenes, photographs, scene_parts
+from deconv.data import Cached, MultiLabel, photographs
 from deconv.data.average_precision import ABSENT, IGNORED, PRESENT
 from deconv.data.multi_label import part_marks
 from deconv.data.sources import VOC_CLASSES
 from deconv.errors import DeconvError
+from deconv.scenes import PARTS, Part, Scene, Scenes, scene_parts
 
 COLOURS = {"dog": (200, 60, 60), "car": (60, 200, 60), "sofa": (60, 60, 200)}
 

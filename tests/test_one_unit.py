@@ -12,9 +12,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import deconv
 from deconv import figures
-from deconv.data import CentreCrops, Scenes
+from deconv.data import CentreCrops
 from deconv.errors import DeconvError
 from deconv.records import Peaks
+from deconv.scenes import Scenes
 from experiments.command import compose
 from experiments.common import squares
 from experiments.directions_answer import beyond, clean, directions_words

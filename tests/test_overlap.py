@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from deconv.data import Scenes
 from deconv.errors import DeconvError
+from deconv.scenes import Scenes
 from deconv.studies import overlap
 from deconv.studies.overlap import find_overlap, thumbnails
 

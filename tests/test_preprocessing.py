@@ -7,10 +7,11 @@ import torchvision
 from PIL import Image
 
 import deconv
-from deconv.data import Scenes, prepare
+from deconv.data import prepare
 from deconv.errors import DeconvError
-from deconv.layers import Divide
 from deconv.networks import ChainNet
+from deconv.pixels import Divide
+from deconv.scenes import Scenes
 from experiments.facts import preprocessing
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}

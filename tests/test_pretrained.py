@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import deconv
-from deconv.data import Scenes
 from deconv.errors import DeconvError
+from deconv.scenes import Scenes
 from deconv.training.snapshots import SHIPPED, save_compact, save_snapshot
 from experiments.command import compose
 from experiments.common import given

@@ -26,8 +26,8 @@ from torch import nn
 
 import deconv
 from deconv.errors import DeadUnitWarning
-from deconv.layers import COLLISIONS
 from deconv.networks.chain import ChainNet
+from deconv.pooling import COLLISIONS
 
 ENGINES = ("mirror", "vjp")
 

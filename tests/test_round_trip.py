@@ -136,7 +136,7 @@ def pair(up, signal, kernel, stride):
     """The levels around one pool of one map."""
     pool = nn.MaxPool2d(kernel, stride)
     up = torch.tensor(up)[None]
-    pooled, switches = deconv.layers.max_pool(pool, up[None])
+    pooled, switches = deconv.pooling.max_pool(pool, up[None])
     below = Level("conv1", "relu1", "rectify", up, torch.zeros_like(up), (0, 0, 1, 1), None)
     down = torch.tensor(signal)[None]
     above = Level("pool1", "pool1", "unpool", pooled[0], down, (0, 0, 1, 1), switches[0])

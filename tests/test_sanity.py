@@ -162,7 +162,7 @@ POOLS = [
 @pytest.mark.parametrize(("pool", "size"), POOLS)
 def test_shuffled_switches_stay_in_their_windows_and_reach_all_of_them(pool, size):
     x = torch.randn(40, 3, *size, generator=torch.Generator().manual_seed(0))
-    switches = deconv.layers.max_pool(pool, x)[1]
+    switches = deconv.pooling.max_pool(pool, x)[1]
     moved = sanity.shuffled(pool, size, switches, torch.Generator().manual_seed(1))
     assert moved.shape == switches.shape and moved.dtype == torch.int64
     pair = [v if isinstance(v, tuple) else (v, v)

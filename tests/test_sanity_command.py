@@ -10,8 +10,9 @@ from commands import assert_refused, command
 from PIL import Image
 
 import deconv
-from deconv.data import CentreCrops, Scenes
+from deconv.data import CentreCrops
 from deconv.errors import DeconvError
+from deconv.scenes import Scenes
 from deconv.studies import sanity
 from deconv.studies.sanity.similarity import NUMBERS, similarity
 from experiments.command import compose

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from deconv.scenes import CLASSES, Scenes, render
 from deconv.scenes import scene as scenes
 from deconv.scenes.exposure import Exposure
-from deconv.scenes.scene import CLASSES, Scenes, render
 from deconv.scenes.shapes import rectangle
 from deconv.scenes.view import coverage
 

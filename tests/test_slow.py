@@ -14,8 +14,9 @@ from oracles import live_units, randn, randomise, relative_error
 from torch import nn
 
 import deconv
-from deconv.data import Cached, Scenes, mean_image
+from deconv.data import Cached, mean_image
 from deconv.networks.chain import ChainNet
+from deconv.scenes import Scenes
 from deconv.training import Hooks, Recipe, fit
 
 ENGINES = ("mirror", "vjp")

@@ -11,8 +11,9 @@ import torch
 from commands import assert_refused, command
 
 import deconv
-from deconv.data import Scenes, ten_crops
+from deconv.data import ten_crops
 from deconv.errors import DeconvError
+from deconv.scenes import Scenes
 from deconv.training import Recipe, recipe_dict
 from deconv.training.snapshots import Snapshot
 from experiments.command import compose

@@ -12,9 +12,10 @@ from commands import command
 
 import deconv
 from deconv import figures
-from deconv.data import Scenes, prepare, ten_crops
+from deconv.data import prepare, ten_crops
 from deconv.errors import DeconvError, Interrupted
 from deconv.networks.changes import CHANGES, build_arguments
+from deconv.scenes import Scenes
 from experiments import table3_ablation
 from experiments.ablation_findings import TABLE_COLUMNS, findings, papers_column, same_sign
 from experiments.command import compose

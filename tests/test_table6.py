@@ -15,11 +15,12 @@ from test_average_precision import by_thresholds
 from test_multi_label import write_voc
 
 import deconv
-from deconv.data import PARTS, Scenes, prepare
+from deconv.data import prepare
 from deconv.data.average_precision import ABSENT, IGNORED, PRESENT
 from deconv.data.multi_label import part_marks
 from deconv.data.sources import VOC_CLASSES
 from deconv.errors import DeconvError
+from deconv.scenes import PARTS, Scenes
 from experiments.command import compose
 from experiments.findings import read_findings
 from experiments.table6_pascal import chance_precisions, check, findings, ranks, table

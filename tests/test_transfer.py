@@ -14,8 +14,9 @@ from PIL import Image
 
 import deconv
 from deconv import figures
-from deconv.data import Scenes, photographs
+from deconv.data import photographs
 from deconv.errors import DataMissing, DeconvError
+from deconv.scenes import Scenes
 from deconv.training.snapshots import save_snapshot
 from experiments import kept_results, table4_caltech101, table5_caltech256, table7_layer_probes
 from experiments.command import compose

@@ -13,8 +13,9 @@ from PIL import Image
 
 import deconv
 from deconv import figures
-from deconv.data import CentreCrops, Scenes
+from deconv.data import CentreCrops
 from deconv.errors import DeconvError
+from deconv.scenes import Scenes
 from experiments.command import compose
 from experiments.findings import read_findings
 from experiments.localisation_findings import GROUPS, findings, summarise

@@ -20,7 +20,7 @@ from oracles import (
 from torch import nn
 
 from deconv.deconvnet.projection import vector_jacobian
-from deconv.layers import COLLISIONS
+from deconv.pooling import COLLISIONS
 from deconv.rules.run import Run
 
 

@@ -16,8 +16,8 @@ from torch import nn
 import deconv
 from deconv.deconvnet.blank import visible_share
 from deconv.errors import DeadUnitWarning, DeconvError
-from deconv.layers import max_pool, unpool
 from deconv.networks.chain import ChainNet
+from deconv.pooling import max_pool, unpool
 
 
 def chain(first, second, pool=None):

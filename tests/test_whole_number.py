@@ -8,9 +8,10 @@ import pytest
 import torch
 
 import deconv
-from deconv.data import CentreCrops, Scenes
+from deconv.data import CentreCrops
 from deconv.errors import DeconvError
 from deconv.mining.peak_views import peak_views
+from deconv.scenes import Scenes
 from deconv.studies.occlusion.maps import square_corners
 from deconv.studies.single_unit.unit_function import map_size, unit_function
 from deconv.whole_number import whole_number, whole_numbers

@@ -13,7 +13,7 @@ from torch import nn
 import deconv
 from deconv.deconvnet.mirror import refusal
 from deconv.errors import DeconvError, NoRuleWarning
-from deconv.layers import Grey
+from deconv.pixels import Grey
 
 PX = 64
 POINTS = {
@@ -304,7 +304,7 @@ def test_names_of_points_and_what_stands_before_them():
         (
             lambda: deconv.wrap(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten()), "grey", 8),
             "the network takes 1 channel, and images here have 3 (RGB): put a module before it "
-            "that makes them of three, such as deconv.layers.Grey for one",
+            "that makes them of three, such as deconv.pixels.Grey for one",
         ),
         (
             lambda: deconv.wrap(nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten()), "lazy", 8),

@@ -12,15 +12,12 @@ from deconv.data.crops import (
     prepare,
     ten_crops,
 )
-from deconv.data.multi_label import PARTS, MultiLabel, scene_parts
+from deconv.data.multi_label import MultiLabel
 from deconv.data.photographs import Photographs
 from deconv.data.sources import DRAWN, SOURCES, SPLITS, WHOLE, photographs, train_and_test
-from deconv.scenes.scene import CLASSES, Part, Scene, Scenes, render
 
 __all__ = [
-    "CLASSES",
     "DRAWN",
-    "PARTS",
     "SOURCES",
     "SPLITS",
     "WHOLE",
@@ -28,10 +25,7 @@ __all__ = [
     "Cached",
     "CentreCrops",
     "MultiLabel",
-    "Part",
     "Photographs",
-    "Scene",
-    "Scenes",
     "Squares",
     "TenCrops",
     "TenCropsOfEach",
@@ -40,8 +34,6 @@ __all__ = [
     "mean_image",
     "photographs",
     "prepare",
-    "render",
-    "scene_parts",
     "ten_crops",
     "train_and_test",
 ]

@@ -11,8 +11,8 @@ import torch
 from deconv.deconvnet.mirror import refusal
 from deconv.deconvnet.projection import project_steps, project_watched
 from deconv.errors import DeconvError
-from deconv.layers import max_pool, unpool
 from deconv.networks import ChainNet, Network
+from deconv.pooling import max_pool, unpool
 from deconv.records import Record
 from deconv.rules import Call, Operation
 from deconv.rules.pooling import MAX_POOL, pool_of

@@ -13,8 +13,8 @@ from torch import nn
 from deconv.deconvnet.mirror import OPERATIONS, Step, mirror, mirror_steps, refusal
 from deconv.deconvnet.vjp import vector_jacobian
 from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning, unknown
-from deconv.layers import COLLISIONS
 from deconv.networks import Network
+from deconv.pooling import COLLISIONS
 from deconv.records import Record
 from deconv.rules import RULES
 from deconv.rules.run import Run, Watcher, held
@@ -64,7 +64,7 @@ def project(
             only the scale of the picture unless the value is negative (a pre-activation), because
             the rectification on the way down is not symmetric.
         collisions: what happens where overlapping pooling windows share a switch, see
-            `deconv.layers.unpool`.
+            `deconv.pooling.unpool`.
         chunk: units projected at a time; memory grows with it.
         switches: to use in place of the images' own, by pool, as in the record (N×C×h×w): what the
             picture owes to them can be seen by changing them.

@@ -11,9 +11,9 @@ from torch import nn
 from deconv.deconvnet.projection import project_steps
 from deconv.errors import DeconvError
 from deconv.fields import Axis, support
-from deconv.layers import unpool
 from deconv.networks import ChainNet
 from deconv.networks.chain import window
+from deconv.pooling import unpool
 from deconv.records import Box, Record
 
 

@@ -22,11 +22,12 @@ from torch import nn
 from deconv.errors import DeconvError, unknown
 from deconv.fields import Window, box_of, interior_field, support
 from deconv.images import check_batch
-from deconv.layers import Divide, Grey, max_pool
 from deconv.networks.calls import IMAGE, Calls, Ran, Value
 from deconv.networks.layer_numbers import numbered
 from deconv.networks.network import Placed
 from deconv.networks.preprocessing import Prepared, Preprocessing, colour, stored_side
+from deconv.pixels import Divide, Grey
+from deconv.pooling import max_pool
 from deconv.records import Box, Record, Values
 from deconv.rules import of_module
 from deconv.rules.normalisation import CONTRAST

@@ -224,7 +224,7 @@ def in_words(
         return DeconvError(
             f"the network takes {channels[1]} channel{'s' * (channels[1] != '1')}, and images "
             "here have 3 (RGB): put a module before it that makes them of three, such as "
-            "deconv.layers.Grey for one"
+            "deconv.pixels.Grey for one"
         )
     if re.search(_SIZES, text) and (input_px is None or images.shape[2:] != (input_px, input_px)):
         made = "" if input_px is None else f"; it was made for {input_px} px"

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from deconv.errors import DeconvError
-from deconv.layers import Divide, Grey
 from deconv.networks.chain import ChainNet, own_chain
 from deconv.networks.zfnet import init_weights
+from deconv.pixels import Divide, Grey
 
 INPUT_PX, WIDTH = 32, 128
 """Of the network as it stands; neither is in the paper, which has no such network."""

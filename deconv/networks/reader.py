@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from deconv.layers import max_pool
+from deconv.pooling import max_pool
 from deconv.rules import Call, Operation
 from deconv.rules.pooling import MAX_POOL, pool_of
 

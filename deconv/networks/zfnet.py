@@ -11,9 +11,9 @@ from torch import nn
 
 from deconv.errors import DeconvError, unknown
 from deconv.fields import sizes
-from deconv.layers import ContrastNorm, LocalContrastNorm
 from deconv.networks.chain import ChainNet, own_chain, window
 from deconv.networks.dropout import Dropout
+from deconv.normalisation import ContrastNorm, LocalContrastNorm
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,8 @@ NORMS: dict[str, Callable[[], nn.Module] | None] = {
 """The contrast normalisations of a network. §3 names the operation, cites Krizhevsky et al. 2012
 and Jarrett et al. 2009, and states no form. "response": Krizhevsky's across maps, the default;
 "local": Jarrett's subtractive and divisive one over maps and positions, see
-`deconv.layers.LocalContrastNorm`; "none": no such layer. On the way down all are skipped (ECCV
-2014, §2.1), "local" with its subtraction."""
+`deconv.normalisation.LocalContrastNorm`; "none": no such layer. On the way down all are skipped
+(ECCV 2014, §2.1), "local" with its subtraction."""
 
 FIRST_LAYERS = ("coarse",)
 """Other first layers than a network's own."""

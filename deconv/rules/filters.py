@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from deconv.fields import Axis, WholeAxis, Window
-from deconv.layers import LUMA, Divide, Grey
+from deconv.pixels import LUMA, Divide, Grey
 from deconv.rules.operation import FIELD, Below, Call, Operation
 
 WEIGHTED = "input weight bias"

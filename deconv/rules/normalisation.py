@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from deconv.layers import ContrastNorm, LocalContrastNorm
+from deconv.normalisation import ContrastNorm, LocalContrastNorm
 from deconv.rules.operation import FIELD, Below, Call, Operation, passed, same_place
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from deconv.errors import DeconvError
 from deconv.fields import AdaptiveAxis, Axis, Window
-from deconv.layers import max_pool, unpool
+from deconv.pooling import max_pool, unpool
 from deconv.rules.operation import FIELD, ROUNDED, RULES, Below, Call, Operation
 
 ARGUMENTS = "input kernel_size stride padding dilation ceil_mode return_indices"

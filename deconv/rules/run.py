@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import CheckpointError
 
 from deconv.errors import DeconvError, unknown
-from deconv.layers import COLLISIONS
+from deconv.pooling import COLLISIONS
 from deconv.rules import FIELD, ROUNDED, RULES, Call, Operation, find, flat
 
 Watcher = Callable[[Call, Operation | None, str, Any], None]
@@ -31,7 +31,7 @@ class Run(TorchFunctionMode):
     Args:
         rule: one of `deconv.rules.RULES`, FIELD or ROUNDED; "" leaves every operation as it is.
         module: whose parts give names to what runs; None: names are those of functions.
-        collisions: policy for overlapping windows that share a switch, see `deconv.layers.unpool`.
+        collisions: policy for overlapping windows that share a switch, see `deconv.pooling.unpool`.
         switches: K×C×h×w of each max-pool in the order in which they run; None: the images' own.
         widths: of rounded corners, in the order in which those operations run (ROUNDED); None: no
             corner is rounded, and `scales` is filled.

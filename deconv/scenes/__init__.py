@@ -1,5 +1,11 @@
-"""What procedural scenes are drawn with: shapes, textures, light, parts and whole objects.
+"""The built-in data set: photo-like scenes with known parts, drawn on demand.
 
-Everything here draws from a random generator that is handed in, in an order that does not
-depend on the image size, so that the same seed shows the same scene at every size.
+`scene` puts one together; the other files draw its shapes, textures, light, parts and objects.
+Everything draws from a random generator that is handed in, in an order that does not depend on the
+image size, so that the same seed shows the same scene at every size.
 """
+
+from deconv.scenes.part_marks import PARTS, scene_parts
+from deconv.scenes.scene import CLASSES, Part, Scene, Scenes, render
+
+__all__ = ["CLASSES", "PARTS", "Part", "Scene", "Scenes", "render", "scene_parts"]

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from deconv.data import Squares
 from deconv.errors import DeconvError
-from deconv.layers import Grey
+from deconv.pixels import Grey
 
 THRESHOLD = 0.95
 THUMB_PX = 32

@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from deconv.data import CLASSES, Scene, render
 from deconv.data.text_files import read_text
 from deconv.errors import DeconvError, unknown
 from deconv.images import read_rgb, square
 from deconv.records import Box
+from deconv.scenes import CLASSES, Scene, render
 from deconv.scenes.scene import class_of
 from deconv.studies.boxes import centre_box, common_masks, inside, placed, random_boxes, square_box
 

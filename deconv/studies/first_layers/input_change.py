@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from deconv.errors import DeconvError, unknown
-from deconv.layers import LUMA
 from deconv.networks import Network
+from deconv.pixels import LUMA
 from deconv.studies.first_layers.pictures import LayerFilters
 
 CHANGES = ("auto", "none", "pixels", "unit", "standardised", "own")

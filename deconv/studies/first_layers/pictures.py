@@ -17,9 +17,9 @@ import torch
 from torch import nn
 
 from deconv.errors import DeconvError, unknown
-from deconv.layers import Divide, Grey
 from deconv.networks import Network
 from deconv.networks.calls import Calls
+from deconv.pixels import Divide, Grey
 from deconv.rules.arithmetic import VALUE_BY_VALUE
 
 RULES = ("filter", "layer", "symmetric", "symmetric_layer")

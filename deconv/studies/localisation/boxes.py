@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import torch
 
-from deconv.data import Scene
 from deconv.deconvnet.projection import project
 from deconv.errors import DeconvError
 from deconv.fields import receptive_field
 from deconv.networks import Network
 from deconv.records import Box, Record
+from deconv.scenes import Scene
 from deconv.studies.boxes import in_crop
 
 Shares = Mapping[str, tuple[float, float]]

@@ -23,8 +23,8 @@ import numpy as np
 import torch
 
 from deconv.deconvnet.projection import RULES, project
-from deconv.layers import COLLISIONS
 from deconv.networks import Network
+from deconv.pooling import COLLISIONS
 from deconv.records import Record
 from deconv.studies.sanity.switches import shuffled_switches
 from deconv.studies.sanity.units import PLACES, SAME_POSITION, other_units

@@ -1,0 +1,35 @@
+"""What happens to pixels before the first filter: they are divided, or made grey."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+
+class Divide(nn.Module):
+    """Divide by one number, or by one a channel: for weights that are for smaller inputs."""
+
+    def __init__(self, by: float | Sequence[float]) -> None:
+        super().__init__()
+        # On the CPU also where weights are drawn elsewhere or nowhere: it is not in a state_dict.
+        values = torch.tensor(by, dtype=torch.get_default_dtype(), device="cpu").view(-1, 1, 1)
+        self.register_buffer("by", values, persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x / self.by.to(x.device)
+
+    def extra_repr(self) -> str:
+        return f"by=({', '.join(f'{v:g}' for v in self.by.flatten().tolist())})"
+
+
+LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in grey (ITU-R BT.601, as in Pillow's mode L); their sum is 1."""
+
+
+class Grey(nn.Module):
+    """N×3×H×W made grey: N×1×H×W. What is grey already stays as it is."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x * x.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)

@@ -1,0 +1,111 @@
+"""Max pooling, which records its switches, beside unpooling, which uses them (§2.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from deconv.errors import unknown
+
+
+def max_pool(pool: nn.MaxPool2d, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pool N×C×H×W and record the switches: for each window the flat position y·W+x that won.
+
+    Among equal values the first in scan order wins. Returns (pooled, switches), both N×C×h×w.
+    """
+    return F.max_pool2d(
+        x,
+        pool.kernel_size,
+        pool.stride,
+        pool.padding,
+        pool.dilation,
+        ceil_mode=pool.ceil_mode,
+        return_indices=True,
+    )
+
+
+def unpool(
+    signal: torch.Tensor,
+    switches: torch.Tensor,
+    size: tuple[int, int],
+    collisions: str = "sum",
+) -> torch.Tensor:
+    """Put each pooled value back where its switch points; every other position is zero (§2.1).
+
+    signal, switches: N×C×h×w. size: (H, W) of the map below. Returns N×C×H×W.
+    Overlapping windows can share a switch; the paper does not say what happens then.
+    `collisions` decides: "sum" (what backpropagation does), "max" (the largest), "mean", or
+    "overwrite" (the last window in scan order, as torch.nn.functional.max_unpool2d is meant to).
+    """
+    if collisions not in COLLISIONS:
+        raise unknown("collision policy", collisions, COLLISIONS)
+    n, c = signal.shape[:2]
+    below = signal.new_zeros(n, c, size[0] * size[1])
+    COLLISIONS[collisions](below, switches.flatten(2), signal.flatten(2))
+    return below.view(n, c, *size)
+
+
+def _sum(below: torch.Tensor, at: torch.Tensor, values: torch.Tensor) -> None:
+    if below.is_cuda:
+        add_in_order(below, at, values)
+    else:
+        below.scatter_add_(2, at, values)
+
+
+def add_in_order(below: torch.Tensor, at: torch.Tensor, values: torch.Tensor) -> None:
+    """Add values to positions, window by window: the same bits every time.
+
+    On a GPU scatter_add_ adds what shares a position in any order. Here each pass adds the n-th
+    window of every position, so that within it no two share one. All N×C×windows; `below` is
+    N×C×positions.
+    """
+    ordered, order = at.sort(dim=2, stable=True)
+    windows = torch.arange(at.shape[2], device=at.device).expand_as(at)
+    begins = torch.ones_like(ordered, dtype=torch.bool)
+    begins[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
+    turn = windows - torch.where(begins, windows, 0).cummax(dim=2).values
+    sorted_values = values.gather(2, order)
+    for n in range(int(turn.max()) + 1):
+        below.scatter_add_(2, ordered, torch.where(turn == n, sorted_values, 0))
+
+
+def _max(below: torch.Tensor, at: torch.Tensor, values: torch.Tensor) -> None:
+    below.scatter_reduce_(2, at, values, "amax", include_self=False)
+
+
+def _mean(below: torch.Tensor, at: torch.Tensor, values: torch.Tensor) -> None:
+    _sum(below, at, values)
+    below /= torch.zeros_like(below).scatter_add_(2, at, torch.ones_like(values)).clamp(min=1)
+
+
+def _overwrite(below: torch.Tensor, at: torch.Tensor, values: torch.Tensor) -> None:
+    # scatter_ leaves the winner among repeats open, so the last window is found first.
+    order = torch.arange(at.shape[2], device=at.device).expand_as(at)
+    last = torch.zeros_like(below, dtype=torch.int64)
+    last.scatter_reduce_(2, at, order, "amax", include_self=False)
+    wins = last.gather(2, at) == order
+    below.scatter_add_(2, at, torch.where(wins, values, torch.zeros_like(values)))
+
+
+COLLISIONS: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]] = {
+    "sum": _sum,
+    "max": _max,
+    "mean": _mean,
+    "overwrite": _overwrite,
+}
+
+
+def collision_rate(switches: torch.Tensor) -> float:
+    """The fraction of pooling windows whose switch is the switch of another window too.
+
+    switches: N×C×h×w. Returns a number in [0, 1]; 0 where windows do not overlap.
+    """
+    ordered = switches.flatten(2).sort(dim=2).values
+    same = ordered[..., 1:] == ordered[..., :-1]
+    shared = torch.zeros_like(ordered, dtype=torch.bool)
+    shared[..., 1:] |= same
+    shared[..., :-1] |= same
+    return shared.double().mean().item()
