@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from deconv.errors import DeconvError
-from experiments.command import EXIT_INTERRUPTED, EXIT_NO_DATA
+from experiments.kit.command import EXIT_INTERRUPTED, EXIT_NO_DATA
 
 STATE = "reproduce.json"
 DONE, FAILED, NO_DATA, STOPPED, NOT_RUN = (
