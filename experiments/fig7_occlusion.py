@@ -8,11 +8,15 @@ Paper: three test images; (a) the input, (b) the summed activation of the layer-
 most to the whole image, for each position of the square, (c) that map's projection of this image
 and of others, (d) the true class's probability, (e) the most probable label. Not stated there:
 size, stride and grey value of the square, what happens at the border, whether "strongest" is the
-largest sum or maximum, which unit of the map is projected, which other images. Here: options with
-defaults in conf/fig7_occlusion.yaml; the strongest unit; the map's strongest images in the split.
+largest sum or maximum, which unit of the map is projected, which other images. Here: the settings
+below; the map's strongest unit; its strongest images in the split.
 
 Beside the figure a number of images is scored: whether the answers fall where the square covers
 the object (built-in scenes, whose boxes are known) and where it covers what the deconvnet paints.
+
+Cost: laptop under a minute (with a snapshot) on 2 CPU cores; ZFNet at 224 px some minutes.
+Expected: the true class's probability falls where the square covers the object, more than where it
+covers the boxes of other scenes.
 
 Writes figure.png and figure.pdf, arrays.npz, table.csv (a row an image shown or scored),
 findings.json, config.yaml and provenance.json.
@@ -21,275 +25,190 @@ findings.json, config.yaml and provenance.json.
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from torch.utils.data import DataLoader
+from matplotlib.figure import Figure as Page
 
-from deconv import distributed
-from deconv.data import SPLITS, CentreCrops, Squares
-from deconv.distributed import Share
+from deconv import figures
 from deconv.errors import DeconvError, unknown
 from deconv.mining.peak_views import peak_views
-from deconv.mining.top_activations import CHUNK, strongest, top_activations
-from deconv.networks import ChainNet
+from deconv.mining.top_activations import strongest
 from deconv.pooling import COLLISIONS
 from deconv.records import Peaks
-from deconv.scenes import Scenes
+from deconv.scenes import Scene, Scenes
 from deconv.studies.occlusion.maps import STRONGEST, OcclusionMaps, occlude, square_corners
-from deconv.training.snapshots import Snapshot
-from experiments.kit.chosen_images import ChosenImage, choose_images, draw_right_ones, need_label
-from experiments.kit.command import experiment
-from experiments.kit.facts import (
-    data_facts,
-    deconvnet_choices,
-    describe_field,
-    measure_collisions,
-    training_facts,
-)
-from experiments.kit.findings import write_findings
-from experiments.kit.inputs import (
-    build_network,
-    data_name,
-    device,
-    given,
-    log,
-    squares,
-    stored_side_px,
-    workers,
-)
-from experiments.kit.provenance import write_provenance, write_table
-from experiments.kit.redrawing import redraw
-from experiments.kit.training import train_network
-from experiments.occlusion_findings import (
+from deconv.studies.occlusion.scored_images import (
+    MOST,
+    ON_BOX,
+    OVER_PART,
+    SCORES,
     comparisons,
-    findings,
     score_arrays,
     score_rows,
 )
-from experiments.occlusion_page import SAVED, draw
+from deconv.studies.occlusion.scores import Comparison, hit
+from experiments.kit import Figure, Finding, Result, Saved, Subject, by_size, experiment, log
+from experiments.kit.chosen_images import ChosenImage, need_label
+from experiments.kit.facts import (
+    deconvnet_choices,
+    describe_field,
+    describe_network,
+    layer_title,
+)
+from experiments.kit.findings import TRUTH
 
 SIZE_SHARE, STRIDE_SHARE = 50 / 224, 8 / 224
 """Of the input's side. The paper states neither."""
 MOST_OTHERS = 24
+FEWEST = 8
+"""Fewer images than this do not judge a claim."""
 
 
-@experiment("fig7_occlusion")
-def main(cfg: DictConfig, folder: Path) -> None:
-    """Choose images, slide the square, mine and project the map, save, draw; or draw again."""
-    if cfg.redraw:
-        redraw(cfg.redraw, folder, SAVED, draw)
-        return
-    snapshot = given(cfg)
-    data = squares(cfg, check_split(cfg), stored_side_px(cfg, snapshot))
-    net = snapshot.network() if snapshot else build_network(cfg, len(data.classes))
-    check(cfg, net)
-    check_images(cfg, snapshot, net, data)
-    if snapshot is None:
-        log("no snapshot given: training one first")
-        snapshot = train_network(cfg, folder)
-        net = snapshot.network()
-    compute(cfg, folder, snapshot, net.to(device(cfg)), data)
-    if distributed.rank() == 0:
-        draw(folder, folder)
+@dataclasses.dataclass
+class Occlusion(Figure):
+    images: list[Any] = dataclasses.field(default_factory=list)  # numbers in the split or paths;
+    # []: `count` that the network gets right
+    labels: list[str] = dataclasses.field(default_factory=list)  # for paths, the class of each
+    count: int = 3  # paper: 3
+    only_right: bool = by_size(paper=True, laptop=True, smoke=False)
+    layer: str = "conv5"  # paper: layer 5
+    strongest: str = "sum"  # which map is watched: largest sum or max over the whole image
+    size_px: int | None = None  # side of the square; null: 50/224 of the input
+    stride_px: int | None = None  # null: 8/224 of the input
+    fill: float = 0.0  # on the preprocessed scale; 0: the mean image, a grey
+    squares: str = "overhang"  # overhang: maps fill the image; inside: squares wholly inside
+    others: int = 3  # pictures of the map's strongest other images in panel c
+    collisions: str = "sum"  # sum, max, mean, overwrite
+    score_images: int = by_size(paper=50, laptop=24, smoke=3)  # scored beside the figure; 0: none
+    score_stride_px: int | None = None  # null: twice stride_px; scored squares lie wholly inside
+
+    def __post_init__(self) -> None:
+        if self.strongest not in STRONGEST:
+            raise unknown("measure of the strongest map", self.strongest, STRONGEST)
+        if self.collisions not in COLLISIONS:
+            raise unknown("collision policy", self.collisions, COLLISIONS)
+        if not 1 <= self.others <= MOST_OTHERS:
+            raise DeconvError(f"others={self.others} cannot be shown: choose 1 to {MOST_OTHERS}")
+        if self.score_images < 0:
+            raise DeconvError(f"score_images must be 0 or more, got {self.score_images}")
+        if not self.images and self.count < 1:
+            raise DeconvError(f"count={self.count}: the figure shows at least one image")
+
+    def square(self, input_px: int) -> tuple[int, int, int]:
+        """Its side, the stride between its positions, and that of the scored images, in pixels."""
+        size = round(SIZE_SHARE * input_px) if self.size_px is None else self.size_px
+        stride = max(1, round(STRIDE_SHARE * input_px))
+        stride = stride if self.stride_px is None else self.stride_px
+        return size, stride, 2 * stride if self.score_stride_px is None else self.score_stride_px
 
 
-# Before anything long
-
-
-def check_split(cfg: DictConfig) -> str:
-    """cfg.split. Raises DeconvError for one that does not exist."""
-    if cfg.split not in SPLITS:
-        raise unknown("split", cfg.split, SPLITS)
-    return cfg.split
-
-
-def check(cfg: DictConfig, net: ChainNet) -> None:
-    """Raise DeconvError for a layer, square, option or number that cannot be used."""
-    describe_field(net, cfg.layer)  # refuses one that is not known, which would come after mining
-    side = (net.input_px, net.input_px)
-    square_corners(side, size_px(cfg, net), stride_px(cfg, net), cfg.squares)
-    square_corners(side, size_px(cfg, net), score_stride_px(cfg, net))
-    if cfg.strongest not in STRONGEST:
-        raise unknown("measure of the strongest map", cfg.strongest, STRONGEST)
-    if cfg.collisions not in COLLISIONS:
-        raise unknown("collision policy", cfg.collisions, COLLISIONS)
-    if not 1 <= cfg.others <= MOST_OTHERS:
-        raise DeconvError(f"others={cfg.others} cannot be shown: choose 1 to {MOST_OTHERS}")
-    if cfg.score_images < 0:
-        raise DeconvError(f"score_images must be 0 or more, got {cfg.score_images}")
-
-
-def check_images(cfg: DictConfig, snapshot: Snapshot | None, net: ChainNet, data: Squares) -> None:
-    """Raise DeconvError for images that do not exist, cannot be read, or whose class is not known.
-
-    That of a number in `data` is known only to a network of the same classes.
-    """
-    if not isinstance(cfg.images, ListConfig):
-        raise DeconvError(f"images takes a list of paths or numbers such as [3,17]: {cfg.images}")
+def check(cfg: Occlusion, it: Subject) -> None:
+    """Raise DeconvError for a layer, square or images that cannot be used."""
     wanted = max(cfg.others + 1, 0 if cfg.images else cfg.count)
-    if len(data) < wanted:
-        raise DeconvError(
-            f"{cfg.split!r} of {data_name(cfg)} has {len(data)} images; the figure needs {wanted}: "
-            "lower count or others, or take another split"
-        )
-    if not cfg.images and cfg.count < 1:
-        raise DeconvError(f"count={cfg.count}: the figure shows at least one image")
-    if not same_classes(snapshot, data) and not (cfg.images and cfg.labels):
-        raise DeconvError(
-            f"the network's {len(snapshot.classes)} classes are not those of {data_name(cfg)}: "
-            "name images=[…] and labels=[…], each label one of the network's classes"
-        )
-    if cfg.images:
-        blank = Snapshot({}, {}, torch.zeros(data[0][0].shape), list(data.classes))
-        for image in choose_images(cfg, snapshot or blank, net, data, cfg.count):
-            need_label(image)
+    it.need_images(wanted, f"the figure with count={cfg.count} and others={cfg.others}")
+    net = it.sketch
+    describe_field(net, cfg.layer)  # refuses one that is not known, which would come after mining
+    size, stride, score_stride = cfg.square(net.input_px)
+    square_corners((net.input_px, net.input_px), size, stride, cfg.squares)
+    square_corners((net.input_px, net.input_px), size, score_stride)
+    it.check_images(need_labels=True)
 
 
-def same_classes(snapshot: Snapshot | None, data: Squares) -> bool:
-    """Whether the network was trained, or will be, on the classes of `data`."""
-    return snapshot is None or list(snapshot.classes) == list(data.classes)
-
-
-def size_px(cfg: DictConfig, net: ChainNet) -> int:
-    """The square's side."""
-    return round(SIZE_SHARE * net.input_px) if cfg.size_px is None else cfg.size_px
-
-
-def stride_px(cfg: DictConfig, net: ChainNet) -> int:
-    """From one position of the square to the next."""
-    return max(1, round(STRIDE_SHARE * net.input_px)) if cfg.stride_px is None else cfg.stride_px
-
-
-def score_stride_px(cfg: DictConfig, net: ChainNet) -> int:
-    """The same for the scored images."""
-    return 2 * stride_px(cfg, net) if cfg.score_stride_px is None else cfg.score_stride_px
-
-
-# Computing
-
-
-def compute(
-    cfg: DictConfig, folder: Path, snapshot: Snapshot, net: ChainNet, data: Squares
-) -> None:
-    """Everything the figure shows and everything that is scored, saved to `folder`."""
-    started = time.perf_counter()
-    shown = choose(cfg, snapshot, net, data, cfg.count)
-    scored = to_score(cfg, snapshot, net, data)
-    crops = CentreCrops(data, snapshot.mean, net.input_px)
-    log(f"mining {cfg.layer} of {net.name} over {len(crops)} images")
-    loader = DataLoader(Share(crops, CHUNK), batch_size=CHUNK, num_workers=workers(cfg))
-    peaks = top_activations(net, loader, [cfg.layer], k=cfg.others + 1)[cfg.layer]
-    if distributed.rank() > 0:
-        return
+def compute(cfg: Occlusion, it: Subject) -> Result:
+    """Slide the square over the images shown, project their maps, score the others."""
+    shown, scored = it.images(cfg.count, only_right=cfg.only_right), to_score(cfg, it)
+    peaks = it.mine([cfg.layer], k=cfg.others + 1)[cfg.layer]
+    it.first_alone()
+    size, stride, score_stride = cfg.square(it.net.input_px)
     arrays: dict[str, np.ndarray] = {}
     rows = []
     for i, image in enumerate(shown):
-        part, row = one_image(cfg, snapshot, net, crops, peaks, image)
+        part, row = one_image(cfg, it, peaks, image)
         arrays |= {f"{i}/{name}": array for name, array in part.items()}
         rows.append(row)
-    sliding = time.perf_counter() - started
-    known, compared, table = False, {}, [{"role": "shown"} | row_of(row) for row in rows]
+    table = [{"role": "shown"} | row_of(row) for row in rows]
+    scenes, compared = scenes_of(cfg, it, scored), {}
     if scored:
-        scenes = scenes_of(cfg, data, scored)
         log(f"scoring {len(scored)} images")
-        known = scenes is not None
         arrays |= score_arrays(
-            net, [(image.input, need_label(image)) for image in scored], scenes, cfg.layer,
-            cfg.collisions, size_px=size_px(cfg, net), stride_px=score_stride_px(cfg, net),
-            fill=cfg.fill, strongest=cfg.strongest,
+            it.net, [(image.input, need_label(image)) for image in scored], scenes, cfg.layer,
+            cfg.collisions, size_px=size, stride_px=score_stride, fill=cfg.fill,
+            strongest=cfg.strongest,
         )  # fmt: skip
         compared = comparisons(arrays, cfg.seed)
         for image, scores in zip(scored, score_rows(arrays), strict=True):
             table.append({"role": "scored", "image": image.index, "class": image.name} | scores)
-    np.savez_compressed(folder / "arrays.npz", **arrays)
-    write_table(folder / "table.csv", table)
-    write_findings(folder, findings(compared, known))
+    choices = {
+        "layer": cfg.layer,
+        "size_px": size,
+        "stride_px": stride,
+        "fill": cfg.fill,
+        "squares": cfg.squares,
+        "strongest": {"sum": "by its sum", "max": "by its maximum"}[cfg.strongest],
+        "drawn_square": "where the true class's probability is lowest",
+        "projected": "the map's strongest unit; others: its strongest units in other images",
+        "images": "named" if cfg.images else f"drawn (seed {cfg.seed})"
+        + (" among those classified rightly" if cfg.only_right else ""),
+        "score_stride_px": score_stride,
+        "score_squares": "inside",
+    }  # fmt: skip
     facts = {
         "figure": "7",
-        "choices": choices(cfg, net, snapshot.mean),
-        "training": training_facts(snapshot, cfg.snapshot),
-        "data": data_facts(cfg, cfg.split, data),
-        "collision_rate": measure_collisions(net, crops),
+        "choices": deconvnet_choices(it.net, cfg.collisions, it.snapshot.mean, [cfg.layer])
+        | choices,
+        "collision_rate": it.collisions(),
         "rows": rows,
-        "scored": {"images": len(scored), "known_boxes": known}
+        "scored": {"images": len(scored), "known_boxes": scenes is not None}
         | {name: dataclasses.asdict(result) for name, result in compared.items()},
-        "seconds_to_figure": round(sliding, 1),
-        "seconds": round(time.perf_counter() - started, 1),
     }
-    write_provenance(folder, net, facts)
+    return Result(facts, arrays, {"table": table}, findings(compared, scenes is not None))
 
 
-def choose(
-    cfg: DictConfig, snapshot: Snapshot, net: ChainNet, data: Squares, count: int
-) -> list[ChosenImage]:
-    """The images to show; without only_right, any images of the split in an order of the seed."""
-    if not cfg.images and not cfg.only_right:
-        numbers = np.random.default_rng(cfg.seed).permutation(len(data))[:count].tolist()
-        cfg = OmegaConf.merge(cfg, {"images": numbers, "labels": []})
-    return choose_images(cfg, snapshot, net, data, count)
-
-
-def to_score(
-    cfg: DictConfig, snapshot: Snapshot, net: ChainNet, data: Squares
-) -> list[ChosenImage]:
+def to_score(cfg: Occlusion, it: Subject) -> list[ChosenImage]:
     """The images to score: of the split, none if its classes are not the network's."""
     if not cfg.score_images:
         return []
-    if not same_classes(snapshot, data):
-        log(
-            f"note: nothing is scored, as the network does not know the classes of {data_name(cfg)}"
-        )
+    if list(it.snapshot.classes) != list(it.data.classes):
+        log("note: nothing is scored, as the network does not know the classes of the images")
         return []
-    count = min(cfg.score_images, len(data))
-    plain = OmegaConf.merge(cfg, {"images": [], "labels": []})
-    if not cfg.only_right:
-        return choose(plain, snapshot, net, data, count)
-    numbers = draw_right_ones(snapshot, net, data, count, cfg.seed)
-    return choose(OmegaConf.merge(plain, {"images": numbers}), snapshot, net, data, count)
+    count = min(cfg.score_images, len(it.data))
+    return it.drawn(count, only_right=cfg.only_right)
 
 
-def scenes_of(cfg: DictConfig, data: Squares, images: Sequence[ChosenImage]) -> list[Any] | None:
+def scenes_of(cfg: Occlusion, it: Subject, images: list[ChosenImage]) -> list[Scene] | None:
     """The scenes of images of the built-in data, with their boxes; None for photographs."""
-    if cfg.data.name != "scenes":
+    if cfg.data.name != "scenes" or not images:
         return None
-    stored = images[0].square.shape[-1]
-    scenes = Scenes(len(data), cfg.data[f"{cfg.split}_seed"], stored)
+    seed = getattr(cfg.data, f"{cfg.split}_seed")
+    scenes = Scenes(len(it.data), seed, images[0].square.shape[-1])
     return [scenes.scene(image.index) for image in images]
 
 
 def one_image(
-    cfg: DictConfig,
-    snapshot: Snapshot,
-    net: ChainNet,
-    crops: CentreCrops,
-    peaks: Peaks,
-    image: ChosenImage,
+    cfg: Occlusion, it: Subject, peaks: Peaks, image: ChosenImage
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays of one row of the figure, and its facts."""
-    target, size = need_label(image), size_px(cfg, net)
+    target = need_label(image)
+    size, stride, _ = cfg.square(it.net.input_px)
     log(f"sliding a square of {size} px over {image.name}")
     maps = occlude(
-        net, image.input, target, cfg.layer, size, stride_px(cfg, net), cfg.fill, cfg.strongest,
-        cfg.squares,
-    )  # fmt: skip
+        it.net, image.input, target, cfg.layer, size, stride, cfg.fill, cfg.strongest, cfg.squares
+    )
     lowest = int(maps.probability.argmin())
     y, x = maps.positions.flatten(0, 1)[lowest].tolist()
     cut = (slice(None), slice(max(y, 0), y + size), slice(max(x, 0), x + size))
     picture = image.picture().clone()
-    picture[cut] = grey(snapshot.mean, net.input_px, cfg.fill)[cut]
-    tiles = projections(cfg, net, crops, peaks, image, maps.map)
-    arrays = {"picture": picture, "probability": maps.probability, "activation": maps.activation,
-              "label": maps.label, "positions": maps.positions}  # fmt: skip
+    picture[cut] = grey(it.snapshot.mean, it.net.input_px, cfg.fill)[cut]
+    tiles = projections(cfg, it, peaks, image, maps.map)
+    arrays = {name: getattr(maps, name) for name in ("probability", "activation", "label")}
+    arrays |= {"picture": picture, "positions": maps.positions}
     numbers = sorted({*maps.label.flatten().tolist(), target})
     row = facts_of(image, maps, target, lowest) | {
         "square": [y, x, y + size, x + size],
-        "names": {str(n): snapshot.classes[n] for n in numbers},
+        "names": {str(n): it.snapshot.classes[n] for n in numbers},
         "others": tiles.pop("others").tolist(),
     }
     return {name: array.numpy() for name, array in (arrays | tiles).items()}, row
@@ -335,43 +254,32 @@ def row_of(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def projections(
-    cfg: DictConfig,
-    net: ChainNet,
-    crops: CentreCrops,
-    peaks: Peaks,
-    image: ChosenImage,
-    number: int,
+    cfg: Occlusion, it: Subject, peaks: Peaks, image: ChosenImage, number: int
 ) -> dict[str, torch.Tensor]:
     """(1 + others) tiles of one map: this image's strongest unit, then other images' strongest.
 
     projection: T×3×R×S; inside: T×R×S, all False where the map answers to no further image;
     others: their numbers in the data set.
     """
-    given = image.input[None].to(net.device)
-    own = strongest(net.record(given, [cfg.layer], logits=False).activations[cfg.layer], 0)
-    chosen = torch.tensor([number])
-    first = peak_views(
-        net, [(image.input,)], cfg.layer, Peaks(*(t.cpu() for t in vars(own).values())), chosen,
-        lambda _: image.picture(), collisions=cfg.collisions,
-    )  # fmt: skip
+    record = it.net.record(image.input[None].to(it.device), [cfg.layer], logits=False)
+    own = Peaks(*(t.cpu() for t in vars(strongest(record.activations[cfg.layer], 0)).values()))
     elsewhere = without(peaks, image.index, cfg.others)
     live = int((elsewhere.value[number] > 0).sum())
-    shape = first.projection.shape[2:]
-    projection, inside = (
-        torch.zeros(1 + cfg.others, *shape),
-        torch.zeros(1 + cfg.others, *shape[1:]),
-    )
-    projection[0], inside[0] = first.projection[0, 0], first.inside[0, 0]
-    if live:
-        best = Peaks(*(field[:, :live] for field in vars(elsewhere).values()))
-        views = peak_views(
-            net, crops, cfg.layer, best, chosen, crops.picture, collisions=cfg.collisions
-        )
-        projection[1 : 1 + live], inside[1 : 1 + live] = views.projection[0], views.inside[0]
-    return {
-        "projection": projection,
-        "inside": inside.bool(),
-        "others": elsewhere.image[number, :live],
+    best = Peaks(*(field[:, :live] for field in vars(elsewhere).values()))
+    views = [([(image.input,)], own, lambda _: image.picture())]
+    views += [(it.crops, best, it.crops.picture)] if live else []
+    chosen = torch.tensor([number])
+    found = [
+        peak_views(it.net, data, cfg.layer, some, chosen, picture, collisions=cfg.collisions)
+        for data, some, picture in views
+    ]
+    tiles = {
+        name: torch.cat([getattr(one, name)[0] for one in found])
+        for name in ("projection", "inside")
+    }
+    empty = {n: t.new_zeros(cfg.others - live, *t.shape[1:]) for n, t in tiles.items()}
+    return {n: torch.cat([tiles[n], empty[n]]) for n in tiles} | {
+        "others": elsewhere.image[number, :live]
     }
 
 
@@ -382,23 +290,144 @@ def without(peaks: Peaks, image: int | None, k: int) -> Peaks:
     return Peaks(*(field.gather(1, order) for field in vars(peaks).values()))
 
 
-def choices(cfg: DictConfig, net: ChainNet, mean: torch.Tensor) -> dict[str, Any]:
-    """What the paper leaves open and how it was decided, for the sidecar."""
-    return deconvnet_choices(net, cfg.collisions, mean, [cfg.layer]) | {
-        "layer": cfg.layer,
-        "size_px": size_px(cfg, net),
-        "stride_px": stride_px(cfg, net),
-        "fill": cfg.fill,
-        "squares": cfg.squares,
-        "strongest": {"sum": "by its sum", "max": "by its maximum"}[cfg.strongest],
-        "drawn_square": "where the true class's probability is lowest",
-        "projected": "the map's strongest unit; others: its strongest units in other images",
-        "images": "named" if cfg.images else f"drawn (seed {cfg.seed})"
-        + (" among those classified rightly" if cfg.only_right else ""),
-        "score_stride_px": score_stride_px(cfg, net),
-        "score_squares": "inside",
-    }  # fmt: skip
+# The claims
 
+BETTER = (
+    "holds if the lower ends of the 95 % bootstrap intervals over images (spread: half the width "
+    "of the first) are above 0 for the score and for the score minus its mean with the regions of "
+    f"the other images; not judged on fewer than {FEWEST} images"
+)
+
+WORDS = {
+    "probability_drop_on_object": "fall of the true class's probability, mean over squares of "
+    f"which at least {ON_BOX:g} lies in the object's box minus mean over the other squares",
+    "activation_drop_on_object": "fall of the strongest map's summed activation, as a share of the "
+    f"whole image's: mean over squares of which at least {ON_BOX:g} lies in the object's box minus "
+    "mean over the other squares",
+    "probability_drop_on_parts": "fall of the true class's probability, mean over squares that "
+    f"cover at least {OVER_PART:g} of some part's box minus mean over the other squares",
+    "largest_drop_on_object": "share of images in which the middle of the square with the largest "
+    "fall of probability lies in the object's box",
+    "probability_drop_on_projection": "fall of the true class's probability, mean over the "
+    f"{MOST:.0%} of squares that cover most of the strongest unit's projection minus the others",
+    "activation_drop_on_projection": "fall of the strongest map's summed activation, as a share of "
+    f"the whole image's: mean over the {MOST:.0%} of squares that cover most energy of the "
+    "strongest unit's projection minus mean over the others",
+}
+
+
+def findings(compared: Mapping[str, Comparison], known_boxes: bool) -> list[Finding]:
+    """The claims of Figure 7 and, where boxes are known, the scores against them."""
+    claims = {
+        "fig7/probability": ("probability_drop_on_object", "no boxes of objects are known here"),
+        "fig7/activation": ("activation_drop_on_projection", "no image was scored"),
+    }
+    out = []
+    for key, (score, missing) in claims.items():
+        rule = WORDS[score] if score in compared else f"{WORDS[score]}: not judged, {missing}"
+        out.append(_finding(key, compared.get(score), rule, ""))
+    for score, result in compared.items():
+        if known_boxes and SCORES[score][0] != "painted":
+            unit = "share of images" if SCORES[score][2] is hit else "share"
+            out.append(_finding(f"{TRUTH}fig7_occlusion/{score}", result, WORDS[score], unit))
+    return out
+
+
+def _finding(key: str, result: Comparison | None, rule: str, unit: str) -> Finding:
+    if result is None:
+        return Finding(key, rule=rule, unit=unit)
+    low, high = result.own_interval
+    beyond = result.beyond_interval
+    holds = None if result.images < FEWEST else bool(low > 0 and beyond[0] > 0)
+    rule = (
+        f"{rule}; {result.images} images that have squares on it and off it; with the regions of "
+        f"the other images "
+        f"{result.shuffled:.4f}, beyond that {result.beyond:.4f} ({beyond[0]:.4f} to "
+        f"{beyond[1]:.4f}), reached by {result.chance:.4f} of random exchanges; {BETTER}"
+    )
+    return Finding(key, result.own, (high - low) / 2, holds, rule, unit)
+
+
+# The page
+
+
+def draw(saved: Saved) -> Page:
+    """The figure from the saved files alone."""
+    facts = saved.facts
+    rows = [_row(saved.arrays, i, row, facts["choices"]) for i, row in enumerate(facts["rows"])]
+    title = layer_title(facts["choices"]["layer"]).lower()
+    return figures.occlusion(rows, title, caption(facts))
+
+
+def _row(arrays: Any, i: int, row: dict[str, Any], chosen: dict[str, Any]) -> figures.OcclusionRow:
+    names = {int(number): name for number, name in row["names"].items()}
+    there = row["label_there"]
+    instead = "" if there == row["true"] else f" (then {figures.shorten(names[there])})"
+    file = "" if row["name"] == names[row["true"]] else f"{figures.shorten(row['name'])}; "
+    note = (
+        f"{file}map {row['map']}; probability {row['probability']:.3f} uncovered, at least "
+        f"{row['lowest_probability']:.3f}{instead}; another label at {row['label_changed']:.0%} of "
+        f"{row['positions']} positions"
+    )
+    fields = {n: arrays[f"{i}/{n}"] for n in ("probability", "activation", "label",
+                                              "projection", "inside")}  # fmt: skip
+    return figures.OcclusionRow(
+        title=names[row["true"]],
+        picture=arrays[f"{i}/picture"].transpose(1, 2, 0),
+        note=note,
+        square=tuple(row["square"]),
+        centres=arrays[f"{i}/positions"] + chosen["size_px"] / 2,
+        stride_px=chosen["stride_px"],
+        clean=(row["probability"], row["activation"]),
+        true=row["true"],
+        names=names,
+        **fields,
+    )
+
+
+def caption(facts: dict[str, Any]) -> str:
+    """The text under the figure."""
+    chosen, data = facts["choices"], facts["data"]
+    size, stride = chosen["size_px"], chosen["stride_px"]
+    border = {"overhang": "squares at the border hang over", "inside": "squares lie wholly inside"}
+    shade = f" {chosen['fill']:+g}" if chosen["fill"] else ""
+    return (
+        f"A square of {size}×{size} px of the mean image{shade} is slid over the input in steps of "
+        f"{stride} px; each cell of (b), (d) and (e) lies at the square's centre in the input "
+        f"({border[chosen['squares']]}). (a) The square where the true class's probability is "
+        "lowest; the small frame in the maps marks that position. (b) Sum over the map of "
+        f"{layer_title(chosen['layer']).lower()} that responds most to the whole image "
+        f"({chosen['strongest']}). The triangle on the scales of (b) and (d) is the value without "
+        "a square. (c) The deconvnet's picture of that map's strongest unit in this image (black "
+        f"frame) and in those others of {data['images']} images of {data['name']} "
+        f"({data['split']}) to which it responds most, cut to the receptive field; "
+        "grey is zero, every picture has its own scale. (e) The true class is set in "
+        f"bold.{describe_scores(facts['scored'])} "
+        f"{describe_network(facts)}"
+    )
+
+
+def describe_scores(scored: dict[str, Any]) -> str:
+    """The sentences of the caption about the scores, none for fewer than FEWEST images."""
+    words = []
+    for score, sentence in SENTENCES.items():
+        result = scored.get(score)
+        if result and result["images"] >= FEWEST:
+            sentence = sentence.format(**result).replace(" -", " −")
+            words.append(f" Over {result['images']} {sentence}")
+    return "".join(words)
+
+
+SENTENCES = {
+    "probability_drop_on_object": "scenes the probability falls by {own:.2f} more where the square "
+    "lies on the object than elsewhere, against {shuffled:.2f} with the boxes of other scenes.",
+    "activation_drop_on_projection": "images the sum of (b) falls by {own:.0%} more where the "
+    "square covers what (c) paints than elsewhere, against {shuffled:.0%} with what is painted for "
+    "other images.",
+}
+"""Of the caption, by score."""
+
+main = experiment(Occlusion, compute, draw, check, saves="arrays.npz table.csv findings.json")
 
 if __name__ == "__main__":
     main()

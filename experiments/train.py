@@ -5,6 +5,9 @@
     python -m experiments.train resume=<run folder> train.epochs=90
     torchrun --nproc-per-node=8 -m experiments.train size=paper data.root=<folder>
 
+Cost: laptop about 5 minutes on 2 CPU cores; paper: 70 epochs of ImageNet (12 days on a GTX 580 in
+the paper). Expected at size=paper: 38.4 % top-1 and 16.5 % top-5 validation error (Table 2).
+
 Writes metrics.csv (a row an epoch), snapshots epoch_NNN.pt with last.pt as a link to the newest,
 their checksums, weights as safetensors, config.yaml and provenance.json.
 SIGTERM, SIGUSR1 and Ctrl-C save after the update in progress and end with exit status 75.
@@ -15,24 +18,33 @@ cluster sends SIGUSR1, start the processes with srun, which gives 75, as scripts
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from deconv import distributed
-from experiments.kit.command import experiment
+from experiments.kit import Command, Settings
 from experiments.kit.provenance import write_provenance
 from experiments.kit.training import train_network
 
 
-@experiment("train")
-def main(cfg: DictConfig, folder: Path) -> None:
-    """Train cfg.model on cfg.data by cfg.train."""
-    snapshot = train_network(cfg, folder)
+@dataclass
+class Train(Settings):
+    resume: str | None = None  # a run's folder, to go on; then only epochs and such may change
+    watch_images: int = 64  # validation images that the pictures look for dead maps on
+
+
+def run(config: DictConfig, cfg: Train, folder: Path) -> float | None:
+    """Train, and return the last validation error in percent."""
+    snapshot = train_network(config, folder)
     facts = {"epochs": snapshot.epoch, "metrics": snapshot.metrics}
     if distributed.rank() == 0:
         write_provenance(folder, snapshot.network(), snapshot.config | facts)
+    return snapshot.metrics.get("val_top1_error")
 
+
+main = Command(run, Train)
 
 if __name__ == "__main__":
     main()

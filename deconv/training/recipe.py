@@ -78,6 +78,9 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("lr_drops", "snapshot_epochs"):
+            if isinstance(epochs := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(epochs))
         for name, kind, valid in (
             ("precision", "precision", PRECISIONS),
             ("crops", "way to crop", CROPS),

@@ -1,1 +1,18 @@
-"""What every command shares: settings, the runner, the sidecar, findings, trainings, the ledger."""
+"""What every command shares: settings, the runner, the sidecar, findings, trainings, the ledger.
+
+An experiment is a dataclass of settings, `compute(cfg, it) -> Result` and `draw(saved)`;
+`experiment` makes a command of them.
+"""
+
+from experiments.kit.command import Command, compose
+from experiments.kit.experiment import experiment
+from experiments.kit.findings import Finding
+from experiments.kit.inputs import log
+from experiments.kit.result import Result, Saved
+from experiments.kit.settings import Figure, Settings, by_size
+from experiments.kit.subject import Subject
+
+__all__ = [
+    "Command", "Figure", "Finding", "Result", "Saved", "Settings", "Subject", "by_size", "compose",
+    "experiment", "log",
+]  # fmt: skip

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, ListConfig
 
 from deconv.data import Squares, prepare
 from deconv.data.class_names import class_number
 from deconv.errors import DeconvError
 from deconv.images import read_rgb, square
-from deconv.networks import ChainNet
+from deconv.networks import Network
 from deconv.training.snapshots import Snapshot
 from deconv.whole_number import whole_number
 
@@ -41,45 +40,32 @@ class ChosenImage:
         return self.square[:, edge : edge + crop, edge : edge + crop]
 
 
-def choose_images(
-    cfg: DictConfig,
+def named_images(
+    images: Sequence[object],
+    labels: Sequence[str],
     snapshot: Snapshot,
-    net: ChainNet,
+    input_px: int,
     data: Squares,
-    count: int,
-    classes: Sequence[str] = (),
 ) -> list[ChosenImage]:
-    """The images that cfg.images names, or `count` that the network classifies rightly.
+    """Images by their paths, or by their numbers in `data`.
 
-    cfg.images: a list of paths or of numbers in `data`; empty: drawn by cfg.seed among the images
-        of `data` whose centre crop the network gets right, of as many classes as there are, only
-        of `classes` if given; among all images where the network knows none of data's classes.
-    cfg.labels: for paths, the class of each, by name; may be empty where no label is needed.
-    Raises DeconvError for a number or class that does not exist, for labels that are not one for
-    each image, and where too few images are classified rightly, saying how many are.
+    labels: for paths, the class of each, by name; may be empty where no label is needed.
+    Raises DeconvError for a number or class that does not exist, and for labels that are not one
+    for each image.
     """
-    if not isinstance(cfg.images, ListConfig):
-        raise DeconvError(f"images takes a list of paths or numbers such as [3,17]: {cfg.images}")
-    labels = list(cfg.get("labels") or [])
-    if labels and len(labels) != len(cfg.images):
+    if labels and len(labels) != len(images):
         raise DeconvError(
-            f"labels has {len(labels)} entries for {len(cfg.images)} images: give one for each"
+            f"labels has {len(labels)} entries for {len(images)} images: give one for each"
         )
-    if cfg.images:
-        return [
-            _named(one, labels[i] if labels else None, snapshot, net, data)
-            for i, one in enumerate(cfg.images)
-        ]
-    wanted = {class_number(name, data.classes) for name in classes} or None
     return [
-        _of_data(i, snapshot, net, data)
-        for i in draw_right_ones(snapshot, net, data, count, cfg.seed, wanted)
+        _named(one, labels[i] if labels else None, snapshot, input_px, data)
+        for i, one in enumerate(images)
     ]
 
 
 def draw_right_ones(
     snapshot: Snapshot,
-    net: ChainNet,
+    net: Network,
     data: Squares,
     count: int,
     seed: int,
@@ -103,7 +89,7 @@ def draw_right_ones(
             seen[label] += 1
     found: list[int] = []
     for _, _, i in sorted(turns):
-        image = _of_data(i, snapshot, net, data)
+        image = _of_data(i, snapshot, net.input_px, data)
         if foreign:
             found.append(i)
         elif int(net.record(image.input[None].to(where)).logits.argmax()) == image.label:
@@ -120,26 +106,26 @@ def draw_right_ones(
 
 
 def _named(
-    one: object, label: str | None, snapshot: Snapshot, net: ChainNet, data: Squares
+    one: object, label: str | None, snapshot: Snapshot, input_px: int, data: Squares
 ) -> ChosenImage:
     if isinstance(one, int | float):
         one = whole_number(one, "images")
         if not 0 <= one < len(data):
             raise DeconvError(f"there is no image {one}: the data set has {len(data)} images")
-        chosen = _of_data(one, snapshot, net, data)
+        chosen = _of_data(one, snapshot, input_px, data)
         if label is None:
             return chosen
         number = class_number(label, snapshot.classes)
         return ChosenImage(chosen.name, chosen.square, chosen.input, number, one)
     stored = square(read_rgb(str(one)), snapshot.mean.shape[-1])
     number = None if label is None else class_number(label, snapshot.classes)
-    inputs = prepare(stored, snapshot.mean, net.input_px)
+    inputs = prepare(stored, snapshot.mean, input_px)
     return ChosenImage(Path(str(one)).name, stored, inputs, number, None)
 
 
-def _of_data(index: int, snapshot: Snapshot, net: ChainNet, data: Squares) -> ChosenImage:
+def _of_data(index: int, snapshot: Snapshot, input_px: int, data: Squares) -> ChosenImage:
     stored, label = data[index]
-    inputs = prepare(stored, snapshot.mean, net.input_px)
+    inputs = prepare(stored, snapshot.mean, input_px)
     name = data.classes[label]
     known = list(snapshot.classes).index(name) if name in snapshot.classes else None
     return ChosenImage(name, stored, inputs, known, index)

@@ -1,22 +1,31 @@
-"""Turns `run(cfg, folder)` into a command: Hydra's configuration, readable errors, one folder."""
+"""Turns an experiment into a command: Hydra reads the settings, errors become one line."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import itertools
+import importlib
+import inspect
+import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from deconv import distributed
-from deconv.errors import DataMissing, DeconvError, Interrupted, unknown
-from deconv.networks import is_foreign
+from deconv.errors import DataMissing, DeconvError, Interrupted
+from experiments.kit import hydra_errors
+from experiments.kit.settings import Settings, register, register_foreign
 
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 EXIT_BAD_INPUT = 2
@@ -25,80 +34,121 @@ EXIT_NO_DATA = 66
 EXIT_INTERRUPTED = 75
 """Stopped by a signal with all saved; sysexits.h calls it a temporary failure: try again."""
 
+REFUSED = (DeconvError, OSError, HydraException, OmegaConfBaseException)
+"""What ends a command with one line instead of a traceback."""
+
 OmegaConf.register_new_resolver("first_of", lambda *values: next(filter(None, values)))
+register()
 
 
-def experiment(stem: str) -> Callable[[Callable[[DictConfig, Path], None]], Callable[[], None]]:
-    """Decorate `run(cfg, folder)` of experiments/<stem>.py; the result is the command's main().
+@dataclass(frozen=True)
+class Command:
+    """`python -m experiments.<stem>`; calling it runs it with the process's arguments.
 
-    The folder is new, under outputs/<stem>/, or that of `resume`; its path is the last line on
-    standard output. The whole configuration is written to folder/config.yaml, unless the folder
-    is one that something else wrote before. A DeconvError ends the command with its message on
-    standard error and exit status 2, or 66 where a data set is not on this machine, and leaves no
-    empty folder; Interrupted ends it with exit status 75. Under torchrun every process runs,
-    process 0 under Hydra, and the others in its folder.
+    run: does the work with the settings, as Hydra has them and as a dataclass, in a folder, and
+        may return a number for a sweeper to compare jobs by.
+    settings: the dataclass of its settings, whose module is the experiment.
     """
 
-    def decorate(run: Callable[[DictConfig, Path], None]) -> Callable[[], None]:
-        def guarded(cfg: DictConfig, folder: Path, fresh: bool) -> None:
-            try:
-                run(cfg, folder)
-            except (DeconvError, OSError) as error:
-                if fresh:
-                    _leave_no_empty(folder)
-                missing = isinstance(error, DataMissing)
-                _exit(message(error), EXIT_NO_DATA if missing else EXIT_BAD_INPUT)
-            except Interrupted as reason:
-                print(reason, file=sys.stderr, flush=True)
-                sys.exit(EXIT_INTERRUPTED)
+    run: Callable[[DictConfig, Settings, Path], float | None]
+    settings: type[Settings]
 
-        @functools.wraps(run)
-        def job(cfg: DictConfig) -> None:
-            with_names(cfg)
-            folder = Path(distributed.from_first(HydraConfig.get().runtime.output_dir))
-            fresh = not any(folder.iterdir())
+    def __post_init__(self) -> None:
+        about = inspect.getdoc(sys.modules[self.settings.__module__]) or ""
+        plain = {"job": {"name": self.stem}, "help": {"app_name": self.stem, "header": about}}
+        node = OmegaConf.structured(self.settings)
+        node.hydra = plain
+        ConfigStore.instance().store(name=self.stem, node=node)
+
+    @property
+    def stem(self) -> str:
+        """The file's name: with python -m the module's own is __main__."""
+        return Path(inspect.getfile(sys.modules[self.settings.__module__])).stem
+
+    def __call__(self) -> None:
+        """Read the command line, run, end the process with an exit status unless all went well."""
+        failures: list[BaseException] = []
+        try:
+            with distributed.group(), _hydra_raises():
+                if distributed.rank() == 0:
+                    register_foreign(sys.argv[1:])
+                    check_folder(sys.argv[1:])
+                    start = hydra.main(
+                        version_base="1.3", config_path=str(CONF), config_name=self.stem
+                    )
+                    start(functools.partial(self.job, failures=failures))()
+                else:
+                    cfg = compose(self.stem, sys.argv[1:])
+                    self.run(cfg, settings_of(cfg), Path(distributed.from_first(None)))
+        except BrokenPipeError:  # … --help | head
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except REFUSED as error:
+            self.tell(error, failures)
+        finally:
+            HydraConfig.instance().cfg = None
+        if failures:
+            sys.exit(EXIT_NO_DATA if isinstance(failures[0], DataMissing) else EXIT_BAD_INPUT)
+
+    def job(self, cfg: DictConfig, failures: list[BaseException]) -> float | None:
+        """Run one job of Hydra's; print its folder last.
+
+        The folder is new, or that of resume=. The whole configuration is written to config.yaml,
+        unless the folder is one that something else wrote before. Bad input leaves no empty folder;
+        it is told and kept in `failures`, so that the other jobs of a sweep go on.
+        """
+        folder = Path(distributed.from_first(HydraConfig.get().runtime.output_dir))
+        fresh = not any(folder.iterdir())
+        try:
             if fresh:
                 OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
-            guarded(cfg, folder, fresh)
-            print(folder, flush=True)
+            number = self.run(cfg, settings_of(cfg), folder)
+        except REFUSED as error:
+            if fresh:
+                _leave_no_empty(folder)
+            sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+            self.tell(error, failures, HydraConfig.get().overrides.task if sweep else ())
+            return None
+        except Interrupted as reason:
+            print(reason, file=sys.stderr, flush=True)
+            sys.exit(EXIT_INTERRUPTED)
+        print(folder, flush=True)
+        return number
 
-        def main() -> None:
-            sys.argv[1:] = arguments = expand(sys.argv[1:])
-            try:
-                check_overrides(stem, arguments)
-                check_folder(arguments)
-                with distributed.group():
-                    if distributed.rank() == 0:
-                        start = hydra.main(
-                            version_base="1.3", config_path=str(CONF), config_name=stem
-                        )
-                        start(job)()
-                    else:
-                        cfg = compose(stem, arguments)
-                        guarded(cfg, Path(distributed.from_first(None)), fresh=False)
-            except (DeconvError, OSError) as error:
-                _exit(str(error), EXIT_BAD_INPUT)
-
-        return main
-
-    return decorate
-
-
-def _exit(message: str, status: int) -> None:
-    print(f"error: {message}", file=sys.stderr, flush=True)
-    sys.exit(status)
+    def tell(
+        self, error: Exception, failures: list[BaseException], overrides: Sequence[str] = ()
+    ) -> None:
+        """Write an error as one line, in a sweep with the job it is of."""
+        failures.append(error)
+        if isinstance(error, HydraException | OmegaConfBaseException):
+            text = hydra_errors.explain(error, lambda: _keys(compose(self.stem)))
+        else:
+            text = message(error)
+        print(": ".join(["error", *filter(None, [" ".join(overrides)]), text]), file=sys.stderr)
 
 
-def _leave_no_empty(folder: Path) -> None:
-    names = {path.name for path in folder.iterdir()}
-    if names <= {"config.yaml", ".lock"}:
-        for name in names:
-            (folder / name).unlink()
-        folder.rmdir()
+def settings_of(cfg: DictConfig) -> Any:
+    """The settings as their dataclass, which checks them."""
+    return OmegaConf.to_object(cfg)
+
+
+def compose(stem: str, overrides: Iterable[str] = ()) -> DictConfig:
+    """The configuration that `python -m experiments.<stem> <overrides>` would run with."""
+    overrides = list(overrides)
+    register_foreign(overrides)
+    if f"{stem}.yaml" not in ConfigStore.instance().repo:
+        importlib.import_module(f"experiments.{stem}")
+    running, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
+    try:
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            return hydra.compose(stem, overrides=overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise DeconvError(hydra_errors.explain(error, lambda: _keys(compose(stem)))) from error
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 def check_folder(arguments: Iterable[str]) -> None:
-    """Raise DeconvError if `resume=` names no folder, before anything makes it."""
+    """Raise DeconvError if `resume=` names no folder, before Hydra makes it."""
     for argument in arguments:
         key, _, value = argument.partition("=")
         value = value.strip("'\"")
@@ -111,169 +161,33 @@ def message(error: Exception) -> str:
     return str(error).rsplit(f"{DeconvError.__module__}.{DeconvError.__name__}: ", 1)[-1].strip()
 
 
-def expand(arguments: Iterable[str]) -> list[str]:
-    """Arguments in which `model=timm/<name>` and the like are written out for Hydra.
-
-    Foreign networks have no file of their own each in conf/model: `foreign` stands for all.
-    """
-    out = []
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key == "model" and is_foreign(value):
-            out += ["model=foreign", f"model.name='{value}'"]
-        else:
-            out.append(argument)
-    return out
-
-
-def compose(stem: str, overrides: Iterable[str] = ()) -> DictConfig:
-    """The configuration that `python -m experiments.<stem> <overrides>` would run with."""
-    overrides = expand(overrides)
-    overrides = list(overrides)
-    running, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
+@contextlib.contextmanager
+def _hydra_raises() -> Iterator[None]:
+    """Within it Hydra hands its errors on instead of printing them."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            return with_names(hydra.compose(stem, overrides=overrides))
-    except HydraException as error:
-        raise DeconvError(
-            f"cannot read {' '.join(overrides)}: {str(error).splitlines()[0]}. Quote values with "
-            "special characters for Hydra, and write $HOME instead of ~"
-        ) from error
+        yield
     finally:
-        GlobalHydra.instance().hydra = running
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
 
 
-LAYERS = ("layer", "layers", "page")
-"""The settings that name layers of a network."""
+def _leave_no_empty(folder: Path) -> None:
+    """Delete a folder that holds nothing but what every run begins with."""
+    names = {path.name for path in folder.iterdir()}
+    if names <= {"config.yaml", ".lock", f"{HydraConfig.get().job.name}.log"}:
+        for name in names:
+            (folder / name).unlink()
+        folder.rmdir()
 
 
-def with_names(cfg: DictConfig) -> DictConfig:
-    """The same configuration, its layers by number written as text: Hydra reads 20 as a number,
-    and tables and files are named by layer."""
-    for key in LAYERS:
-        if key in cfg:
-            cfg[key] = _as_names(cfg[key])
-    return cfg
-
-
-def _as_names(value: object) -> object:
-    if isinstance(value, ListConfig):
-        return [_as_names(one) for one in value]
-    return str(value) if type(value) is int else value
-
-
-HYDRA_OPTIONS = ("--cfg", "-c", "--info", "-i", "--package", "-p")
-
-
-def check_overrides(stem: str, arguments: list[str]) -> None:
-    """Raise DeconvError for a group choice or key that does not exist, naming the nearest ones.
-
-    Hydra's own message names neither; anything else about the arguments is left to Hydra.
-    """
-    multirun = any(argument in ("-m", "--multirun") for argument in arguments)
-    # The values of Hydra's own options, such as the "job" of --cfg job, are not settings.
-    values = {a for flag, a in itertools.pairwise(arguments) if flag in HYDRA_OPTIONS}
-    pairs = [a.partition("=") for a in arguments if a[:1] not in "-+~" and a not in values]
-    choices, keys = [], []
-    for key, equals, value in pairs:
-        group = CONF / key
-        if not equals:
-            raise DeconvError(f"{key!r} is not a setting; write key=value")
-        if group.is_dir():
-            valid = [p.relative_to(group).with_suffix("").as_posix() for p in group.rglob("*.yaml")]
-            for one in value.split(",") if multirun else [value]:
-                if one not in valid:
-                    raise unknown(key, one, sorted(valid))
-            choices.append(f"{key}={value.split(',')[0]}")
-        elif not key.startswith(("hydra.", "hydra/")):
-            keys.append(key)
-    if not keys:
-        return
-    base = compose(stem, choices)
-    valid = sorted(_keys(base))
-    for key in keys:
-        if key not in valid:
-            raise unknown("setting", key, valid)
-    if not multirun:
-        settings = [f"{key}={value}" for key, _, value in pairs if key in keys]
-        check_kinds(base, compose(stem, choices + settings), keys)
-
-
-NULLABLE: dict[str, type] = {
-    "boxes": str,
-    "coarse": str,
-    "compare": str,
-    "data.side_px": int,
-    "data.test_per_class": int,
-    "ensembles": DictConfig,
-    "epochs_each": int,
-    "images_root": str,
-    "local": str,
-    "map": int,
-    "model.class_names": str,
-    "model.dropout": float,
-    "model.fc_width": int,
-    "model.first_layer": str,
-    "model.init": str,
-    "model.input_px": int,
-    "model.maps_345": ListConfig,
-    "model.mean": ListConfig,
-    "model.name": str,
-    "model.norm": str,
-    "model.num_classes": int,
-    "model.std": ListConfig,
-    "model.weights": str,
-    "networks": ListConfig,
-    "none": str,
-    "norm": float,
-    "ours": str,
-    "overlap_root": str,
-    "redraw": str,
-    "response": str,
-    "resume": str,
-    "rows": ListConfig,
-    "score_stride_px": int,
-    "size_px": int,
-    "snapshot": str,
-    "symmetric": ListConfig,
-    "stride_px": int,
-    "train.max_rms": float,
-    "train_per_class": int,
-    "unit": ListConfig,
-    "without": str,
-}
-"""The kinds of the settings that are null until somebody sets them."""
-
-
-_KINDS: dict[type, str] = {
-    ListConfig: "a list such as [1,2]",
-    DictConfig: "a group of settings",
-    float: "a number such as 0.01",
-    int: "a whole number",
-    bool: "true or false",
-    str: "text",
-}
-
-
-def check_kinds(base: DictConfig, changed: DictConfig, keys: Iterable[str]) -> None:
-    """Raise DeconvError for a setting of another kind (text for a number …) than in `base`."""
-    for key in keys:
-        had, got = OmegaConf.select(base, key), OmegaConf.select(changed, key)
-        wanted = NULLABLE.get(key, type(had))
-        if got is None and key in NULLABLE:
-            continue
-        if wanted is float and type(got) is int:
-            continue
-        if type(got) is not wanted:
-            kind = _KINDS.get(wanted, wanted.__name__)
-            raise DeconvError(f"{key} takes {kind}, got {got!r}")
-
-
-def _keys(cfg: DictConfig, prefix: str = "") -> Iterable[str]:
+def _keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
     """Every dotted key of a configuration, those of groups included."""
     for key in cfg:
-        name = f"{prefix}{key}"
-        yield name
+        yield f"{prefix}{key}"
         value = None if OmegaConf.is_missing(cfg, key) else cfg._get_node(key)
         if isinstance(value, DictConfig):
-            yield from _keys(value, f"{name}.")
+            yield from _keys(value, f"{prefix}{key}.")

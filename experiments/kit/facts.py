@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 
 from deconv import figures
 from deconv.data import CentreCrops, Squares
@@ -92,7 +91,7 @@ def training_facts(snapshot: Snapshot, path: str | None) -> dict[str, Any]:
     }
 
 
-def data_facts(cfg: DictConfig, split: str, data: Squares) -> dict[str, Any]:
+def data_facts(cfg: Any, split: str, data: Squares) -> dict[str, Any]:
     """Which images a figure was computed on."""
     return {
         "name": data_name(cfg),

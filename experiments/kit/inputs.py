@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from deconv import distributed
 from deconv.data import SPLITS, Cached, Squares, cache_path, photographs
@@ -18,14 +20,26 @@ from deconv.scenes import Scenes
 from deconv.training import Recipe
 from deconv.training.snapshots import Snapshot, load_snapshot
 
+Config = Any
+"""Settings as Hydra has them, or as their dataclass."""
+
+LOG = logging.getLogger("experiments")
+
 
 def log(message: str) -> None:
-    """A plain line of progress, at once; under torchrun from process 0 alone."""
+    """A plain line of progress, also in the run folder's log; under torchrun of process 0 alone."""
     if distributed.rank() == 0:
-        print(message, flush=True)
+        LOG.info(message)
 
 
-def device(cfg: DictConfig) -> torch.device:
+def plain(settings: Any) -> dict[str, Any]:
+    """Settings as plain data, whether they are Hydra's or a dataclass."""
+    if OmegaConf.is_config(settings):
+        return OmegaConf.to_container(settings, resolve=True)
+    return dataclasses.asdict(settings)
+
+
+def device(cfg: Config) -> torch.device:
     """cfg.device, where "auto" is a GPU if there is one."""
     if cfg.device == "auto":
         gpu = torch.cuda.is_available()
@@ -37,9 +51,9 @@ def device(cfg: DictConfig) -> torch.device:
     return torch.device(cfg.device)
 
 
-def squares(cfg: DictConfig, split: str, side_px: int) -> Squares:
+def squares(cfg: Config, split: str, side_px: int) -> Squares:
     """One split ("train" or "val") of the data set that cfg.data names, as `side_px` squares."""
-    options = OmegaConf.to_container(cfg.data, resolve=True)
+    options = plain(cfg.data)
     name, cache, processes = (options.pop(key) for key in ("name", "cache", "workers"))
     options.pop("side_px")
     if name == "scenes":
@@ -57,41 +71,40 @@ def squares(cfg: DictConfig, split: str, side_px: int) -> Squares:
         return Cached(data, cfg.cache_dir, processes)
 
 
-def side_px(cfg: DictConfig, input_px: int) -> int:
+def side_px(cfg: Config, input_px: int) -> int:
     """The side of the stored squares: cfg.data.side_px, or the crop's side times 256/224 (§3)."""
     return cfg.data.side_px or stored_side(input_px)
 
 
-def workers(cfg: DictConfig) -> int:
+def workers(cfg: Config) -> int:
     """Processes that load images: none where they come from the cache."""
     return 0 if cfg.data.cache else cfg.data.workers
 
 
-def recipe_of(cfg: DictConfig) -> Recipe:
+def recipe_of(cfg: Config) -> Recipe:
     """cfg.train as a recipe, checked."""
-    settings = OmegaConf.to_container(cfg.train, resolve=True)
-    return Recipe(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+    return cfg.train if isinstance(cfg.train, Recipe) else Recipe(**plain(cfg.train))
 
 
-def data_name(cfg: DictConfig) -> str:
+def data_name(cfg: Config) -> str:
     """The data set's name for people; of an image folder also the folder's."""
     folder = f" {Path(cfg.data.root).resolve().name}" if cfg.data.name == "imagefolder" else ""
     return cfg.data.name + folder
 
 
-def data_settings(cfg: DictConfig) -> dict[str, Any]:
+def data_settings(cfg: Config) -> dict[str, Any]:
     """cfg.data without what does not change the images: where they lie and how they are read."""
-    settings = OmegaConf.to_container(cfg.data, resolve=True)
+    settings = plain(cfg.data)
     idle = ("root", "cache", "workers", "download", "side_px")
     return {key: value for key, value in settings.items() if key not in idle}
 
 
-def build_network(cfg: DictConfig, num_classes: int | None) -> Network:
+def build_network(cfg: Config, num_classes: int | None) -> Network:
     """The network of cfg.model, its weights drawn by cfg.seed unless cfg.model.weights names some.
 
     num_classes: where cfg.model does not say; None: as many as the weights, or the network, have.
     """
-    settings = OmegaConf.to_container(cfg.model, resolve=True)
+    settings = plain(cfg.model)
     settings["num_classes"] = settings.get("num_classes") or num_classes
     settings.pop("class_names", None)
     if settings.get("weights") == RANDOM:
@@ -99,7 +112,7 @@ def build_network(cfg: DictConfig, num_classes: int | None) -> Network:
     return build(settings.pop("name"), seed=cfg.seed, **settings)
 
 
-def given(cfg: DictConfig) -> Snapshot | None:
+def given(cfg: Config) -> Snapshot | None:
     """The snapshot that cfg.snapshot names; None if there is none and one is to be trained first.
 
     At size=paper training takes days, so there a snapshot has to be named.
@@ -113,7 +126,7 @@ def given(cfg: DictConfig) -> Snapshot | None:
                 "networks: name one of them"
             )
         return snapshot
-    if cfg.model.get("weights") or cfg.model.name.startswith("file:"):
+    if cfg.model.weights or cfg.model.name.startswith("file:"):
         return weights_snapshot(cfg)
     if cfg.size_name == "paper":
         raise DeconvError(
@@ -127,25 +140,25 @@ RANDOM = "random"
 """model.weights of a network that is to be looked at untrained."""
 
 
-def weights_snapshot(cfg: DictConfig) -> Snapshot:
+def weights_snapshot(cfg: Config) -> Snapshot:
     """The network that cfg.model names with its weights, as a snapshot: to look at, not to go on.
 
     Its mean image is cfg.model.mean, that of the weights or of the package, at every pixel.
     """
-    settings = cfg.model
+    settings = plain(cfg.model)
     net = build_network(cfg, None)
     wanted = net.preprocessing
     if wanted is None:
         raise DeconvError(
-            f"model.weights={settings.weights} does not tell the mean that images have subtracted: "
-            "give model.mean, three numbers in 0…255"
+            f"model.weights={settings['weights']} does not tell the mean that images have "
+            "subtracted: give model.mean, three numbers in 0…255"
         )
     classes = net.class_names or [f"class {i}" for i in range(net.classes)]
     if names := settings.get("class_names"):
         classes = read_lines(names, "file of class names")
     if len(classes) != net.classes:
         raise DeconvError(
-            f"{settings.name} has {net.classes} outputs, and {len(classes)} names of classes"
+            f"{settings['name']} has {net.classes} outputs, and {len(classes)} names of classes"
         )
     mean = wanted.mean
     if mean.shape[-1] == 1:
@@ -155,7 +168,7 @@ def weights_snapshot(cfg: DictConfig) -> Snapshot:
     return Snapshot(net.recipe, net.state_dict(), mean, list(classes), config=config)
 
 
-def stored_side_px(cfg: DictConfig, snapshot: Snapshot | None) -> int:
+def stored_side_px(cfg: Config, snapshot: Snapshot | None) -> int:
     """The side of the squares that a network is fed from: the snapshot's, or cfg's."""
     if snapshot is not None:
         return snapshot.mean.shape[-1]

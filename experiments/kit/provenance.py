@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 import torchvision
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 
 import deconv
 from deconv import distributed
@@ -60,9 +62,8 @@ def write_provenance(folder: Path, net: ChainNet, facts: dict[str, Any]) -> None
 
 def circumstances() -> dict[str, Any]:
     """The command, its processes and threads, the commit, the time and the versions."""
-    stem = Path(sys.argv[0]).stem
     return {
-        "command": shlex.join(["python", "-m", f"experiments.{stem}", *sys.argv[1:]]),
+        "command": command_line(),
         "processes": distributed.ranks(),
         "threads": torch.get_num_threads(),
         "commit": _commit(),
@@ -74,6 +75,21 @@ def circumstances() -> dict[str, Any]:
             "python": platform.python_version(),
         },
     }
+
+
+def command_line() -> str:
+    """What to type for this job: in a sweep its own choices instead of the sweep's."""
+    hydra = HydraConfig.get() if HydraConfig.initialized() else None
+    sweep = hydra is not None and hydra.mode == RunMode.MULTIRUN
+    arguments = list(hydra.overrides.task) if sweep else sys.argv[1:]
+    return shlex.join(["python", "-m", f"experiments.{Path(sys.argv[0]).stem}", *arguments])
+
+
+def overrides() -> list[str]:
+    """What was asked of this job, as `key=value`."""
+    if HydraConfig.initialized():
+        return list(HydraConfig.get().overrides.task)
+    return [argument for argument in sys.argv[1:] if not argument.startswith("-")]
 
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

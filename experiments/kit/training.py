@@ -28,6 +28,7 @@ from deconv.training import (
     writing,
 )
 from deconv.training.snapshots import Snapshot, load_snapshot
+from experiments.kit import provenance
 from experiments.kit.inputs import (
     build_network,
     data_name,
@@ -56,7 +57,7 @@ def train_network(
     None: the command's own arguments.
     """
     if overrides is None:
-        overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
+        overrides = provenance.overrides()
     with contextlib.ExitStack() as stack:
         if distributed.rank() == 0:
             stack.enter_context(held(folder))

@@ -1,4 +1,8 @@
-"""Scores of occlusion maps: against known boxes, and against what the deconvnet paints."""
+"""Images scored for Figure 7: maps by squares wholly inside, the regions they are compared with.
+
+The regions are the object's known box and its parts (built-in scenes), and what the deconvnet
+paints for the map's strongest unit.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import numpy as np
 import torch
 
 from deconv.deconvnet.projection import project
-from deconv.networks import ChainNet
+from deconv.networks import Network
 from deconv.scenes import Scene
 from deconv.studies.boxes import covered_share, crop_box
 from deconv.studies.occlusion.maps import occlude
@@ -22,7 +26,6 @@ from deconv.studies.occlusion.scores import (
     squares_over,
     squares_over_most,
 )
-from experiments.kit.findings import TRUTH, Finding
 
 ON_BOX = 0.5
 """A square lies on the object if at least this share of the square lies in the object's box. (The
@@ -32,19 +35,10 @@ OVER_PART = 0.5
 MOST = 0.25
 """Squares cover what the map shows if they are among this share of all positions, by the energy of
 the projection that they cover."""
-FEWEST = 8
-"""Fewer images than this do not judge a claim."""
-
-STEM = "fig7_occlusion"
-BETTER = (
-    "holds if the lower ends of the 95 % bootstrap intervals over images (spread: half the width "
-    "of the first) are above 0 for the score and for the score minus its mean with the regions of "
-    f"the other images; not judged on fewer than {FEWEST} images"
-)
 
 
 def score_arrays(
-    net: ChainNet,
+    net: Network,
     images: Sequence[tuple[torch.Tensor, int]],
     scenes: Sequence[Scene] | None,
     layer: str,
@@ -73,7 +67,7 @@ def score_arrays(
 
 
 def strongest_projection(
-    net: ChainNet, image: torch.Tensor, layer: str, number: int, collisions: str
+    net: Network, image: torch.Tensor, layer: str, number: int, collisions: str
 ) -> np.ndarray:
     """What the deconvnet paints for the strongest unit of one map: 3×c×c, around zero."""
     record = net.record(image[None].to(net.device), [layer], logits=False)
@@ -140,23 +134,6 @@ SCORES: dict[str, tuple[str, int, Callable[[np.ndarray, np.ndarray], float]]] = 
 }
 """Score -> region, which of `falls`, how one is scored by the other."""
 
-WORDS = {
-    "probability_drop_on_object": "fall of the true class's probability, mean over squares of "
-    f"which at least {ON_BOX:g} lies in the object's box minus mean over the other squares",
-    "activation_drop_on_object": "fall of the strongest map's summed activation, as a share of the "
-    f"whole image's: mean over squares of which at least {ON_BOX:g} lies in the object's box minus "
-    "mean over the other squares",
-    "probability_drop_on_parts": "fall of the true class's probability, mean over squares that "
-    f"cover at least {OVER_PART:g} of some part's box minus mean over the other squares",
-    "largest_drop_on_object": "share of images in which the middle of the square with the largest "
-    "fall of probability lies in the object's box",
-    "probability_drop_on_projection": "fall of the true class's probability, mean over the "
-    f"{MOST:.0%} of squares that cover most of the strongest unit's projection minus the others",
-    "activation_drop_on_projection": "fall of the strongest map's summed activation, as a share of "
-    f"the whole image's: mean over the {MOST:.0%} of squares that cover most energy of the "
-    "strongest unit's projection minus mean over the others",
-}
-
 
 def comparisons(arrays: Mapping[str, np.ndarray], seed: int = 0) -> dict[str, Comparison]:
     """Score -> its comparison over the images; without those that fewer than two images have."""
@@ -168,38 +145,6 @@ def comparisons(arrays: Mapping[str, np.ndarray], seed: int = 0) -> dict[str, Co
         if (result := compare(np.array(scores), seed)) is not None:
             found[name] = result
     return found
-
-
-def findings(compared: Mapping[str, Comparison], known_boxes: bool) -> list[Finding]:
-    """The claims of Figure 7 and, where boxes are known, the scores against them."""
-    claims = {
-        "fig7/probability": ("probability_drop_on_object", "no boxes of objects are known here"),
-        "fig7/activation": ("activation_drop_on_projection", "no image was scored"),
-    }
-    out = []
-    for key, (score, missing) in claims.items():
-        rule = WORDS[score] if score in compared else f"{WORDS[score]}: not judged, {missing}"
-        out.append(_finding(key, compared.get(score), rule, ""))
-    for score, result in compared.items():
-        if known_boxes and SCORES[score][0] != "painted":
-            unit = "share of images" if SCORES[score][2] is hit else "share"
-            out.append(_finding(f"{TRUTH}{STEM}/{score}", result, WORDS[score], unit))
-    return out
-
-
-def _finding(key: str, result: Comparison | None, rule: str, unit: str) -> Finding:
-    if result is None:
-        return Finding(key, rule=rule, unit=unit)
-    low, high = result.own_interval
-    beyond = result.beyond_interval
-    holds = None if result.images < FEWEST else bool(low > 0 and beyond[0] > 0)
-    rule = (
-        f"{rule}; {result.images} images that have squares on it and off it; with the regions of "
-        f"the other images "
-        f"{result.shuffled:.4f}, beyond that {result.beyond:.4f} ({beyond[0]:.4f} to "
-        f"{beyond[1]:.4f}), reached by {result.chance:.4f} of random exchanges; {BETTER}"
-    )
-    return Finding(key, result.own, (high - low) / 2, holds, rule, unit)
 
 
 def score_rows(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:

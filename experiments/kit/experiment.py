@@ -1,0 +1,62 @@
+"""The ceremony of every experiment: redraw, or check, compute, save, draw."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure as Page
+from omegaconf import DictConfig
+
+from deconv import distributed, figures
+from experiments.kit.command import Command
+from experiments.kit.result import Result, Saved, copy_saved
+from experiments.kit.settings import Settings
+from experiments.kit.subject import OthersLeave, Subject
+
+
+def experiment(
+    settings: type[Settings],
+    compute: Callable[[Any, Subject], Result],
+    draw: Callable[[Saved], Page] | None = None,
+    check: Callable[[Any, Subject], None] | None = None,
+    saves: str = "",
+) -> Command:
+    """Make the command of an experiment.
+
+    Args:
+        settings: the dataclass of its settings. With `redraw` among them it can be drawn again.
+        compute: does the work; under torchrun in all processes, until `it.first_alone()`.
+        draw: the page from the saved files alone; None where there is no figure.
+        check: raises DeconvError for settings that cannot be used, before anything long.
+        saves: names of the files that `draw` needs beside the sidecar and the configuration.
+    """
+
+    def show(folder: Path) -> None:
+        if draw is not None:
+            figures.save(draw(Saved(folder)), folder)
+
+    def run(config: DictConfig, cfg: Settings, folder: Path) -> float | None:
+        if source := getattr(cfg, "redraw", None):
+            if distributed.rank() == 0:
+                copy_saved(source, folder, saves.split())
+                show(folder)
+            return None
+        it = Subject(config, cfg, folder)
+        if check is not None:
+            check(cfg, it)
+        started = time.perf_counter()
+        try:
+            result = compute(cfg, it)
+            it.first_alone()
+        except OthersLeave:
+            return None
+        seconds = {"seconds": round(time.perf_counter() - started, 1)}
+        result.facts = it.facts() | seconds | result.facts
+        result.save(folder, result.net or it.net)
+        show(folder)
+        return result.number
+
+    return Command(run, settings)

@@ -1,0 +1,221 @@
+"""The settings that commands share, as dataclasses: Hydra knows each setting's kind from here.
+
+A command's own settings are a dataclass in its module that inherits from `Settings` or `Figure`.
+The groups `model` and `data` are listed here; `train` is `deconv.training.Recipe`, filled from
+conf/train, and `size` chooses among all of them, see conf/size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, OmegaConf
+
+from deconv.networks import is_foreign
+from deconv.training import Recipe
+
+
+def by_size(**values: Any) -> Any:
+    """A default that depends on size=: by_size(paper=50, laptop=24, smoke=3)."""
+    return "${by_size:${size_name},{" + ",".join(f"{k}:{v}" for k, v in values.items()) + "}}"
+
+
+OmegaConf.register_new_resolver("by_size", lambda size, values: values[size])
+
+
+@dataclass
+class Settings:
+    """What every command takes."""
+
+    defaults: list[Any] = field(
+        default_factory=lambda: [
+            "base", {"model": "zfnet"}, {"data": "imagenet"}, {"train": "paper"},
+            {"size": "laptop"}, "_self_",
+        ]
+    )  # fmt: skip
+    hydra: Any = None
+    model: Any = MISSING
+    data: Any = MISSING
+    train: Any = MISSING
+    size_name: str = MISSING
+    pictures: str = MISSING  # of a training, at each snapshot, at those kept for good, or none
+    seed: int = 0
+    device: str = "auto"  # auto (a GPU if there is one), cpu, cuda, cuda:1 …
+    cache_dir: str = "${oc.env:DECONV_CACHE,.cache}"
+
+
+@dataclass
+class Figure(Settings):
+    """A command that looks at one trained network over a data set."""
+
+    snapshot: str | None = None  # null: train cfg.model first (not at size=paper)
+    split: str = "val"  # where images are drawn from
+    redraw: str | None = None  # a folder of an earlier run: draw it again, compute nothing
+
+
+# Models
+
+
+@dataclass
+class Chain:
+    """A network of this library, see `deconv.build`; null is the network's own."""
+
+    name: str
+    num_classes: int | None = None  # null: as many as the data has
+    input_px: int | None = None
+    remove: list[int] = field(default_factory=list)  # Table 3: layers out of 3, 4, 6, 7
+    maps_345: list[int] | None = None  # Table 3: [512,1024,512]
+    fc_width: int | None = None  # Table 3: 2048 or 8192
+    first_layer: str | None = None  # coarse: as AlexNet's
+    norm: str | None = None  # response, local, none: contrast normalisation
+    dropout: float | None = None
+    init: str | None = None  # paper, gain, he, he_pixels: see deconv/networks/zfnet.py
+    weights: str | None = None  # a file, .pth, .pt or .safetensors: look at it, or train on
+    mean: list[float] | None = None  # three numbers in 0…255; null: the data's or the weights'
+    std: list[float] | None = None  # three numbers in 0…255 to divide by; null: nothing is
+
+
+@dataclass
+class Mlp:
+    """A small fully connected network, for what its first weights look like."""
+
+    name: str = "mlp"
+    num_classes: int | None = None
+    input_px: int | None = None  # null: 32
+    fc_width: int | None = None  # null: 128, units of fc1 and fc2
+    grey: bool = False  # images are made grey first
+    init: str | None = None  # null: he
+    weights: str | None = None
+    mean: list[float] | None = None
+    std: list[float] | None = None  # null: 64
+
+
+@dataclass
+class Foreign:
+    """Any network of others: model=torchvision/resnet50, model=file:path.py:function …"""
+
+    name: str
+    weights: str | None = None  # trained ones, e.g. DEFAULT, or a file; random: untrained
+    num_classes: int | None = None  # null: as many as the data has, or as the weights have
+    input_px: int | None = None
+    mean: list[float] | None = None  # three numbers in 0…255; null: as the package states it
+    std: list[float] | None = None
+    class_names: str | None = None  # a file with one name a line; null: the package's, or numbers
+
+
+# Data sets, see `deconv.data.photographs`
+
+
+@dataclass
+class Photographs:
+    """Images in files. root: where they lie; each data set says in what layout."""
+
+    name: str
+    root: str = "${oc.env:DECONV_DATA,data}"
+    side_px: int | None = None  # of the stored squares; null: 256/224 of the network's input
+    cache: bool = False  # decode once into cache_dir
+    workers: int = 2  # processes that load images
+
+
+@dataclass
+class Downloaded(Photographs):
+    """Images that torchvision can download."""
+
+    download: bool = False
+
+
+@dataclass
+class Caltech101(Downloaded):
+    """root/caltech101/101_ObjectCategories/<class>/image_0001.jpg"""
+
+    name: str = "caltech101"
+    cache: bool = True
+    train_per_class: int = 30  # Table 4: 15 or 30
+    test_per_class: int | None = 50  # §5.2: at most 50; null: all others
+    seed: int = 0  # of the random split
+
+
+@dataclass
+class Caltech256(Downloaded):
+    """root/caltech256/256_ObjectCategories/001.ak47/001_0001.jpg"""
+
+    name: str = "caltech256"
+    cache: bool = True
+    train_per_class: int = 60  # Table 5: 15, 30, 45 or 60
+    test_per_class: int | None = None  # null: all others; the paper states no number
+    clutter: bool = False  # whether 257.clutter is a class, too
+    seed: int = 0  # of the random split
+
+
+@dataclass
+class ImageFolder(Photographs):
+    """root/train/<class>/… and root/val/<class>/…, or root/<class>/…, split at random."""
+
+    name: str = "imagefolder"
+    val_fraction: float = 0.2  # only for a root without train and val
+    seed: int = 0  # of that split
+
+
+@dataclass
+class Imagenette(Downloaded):
+    """Ten classes of ImageNet."""
+
+    name: str = "imagenette"
+    size: str = "full"  # full, 320px or 160px
+
+
+@dataclass
+class DrawnScenes:
+    """Built in: drawn scenes with known parts, nothing to download."""
+
+    name: str = "scenes"
+    train_images: int = 6000
+    val_images: int = 1200
+    train_seed: int = 1
+    val_seed: int = 2
+    side_px: int | None = None
+    cache: bool = True  # drawn once, then read from cache_dir
+    workers: int = 2
+
+
+MODELS = {name: Chain(name) for name in ("zfnet", "alexnet", "zfnet_mini")} | {"mlp": Mlp()}
+
+DATA = {
+    "caltech101": Caltech101(),
+    "caltech256": Caltech256(),
+    "cifar10": Downloaded("cifar10"),
+    "fashion_mnist": Downloaded("fashion_mnist"),
+    "imagefolder": ImageFolder(),
+    # What scripts/prepare_tiny_imagenet.py wrote. With model.input_px=56 the squares have 64 px.
+    "tiny_imagenet": ImageFolder(cache=True),
+    # As torchvision.datasets.ImageNet lays it out.
+    "imagenet": Photographs("imagenet", workers=8),
+    "imagenette": Imagenette(),
+    # root/VOCdevkit/VOC2012: several labels an image, for table6_pascal and for figures.
+    "voc2012": Downloaded("voc2012", cache=True),
+    "scenes": DrawnScenes(),
+    # A handful, for tests.
+    "scenes_smoke": DrawnScenes(train_images=60, val_images=36, cache=False, workers=0),
+}
+
+
+def register() -> None:
+    """Tell Hydra of the groups."""
+    store = ConfigStore.instance()
+    for group, choices in (("model", MODELS), ("data", DATA)):
+        for name, node in choices.items():
+            store.store(group=group, name=name, node=node)
+    recipe = OmegaConf.structured(Recipe)
+    OmegaConf.set_readonly(recipe, False)  # a Recipe is frozen, settings of one are not yet
+    store.store(group="train", name="recipe", node=recipe)
+
+
+def register_foreign(arguments: list[str]) -> None:
+    """Tell Hydra of the networks of others that a command line names: model=timm/resnet18,…"""
+    for key, _, value in (argument.partition("=") for argument in arguments):
+        names = value.strip("'\"").split(",") if key == "model" else []
+        for name in filter(is_foreign, names):
+            group, _, last = f"model/{name}".rpartition("/")
+            ConfigStore.instance().store(group=group, name=last, node=Foreign(name))

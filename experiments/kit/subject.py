@@ -1,0 +1,187 @@
+"""What an experiment works on: its network and its images, opened where first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from torch.utils.data import DataLoader, Dataset
+
+from deconv import distributed
+from deconv.data import SPLITS, CentreCrops, Squares
+from deconv.data.class_names import class_number
+from deconv.errors import DeconvError, unknown
+from deconv.mining.top_activations import CHUNK, top_activations
+from deconv.networks import Network
+from deconv.records import Peaks
+from deconv.training.snapshots import Snapshot
+from experiments.kit import inputs
+from experiments.kit.chosen_images import (
+    ChosenImage,
+    draw_right_ones,
+    named_images,
+    need_label,
+)
+from experiments.kit.facts import data_facts, measure_collisions, training_facts
+from experiments.kit.inputs import log
+from experiments.kit.settings import Settings
+from experiments.kit.training import train_network
+
+Chosen = list[ChosenImage]
+
+
+class OthersLeave(Exception):
+    """Raised in every process but the first where the rest is the first one's."""
+
+
+class Subject:
+    """The network and the images that a command's settings name.
+
+    config: the settings as Hydra has them, for trainings. cfg: the same as a dataclass.
+    """
+
+    def __init__(self, config: DictConfig, cfg: Settings, folder: Path) -> None:
+        self.config, self.cfg, self.folder = config, cfg, folder
+        self._squares: dict[str, Squares] = {}
+
+    # The network
+
+    @cached_property
+    def given(self) -> Snapshot | None:
+        """The snapshot that snapshot= or model.weights= names; None where one is trained first."""
+        return inputs.given(self.cfg)
+
+    @cached_property
+    def sketch(self) -> Network:
+        """The network, or one like it without training: to check settings by before a training."""
+        if self.given:
+            return self.given.network()
+        return inputs.build_network(self.cfg, len(self.data.classes) if self._squares else 2)
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        """The trained network; trained now where none is given. All processes ask together."""
+        if self.given:
+            return self.given
+        log("no snapshot given: training one first")
+        return train_network(self.config, self.folder)
+
+    @cached_property
+    def net(self) -> Network:
+        """The trained network on its device."""
+        return (self.sketch if self.given else self.snapshot.network()).to(self.device)
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where networks run."""
+        return inputs.device(self.cfg)
+
+    # The images
+
+    @property
+    def data(self) -> Squares:
+        """The images of cfg.split."""
+        return self.squares(self.cfg.split)
+
+    @cached_property
+    def crops(self) -> CentreCrops:
+        """The images of cfg.split as the network is fed them."""
+        return CentreCrops(self.data, self.snapshot.mean, self.net.input_px)
+
+    def squares(self, split: str) -> Squares:
+        """The images of a split, as large as the network's mean image, or cfg says."""
+        if split not in SPLITS:
+            raise unknown("split", split, SPLITS)
+        if split not in self._squares:
+            side = inputs.stored_side_px(self.cfg, self.given)
+            self._squares[split] = inputs.squares(self.cfg, split, side)
+        return self._squares[split]
+
+    def need_images(self, count: int, why: str) -> None:
+        """Raise DeconvError where cfg.split has fewer than `count` images; why: words for it."""
+        if len(self.data) < count:
+            raise DeconvError(
+                f"{self.cfg.split!r} of {inputs.data_name(self.cfg)} has {len(self.data)} images; "
+                f"{why} needs {count} or more"
+            )
+
+    def loader(self, data: Dataset, batch: int = CHUNK) -> DataLoader:
+        """This process's share of `data` in batches."""
+        share = distributed.Share(data, batch)
+        return DataLoader(share, batch_size=batch, num_workers=inputs.workers(self.cfg))
+
+    def mine(self, layers: Sequence[str], k: int) -> dict[str, Peaks]:
+        """The strongest units of every map over cfg.split; all processes ask together."""
+        log(f"mining {', '.join(layers)} of {self.net.name} over {len(self.crops)} images")
+        return top_activations(self.net, self.loader(self.crops), list(layers), k=k)
+
+    def check_images(self, need_labels: bool = False) -> None:
+        """Raise DeconvError for images= that do not exist, cannot be read, or have no class.
+
+        need_labels: whether the class of every image has to be known to the network.
+        """
+        same = self.given is None or list(self.given.classes) == list(self.data.classes)
+        if need_labels and not same and not (self.cfg.images and self.cfg.labels):
+            raise DeconvError(
+                f"the network's {len(self.given.classes)} classes are not those of "
+                f"{inputs.data_name(self.cfg)}: name images=[…] and labels=[…], each label one of "
+                "the network's classes"
+            )
+        if self.cfg.images:
+            blank = Snapshot({}, {}, torch.zeros(self.data[0][0].shape), list(self.data.classes))
+            for image in self._named(self.cfg.images, self.cfg.labels, self.given or blank):
+                if need_labels:
+                    need_label(image)
+
+    def images(self, count: int, only_right: bool = True, classes: Sequence[str] = ()) -> Chosen:
+        """The images that images= names, or `count` that are drawn."""
+        if self.cfg.images:
+            return self._named(self.cfg.images, self.cfg.labels, self.snapshot)
+        return self.drawn(count, only_right, classes)
+
+    def drawn(self, count: int, only_right: bool = True, classes: Sequence[str] = ()) -> Chosen:
+        """Images of cfg.split drawn by the seed.
+
+        only_right: among those that the network classifies rightly. classes: of these alone.
+        """
+        if only_right:
+            wanted = {class_number(name, self.data.classes) for name in classes} or None
+            numbers = self.right_ones(count, wanted=wanted)
+        else:
+            order = np.random.default_rng(self.cfg.seed).permutation(len(self.data))
+            numbers = order[:count].tolist()
+        return self._named(numbers, [], self.snapshot)
+
+    def right_ones(self, count: int, **options: Any) -> list[int]:
+        """Numbers of images that the network classifies rightly, see `draw_right_ones`."""
+        return draw_right_ones(self.snapshot, self.net, self.data, count, self.cfg.seed, **options)
+
+    def _named(self, images: Sequence[object], labels: Sequence[str], of: Snapshot) -> Chosen:
+        input_px = self.net.input_px if "net" in vars(self) else self.sketch.input_px
+        return named_images(images, labels, of, input_px, self.data)
+
+    # Processes and the sidecar
+
+    def first_alone(self) -> None:
+        """From here on process 0 of torchrun works alone; the others leave `compute`."""
+        if distributed.rank() > 0:
+            raise OthersLeave
+
+    def collisions(self) -> dict[str, float]:
+        """Pool -> the share of windows that share their switch, over the first images."""
+        return measure_collisions(self.net, self.crops)
+
+    def facts(self) -> dict[str, Any]:
+        """What the sidecar says of the network and of the images, as far as they were used."""
+        facts: dict[str, Any] = {}
+        if "snapshot" in vars(self):
+            facts["training"] = training_facts(self.snapshot, self.cfg.snapshot)
+        split = getattr(self.cfg, "split", None)
+        if split in self._squares:
+            facts["data"] = data_facts(self.cfg, split, self._squares[split])
+        return facts
