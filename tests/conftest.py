@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import command
+from command_line import command
 
 
 @pytest.fixture(autouse=True)

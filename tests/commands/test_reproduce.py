@@ -1,0 +1,323 @@
+"""All experiments by one command: at size=smoke, again, with failures, stopped by a signal."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from command_line import assert_refused
+
+from deconv.errors import DeconvError
+from experiments.kit.command import EXIT_INTERRUPTED, compose
+from experiments.kit.steps import DONE, FAILED, NO_DATA, STATE, Outcome, State, Step, write_state
+from experiments.reproduce import (
+    Progress,
+    check_run,
+    chosen,
+    ended,
+    passed_on,
+    quoted,
+    settings,
+    snapshot_of,
+    step_of,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+EXPERIMENTS = {
+    path.stem
+    for path in (ROOT / "experiments").glob("*.py")
+    if path.stem.startswith(("fig", "table", "truth", "feature_"))
+    or path.stem in ("adaptive_deconv", "contrast_normalisation", "filters", "one_unit", "sanity")
+}
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+# Not the parts of an experiment that have files of their own, such as feature_maps_page.
+EXPERIMENTS = {
+    stem
+    for stem in EXPERIMENTS
+    if "\n@experiment(" in (ROOT / "experiments" / f"{stem}.py").read_text()
+}
+
+
+def reproduce(*overrides, cwd):
+    """(exit status, standard output's lines) of the command."""
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.reproduce", *overrides],
+        cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=900,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stdout.splitlines()
+
+
+def statuses(folder):
+    kept = json.loads((folder / STATE).read_text())["outcomes"]
+    return {stem: one["status"] for stem, one in kept.items()}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Everything at size=smoke: (its folder, what it printed)."""
+    status, lines = reproduce("size=smoke", cwd=tmp_path_factory.mktemp("reproduce"))
+    logs = {p.name: p.read_text()[-600:] for p in (Path(lines[-1]) / "logs").iterdir()}
+    assert status == 0, (lines, logs)
+    return Path(lines[-1]), lines
+
+
+def test_every_experiment_runs_at_size_smoke(whole):
+    folder, lines = whole
+    ended_as = statuses(folder)
+    assert set(ended_as) == EXPERIMENTS | {"train"}
+    logs = {stem: (folder / "logs" / f"{stem}.txt").read_text()[-600:] for stem in ended_as}
+    assert {s: (how, logs[s]) for s, how in ended_as.items() if how != DONE} == {}
+    done = [stem for stem, status in ended_as.items() if status == DONE]
+    total = len(ended_as)
+    for number, stem in enumerate(ended_as, 1):
+        assert any(line.startswith(f"[{number}/{total}] {stem} … ") for line in lines), stem
+    assert f"{len(done)} of {total} done" in lines
+    for stem in done:
+        assert any((folder / stem).iterdir()) and (folder / "logs" / f"{stem}.txt").is_file()
+    # All from the one network.
+    snapshot = str((folder / "train" / "last.pt").resolve())
+    arguments = {
+        stem: " ".join(one["arguments"])
+        for stem, one in json.loads((folder / STATE).read_text())["outcomes"].items()
+    }
+    assert f"snapshot={snapshot}" in arguments["fig2_top_activations"]
+    assert f"run={folder / 'train'}" in arguments["fig4_feature_evolution"]
+
+
+def test_ledger_and_page_show_what_was_found_and_drawn(whole):
+    folder, lines = whole
+    text = (folder / "ledger.md").read_text()
+    assert f"ledger: {folder / 'ledger.md'}" in lines and f"figures: {folder}/index.html" in lines
+    found = [one for path in folder.glob("*/findings.json") for one in json.loads(path.read_text())]
+    assert found
+    rows = {row["key"]: row for row in csv.DictReader((folder / "ledger.csv").open())}
+    for one in found:
+        assert f"`{one['key']}`: {one['rule']}" in text
+        value = rows[one["key"]]["here"]
+        assert one["value"] is None or float(value) == one["value"]
+    page = (folder / "index.html").read_text()
+    targets = re.findall(r'(?:src|href)="([^"#]+)"', page)
+    assert targets and all((folder / target).is_file() for target in targets)
+    drawn = {p.parent.name for p in folder.glob("*/figure.png")}
+    assert {f"{stem}/figure.png" for stem in drawn} <= set(targets)
+
+
+def test_the_ledger_counts_as_kept_and_is_read_again(whole):
+    kept = json.loads((whole[0] / "ledger.json").read_text())
+    assert kept["size"] == "smoke" and "zfnet_mini, 2 epochs" in kept["network"]["words"]
+
+
+def test_again_it_runs_nothing_but_what_changed(whole, tmp_path):
+    """Missing data is told and is no failure; a failure is told and gives the exit status 1."""
+    folder = tmp_path / "copy"
+    shutil.copytree(whole[0], folder, symlinks=True)
+    before = {p: p.stat().st_mtime_ns for p in folder.glob("*/*.png")}
+    only = "only=[fig2]"
+    change = "steps.fig2_top_activations.sizes.smoke="
+    shutil.rmtree(folder / "train")
+    run = f"run={whole[0] / 'train'}"
+    resume = f"resume={folder}"
+    status, lines = reproduce(resume, run, only, cwd=tmp_path)
+    assert status == 0 and any("fig2_top_activations … finished before" in one for one in lines)
+    assert {p: p.stat().st_mtime_ns for p in folder.glob("*/*.png")} == before
+
+    status, lines = reproduce(
+        resume, f"{change}['data=caltech101','data.root=nowhere']", cwd=tmp_path
+    )
+    assert status == 0 and statuses(folder)["fig2_top_activations"] == NO_DATA
+    line = next(one for one in lines if "] fig2_top_activations … " in one)
+    assert "data not here" in line and "nowhere of caltech101 is missing" in line, line
+    assert "fig2_top_activations: data not here" in (folder / "ledger.md").read_text()
+
+    status, lines = reproduce(resume, f"{change}['page=[]']", cwd=tmp_path)
+    assert status == 1 and lines[-1] == str(folder)
+    line = next(one for one in lines if "] fig2_top_activations … " in one)
+    assert re.search(r"failed after \d+ s: page takes rows of layers", line), line
+    assert "failed: fig2_top_activations (see logs/)" in lines
+    assert statuses(folder)["fig4_feature_evolution"] == DONE, "what ran before is still known"
+
+
+def test_a_signal_stops_it_with_status_75_and_resume_goes_on(tmp_path):
+    overrides = ["size=smoke", "only=[train]", "train.epochs=12", "hydra.run.dir=here"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments.reproduce", *overrides],
+        cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    folder = tmp_path / "here"
+    while not (folder / "train" / "epoch_001.pt").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == EXIT_INTERRUPTED, error
+    assert error.startswith("stopped; go on with python -m experiments.reproduce resume=")
+    assert statuses(folder) == {"train": "interrupted"}
+    status, _ = reproduce(f"resume={folder}", cwd=tmp_path)
+    assert status == 0 and statuses(folder) == {"train": DONE}
+    assert "going on from epoch_" in (folder / "logs" / "train.txt").read_text()
+    rows = list(csv.DictReader((folder / "train" / "metrics.csv").open()))
+    assert [row["epoch"] for row in rows] == [str(n + 1) for n in range(12)]
+
+
+def test_bad_input_leaves_nothing(tmp_path):
+    assert_refused("reproduce", ["size=paper"], "size=paper needs a training", tmp_path)
+
+
+# What is planned
+
+
+def test_every_experiment_of_a_figure_or_table_has_a_step():
+    assert set(compose("reproduce").steps) >= EXPERIMENTS
+
+
+def test_only_and_skip_take_short_names_and_training_comes_first():
+    def stems(*overrides):
+        return chosen(compose("reproduce", overrides))
+
+    assert stems("only=[fig2]") == ["fig2_top_activations"]
+    assert stems("only=[fig4,fig2_top_activations]") == [
+        "fig2_top_activations", "fig4_feature_evolution"
+    ]  # fmt: skip
+    everything = stems()
+    assert everything[0] == "train" and set(everything) == EXPERIMENTS | {"train"}
+    assert stems("skip=[fig2,train]") == [
+        s for s in everything if s not in ("fig2_top_activations", "train")
+    ]
+    with pytest.raises(DeconvError, match=r"unknown experiment 'fig22'\. Did you mean 'fig2"):
+        stems("only=[fig22]")
+    with pytest.raises(DeconvError, match="only takes a list such as"):
+        stems("only=fig2")
+    with pytest.raises(DeconvError, match="leave no experiment"):
+        stems("only=[fig2]", "skip=[fig2]")
+    with pytest.raises(DeconvError, match=r"no experiments/other\.py"):
+        stems("+steps.other={needs: nothing}", "only=[other]")
+    assert "other" not in stems("+steps.other={needs: nothing}")
+    with pytest.raises(DeconvError, match=r"steps\.fig2_top_activations\.needs 'snapshott'"):
+        stems("steps.fig2_top_activations.needs=snapshott")
+
+
+def test_the_network_is_checked_before_anything_runs(tmp_path, smoke_run, capsys):
+    cfg = compose("reproduce", ["size=paper"])
+    assert check_run(cfg, ["train"]) is None
+    with pytest.raises(DeconvError, match="name its folder: run=<folder>"):
+        check_run(cfg, ["fig2_top_activations"])
+    with pytest.raises(DeconvError, match=r"skip=\[train\] needs a trained network"):
+        check_run(compose("reproduce", ["skip=[train]"]), ["fig2_top_activations"])
+    with pytest.raises(DeconvError, match=r"holds no last\.pt"):
+        check_run(compose("reproduce", [f"run={tmp_path}"]), ["fig2_top_activations"])
+    cfg = compose("reproduce", ["size=smoke", f"run={smoke_run}"])
+    assert check_run(cfg, ["fig2_top_activations"]) == smoke_run
+    assert not capsys.readouterr().out
+    check_run(compose("reproduce", [f"run={smoke_run}", "data=caltech101"]), ["train"])
+    assert "trained on scenes, figures are computed on caltech101" in capsys.readouterr().out
+    check_run(compose("reproduce", ["size=smoke", "model=zfnet", f"run={smoke_run}"]), ["train"])
+    assert "model=zfnet_mini makes them alike" in capsys.readouterr().out
+    (tmp_path / "last.pt").write_bytes(b"nothing")
+    with pytest.raises(DeconvError, match="cannot read the snapshot"):
+        check_run(compose("reproduce", [f"run={tmp_path}"]), ["fig2_top_activations"])
+
+
+def test_settings_go_on_to_the_experiments_and_their_own_win():
+    cfg = compose("reproduce", ["size=smoke"])
+    asked = {
+        "size": "smoke", "seed": "4", "data": "caltech101", "data.root": "/x", "run": "r",
+        "only": "[fig2]", "steps.train.needs": "nothing", "+steps.other": "{}", "device": "cpu",
+    }  # fmt: skip
+    assert passed_on(cfg, asked, ["seed=5", "k=3"]) == [
+        "size=smoke", "seed=5", "data=caltech101", "data.root=/x", "device=cpu", "k=3"
+    ]  # fmt: skip
+    assert passed_on(cfg, asked, ["data=scenes_smoke"]) == [
+        "size=smoke", "seed=4", "device=cpu", "data=scenes_smoke"
+    ]  # fmt: skip
+
+
+def test_each_need_is_told_in_its_own_way(tmp_path):
+    run = tmp_path / "a run, with 'signs'"
+    run.mkdir()
+    for epoch in (10, 24):
+        (run / f"epoch_{epoch:03d}.pt").write_bytes(b"%d" % epoch)
+    (run / "last.pt").symlink_to("epoch_024.pt")
+    overrides = [f"+steps.{n}={{needs: {n}, sizes: {{laptop: ['k=2']}}}}" for n in
+                 ("nothing", "snapshot", "snapshots", "ours", "run")]  # fmt: skip
+    cfg = compose("reproduce", [*overrides, "+steps.ours.epoch={laptop: 10}"])
+    last, tenth = (quoted(str(run / f"epoch_{n:03d}.pt")) for n in (24, 10))
+    ends = {"nothing": [], "snapshot": [f"snapshot={last}"], "snapshots": [f"snapshots=[{last}]"],
+            "ours": [f"ours={tenth}"], "run": [f"run={quoted(str(run))}"]}  # fmt: skip
+    for name, end in ends.items():
+        step = step_of(cfg, name, {}, run)
+        assert list(step.arguments) == ["-m", f"experiments.{name}", "size=laptop", "k=2", *end]
+        assert set(step.inputs) == ({"epoch_010.pt"} if name == "ours" else
+                                    set() if name == "nothing" else {"epoch_024.pt"})  # fmt: skip
+    before = step_of(cfg, "snapshot", {}, run).inputs
+    (run / "epoch_024.pt").write_bytes(b"other")
+    assert step_of(cfg, "snapshot", {}, run).inputs != before
+    assert snapshot_of(run, 11) == (run / "epoch_024.pt").resolve()
+    train = step_of(cfg, "train", {}, None)
+    assert train.goes_on == "epoch_*.pt"
+    assert train.place(Path("/f/train"), False) == ["hydra.run.dir=/f/train"]
+    assert train.place(Path("/f/train"), True) == ["resume=/f/train"]
+
+
+@pytest.mark.parametrize("text", ["/plain/path-1.pt", "/a b/c", "/a,b/[c]", "/it's", "/x=y", "/ü"])
+def test_quoted_paths_come_through_hydra_as_they_are(text):
+    assert compose("reproduce", [f"run={quoted(text)}"]).run == text
+
+
+def test_a_resumed_folder_remembers_its_settings(tmp_path, monkeypatch):
+    write_state(tmp_path, State({"overrides": {"size": "smoke", "seed": "3", "skip": "[fig4]"}}))
+    monkeypatch.setattr(
+        sys, "argv", ["reproduce", f"resume={tmp_path}", "seed=4", "hydra.run.dir=x"]
+    )
+    cfg, asked, state = settings(compose("reproduce"), tmp_path)
+    assert asked == {"size": "smoke", "seed": "4", "skip": "[fig4]"} == state.settings["overrides"]
+    assert (cfg.size_name, cfg.seed, list(cfg.skip)) == ("smoke", 4, ["fig4"])
+    monkeypatch.setattr(sys, "argv", ["reproduce", "seed=1"])
+    assert settings(cfg, tmp_path) == (cfg, {"seed": "1"}, State({"overrides": {"seed": "1"}}))
+
+
+# What is shown
+
+
+def shown(folder, total=3):
+    step = Step("fig2_top_activations", ("-m",), lambda place, again: [])
+    done = Outcome([], {}, DONE, 41.2, 0)
+    failed = Outcome([], {}, FAILED, 2.6, 2, "no such thing")
+    with Progress(folder, total) as progress:
+        progress.show("kept", step, done)
+        progress.show("start", step, done)
+        progress.show("tick", step, done)
+        progress.show("end", step, failed)
+        progress.show("end", Step("fig4", (), lambda place, again: []), Outcome([], {}, FAILED))
+    assert progress.count == 3
+
+
+def test_without_a_terminal_each_experiment_is_a_line(tmp_path, capsys):
+    shown(tmp_path)
+    assert capsys.readouterr().out.splitlines() == [
+        "[1/3] fig2_top_activations … finished before, done in 41 s",
+        "[2/3] fig2_top_activations … failed after 3 s: no such thing",
+        "[3/3] fig4 … failed",
+    ]
+
+
+def test_on_a_terminal_a_bar_shows_what_the_experiment_said_last(tmp_path, capsys, monkeypatch):
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "fig2_top_activations.txt").write_text("mining 1/9\rmining 7/9")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    shown(tmp_path)
+    said = capsys.readouterr()
+    assert "3/3" in said.err and "mining 7/9" in said.err and "fig2_top_activations" in said.err
+    assert "[2/3] fig2_top_activations … failed after 3 s: no such thing" in said.out
+
+
+def test_how_an_experiment_ended_is_a_line():
+    assert ended(Outcome([], {}, DONE, 0.4)) == "done in 0 s"
+    assert ended(Outcome([], {}, NO_DATA, 3.0, 66, "get it")) == "data not here after 3 s: get it"

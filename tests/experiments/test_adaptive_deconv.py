@@ -1,0 +1,109 @@
+"""The command adaptive_deconv: its files, its numbers again by hand, what it refuses."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from command_line import assert_refused, command
+from PIL import Image
+
+from deconv.errors import DeconvError
+from deconv.scenes import Scenes
+from deconv.studies.sparse_coding import AdaptiveDeconvNet, encode
+from experiments.adaptive_deconv import build, check, inside, load, view_maps
+from experiments.kit.command import compose
+from experiments.kit.findings import read_findings
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    lines, _ = command("adaptive_deconv", "size=smoke", cwd=tmp_path_factory.mktemp("adaptive"))
+    return Path(lines[-1])
+
+
+def test_the_files_are_complete_and_their_numbers_come_again(folder):
+    assert {path.name for path in folder.iterdir()} == {
+        "figure.png", "figure.pdf", "arrays.npz", "table.csv", "history.csv", "findings.json",
+        "provenance.json", "config.yaml",
+    }  # fmt: skip
+    arrays = np.load(folder / "arrays.npz")
+    rows = list(csv.DictReader((folder / "table.csv").open()))
+    cfg = compose("adaptive_deconv", ["size=smoke"])
+    net = build(cfg, 0)
+    for i in range(3):
+        net.filters[i].data.copy_(torch.from_numpy(arrays[f"{i + 1}/filters"]))
+    images = load(cfg, Scenes(36, 2, 48), 6)
+    np.testing.assert_allclose(arrays["images"], images[:4].numpy())
+    found, switches = encode(net, images, 40)
+    for i, row in enumerate(rows):
+        rest = (net.down(i + 1, found[i].maps, switches) - images).square().sum(dim=(1, 2, 3))
+        share = (rest / images.square().sum(dim=(1, 2, 3))).mean()
+        assert float(row["relative_error"]) == pytest.approx(float(share), rel=1e-3)
+        assert float(row["snr_db"]) == pytest.approx(-10 * np.log10(float(share)), abs=0.01)
+        assert float(row["cost_end"]) < float(row["cost_start"])
+        rebuilt = arrays[f"{i + 1}/rebuilt"]
+        assert rebuilt.shape == (4, 1, 32, 32)
+    assert [int(row["field_px"]) for row in rows] == [5, 10, 20]
+    assert len(list(csv.DictReader((folder / "history.csv").open()))) == 3 * 2
+    gains = {one.key: one for one in read_findings(folder)}
+    gain = arrays["random/3"].mean() - arrays["learned/3"].mean()
+    assert gains["truth/adaptive_deconv/gain_over_random"].value == pytest.approx(float(gain))
+    facts = json.loads((folder / "provenance.json").read_text())
+    assert "unverified" in facts["choices"] and facts["model"]["name"] == "adaptive_deconv"
+    with Image.open(folder / "figure.png") as picture:
+        assert picture.width == 2400
+
+
+def test_redrawing_gives_the_same_files(folder, tmp_path):
+    (*_, again), _ = command("adaptive_deconv", f"redraw={folder}", cwd=tmp_path)
+    for name in ("figure.png", "figure.pdf", "arrays.npz"):
+        assert (Path(again) / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_views_lie_inside_and_are_cut_to_the_field():
+    net = AdaptiveDeconvNet([4, 4], [3, 3], [5.0, 5.0])
+    images = torch.randn(3, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    found, switches = encode(net, images, 5)
+    size, stride, start = net.field(2)
+    kept = inside(net, 2, found[1].maps, 16)
+    for i in range(8):
+        within = 0 <= i * stride + start and i * stride + start + size <= 16
+        assert bool((kept[:, :, i] != 0).any()) <= within
+    pixels, units = view_maps(net, 2, found[1].maps, switches, (16, 16))
+    assert pixels.shape == (4, 1, size, size)
+    for one, (image, number, y, x) in zip(pixels, units.tolist(), strict=True):
+        alone = torch.zeros_like(found[1].maps[:1])
+        alone[0, number, y, x] = found[1].maps[image, number, y, x].abs()
+        whole = net.down(2, alone, [s[image : image + 1] for s in switches])[0]
+        top, left = (n * stride + start for n in (y, x))
+        torch.testing.assert_close(one, whole[:, top : top + size, left : left + size])
+        assert one.square().sum() == pytest.approx(float(whole.square().sum()))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("crop_px=30", "too small for layer 2"),
+        ("crop_px=8", "too small for layer 3"),
+        ("train_on=0", "train_on=0 must be at least 1"),
+        ("shown=7", "shown=7 images of measured=6"),
+        ("solver=lars", "unknown solver 'lars'"),
+        ("window_px=4", "window_px=4 is odd"),
+        ("maps=[4,6]", "maps has 2"),
+        ("pool_maps=4", "maps=6"),
+        ("lambdas=[1,1,-1]", "lambdas=-1"),
+    ],
+)
+def test_bad_settings_are_refused(override, message):
+    with pytest.raises(DeconvError) as error:
+        check(compose("adaptive_deconv", ["size=smoke", override]))
+    assert message in str(error.value)
+
+
+def test_too_few_images_leave_nothing_behind(tmp_path):
+    assert_refused(
+        "adaptive_deconv", ["size=smoke", "train_on=61"], "has 60 images, train_on=61", tmp_path
+    )

@@ -1,0 +1,354 @@
+"""Contrast normalisations compared: what is trained, measured, judged, drawn and refused."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from command_line import assert_refused, command
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from omegaconf import OmegaConf
+from oracles import randn
+from PIL import Image
+from torch.utils.data import DataLoader
+
+import deconv
+from deconv import figures
+from deconv.data import CentreCrops
+from deconv.distributed import Share
+from deconv.errors import DeconvError
+from deconv.fields import unclipped_field
+from deconv.scenes import Scenes
+from deconv.studies.map_correlation import map_correlations, redundancy
+from experiments.contrast_normalisation import (
+    around,
+    check_networks,
+    judge,
+    norm_of,
+)
+from experiments.contrast_page import ROLES, numbers
+from experiments.first_two_layers import brief_training, check_common
+from experiments.kit.command import compose
+from experiments.kit.findings import read_findings
+
+# Correlations
+
+
+class _Images(torch.utils.data.Dataset):
+    def __init__(self, images):
+        self.images = images
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, i):
+        return self.images[i], 0
+
+
+def loop_correlation(one, other):
+    """Pearson's, number by number."""
+    n = len(one)
+    mean, mean_other = sum(one) / n, sum(other) / n
+    both = sum((a - mean) * (b - mean_other) for a, b in zip(one, other, strict=True))
+    spread = sum((a - mean) ** 2 for a in one) * sum((b - mean_other) ** 2 for b in other)
+    return both / spread**0.5 if spread else float("nan")
+
+
+def test_correlations_are_those_of_loops():
+    net = deconv.build("zfnet_mini", 3, input_px=32, fc_width=4, init="he", norm="local", seed=0)
+    with torch.no_grad():
+        net.conv1.weight[2], net.conv1.bias[2] = 0, -1  # dead
+        net.conv1.weight[3], net.conv1.bias[3] = 0, 0.3  # the same everywhere
+        net.conv1.weight[5], net.conv1.bias[5] = 2 * net.conv1.weight[4], 2 * net.conv1.bias[4]
+    images = randn(5, 3, 32, 32).float()
+    loader = DataLoader(Share(_Images(images), 2), batch_size=2)
+    points = ["conv1", "norm1"]
+    found = map_correlations(net, loader, points, progress=False)
+    values = net.record(images, points).activations
+    for point in points:
+        maps = [values[point][:, c].double().flatten().tolist() for c in range(7)]
+        pairs = []
+        for a in range(7):
+            for b in range(7):
+                wanted = loop_correlation(maps[a], maps[b])
+                still = point == "conv1" and {a, b} & {2, 3}
+                assert np.isnan(float(found[point][a, b])) == bool(still)
+                if not still:
+                    assert float(found[point][a, b]) == pytest.approx(wanted, abs=1e-6)
+                    pairs += [abs(wanted)] if a != b else []
+        assert redundancy(found[point][:7, :7]) == pytest.approx(sum(pairs) / len(pairs), abs=1e-6)
+    assert float(found["conv1"][4, 5]) == pytest.approx(1)
+
+
+def test_redundancy_of_typed_cases():
+    nan = float("nan")
+    one = torch.tensor([[1.0, -0.5, nan], [-0.5, 1.0, nan], [nan, nan, nan]])
+    assert redundancy(one) == 0.5
+    assert redundancy(torch.tensor([[1.0, 0.2, 0.6], [0.2, 1, -0.1], [0.6, -0.1, 1]])) == (
+        pytest.approx(0.3)
+    )
+    assert np.isnan(redundancy(torch.ones(1, 1))) and np.isnan(redundancy(one[1:, 1:]))
+
+
+def test_correlating_refuses_nothing_and_nan():
+    net = deconv.build("zfnet_mini", 3, input_px=32, fc_width=4, seed=0)
+    with pytest.raises(DeconvError, match="yields no image"):
+        map_correlations(net, [], ["conv1"], False)
+    with pytest.raises(DeconvError, match="at least one layer"):
+        map_correlations(net, [], [], False)
+    with pytest.raises(DeconvError, match="conv1 has NaN values"):
+        map_correlations(net, [(torch.full((1, 3, 32, 32), torch.nan), 0)], ["conv1"], False)
+
+
+# Networks
+
+
+def test_twins_differ_in_their_normalisation_alone():
+    cfg = compose("contrast_normalisation", ["size=laptop", "epochs=7"])
+    twins = {role: brief_training(cfg, {"model.norm": role}, None) for role in ROLES}
+    plain = {role: OmegaConf.to_container(one) for role, one in twins.items()}
+    assert [plain[role]["model"].pop("norm") for role in ROLES] == list(ROLES)
+    assert plain["response"] == plain["local"] == plain["none"]
+    assert plain["none"]["train"]["epochs"] == plain["none"]["train"]["eval_every"] == 7
+    assert cfg.model.norm is None, "left as it was"
+    built = [deconv.build("zfnet_mini", 3, norm=role, seed=0) for role in ROLES]
+    first, *others = [dict(net.named_parameters()) for net in built]
+    assert all(torch.equal(first[n], net[n]) for net in others for n in first), "first weights"
+
+
+@pytest.mark.parametrize(
+    ("name", "norm", "wanted"),
+    [
+        ("zfnet_mini", "local", ("pool2", "norm2")),
+        ("zfnet_mini", None, ("pool2", "norm2")),
+        ("zfnet_mini", "none", ("pool2", None)),
+        ("alexnet", "local", ("conv2", "norm2")),
+        ("alexnet", "none", ("pool2", None)),
+    ],
+)
+def test_points_around_a_normalisation(name, norm, wanted):
+    with torch.device("meta"):
+        net = deconv.build(name, 3, norm=norm)
+    assert around(net, "conv2") == wanted and norm_of(net) == (norm or "response")
+
+
+def snapshot(**recipe):
+    changes = {"input_px": 64, "fc_width": 4, "seed": 0} | recipe
+    net = deconv.build("zfnet_mini", 3, **changes)
+    return deconv.Snapshot(net.recipe, net.state_dict(), torch.zeros(3, 74, 74), list("abc"))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"local": {"norm": "none"}}, "local= has to be trained with model.norm=local, not none"),
+        ({"none": {}}, "none= has to be trained with model.norm=none, not response"),
+        (
+            {"response": {}, "local": {"norm": "local", "fc_width": 8}},
+            "local= and response= differ in more than model.norm: fc_width 8 and 4",
+        ),
+        (
+            {"local": {"norm": "local"}, "none": {"norm": "none", "first_layer": "coarse"}},
+            "none= and local= differ in more than model.norm: first_layer coarse and None",
+        ),
+    ],
+)
+def test_networks_that_do_not_belong_together_are_refused(given, words):
+    def settings(snapshots):
+        cfg = compose("contrast_normalisation", ["size=smoke"])
+        like = next(iter(snapshots.values()), None)
+        return {role: brief_training(cfg, {"model.norm": role}, like) for role in ROLES}
+
+    fit = {"response": snapshot(), "local": snapshot(norm="local")}
+    check_networks(settings(fit), fit)
+    assert settings(fit)["none"].model.fc_width == 4, "a twin of what is given"
+    wrong = {role: snapshot(**recipe) for role, recipe in given.items()}
+    with pytest.raises(DeconvError) as error:
+        check_networks(settings(wrong), wrong)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["size=paper", "local=a.pt"], "response=, none= missing"),
+        (["split=vall"], "unknown split 'vall'. Did you mean 'val'"),
+        (["collisions=summ"], "Did you mean 'sum'"),
+        (["faint=1.0"], "faint is a share"),
+        (["epochs=0"], "epochs must be at least 1"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named(overrides, words):
+    name = "contrast_normalisation"
+    check_common(compose(name, ["size=laptop"]), ROLES, name)
+    with pytest.raises(DeconvError) as error:
+        check_common(compose(name, overrides), ROLES, name)
+    assert words in str(error.value)
+
+
+# The command
+
+
+@pytest.fixture(scope="module")
+def run(smoke_run, tmp_path_factory):
+    """The page at size=smoke with `response` given, its twins trained."""
+    (*_, folder), _ = command(
+        "contrast_normalisation", "size=smoke", f"response={smoke_run / 'last.pt'}", "seed=3",
+        cwd=tmp_path_factory.mktemp("contrast"),
+    )  # fmt: skip
+    return Path(folder)
+
+
+def test_a_run_leaves_all_its_files_and_the_networks_it_trained(run):
+    names = {path.name for path in run.iterdir()}
+    assert names == {
+        "figure.png", "figure.pdf", "arrays.npz", "table.csv", "findings.json", "config.yaml",
+        "provenance.json", "local", "none",
+    }  # fmt: skip
+    facts = json.loads((run / "provenance.json").read_text())
+    recipes = {role: dict(facts["networks"][role]["model"]) for role in ROLES}
+    assert [recipes[role].pop("norm") for role in ROLES] == [None, "local", "none"]
+    assert recipes["response"] == recipes["local"] == recipes["none"]
+    assert facts["unequal"] == {"local": [], "none": []}
+    assert {f.key.rpartition("/")[2] for f in read_findings(run)} == {"response", "local"}
+    with Image.open(run / "figure.png") as picture:
+        assert picture.width == 2400
+
+
+def test_what_is_measured_is_what_the_networks_have(run, smoke_run):
+    facts = json.loads((run / "provenance.json").read_text())
+    rows = list(csv.DictReader((run / "table.csv").open()))
+    arrays = np.load(run / "arrays.npz")
+    for role, path in (("response", smoke_run), ("local", run / "local"), ("none", run / "none")):
+        snapshot = deconv.load_snapshot(path / "last.pt")
+        net = snapshot.network()
+        crops = CentreCrops(Scenes(36, 2, snapshot.mean.shape[-1]), snapshot.mean, net.input_px)
+        batch = torch.stack([crops[i][0] for i in range(36)])
+        labels = torch.tensor([crops[i][1] for i in range(36)])
+        points = [p for p in ("conv1", "pool1", "norm1", "conv2", "norm2") if p in net.points]
+        record = net.record(batch, points)
+        right = 100 * (record.logits.argmax(1) == labels).double().mean().item()
+        assert facts["networks"][role]["accuracy"] == pytest.approx(right, abs=1e-6)
+        by_layer = {row["layer"]: row for row in rows if row["network"] == role}
+        for point, layer, column in (
+            ("conv1", "conv1", ""), ("pool1", "conv1", "before_"), ("norm1", "conv1", "behind_"),
+            ("conv2", "conv2", ""), ("norm2", "conv2", "behind_"),
+        ):  # fmt: skip
+            row = by_layer[layer]
+            if point not in net.points:
+                assert role == "none" and row[f"{column}redundancy"] == ""
+                continue
+            maps = record.activations[point].double().transpose(0, 1).flatten(1)
+            share = (maps > 0).double().mean().item()
+            assert float(row[f"{column}above_0"]) == pytest.approx(share, abs=2e-5)
+            live = maps[maps.var(1) > 0]
+            apart = np.abs(np.corrcoef(live.numpy()))[~np.eye(len(live), dtype=bool)]
+            assert float(row[f"{column}redundancy"]) == pytest.approx(apart.mean(), abs=2e-5)
+            if layer == point:
+                assert int(row["dead"]) == int((maps.amax(1) <= 0).sum())
+        assert np.array_equal(arrays[f"{role}/filters"], net.conv1.weight.detach().numpy())
+        assert arrays[f"{role}/projection"].shape == (96, 3, 17, 17)
+        best = record.activations["conv2"].amax((0, 2, 3))
+        clipped = 0
+        for number, (image, y, x) in enumerate(
+            zip(*(arrays[f"{role}/{name}"] for name in ("image", "y", "x")), strict=True)
+        ):
+            assert (image < 0) == (best[number] <= 0)
+            top, left, bottom, right = unclipped_field(
+                net, "conv2", int(y), int(x), (net.input_px,) * 2
+            )
+            out = min(top, left) < 0 or max(bottom, right) > net.input_px
+            clipped += bool(image >= 0 and out)
+        assert int(by_layer["conv2"]["at_border"]) == clipped > 0
+
+
+def test_it_is_drawn_again_from_its_files_alone(run, tmp_path):
+    (*_, folder), _ = command("contrast_normalisation", f"redraw={run}", cwd=tmp_path)
+    for path in run.iterdir():
+        if path.is_file():
+            assert (Path(folder) / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_bad_input_leaves_nothing(run, tmp_path):
+    words = "none= has to be trained with model.norm=none, not local"
+    given = f"none={run / 'local' / 'last.pt'}"
+    assert_refused("contrast_normalisation", ["size=smoke", given], words, tmp_path)
+
+
+# Findings and the page
+
+
+def rows_of(**falls):
+    """table.csv's rows; falls: role -> how much redundancy falls in layers 1 and 2."""
+    return [
+        {"network": role, "layer": f"conv{i}", "before_redundancy": 0.4,
+         "behind_redundancy": None if fall is None else 0.4 - fall}
+        for role, pair in falls.items()
+        for i, fall in enumerate(pair, 1)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("response", "local", "holds"),
+    [
+        ((0.1, 0.05), (0.2, 0.1), [True, True]),
+        ((0.1, -0.05), (0.0, 0.1), [False, False]),
+        ((None, 0.1), (0.1, 0.1), [None, True]),
+    ],
+)
+def test_redundancy_has_to_fall_in_both_layers(response, local, holds):
+    found = judge(rows_of(response=response, local=local, none=(None, None)))
+    assert [finding.holds for finding in found] == holds
+    for finding, falls in zip(found, (response, local), strict=True):
+        if finding.holds is None:
+            assert finding.value is None and "not judged" in finding.rule
+        else:
+            assert finding.value == pytest.approx(min(falls))
+
+
+def test_the_numbers_on_the_page_are_those_of_the_table():
+    row = {"dead": 3, "maps": 48, "above_0": 0.1234, "redundancy": 0.2346}
+    row |= {"before_redundancy": 0.3456, "behind_redundancy": "", "behind_above_0": None}
+    row["at_border"] = 5
+    facts = {
+        "rows": [row | {"network": r, "layer": f"conv{i}"} for r in ROLES for i in (1, 2)],
+        "networks": {role: {"accuracy": 80.0} for role in ROLES},
+        "data": {"images": 400},
+    }
+    lines = numbers(facts)
+    assert lines[0].words[0] == ["80.0 ± 2.0"]
+    words = [line.words[1][1] for line in lines[1:]]
+    assert words == ["3 of 48", "5 of 48", "12.3", "–", "0.235", "0.346", "–"]
+
+
+@pytest.mark.parametrize("maps", [4, 96, 256])
+def test_nothing_on_the_page_overlaps_or_is_cut_off(maps):
+    rng = np.random.default_rng(0)
+    inside = np.ones((maps, 17, 17), bool)
+    inside[1] = False
+    columns = [
+        figures.FirstLayers(
+            name, 2, rng.normal(size=(maps, 3, 5, 5)), np.ones(maps),
+            rng.normal(size=(maps, 3, 17, 17)), inside, {}, "96 of 11×11 px stride 4, one scale",
+        )
+        for name in ("response", "local", "without")
+    ]  # fmt: skip
+    rows = [
+        figures.NumberRow("Accuracy (top-1 %)", [["60.1 ± 1.4"]] * 3, "words below a name"),
+        figures.NumberRow("Dead maps", [["222 of 256", "111 of 256"]] * 3),
+    ]
+    page = figures.contrast_normalisation(columns, rows, "Words of a caption. " * 30)
+    renderer = FigureCanvasAgg(page).get_renderer()
+    edges = page.bbox
+    boxes = [axes.get_tightbbox(renderer) for axes in page.axes]
+    boxes += [text.get_window_extent(renderer) for text in page.texts]
+    for i, box in enumerate(boxes):
+        assert box.x0 >= 0 and box.x1 <= edges.x1 and box.y0 >= 0 and box.y1 <= edges.y1, i
+        for other in boxes[:i]:
+            across = min(box.x1, other.x1) - max(box.x0, other.x0)
+            down = min(box.y1, other.y1) - max(box.y0, other.y0)
+            assert min(across, down) < 2, "more than a hair in common"
+    words = [text.get_text() for text in page.texts]
+    assert words.count("60.1 ± 1.4") == 3 and words.count("222 of 256") == 3
