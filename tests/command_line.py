@@ -1,15 +1,58 @@
-"""Running an experiment as a person would."""
+"""Running an experiment as a person would: in this process, or in one of its own."""
 
+import contextlib
+import importlib
+import io
+import logging
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from unittest import mock
 
-ROOT = Path(__file__).resolve().parent.parent
+from experiments.kit import Subject, compose
+from experiments.kit.command import settings_of
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
-def command(stem, *overrides, cwd, fails=False, timeout_s=300):
-    """Run `python -m experiments.<stem>` in a folder of its own; (stdout lines, stderr)."""
+def command(stem, *overrides, cwd, fails=False):
+    """Run `python -m experiments.<stem>` in a folder, without a process; (stdout lines, stderr).
+
+    Everything from the arguments to the exit status is as typed; only the start of Python and the
+    imports are saved. What a process alone can show (signals, torchrun) is for `process`.
+    """
+    module = importlib.import_module(f"experiments.{stem}")
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    handlers = logging.root.handlers[:]
+
+    def tell(message, category, filename, lineno, file=None, line=None):
+        err.write(warnings.formatwarning(message, category, filename, lineno, line))
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.chdir, os.getcwd())
+        stack.enter_context(mock.patch.object(sys, "argv", [f"{stem}.py", *map(str, overrides)]))
+        stack.enter_context(contextlib.redirect_stdout(out))
+        stack.enter_context(contextlib.redirect_stderr(err))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("default")
+        warnings.showwarning = tell
+        os.chdir(cwd)
+        try:
+            module.main()
+        except SystemExit as end:
+            status = end.code or 0
+        finally:
+            for handler in set(logging.root.handlers) - set(handlers):
+                handler.close()
+            logging.root.handlers[:] = handlers
+    assert (status != 0) == fails, f"exit status {status}\n{out.getvalue()}{err.getvalue()}"
+    return out.getvalue().splitlines(), err.getvalue()
+
+
+def process(stem, *overrides, cwd, fails=False, timeout_s=300):
+    """The same in a process of its own."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-m", f"experiments.{stem}", *overrides],
@@ -20,8 +63,22 @@ def command(stem, *overrides, cwd, fails=False, timeout_s=300):
 
 
 def assert_refused(stem, overrides, message, cwd):
-    """The command ends with `message` as its error, without a traceback, and leaves no file."""
+    """The command ends with `message` as its error and leaves no file."""
     before = {path for path in Path(cwd).rglob("*") if path.is_file()}
     _, error = command(stem, *overrides, cwd=cwd, fails=True)
     assert message in error and error.startswith("error: ") and "Traceback" not in error, error
     assert {path for path in Path(cwd).rglob("*") if path.is_file()} == before
+
+
+def subject(stem, *overrides, snapshot=None, data=None, folder="."):
+    """The settings of a command and what it works on: (cfg, it) as `compute` and `check` get them.
+
+    snapshot, data: in place of what the settings name; snapshot=None: none is given.
+    """
+    config = compose(stem, overrides)
+    cfg = settings_of(config)
+    it = Subject(config, cfg, Path(folder))
+    it.given = snapshot
+    if data is not None:
+        it._squares[cfg.split] = data
+    return cfg, it

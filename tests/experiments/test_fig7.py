@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import assert_refused, command
+from command_line import assert_refused, command, subject
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from PIL import Image
@@ -20,19 +20,17 @@ from deconv.errors import DeconvError
 from deconv.figures.occlusion import COLOURS, OTHER, legend, shorten, three_digits
 from deconv.records import Peaks
 from deconv.scenes import CLASSES, Scenes, render
+from deconv.studies.occlusion.scored_images import regions
 from deconv.studies.occlusion.scores import Comparison
-from deconv.training.snapshots import Snapshot
 from experiments.fig7_occlusion import (
+    FEWEST,
     check,
-    check_images,
-    choose,
+    describe_scores,
+    findings,
     to_score,
     without,
 )
-from experiments.kit.command import compose
 from experiments.kit.findings import read_findings
-from experiments.occlusion_findings import FEWEST, findings, regions
-from experiments.occlusion_page import describe_scores
 
 SIZE, STRIDE, COUNT, OTHERS = 25, 16, 2, 24
 
@@ -65,7 +63,7 @@ def facts(run):
 def test_a_run_leaves_all_its_files(run, facts):
     assert {path.name for path in run.iterdir()} == {
         "figure.png", "figure.pdf", "arrays.npz", "table.csv", "findings.json", "config.yaml",
-        "provenance.json",
+        "provenance.json", "fig7_occlusion.log",
     }  # fmt: skip
     with Image.open(run / "figure.png") as picture:
         assert picture.width == 2400
@@ -193,8 +191,8 @@ def test_findings_say_what_was_scored(run, facts):
 
 def test_it_is_drawn_again_from_its_files_alone(run, tmp_path):
     (*_, folder), _ = command("fig7_occlusion", f"redraw={run}", cwd=tmp_path)
-    for path in run.iterdir():
-        assert (Path(folder) / path.name).read_bytes() == path.read_bytes(), path.name
+    for path in Path(folder).iterdir():
+        assert (run / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 # The rule of the findings
@@ -261,16 +259,15 @@ def test_an_image_is_not_its_own_example():
 
 
 def test_without_only_right_any_images_are_taken(snapshot):
-    data, net = Scenes(36, 2, 128), snapshot.network()
-    cfg = compose("fig7_occlusion", ["size=smoke"])
-    shown = choose(cfg, snapshot, net, data, 3)
+    data = Scenes(36, 2, 128)
+    cfg, it = subject("fig7_occlusion", "size=smoke", snapshot=snapshot, data=data)
+    shown = it.images(3, only_right=cfg.only_right)
     assert len({image.index for image in shown}) == 3
-    scored = [image.index for image in to_score(cfg, snapshot, net, data)]
+    scored = [image.index for image in to_score(cfg, it)]
     assert scored == [image.index for image in shown], "one order of the seed"
-    assert not to_score(compose("fig7_occlusion", ["score_images=0"]), snapshot, net, data)
-    strict = compose("fig7_occlusion", ["size=smoke", "only_right=true", "count=36"])
+    assert not to_score(*subject("fig7_occlusion", "score_images=0", snapshot=snapshot, data=data))
     with pytest.raises(DeconvError, match="rightly, 36 are wanted"):
-        choose(strict, snapshot, net, data, 36)
+        it.images(36)
 
 
 # What is refused
@@ -298,20 +295,24 @@ def test_bad_input_leaves_nothing(smoke_run, tmp_path):
         ("score_images=-1", "score_images must be 0 or more"),
     ],
 )
-def test_settings_that_do_not_fit_are_named(override, words):
-    net = deconv.build("zfnet_mini", 3, seed=0)
-    check(compose("fig7_occlusion"), net)
+def test_settings_that_do_not_fit_are_named(override, words, snapshot):
+    data = Scenes(36, 2, 128)
+    check(*subject("fig7_occlusion", snapshot=snapshot, data=data))
     with pytest.raises(DeconvError, match=words):
-        check(compose("fig7_occlusion", [override]), net)
+        check(*subject("fig7_occlusion", override, snapshot=snapshot, data=data))
 
 
 def test_images_that_do_not_fit_are_named(snapshot, tmp_path):
-    data, net = Scenes(36, 2, 128), snapshot.network()
+    data = Scenes(36, 2, 128)
     Image.new("RGB", (60, 50)).save(tmp_path / "dog.png")
     dog = f"images=[{tmp_path / 'dog.png'}]"
     foreign = dataclasses.replace(snapshot, classes=["otter", *snapshot.classes[1:]])
+
+    def checked(*overrides, given):
+        check(*subject("fig7_occlusion", "size=smoke", *overrides, snapshot=given, data=data))
+
     for given in (snapshot, None):
-        check_images(compose("fig7_occlusion", [dog, "labels=[dog face]"]), given, net, data)
+        checked(dog, "labels=[dog face]", given=given)
         for overrides, words in (
             ([dog], r"the class of dog\.png is needed and not known: name it with labels"),
             ([dog, "labels=[dog]"], "unknown class 'dog'"),
@@ -319,16 +320,14 @@ def test_images_that_do_not_fit_are_named(snapshot, tmp_path):
             (["images=[none.png]", "labels=[owl]"], r"cannot read the image none\.png"),
             (["images=[1,2]", "labels=[owl]"], "1 entries for 2 images"),
             (["count=0"], "at least one image"),
-            (["count=37"], "has 36 images; the figure needs 37"),
+            (["count=37"], "has 36 images; the figure with count=37 and others=3 needs 37"),
         ):
             with pytest.raises(DeconvError, match=words):
-                check_images(compose("fig7_occlusion", overrides), given, net, data)
+                checked(*overrides, given=given)
     with pytest.raises(DeconvError, match="17 classes are not those of scenes: name images"):
-        check_images(compose("fig7_occlusion", ["images=[1]"]), foreign, net, data)
-    labelled = compose("fig7_occlusion", ["images=[1]", "labels=[otter]"])
-    check_images(labelled, foreign, net, data)
-    assert to_score(labelled, foreign, net, data) == []
-    assert isinstance(foreign, Snapshot)
+        checked("images=[1]", given=foreign)
+    checked("images=[1]", "labels=[otter]", given=foreign)
+    assert to_score(*subject("fig7_occlusion", snapshot=foreign, data=data)) == []
 
 
 # Drawing
