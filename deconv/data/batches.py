@@ -83,11 +83,11 @@ def image_and_label(batch: Any) -> tuple[Any, Any]:
         return batch[keys[0]], next((batch[key] for key in LABEL_KEYS if key in batch), None)
     if not isinstance(batch, list | tuple) or all(map(_is_image, batch)):
         return batch, None
-    if all(isinstance(p, Mapping) or (_is_list(p) and p and _is_image(p[0])) for p in batch):
-        if len(batch) > 1:
-            raise DeconvError(
-                "a batch is a list of items: collate them, as a DataLoader does by default"
-            )
+    items = (isinstance(p, Mapping) or (_is_list(p) and p and _is_image(p[0])) for p in batch)
+    if len(batch) > 1 and all(items):
+        raise DeconvError(
+            "a batch is a list of items: collate them, as a DataLoader does by default"
+        )
     images, label = image_and_label(batch[0])
     return images, batch[1] if len(batch) > 1 else label
 

@@ -199,11 +199,16 @@ def pool_detail(
     at = switches[outer]
     boxes = [[(a - top, c - left, b - top, d - left) for c, d in spans[1]] for a, b in spans[0]]
     return PoolDetail(
-        number, top, left,
-        below.up[number][inner], above.up[number][outer],
+        number,
+        top,
+        left,
+        below.up[number][inner],
+        above.up[number][outer],
         torch.stack([at // size[1] - top, at % size[1] - left], dim=2),
-        signal[outer], spread[inner], torch.tensor(boxes),
-    )  # fmt: skip
+        signal[outer],
+        spread[inner],
+        torch.tensor(boxes),
+    )
 
 
 def _ends(axis: Axis, unit: int, size: int) -> tuple[int, int]:

@@ -63,10 +63,13 @@ def adaptive_deconv(
     """Features by layer, images (M×C×H×W), their reconstructions, one unit's parts, the cost."""
     width = (width_in - 2 * MARGIN - (len(layers) - 1) * COLUMN_GAP) / len(layers)
     pictures = [
-        block([_pixels(one, FEATURE_PX) for one in layer.features], _columns(len(layer.features)),
-              TILE_GAP)
+        block(
+            [_pixels(one, FEATURE_PX) for one in layer.features],
+            _columns(len(layer.features)),
+            TILE_GAP,
+        )
         for layer in layers
-    ]  # fmt: skip
+    ]
     first = max(width * p.shape[0] / p.shape[1] for p in pictures)
     rows_top = TOP + HEAD + first + GAP
     row = SIDE + 0.17

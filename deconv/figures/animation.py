@@ -102,9 +102,15 @@ def save_animation(
     )
     times = [round(1000 * seconds)] * len(others) + [round(1000 * last_seconds)]
     first.save(
-        path, format="GIF", save_all=True, append_images=others, duration=times, loop=0,
-        optimize=False, disposal=1,
-    )  # fmt: skip
+        path,
+        format="GIF",
+        save_all=True,
+        append_images=others,
+        duration=times,
+        loop=0,
+        optimize=False,
+        disposal=1,
+    )
 
 
 def _palette(pixels: Image.Image) -> Image.Image:

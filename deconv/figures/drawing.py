@@ -105,9 +105,15 @@ def quiet(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set(color=FAINT, linewidth=0.6)
     axes.tick_params(
-        which="both", length=2, width=0.6, pad=2, color=FAINT,
-        labelsize=5.6, labelcolor=INK, labelfontfamily=FONT["family"],
-    )  # fmt: skip
+        which="both",
+        length=2,
+        width=0.6,
+        pad=2,
+        color=FAINT,
+        labelsize=5.6,
+        labelcolor=INK,
+        labelfontfamily=FONT["family"],
+    )
     axes.patch.set_visible(False)
 
 

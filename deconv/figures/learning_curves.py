@@ -94,10 +94,18 @@ def _curves(
         rare = key.startswith("val_") and len(values) <= MOST_MARKS
         marker = "o" if rare or len(values) == 1 else ""
         axes.plot(
-            epochs, values, style, color=colour, linewidth=1.1, label=key, clip_on=False,
-            marker=marker, markersize=2.6, markerfacecolor="white" if style == "--" else colour,
+            epochs,
+            values,
+            style,
+            color=colour,
+            linewidth=1.1,
+            label=key,
+            clip_on=False,
+            marker=marker,
+            markersize=2.6,
+            markerfacecolor="white" if style == "--" else colour,
             markeredgewidth=0.7,
-        )  # fmt: skip
+        )
         ends.append((values[-1], f"{name} {form.format(values[-1])}", colour))
         most = max(most, values.max())
     top = min(cap, 1.05 * most) or 1.0
@@ -153,9 +161,16 @@ def _snapshots(axes: Axes, epochs: Sequence[int]) -> None:
         return
     height = 1 + _of_height(axes, LINE)
     axes.plot(
-        epochs, [height] * len(epochs), "v", color=INK, markersize=2.8, markeredgewidth=0,
-        transform=axes.get_xaxis_transform(), clip_on=False, label="snapshots",
-    )  # fmt: skip
+        epochs,
+        [height] * len(epochs),
+        "v",
+        color=INK,
+        markersize=2.8,
+        markeredgewidth=0,
+        transform=axes.get_xaxis_transform(),
+        clip_on=False,
+        label="snapshots",
+    )
     _aside(axes, 1.03, height, "▾ snapshot", va="center")
 
 

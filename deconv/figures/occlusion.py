@@ -200,8 +200,15 @@ def _frame(axes: Axes, row: OcclusionRow, numbered: bool) -> None:
     axes.set(xlim=(left, right), ylim=(bottom, top))
     axes.set_xticks([left, right], [f"{left:.0f}", f"{right:.0f} px"] if numbered else ["", ""])
     axes.set_yticks([])
-    axes.tick_params(length=2 if numbered else 0, width=0.5, pad=1.5, color=FAINT,
-                     labelsize=5, labelcolor=FAINT, labelfontfamily=FONT["family"])  # fmt: skip
+    axes.tick_params(
+        length=2 if numbered else 0,
+        width=0.5,
+        pad=1.5,
+        color=FAINT,
+        labelsize=5,
+        labelcolor=FAINT,
+        labelfontfamily=FONT["family"],
+    )
     if numbered:
         first, last = axes.get_xticklabels()
         first.set_ha("left")
@@ -216,13 +223,28 @@ def _colour_bar(axes: Axes, low: float, high: float, clean: float) -> None:
     axes.set_yticks([])
     ticks = [low, (low + high) / 2, high]
     axes.set_xticks(ticks, [three_digits(value) for value in ticks])
-    axes.tick_params(length=1.5, width=0.5, pad=1.2, color=FAINT, labelsize=5.2,
-                     labelcolor=INK, labelfontfamily=FONT["family"])  # fmt: skip
+    axes.tick_params(
+        length=1.5,
+        width=0.5,
+        pad=1.2,
+        color=FAINT,
+        labelsize=5.2,
+        labelcolor=INK,
+        labelfontfamily=FONT["family"],
+    )
     for label, side in zip(axes.get_xticklabels(), ("left", "center", "right"), strict=True):
         label.set_ha(side)
     axes.spines[:].set(color=FAINT, linewidth=0.4)
-    axes.plot([clean], [1.0], marker="v", markersize=3.4, color=INK, markeredgewidth=0,
-              clip_on=False, zorder=5)  # fmt: skip
+    axes.plot(
+        [clean],
+        [1.0],
+        marker="v",
+        markersize=3.4,
+        color=INK,
+        markeredgewidth=0,
+        clip_on=False,
+        zorder=5,
+    )
     axes.set(xlim=(low, high), ylim=(0, 1))
 
 
@@ -243,8 +265,12 @@ def _tiles(row: OcclusionRow) -> np.ndarray:
     if missing:
         shown = np.pad(shown, ((0, missing), (0, 0), (0, 0)), constant_values=255)
     reach = TILE_PX + 2 * TILE_GAP
-    for edge in (np.s_[:TILE_GAP, :reach], np.s_[reach - TILE_GAP : reach, :reach],
-                 np.s_[:reach, :TILE_GAP], np.s_[:reach, reach - TILE_GAP : reach]):  # fmt: skip
+    for edge in (
+        np.s_[:TILE_GAP, :reach],
+        np.s_[reach - TILE_GAP : reach, :reach],
+        np.s_[:reach, :TILE_GAP],
+        np.s_[:reach, reach - TILE_GAP : reach],
+    ):
         shown[edge] = 0
     return shown
 

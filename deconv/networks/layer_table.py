@@ -81,7 +81,11 @@ def layer_table(net: ChainNet, input_px: int | None = None) -> list[LayerRow]:
         field, step = _field(windows)
         rows.append(
             LayerRow(
-                name, kind, maps, *size, *_sliding(axes),
+                name,
+                kind,
+                maps,
+                *size,
+                *_sliding(axes),
                 groups=getattr(stage, "groups", 1),
                 relu=i + 1 < len(stages) and of_module(stages[i + 1][1]) is RECTIFY,
                 field_px=field,
@@ -89,7 +93,7 @@ def layer_table(net: ChainNet, input_px: int | None = None) -> list[LayerRow]:
                 parameters=sum(p.numel() for p in stage.parameters()),
                 multiply_adds=_multiply_adds(stage, size),
             )
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -103,8 +107,13 @@ def _kind(stage: nn.Module) -> str | None:
     return None if operation is None else _KINDS.get(operation.prefix)
 
 
-_KINDS = {"conv": "convolution", "pool": "max-pool", "norm": "contrast norm",
-          "grid": "average pool", "fc": "fully connected"}  # fmt: skip
+_KINDS = {
+    "conv": "convolution",
+    "pool": "max-pool",
+    "norm": "contrast norm",
+    "grid": "average pool",
+    "fc": "fully connected",
+}
 
 
 def _maps(stage: nn.Module, below: int) -> int:

@@ -175,9 +175,11 @@ def _box(rows: Span, columns: Span) -> Box:
 def _holds(outer: Box, inner: Box) -> bool:
     """Whether a box holds another."""
     return inner == NOTHING or (
-        outer[0] <= inner[0] and outer[1] <= inner[1]
-        and inner[2] <= outer[2] and inner[3] <= outer[3]
-    )  # fmt: skip
+        outer[0] <= inner[0]
+        and outer[1] <= inner[1]
+        and inner[2] <= outer[2]
+        and inner[3] <= outer[3]
+    )
 
 
 def _span(law: Law, unit: int, ends: Span) -> Span:

@@ -112,7 +112,7 @@ def read(path: str | Path, what: str = "the weights") -> Any:
 def _read_safetensors(path: Path) -> dict[str, Any]:
     with safetensors.safe_open(path, "pt") as file:
         notes = file.metadata() or {}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        tensors = {name: file.get_tensor(name) for name in list(file.keys())}
     if "recipe" not in notes:
         return tensors
     content = {key: json.loads(value) for key, value in notes.items()}

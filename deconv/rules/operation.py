@@ -73,9 +73,20 @@ class Call:
         return self.input.copy_(value) if self.in_place else value
 
 
-_SPELLINGS = {"truediv": "div", "subtract": "sub", "multiply": "mul", "divide": "div",
-              "radd": "add", "rmul": "mul", "iadd": "add", "isub": "sub", "imul": "mul",
-              "itruediv": "div", "ipow": "pow", "rtruediv": "reciprocal"}  # fmt: skip
+_SPELLINGS = {
+    "truediv": "div",
+    "subtract": "sub",
+    "multiply": "mul",
+    "divide": "div",
+    "radd": "add",
+    "rmul": "mul",
+    "iadd": "add",
+    "isub": "sub",
+    "imul": "mul",
+    "itruediv": "div",
+    "ipow": "pow",
+    "rtruediv": "reciprocal",
+}
 
 
 def flat(values: Any) -> Iterator[torch.Tensor]:

@@ -188,7 +188,7 @@ class Run(TorchFunctionMode):
         if constant or not (already or any(x.requires_grad for x in taken if not x.is_leaf)):
             return
         elsewhere = any(_cut(x) for x in taken)
-        value._deconv_cut = elsewhere or call.name not in _COMPARISONS or len(taken) > 1
+        value._deconv_cut = elsewhere or call.name not in _COMPARISONS.split() or len(taken) > 1
 
     def _meet_strangers(self, call: Call) -> None:
         """A value that no function of PyTorch's was seen to make comes from a custom one."""
@@ -210,8 +210,9 @@ def is_leaf(module: nn.Module) -> bool:
     return not parts or (is_parametrized(module) and list(parts) == ["parametrizations"])
 
 
-_COMPARISONS = ("gt", "ge", "lt", "le", "ne", "eq", "greater", "less", "sign", "isnan", "invert",
-                "logical_not", "to", "type", "type_as", "float", "double", "half")  # fmt: skip
+_COMPARISONS = """
+gt ge lt le ne eq greater less sign isnan invert logical_not to type type_as float double half
+"""
 """What of a value alone looks at one position each."""
 
 

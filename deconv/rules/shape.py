@@ -7,8 +7,12 @@ from torch import nn
 from deconv.fields import Axis, Window
 from deconv.rules.operation import Operation, passed
 
-_MODES = {nn.ReflectionPad2d: "reflect", nn.ReplicationPad2d: "replicate",
-          nn.CircularPad2d: "circular", nn.ConstantPad2d: "zeros"}  # fmt: skip
+_MODES = {
+    nn.ReflectionPad2d: "reflect",
+    nn.ReplicationPad2d: "replicate",
+    nn.CircularPad2d: "circular",
+    nn.ConstantPad2d: "zeros",
+}
 
 
 def _padding_window(stage: nn.Module) -> Window:

@@ -22,10 +22,8 @@ def _noise(
     """
     freq = np.fft.fftfreq(TILE_PX) * TILE_PX
     radius = np.hypot(freq[None, :], freq[:, None] * stretch)
-    if fall:
-        gain = 1 / np.maximum(radius, 1) ** fall
-    else:
-        gain = np.exp(-(((radius - centre) / width) ** 2))
+    band = np.exp(-(((radius - centre) / width) ** 2))
+    gain = 1 / np.maximum(radius, 1) ** fall if fall else band
     gain[0, 0] = 0
     spectrum = np.fft.fft2(rng.standard_normal((TILE_PX, TILE_PX))) * gain
     field = np.fft.ifft2(spectrum).real

@@ -55,7 +55,7 @@ class Updates:
 
     def new_progress(self) -> dict[str, Any]:
         """An epoch of which nothing is done: sums over its updates, all processes together."""
-        scaled = {name: 0 for name in self.convs}
+        scaled = dict.fromkeys(self.convs, 0)
         return {"step": 0, "loss": 0.0, "hits": 0, "seen": 0, "renormalised": scaled}
 
     def begin(self, epoch: int, progress: dict[str, Any]) -> None:

@@ -125,9 +125,11 @@ def _input(
 def _taken(calls: Calls, index: int, side: int) -> tuple[tuple[int, ...], bool]:
     """The shape of what an operation takes, and whether its channels are last."""
     first = calls.ran[index].inputs[0]
-    return ((3, side, side), False) if first < 0 else (
-        calls.ran[first].shape, calls.ran[first].channels_last
-    )  # fmt: skip
+    return (
+        ((3, side, side), False)
+        if first < 0
+        else (calls.ran[first].shape, calls.ran[first].channels_last)
+    )
 
 
 def _way_down(calls: Calls, layer: str, side: int) -> Iterator[_Below]:

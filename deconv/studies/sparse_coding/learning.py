@@ -82,11 +82,14 @@ def train(
             energy = images.square().sum(dtype=torch.float64).item()
             history.append(
                 Epoch(
-                    layer, epoch, torch.cat(costs, 1).mean(1).tolist(),
-                    torch.cat(errors).sum().item() / energy, learned / energy,
+                    layer,
+                    epoch,
+                    torch.cat(costs, 1).mean(1).tolist(),
+                    torch.cat(errors).sum().item() / energy,
+                    learned / energy,
                     torch.cat(refused).double().mean().item() / steps,
                 )
-            )  # fmt: skip
+            )
             report(history[-1])
         del maps
         if layer < net.layers:
