@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -100,9 +101,9 @@ def accuracy_curves(
     return figure
 
 
-def _styles(panels: Sequence[AccuracyPanel]) -> dict[str, dict[str, object]]:
+def _styles(panels: Sequence[AccuracyPanel]) -> dict[str, dict[str, Any]]:
     """Name of a line -> its mark, colour and stroke."""
-    styles: dict[str, dict[str, object]] = {}
+    styles: dict[str, dict[str, Any]] = {}
     ours = theirs = 0
     for line in (line for panel in panels for line in panel.lines):
         if line.name in styles:

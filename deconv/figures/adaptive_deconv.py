@@ -95,6 +95,7 @@ def _images(
     text(figure, MARGIN, top, "Reconstructions", 8.6, INK, weight="bold")
     text(figure, parts, top + 0.02, "A unit, its parts", 6.6, INK, weight="bold")
     top += 0.24
+    shown: list[tuple[str, np.ndarray, Sequence[str]]]
     shown = [("input", images, [""] * len(images))]
     shown += [(f"from {one.title.lower()}", one.rebuilt, one.words) for one in layers]
     for i, (name, pictures, words) in enumerate(shown):

@@ -119,6 +119,6 @@ def _palette(pixels: Image.Image) -> Image.Image:
     free = 256 - len(exact) // 3
     common = pixels.quantize(free, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     out = Image.new("P", (1, 1))
-    colours = common.getpalette()[: 3 * free]
+    colours = (common.getpalette() or [])[: 3 * free]
     out.putpalette(exact + colours + exact[:3] * (free - len(colours) // 3))
     return out

@@ -211,8 +211,8 @@ def _draw_passage(axes: Axes, row: MapRow, top: float, page: _Halves) -> None:
     for centre, words, head in ((left, row.downward, "v"), (right, row.upward, "^")):
         strip(axes, centre - reach, level, 2 * reach, STRIP)
         label(axes, centre, level, words, 5.8)
-        ends = [centre - reach + 0.12, centre + reach - 0.12]
-        axes.plot(ends, [level] * 2, head, color=FAINT, markersize=3, markeredgewidth=0)
+        across = [centre - reach + 0.12, centre + reach - 0.12]
+        axes.plot(across, [level] * 2, head, color=FAINT, markersize=3, markeredgewidth=0)
     if row.switches:
         ends = (right - reach - 0.03, level), (left + reach + 0.03, level)
         arrow(axes, *ends, "switches", dashed=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -118,7 +119,7 @@ def feature_maps(
 
 
 def _aslant(panel: SparsityPanel) -> bool:
-    return max(len(panel.names[i]) for i in np.flatnonzero(panel.shown)) > LONG_NAMES
+    return max(len(panel.names[i]) for i in np.flatnonzero(panel.shown).tolist()) > LONG_NAMES
 
 
 def _tile_side(columns: int, width_in: float) -> float:
@@ -231,7 +232,7 @@ def _free(
     return y
 
 
-def shared_boxes(boxes: np.ndarray) -> list[tuple[tuple[int, int, int, int], list[int]]]:
+def shared_boxes(boxes: np.ndarray) -> list[tuple[tuple[int, ...], list[int]]]:
     """Each different box of M×4 with the numbers, from 1, of those that have it."""
     found: dict[tuple[int, ...], list[int]] = {}
     for number, box in enumerate(boxes.tolist(), 1):
@@ -248,7 +249,7 @@ def _draw_sparsity(figure: Figure, panel: SparsityPanel, top: float, width_in: f
         for left, name in zip(lefts, ("active", "dead"), strict=True)
     )
     at = panel.numbers
-    marker = {"marker": "o", "markersize": 2.4, "linewidth": 1.0}
+    marker: dict[str, Any] = {"marker": "o", "markersize": 2.4, "linewidth": 1.0}
     one.fill_between(at, *(100 * panel.active[:, [0, 2]].T), color=BLUE, alpha=0.18, linewidth=0)
     one.plot(at, 100 * panel.active[:, 1], color=BLUE, **marker)
     two.plot(at, 100 * panel.dead, color=INK, label="dead: never above 0", **marker)
@@ -267,7 +268,8 @@ def _draw_sparsity(figure: Figure, panel: SparsityPanel, top: float, width_in: f
         axes.set_xlim(at.min() - 0.5, at.max() + 0.5)
         high = axes.get_ylim()[1]
         axes.set_ylim(0, 100 if axes is one else max(5, 1.15 * high))
-        axes.set_xticks(at[panel.shown], [panel.names[i] for i in np.flatnonzero(panel.shown)])
+        shown = np.flatnonzero(panel.shown).tolist()
+        axes.set_xticks(at[shown], [panel.names[i] for i in shown])
         if _aslant(panel):
             for label in axes.get_xticklabels():
                 label.set(rotation=25, ha="right", rotation_mode="anchor")

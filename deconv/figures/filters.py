@@ -151,6 +151,7 @@ def _draw_rules(
 
 
 def _grid_height(one: FilterGrid, room: float) -> float:
+    assert one.columns is not None  # one a channel
     pixels = grid_pixels(one)
     return (room - LABEL) * min(1.0, one.columns / 16) * pixels.shape[0] / pixels.shape[1]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -259,7 +260,7 @@ def _labels(axes: Axes, across: str, up: str) -> None:
     axes.set_ylabel(up, size=6.2, color=INK, labelpad=2, **FONT)
 
 
-def _legend(axes: Axes, place: str) -> None:
+def _legend(axes: Axes, place: Literal["best", "upper left", "lower right"]) -> None:
     font = FONT | {"size": 5.6}
     axes.legend(
         loc=place,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -33,7 +34,8 @@ from deconv.figures.occlusion import shorten
 
 IMAGE_COLOURS = (BLUE, RED, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """One for each image: Okabe and Ito, which colour-blind readers tell apart."""
-IMAGE_LINES = ("-", (0, (5, 1.2)), (0, (3, 1, 1, 1)), "-", (0, (5, 1.2)), "-", (0, (1, 1)))
+_DASHED = (0, (5, 1.2))
+IMAGE_LINES: tuple[Any, ...] = ("-", _DASHED, (0, (3, 1, 1, 1)), "-", _DASHED, "-", (0, (1, 1)))
 """So that they stay apart in grey, too."""
 
 

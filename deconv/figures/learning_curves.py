@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -176,10 +177,11 @@ def _snapshots(axes: Axes, epochs: Sequence[int]) -> None:
 
 def _of_height(axes: Axes, inches: float) -> float:
     """Inches as a share of the axes' height."""
+    assert isinstance(axes.figure, Figure)
     return inches / (axes.get_position().height * axes.figure.get_size_inches()[1])
 
 
-def _aside(axes: Axes, x: float, y: float, words: str, **style: object) -> None:
+def _aside(axes: Axes, x: float, y: float, words: str, **style: Any) -> None:
     """Small words at a share of the axes' width and height."""
-    style = {"color": FAINT, "size": 6.2} | style
-    axes.text(x, y, words, transform=axes.transAxes, **FONT, **style)
+    style = FONT | {"color": FAINT, "size": 6.2} | style
+    axes.text(x, y, words, transform=axes.transAxes, **style)

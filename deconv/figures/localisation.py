@@ -181,6 +181,6 @@ def _box(axes: Axes, box: np.ndarray, width: float) -> None:
     top, left, bottom, right = (float(at) - 0.5 for at in box)
     if bottom <= top or right <= left:
         return
-    place = {"xy": (left, top), "width": right - left, "height": bottom - top, "fill": False}
-    axes.add_patch(Rectangle(**place, edgecolor="white", linewidth=width + 0.6))
-    axes.add_patch(Rectangle(**place, edgecolor=RED, linewidth=width))
+    place = (left, top), right - left, bottom - top
+    axes.add_patch(Rectangle(*place, fill=False, edgecolor="white", linewidth=width + 0.6))
+    axes.add_patch(Rectangle(*place, fill=False, edgecolor=RED, linewidth=width))

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -177,8 +178,9 @@ def legend(row: OcclusionRow) -> list[tuple[int | None, str, float]]:
     return named + ([(None, OTHER, rest)] if rest else [])
 
 
-def _cells(axes: Axes, row: OcclusionRow, values: np.ndarray, **style: object) -> None:
-    axes.set_facecolor([level / 255 for level in VOID])
+def _cells(axes: Axes, row: OcclusionRow, values: np.ndarray, **style: Any) -> None:
+    red, green, blue = (level / 255 for level in VOID)
+    axes.set_facecolor((red, green, blue))
     axes.imshow(values, interpolation="nearest", aspect="auto", extent=cell_extent(row), **style)
     y, x = ((row.square[i] + row.square[i + 2]) / 2 for i in (0, 1))
     nearest = np.abs(row.centres - (y, x)).sum(axis=2).argmin()
@@ -211,8 +213,8 @@ def _frame(axes: Axes, row: OcclusionRow, numbered: bool) -> None:
     )
     if numbered:
         first, last = axes.get_xticklabels()
-        first.set_ha("left")
-        last.set_ha("right")
+        first.set(ha="left")
+        last.set(ha="right")
     axes.spines[:].set(color=FAINT, linewidth=0.4)
 
 
@@ -233,7 +235,7 @@ def _colour_bar(axes: Axes, low: float, high: float, clean: float) -> None:
         labelfontfamily=FONT["family"],
     )
     for label, side in zip(axes.get_xticklabels(), ("left", "center", "right"), strict=True):
-        label.set_ha(side)
+        label.set(ha=side)
     axes.spines[:].set(color=FAINT, linewidth=0.4)
     axes.plot(
         [clean],
@@ -298,5 +300,5 @@ def shorten(name: str, length: int = NAME_LENGTH) -> str:
     """A name of at most `length` letters, cut with an ellipsis; a number behind it stays."""
     if len(name) <= length:
         return name
-    number = re.search(r" \(\d+\)$|$", name)[0]
+    number = re.findall(r" \(\d+\)$|$", name)[0]
     return name[: length - 1 - len(number)].rstrip() + "…" + number

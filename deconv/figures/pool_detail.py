@@ -117,8 +117,8 @@ def _colours(detail: PoolWindows, pooled: bool) -> dict[tuple[int, int], list[st
     found: dict[tuple[int, int], list[str]] = {}
     columns = detail.pooled.shape[1]
     for y, x in np.ndindex(detail.pooled.shape):
-        cell = (y, x) if pooled else tuple(int(n) for n in detail.switches[y, x])
-        found.setdefault(cell, []).append(COLOURS[(y * columns + x) % len(COLOURS)])
+        down, across = (y, x) if pooled else detail.switches[y, x].tolist()
+        found.setdefault((down, across), []).append(COLOURS[(y * columns + x) % len(COLOURS)])
     return found
 
 

@@ -203,7 +203,8 @@ def _rows(
     sections: Sequence[Section],
 ) -> tuple[list[tuple[float, str]], list[tuple[float, str]], list[list[float]]]:
     """Heights in inches from the top of the axes: of names, of titles, of each section's rows."""
-    places, titles, at, down = [], [], [], 0.03
+    places: list[tuple[float, str]] = []
+    titles, at, down = [], [], 0.03
     for section in sections:
         titles.append((down + SECTION_ROW / 2, section.title))
         down += SECTION_ROW

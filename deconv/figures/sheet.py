@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,7 +25,7 @@ def sheet(figure: Figure) -> Axes:
 
 
 def label(
-    axes: Axes, x: float, y: float, words: str, size: float, color: str = INK, **style: object
+    axes: Axes, x: float, y: float, words: str, size: float, color: str = INK, **style: Any
 ) -> None:
     """Words centred at (x, y) inches, unless `style` says otherwise; size in points."""
     axes.text(
