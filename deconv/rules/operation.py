@@ -102,7 +102,7 @@ def function_name(func: Callable[..., Any]) -> str:
     """Name a function of PyTorch's, whichever way it is spelled."""
     name = getattr(func, "__name__", type(func).__name__)
     if name == "__get__":  # x.T, x.real
-        name = func.__self__.__name__
+        name = getattr(func, "__self__", func).__name__
     name = name.strip("_")
     return _SPELLINGS.get(name, name)
 

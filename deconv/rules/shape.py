@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from deconv.fields import Axis, Window
@@ -15,7 +17,7 @@ _MODES = {
 }
 
 
-def _padding_window(stage: nn.Module) -> Window:
+def _padding_window(stage: Any) -> Window:
     left, right, top, bottom = stage.padding
     mode = next(mode for kind, mode in _MODES.items() if isinstance(stage, kind))
     return Axis(1, 1, top, after=bottom, mode=mode), Axis(1, 1, left, after=right, mode=mode)
