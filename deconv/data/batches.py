@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,7 +17,15 @@ LABEL_KEYS = ("labels", "label", "targets", "target", "y")
 """Under the first of these that a dictionary has, it holds its images and its labels."""
 
 
-def read_batches(net: nn.Module, loader: Iterable) -> Iterator[tuple[torch.Tensor, Any]]:
+class HasWeights(Protocol):
+    """Any module or network."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Its weights."""
+        ...
+
+
+def read_batches(net: HasWeights, loader: Iterable) -> Iterator[tuple[torch.Tensor, Any]]:
     """Yield a loader's batches as (images N×3×H×W in the type of the weights, labels or None).
 
     Args:
@@ -55,7 +63,7 @@ def read_batches(net: nn.Module, loader: Iterable) -> Iterator[tuple[torch.Tenso
         yield images.to(dtype), labels
 
 
-def labelled(net: nn.Module, loader: Iterable) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def labelled(net: HasWeights, loader: Iterable) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield `read_batches` with a tensor of labels. Raises DeconvError where there are none."""
     for images, labels in read_batches(net, loader):
         if labels is None:
@@ -63,7 +71,7 @@ def labelled(net: nn.Module, loader: Iterable) -> Iterator[tuple[torch.Tensor, t
         yield images, torch.as_tensor(labels)
 
 
-def image_count(loader: Iterable) -> int | None:
+def image_count(loader: Any) -> int | None:
     """How many images a loader has; None where it does not know, as a stream."""
     try:
         return len(loader.dataset)

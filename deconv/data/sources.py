@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -322,7 +323,7 @@ SOURCES: dict[str, Callable[..., Photographs | MultiLabel]] = {
 
 
 def photographs(
-    name: str, root: str | Path, split: str, side_px: int, **options
+    name: str, root: str | Path, split: str, side_px: int, **options: Any
 ) -> Photographs | MultiLabel:
     """One split of a data set of photographs, as squares of `side_px`.
 
