@@ -81,7 +81,7 @@ def fit_linear(
         return value
 
     def steepness() -> float:
-        return torch.cat([p.grad.flatten() for p in both]).norm().item()
+        return torch.cat([g.flatten() for p in both if (g := p.grad) is not None]).norm().item()
 
     with torch.enable_grad():
         objective()

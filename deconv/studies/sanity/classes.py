@@ -70,8 +70,8 @@ def favoured(labels: Sequence[int]) -> tuple[int, float]:
 def favoured_by_chance(labels: Sequence[int], k: int, seed: int, draws: int = 2000) -> float:
     """The mean share of the most frequent label among k images drawn at random."""
     random = np.random.default_rng(seed)
-    labels = np.asarray(labels)
-    shares = [favoured(random.choice(labels, k, replace=False).tolist())[1] for _ in range(draws)]
+    pool = np.asarray(labels)
+    shares = [favoured(random.choice(pool, k, replace=False).tolist())[1] for _ in range(draws)]
     return float(np.mean(shares))
 
 
