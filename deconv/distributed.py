@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Subset
 
 from deconv.errors import DeconvError
 
@@ -112,8 +112,9 @@ class Share(Subset):
     process a share is the whole data set. Parts differ by at most one chunk.
     """
 
-    def __init__(self, data: Dataset, chunk: int) -> None:
-        chunks = -(-len(data) // chunk)
+    def __init__(self, data: Any, chunk: int) -> None:
+        size = len(data)
+        chunks = -(-size // chunk)
         begin, end = (chunks * r // ranks() for r in (rank(), rank() + 1))
         self.first, self.chunk = begin * chunk, chunk
-        super().__init__(data, range(self.first, min(end * chunk, len(data))))
+        super().__init__(data, range(self.first, min(end * chunk, size)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import IO, Any
 
+fcntl: Any
 try:
     import fcntl
 except ImportError:  # Windows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,7 +17,15 @@ LABEL_KEYS = ("labels", "label", "targets", "target", "y")
 """Under the first of these that a dictionary has, it holds its images and its labels."""
 
 
-def read_batches(net: nn.Module, loader: Iterable) -> Iterator[tuple[torch.Tensor, Any]]:
+class HasWeights(Protocol):
+    """Any module or network."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Its weights."""
+        ...
+
+
+def read_batches(net: HasWeights, loader: Iterable) -> Iterator[tuple[torch.Tensor, Any]]:
     """Yield a loader's batches as (images N×3×H×W in the type of the weights, labels or None).
 
     Args:
@@ -55,7 +63,7 @@ def read_batches(net: nn.Module, loader: Iterable) -> Iterator[tuple[torch.Tenso
         yield images.to(dtype), labels
 
 
-def labelled(net: nn.Module, loader: Iterable) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def labelled(net: HasWeights, loader: Iterable) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield `read_batches` with a tensor of labels. Raises DeconvError where there are none."""
     for images, labels in read_batches(net, loader):
         if labels is None:
@@ -63,7 +71,7 @@ def labelled(net: nn.Module, loader: Iterable) -> Iterator[tuple[torch.Tensor, t
         yield images, torch.as_tensor(labels)
 
 
-def image_count(loader: Iterable) -> int | None:
+def image_count(loader: Any) -> int | None:
     """How many images a loader has; None where it does not know, as a stream."""
     try:
         return len(loader.dataset)
@@ -83,11 +91,11 @@ def image_and_label(batch: Any) -> tuple[Any, Any]:
         return batch[keys[0]], next((batch[key] for key in LABEL_KEYS if key in batch), None)
     if not isinstance(batch, list | tuple) or all(map(_is_image, batch)):
         return batch, None
-    if all(isinstance(p, Mapping) or (_is_list(p) and p and _is_image(p[0])) for p in batch):
-        if len(batch) > 1:
-            raise DeconvError(
-                "a batch is a list of items: collate them, as a DataLoader does by default"
-            )
+    items = (isinstance(p, Mapping) or (_is_list(p) and p and _is_image(p[0])) for p in batch)
+    if len(batch) > 1 and all(items):
+        raise DeconvError(
+            "a batch is a list of items: collate them, as a DataLoader does by default"
+        )
     images, label = image_and_label(batch[0])
     return images, batch[1] if len(batch) > 1 else label
 

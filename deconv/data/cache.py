@@ -85,7 +85,13 @@ def _write(data: Squares, path: Path, workers: int, progress: bool) -> None:
         with temporary.open("w+b") as file:
             lock(file)  # by which `_clear_left` of another run knows that it is being written
             array = _empty(file, shape)
-            loader = DataLoader(data, batch_size=64, num_workers=workers, worker_init_fn=apart)
+            # torch asks for its own Dataset and takes whatever has items and a length.
+            loader: DataLoader = DataLoader(
+                data,  # type: ignore[arg-type]
+                batch_size=64,
+                num_workers=workers,
+                worker_init_fn=apart,
+            )
             done = 0
             for images, _ in tqdm(loader, "preparing images", disable=None if progress else True):
                 array[done : done + len(images)] = images.numpy()
@@ -103,7 +109,7 @@ def _write(data: Squares, path: Path, workers: int, progress: bool) -> None:
         raise
 
 
-def _empty(file: IO[bytes], shape: tuple[int, ...]) -> np.ndarray:
+def _empty(file: IO[bytes], shape: tuple[int, ...]) -> np.memmap:
     """An array of uint8 mapped to a new npy file, the disk's room for it set aside."""
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)

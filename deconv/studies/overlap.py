@@ -7,6 +7,7 @@ grey thumbnails of the centre squares.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -78,7 +79,10 @@ def find_overlap(
     return [Twin(i, int(where[i]), min(1.0, float(best[i]))) for i in found]
 
 
-def _thumbnails(data: Squares, side_px: int, workers: int, name: str, progress: bool):
-    loader = DataLoader(data, batch_size=BATCH, num_workers=workers)
+def _thumbnails(
+    data: Squares, side_px: int, workers: int, name: str, progress: bool
+) -> Iterator[torch.Tensor]:
+    # torch asks for its own Dataset and takes whatever has items and a length.
+    loader: DataLoader = DataLoader(data, batch_size=BATCH, num_workers=workers)  # type: ignore[arg-type]
     for images, _ in tqdm(loader, name, disable=None if progress else True):
         yield thumbnails(images, side_px)

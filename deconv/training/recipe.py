@@ -81,7 +81,7 @@ class Recipe:
         for name in ("lr_drops", "snapshot_epochs"):
             if isinstance(epochs := getattr(self, name), list):
                 object.__setattr__(self, name, tuple(epochs))
-        for name, kind, valid in (
+        for name, what, valid in (
             ("precision", "precision", PRECISIONS),
             ("crops", "way to crop", CROPS),
             ("schedule", "schedule", SCHEDULES),
@@ -89,7 +89,7 @@ class Recipe:
             ("test_crops", "crops to test on", TESTS),
         ):
             if getattr(self, name) not in valid:
-                raise unknown(kind, getattr(self, name), valid)
+                raise unknown(what, getattr(self, name), valid)
         for names, kind, low in (
             (("epochs", "batch_size", "eval_every", "keep_last", "patience"), int, 1),
             (("workers", "seed", "save_steps", "warmup_epochs", "max_drops"), int, 0),

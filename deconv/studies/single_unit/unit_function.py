@@ -98,7 +98,8 @@ def map_size(net: Network, layer: str, map: int) -> tuple[int, int]:
     values = net.record(blank, [layer], logits=False).activations[layer]
     if not 0 <= map < values.shape[1]:
         raise DeconvError(f"{layer} of {net.name} has {values.shape[1]} maps, no map {map}")
-    return tuple(values.shape[2:]) or (1, 1)
+    height, width = values.shape[2:] or (1, 1)
+    return height, width
 
 
 def climbed_point(net: Network, layer: str) -> str:
