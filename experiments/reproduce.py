@@ -10,6 +10,8 @@ fails does not stop the others; its error is kept and told. What finished with t
 and the same network is not run again by resume=, a training goes on from its newest snapshot.
 Settings of data, model, train, seed and device on the command line go on to every experiment.
 
+Cost: laptop minutes on 2 CPU cores, training included; paper: needs run=.
+
 Writes <stem>/ for each experiment, logs/<stem>.txt, reproduce.json (what ran and how it ended),
 ledger.md and ledger.csv (the paper's numbers beside ours) and index.html, which shows all of it.
 Exit status 0: all ran, or lack a data set that is not on this machine; 1: some failed; 2: bad
@@ -22,21 +24,20 @@ import hashlib
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig
 from tqdm import tqdm
 
 from deconv import distributed
 from deconv.errors import DeconvError, Interrupted, unknown
 from deconv.training import held
 from deconv.training.snapshots import load_snapshot
-from experiments.kit import ledger
-from experiments.kit.command import CONF, compose, experiment
+from experiments.kit import Command, Settings, compose, ledger, log
+from experiments.kit.command import settings_of
 from experiments.kit.index_page import Section, index_page
-from experiments.kit.inputs import log
-from experiments.kit.provenance import write_table
+from experiments.kit.provenance import overrides, write_table
 from experiments.kit.steps import (
     DONE,
     FAILED,
@@ -52,7 +53,7 @@ from experiments.kit.steps import (
 )
 
 EXIT_SOME_FAILED = 1
-OWN = ("run", "only", "skip", "resume", "steps")
+OWN = ("run", "only", "skip", "resume")
 """Settings that do not go on to the experiments."""
 
 NEEDS: dict[str, tuple[str, ...]] = {
@@ -67,22 +68,81 @@ NEEDS: dict[str, tuple[str, ...]] = {
 TRAIN = "train"
 
 
-@experiment("reproduce")
-def main(cfg: DictConfig, folder: Path) -> None:
+@dataclass(frozen=True)
+class Plan:
+    """How an experiment is run.
+
+    needs: of the network, a key of NEEDS. sizes: its own overrides at each size, which win over
+    those of the command line. goes_on: the files from which it can go on with resume=<its folder>.
+    epoch: of the snapshot that it gets at a size, if the run has it; else the newest.
+    """
+
+    needs: str = "snapshot"
+    sizes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    goes_on: str = ""
+    epoch: Mapping[str, int] = field(default_factory=dict)
+
+
+SMALL_GRID = ",".join(f"{layer}:[1,2]" for layer in (*(f"conv{n}" for n in range(1, 6)), "other"))
+PLANS = {
+    TRAIN: Plan("nothing", {"smoke": ["pictures=none"]}, goes_on="epoch_*.pt"),
+    "fig1_deconvnet": Plan(),
+    "fig2_top_activations": Plan(sizes={"smoke": [f"grid={{{SMALL_GRID}}}"]}),
+    "fig3_architecture": Plan("nothing"),
+    "fig4_feature_evolution": Plan("run", {"smoke": ["epochs=[0,1,2]", "maps=2"]}),
+    "fig5_invariance": Plan(),
+    # The networks that it trains itself see 10 epochs, so the one beside them is of epoch 10 too.
+    "fig6_first_layers": Plan("ours", {"laptop": ["epochs=10"]}, epoch={"laptop": 10}),
+    "contrast_normalisation": Plan("nothing", {"smoke": ["epochs=1"]}),
+    "fig7_occlusion": Plan(),
+    "feature_maps": Plan(sizes={"smoke": ["maps=4"]}),
+    "one_unit": Plan(sizes={"laptop": ["starts=4", "steps=100"], "smoke": ["k=4"]}),
+    "sanity": Plan(sizes={"smoke": ["layers=[conv1,conv4]"]}),
+    "filters": Plan(),
+    "truth_projections": Plan(
+        sizes={
+            "paper": ["data=scenes"],
+            "laptop": ["data=scenes"],
+            "smoke": ["data=scenes_smoke", "layers=[conv1,conv5]", "maps=4", "k=3", "examples=2"],
+        }
+    ),
+    "adaptive_deconv": Plan("nothing"),
+    "table1_correspondence": Plan(),
+    "table2_imagenet": Plan("snapshots"),
+    "table3_ablation": Plan("nothing", {"smoke": ["rows=[no 7]"]}, goes_on="config.yaml"),
+    "table4_caltech101": Plan(sizes={"smoke": ["folds=2", "c=[1]"]}),
+    "table5_caltech256": Plan(sizes={"smoke": ["folds=2", "c=[1]"]}),
+    "table6_pascal": Plan(),
+    "table7_layer_probes": Plan(
+        sizes={"smoke": ["folds=2", "c=[1]", "svm=[1,5,7]", "softmax=[7]"]}
+    ),
+}
+"""The experiments in the order in which they run."""
+
+
+@dataclass
+class Reproduce(Settings):
+    run: str = ""  # folder of a training; empty: train cfg.model first (not at size=paper)
+    only: list[str] = field(default_factory=list)  # e.g. [fig2,table1]; names may be shortened
+    skip: list[str] = field(default_factory=list)  # all but these
+    resume: str | None = None  # folder of an earlier reproduce: run what did not finish
+
+
+def run(_: DictConfig, cfg: Reproduce, folder: Path) -> None:
     """Run what is wanted and not finished, write the ledger, tell what failed."""
     if distributed.ranks() > 1:
         raise DeconvError("reproduce runs as one process: train under torchrun, then give run=")
     with held(folder):
         cfg, asked, state = settings(cfg, folder)
         stems = chosen(cfg)
-        run = check_run(cfg, stems)
-        if run is None and TRAIN not in stems and needs_network(cfg, stems):
+        network = check_run(cfg, stems)
+        if network is None and TRAIN not in stems and needs_network(stems):
             stems = [TRAIN, *stems]
-        elif run is not None:
+        elif network is not None:
             stems = [stem for stem in stems if stem != TRAIN]
         write_state(folder, state)
-        finished = work(cfg, folder, stems, asked, run, state)
-        account(cfg, folder, stems, state)
+        finished = work(cfg, folder, stems, asked, network, state)
+        account(cfg, folder, state)
     if not finished:
         raise Interrupted(
             f"stopped; go on with python -m experiments.reproduce resume={quoted(str(folder))}"
@@ -90,62 +150,50 @@ def main(cfg: DictConfig, folder: Path) -> None:
     tell(folder, stems, state)
 
 
-def settings(cfg: DictConfig, folder: Path) -> tuple[DictConfig, dict[str, str], State]:
-    """The configuration, the overrides that it comes from by key, and the state of the folder.
+def settings(cfg: Reproduce, folder: Path) -> tuple[Reproduce, dict[str, str], State]:
+    """The settings, the overrides that they come from by key, and the state of the folder.
 
     With resume, the overrides that the folder began with, those of this command line over them.
     """
-    arguments = [a for a in sys.argv[1:] if not a.startswith("-")]
-    now = {key: value for key, _, value in (a.partition("=") for a in arguments)}
-    now = {k: v for k, v in now.items() if not k.startswith(("hydra.", "hydra/"))}
+    now = {key: value for key, _, value in (text.partition("=") for text in overrides())}
+    now = {key: value for key, value in now.items() if not key.startswith(("hydra.", "hydra/"))}
     if not now.pop("resume", None):
         return cfg, now, State({"overrides": now})
     state = read_state(folder)
     asked = state.settings["overrides"] | now
     state.settings["overrides"] = asked
-    return compose("reproduce", [f"{key}={value}" for key, value in asked.items()]), asked, state
+    again = compose("reproduce", [f"{key}={value}" for key, value in asked.items()])
+    return settings_of(again), asked, state
 
 
-def chosen(cfg: DictConfig) -> list[str]:
-    """The stems that only and skip leave, in the order of cfg.steps, as far as they are here."""
-    stems = [str(stem) for stem in cfg.steps]
-    for stem in stems:
-        step = cfg.steps[stem]
-        if not isinstance(step, DictConfig) or step.get("needs") not in NEEDS:
-            raise unknown(f"value of steps.{stem}.needs", OmegaConf.select(step, "needs"), NEEDS)
-    only, skip = (_named(cfg, key, stems) for key in ("only", "skip"))
-    wanted = [stem for stem in stems if (not only or stem in only) and stem not in skip]
-    if not only and not any(TRAIN in named for named in (only, skip)):
-        wanted = [stem for stem in wanted if stem != TRAIN or needs_network(cfg, wanted)]
-    absent = [stem for stem in wanted if not (CONF.parent / "experiments" / f"{stem}.py").is_file()]
-    if named := [stem for stem in absent if stem in only]:
-        raise DeconvError(f"there is no experiments/{named[0]}.py")
-    if absent:
-        log(f"not in this checkout: {', '.join(absent)}")
-    if left := [stem for stem in wanted if stem not in absent]:
-        return left
+def chosen(cfg: Reproduce) -> list[str]:
+    """The stems that only and skip leave, in the order of PLANS."""
+    only, skip = named(cfg.only), named(cfg.skip)
+    wanted = [stem for stem in PLANS if (not only or stem in only) and stem not in skip]
+    if not only and TRAIN not in skip and not needs_network(wanted):
+        wanted.remove(TRAIN)
+    if wanted:
+        return wanted
     raise DeconvError("only and skip leave no experiment to run")
 
 
-def _named(cfg: DictConfig, key: str, stems: Sequence[str]) -> list[str]:
-    """The stems that a list of the configuration names, in full or by how they begin."""
-    if not isinstance(cfg[key], ListConfig):
-        raise DeconvError(f"{key} takes a list such as [fig2,table1], got {cfg[key]}")
-    named = []
-    for name in map(str, cfg[key]):
-        found = [stem for stem in stems if stem == name or stem.startswith(f"{name}_")]
-        if not found:
-            raise unknown("experiment", name, [*stems, *(s.partition("_")[0] for s in stems)])
-        named += found
-    return named
+def named(names: Sequence[str]) -> list[str]:
+    """The stems of a list, whose names may be in full or how they begin."""
+    found = []
+    for name in names:
+        own = [stem for stem in PLANS if stem == name or stem.startswith(f"{name}_")]
+        if not own:
+            raise unknown("experiment", name, [*PLANS, *(s.partition("_")[0] for s in PLANS)])
+        found += own
+    return found
 
 
-def needs_network(cfg: DictConfig, stems: Sequence[str]) -> bool:
+def needs_network(stems: Sequence[str]) -> bool:
     """Whether one of the stems needs a trained network."""
-    return any(cfg.steps[stem].needs != "nothing" for stem in stems)
+    return any(PLANS[stem].needs != "nothing" for stem in stems)
 
 
-def check_run(cfg: DictConfig, stems: Sequence[str]) -> Path | None:
+def check_run(cfg: Reproduce, stems: Sequence[str]) -> Path | None:
     """The training that cfg.run names, None if one is to be trained; before anything long.
 
     Raises DeconvError where there is no network and none can be trained.
@@ -165,13 +213,13 @@ def check_run(cfg: DictConfig, stems: Sequence[str]) -> Path | None:
                 f"model={name} makes them alike"
             )
         return Path(cfg.run).resolve()
-    if needs_network(cfg, stems):
+    if needs_network(stems):
         if cfg.size_name == "paper":
             raise DeconvError(
                 "size=paper needs a training: run python -m experiments.train size=paper first, "
                 "then name its folder: run=<folder>"
             )
-        if TRAIN in _named(cfg, "skip", list(cfg.steps)):
+        if TRAIN in named(cfg.skip):
             raise DeconvError("skip=[train] needs a trained network: name its folder, run=<folder>")
     return None
 
@@ -187,7 +235,7 @@ def snapshot_of(run: Path, epoch: int | None = None) -> Path:
 
 
 def work(
-    cfg: DictConfig,
+    cfg: Reproduce,
     folder: Path,
     stems: Sequence[str],
     asked: Mapping[str, str],
@@ -206,7 +254,7 @@ def work(
         for stem in stems:
             if stem == TRAIN:
                 continue
-            if run is None and cfg.steps[stem].needs != "nothing":
+            if run is None and PLANS[stem].needs != "nothing":
                 outcome = Outcome([], {}, FAILED, error="the training failed")
                 state.outcomes[stem] = outcome
                 progress.show("end", Step(stem, (), lambda place, again: []), outcome)
@@ -215,33 +263,31 @@ def work(
         return run_steps(steps, folder, state, show)
 
 
-def step_of(cfg: DictConfig, stem: str, asked: Mapping[str, str], run: Path | None) -> Step:
+def step_of(cfg: Reproduce, stem: str, asked: Mapping[str, str], run: Path | None) -> Step:
     """One experiment as a command."""
-    step = cfg.steps[stem]
+    plan = PLANS[stem]
     names = {}
     inputs = {}
-    if step.needs != "nothing":
-        snapshot = snapshot_of(run, (step.get("epoch") or {}).get(cfg.size_name))
+    if run is not None and plan.needs != "nothing":
+        snapshot = snapshot_of(run, plan.epoch.get(cfg.size_name))
         names = {"run": quoted(str(run)), "snapshot": quoted(str(snapshot))}
         inputs = {snapshot.name: file_hash(snapshot)}
-    own = list(step.get("sizes", {}).get(cfg.size_name) or [])
-    arguments = [*passed_on(cfg, asked, own), *(text.format(**names) for text in NEEDS[step.needs])]
+    own = plan.sizes.get(cfg.size_name, ())
+    arguments = [*passed_on(cfg, asked, own), *(text.format(**names) for text in NEEDS[plan.needs])]
 
     def place(where: Path, again: bool) -> list[str]:
         return [f"{'resume' if again else 'hydra.run.dir'}={quoted(str(where))}"]
 
-    return Step(
-        stem, ("-m", f"experiments.{stem}", *arguments), place, inputs, step.get("goes_on", "")
-    )
+    return Step(stem, ("-m", f"experiments.{stem}", *arguments), place, inputs, plan.goes_on)
 
 
-def passed_on(cfg: DictConfig, asked: Mapping[str, str], own: Sequence[str]) -> list[str]:
+def passed_on(cfg: Reproduce, asked: Mapping[str, str], own: Sequence[str]) -> list[str]:
     """The overrides of an experiment: the size, what was asked for, and over it its own.
 
     Where its own choose a group (data=scenes), what was asked for within that group has no place.
     """
     mine = {key: value for key, _, value in (text.partition("=") for text in own)}
-    groups = {key for key in mine if (CONF / key).is_dir()}
+    groups = {"model", "data", "train"} & mine.keys()
     general = {
         key: value
         for key, value in asked.items()
@@ -321,13 +367,12 @@ def ended(outcome: Outcome) -> str:
     return f"{outcome.status}{after}" + (f": {outcome.error}" if outcome.error else "")
 
 
-def account(cfg: DictConfig, folder: Path, stems: Sequence[str], state: State) -> None:
-    """Write ledger.md, ledger.csv, ledger.json and index.html from the folders of the stems.
+def account(cfg: Reproduce, folder: Path, state: State) -> None:
+    """Write ledger.md, ledger.csv, ledger.json and index.html from the experiments' folders.
 
     Experiments that an earlier run of the same folder finished are in it too.
     """
-    outcomes = {stem: asdict(one) for stem, one in state.outcomes.items() if stem in cfg.steps}
-    outcomes = {stem: outcomes[stem] for stem in map(str, cfg.steps) if stem in outcomes}
+    outcomes = {s: asdict(state.outcomes[s]) for s in PLANS if s in state.outcomes}
     kept = ledger.collect(folder, outcomes, cfg.size_name)
     ledger.write(folder / ledger.FILE, kept)
     pictures = {stem: found for stem in outcomes if (found := picture(folder, stem))}
@@ -387,6 +432,8 @@ def tell(folder: Path, stems: Sequence[str], state: State) -> None:
         print(folder, flush=True)
         sys.exit(EXIT_SOME_FAILED)
 
+
+main = Command(run, Reproduce)
 
 if __name__ == "__main__":
     main()

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +19,8 @@ from typing import Any
 
 from deconv.errors import DeconvError
 from experiments.kit.command import EXIT_INTERRUPTED, EXIT_NO_DATA
+from experiments.kit.forked import Forked
+from experiments.kit.provenance import write_text
 
 STATE = "reproduce.json"
 DONE, FAILED, NO_DATA, STOPPED, NOT_RUN = (
@@ -30,13 +29,6 @@ DONE, FAILED, NO_DATA, STOPPED, NOT_RUN = (
 """How a step can have ended; STOPPED also stands for one that never came to its end."""
 
 SIGNALS = ("SIGTERM", "SIGUSR1", "SIGINT")
-
-POLICY = "OMP_WAIT_POLICY"
-BUSY = 0.2
-"""From this share of the processors' time in use on, before a step begins, its threads sleep where
-they wait for one another. Trained with two threads on two cores, zfnet_mini is then a fifth slower
-on an idle machine, and seven times faster beside two processes that want the cores as well."""
-PROC_STAT = Path("/proc/stat")
 
 
 @dataclass(frozen=True)
@@ -92,16 +84,7 @@ def read_state(folder: Path) -> State:
 
 def write_state(folder: Path, state: State) -> None:
     """Write folder/reproduce.json whole or not at all."""
-    temporary = folder / f".{STATE}.{os.getpid()}"
-    try:
-        with temporary.open("w") as file:
-            file.write(json.dumps(asdict(state), indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, folder / STATE)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_text(folder / STATE, json.dumps(asdict(state), indent=2) + "\n")
 
 
 def finished(step: Step, state: State) -> bool:
@@ -116,15 +99,14 @@ def finished(step: Step, state: State) -> bool:
 
 
 @contextmanager
-def passed_on(child: Callable[[], subprocess.Popen | None]) -> Iterator[list[int]]:
+def passed_on(child: Callable[[], Forked | None]) -> Iterator[list[int]]:
     """Within it SIGNALS go to the child of the moment; the list holds those that came."""
     came: list[int] = []
     before: dict[int, Any] = {}
 
     def note(number: int, _: object) -> None:
         came.append(number)
-        process = child()
-        if process is not None and process.poll() is None:
+        if process := child():
             process.send_signal(number)
 
     for name in SIGNALS:
@@ -147,7 +129,7 @@ def run_steps(
     up to date and written before and after each. show: called with "start", "tick" (several times
     a second), "end" or "kept" (finished before), the step and its outcome.
     """
-    current: list[subprocess.Popen] = []
+    current: list[Forked] = []
     with passed_on(lambda: current[-1] if current else None) as came:
         for step in steps:
             if came:
@@ -184,52 +166,24 @@ def _run(
     folder: Path,
     again: bool,
     outcome: Outcome,
-    current: list[subprocess.Popen],
+    current: list[Forked],
     came: list[int],
     tick: Callable[[], None],
 ) -> None:
     log = log_path(folder, step.name)
     log.parent.mkdir(exist_ok=True)
+    log.write_text("")
     started = time.monotonic()
-    with log.open("w") as file:
-        # In a session of its own, so that Ctrl-C at a terminal reaches it once, through us: a
-        # second one would stop a training without saving.
-        process = subprocess.Popen(
-            [sys.executable, *step.arguments, *step.place(folder / step.name, again)],
-            stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
-            start_new_session=True, env=os.environ | waiting(),
-        )  # fmt: skip
-        current.append(process)
-        if came:  # between the last look and the start
-            process.send_signal(came[-1])
-        while True:
-            try:
-                outcome.exit_status = process.wait(timeout=0.2)
-                break
-            except subprocess.TimeoutExpired:
-                tick()
+    process = Forked([*step.arguments, *step.place(folder / step.name, again)], log, log)
+    current.append(process)
+    if came:  # between the last look and the start
+        process.send_signal(came[-1])
+    while (status := process.wait(timeout=0.2)) is None:
+        tick()
+    outcome.exit_status = status
     outcome.seconds = round(time.monotonic() - started, 1)
     outcome.status = status_of(outcome.exit_status, bool(came))
     outcome.error = "" if outcome.status == DONE else last_error(log)
-
-
-def waiting() -> dict[str, str]:
-    """What the environment of a step says of how its threads wait; a user's own choice stands."""
-    if POLICY in os.environ or not PROC_STAT.is_file():
-        return {}
-    before = PROC_STAT.read_text()
-    time.sleep(0.3)
-    return {POLICY: "PASSIVE"} if busy_share(before, PROC_STAT.read_text()) >= BUSY else {}
-
-
-def busy_share(before: str, after: str) -> float:
-    """The share (0…1) of all processors' time that was in use between two readings of /proc/stat.
-
-    Its first line counts ticks: user, nice, system, idle, waiting for disks, …
-    """
-    first, last = ([int(n) for n in text.splitlines()[0].split()[1:]] for text in (before, after))
-    ticks = [b - a for a, b in zip(first, last, strict=True)]
-    return 1 - (ticks[3] + ticks[4]) / max(sum(ticks), 1)
 
 
 def status_of(exit_status: int, signalled: bool) -> str:

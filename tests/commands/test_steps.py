@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from deconv.errors import DeconvError
-from experiments.kit import steps
 from experiments.kit.steps import (
     DONE,
     FAILED,
@@ -159,7 +158,7 @@ def test_ctrl_c_at_a_terminal_reaches_the_child_once(tmp_path):
     child = "import os; print(os.getsid(0) == os.getpid(), flush=True)\n" + child
     program = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
-        "from experiments.steps import *\n"
+        "from experiments.kit.steps import *\n"
         f"s = Step('slow', ('-c', {child!r}), lambda f, again: [str(f)])\n"
         "run_steps([s], Path(sys.argv[1]), State({}), lambda *a: None)\n"
     )
@@ -225,44 +224,3 @@ def test_the_state_is_plain_json(tmp_path):
     kept = json.loads((tmp_path / STATE).read_text())
     assert kept["outcomes"]["a"]["inputs"] == {"epoch_002.pt": "abc"}
     assert kept["outcomes"]["a"]["status"] == "done"
-
-
-# How threads wait
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "share"),
-    [
-        ("cpu  100 0 50 800 50 0 0 0 0 0", "cpu  200 0 50 1000 150 0 0 0 0 0", 0.25),
-        ("cpu  1 0 0 5 0 0 0 0 0 0", "cpu  1 0 0 105 0 0 0 0 0 0", 0.0),
-        ("cpu  1 0 0 5 0 0 0 0 0 0", "cpu  11 20 30 5 0 5 5 29 0 0", 1.0),
-    ],
-)
-def test_the_share_of_the_processors_in_use(before, after, share):
-    rest = "\ncpu0 1 2 3 4 5\nintr 7\n"
-    assert steps.busy_share(before + rest, after + rest) == pytest.approx(share)
-
-
-@pytest.mark.parametrize(
-    ("busy", "set_to", "told"),
-    [
-        (0.5, None, "PASSIVE"),
-        (0.05, None, "None"),
-        (0.5, "ACTIVE", "ACTIVE"),
-        (0.05, "PASSIVE", "PASSIVE"),
-    ],
-)
-def test_threads_sleep_where_others_use_the_processors(tmp_path, monkeypatch, busy, set_to, told):
-    stat = tmp_path / "stat"
-    stat.write_text("cpu 0 0 0 0 0 0 0 0 0 0\n")
-    monkeypatch.setattr(steps, "PROC_STAT", stat)
-    monkeypatch.setattr(steps, "busy_share", lambda *_: busy)
-    if set_to is None:
-        monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    else:
-        monkeypatch.setenv("OMP_WAIT_POLICY", set_to)
-    program = "import os; print(os.environ.get('OMP_WAIT_POLICY'))"
-    run(tmp_path, [step("one", program)])
-    assert last_line(log_path(tmp_path, "one")) == told
-    monkeypatch.setattr(steps, "PROC_STAT", tmp_path / "nowhere")
-    assert steps.waiting() == {}

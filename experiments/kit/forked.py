@@ -1,0 +1,85 @@
+"""Python processes that begin with the library imported: forked from a server that did so once.
+
+Starting `python -m experiments.<stem>` takes seconds of imports; a fork of a process that has them
+takes none. Everything else is as in a process started from a shell.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+import signal
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["experiments.kit", "deconv.figures", "deconv.scenes"])
+
+
+class Forked:
+    """`python <arguments>`, in a session of its own, so that Ctrl-C at a terminal passes it by.
+
+    Args:
+        arguments: "-m", a module, and its arguments; or "-c", a program, and its arguments.
+        out, err: files that standard output and error go to; one and the same is written in order.
+        cwd: where it runs; None for here.
+        environment: variables that differ from this process's.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        out: Path,
+        err: Path,
+        cwd: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        where = str(cwd or Path.cwd())
+        variables = dict(os.environ) | dict(environment or {})
+        files = (str(out.absolute()), str(err.absolute()))
+        self._process = SERVER.Process(target=_run, args=(list(arguments), files, where, variables))
+        self._process.start()
+        self.pid = self._process.pid
+
+    def poll(self) -> int | None:
+        """The exit status, negative for a signal; None while it runs."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """The exit status once it has ended; None if it has not within `timeout` seconds."""
+        self._process.join(timeout)
+        return self.poll()
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None and self.pid is not None:
+            os.kill(self.pid, number)
+
+
+def _run(
+    arguments: list[str], files: tuple[str, str], where: str, variables: dict[str, str]
+) -> None:
+    os.setsid()
+    out, err = (os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666) for path in files)
+    for number, descriptor in ((0, os.open(os.devnull, os.O_RDONLY)), (1, out), (2, err)):
+        os.dup2(descriptor, number)
+    sys.stdin = open(0, closefd=False)
+    sys.stdout = open(1, "w", closefd=False, buffering=1)
+    sys.stderr = open(2, "w", closefd=False, buffering=1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.chdir(where)
+    os.environ.clear()
+    os.environ.update(variables)
+    kind, what, *rest = arguments
+    sys.argv = [what if kind == "-m" else kind, *rest]
+    try:
+        if kind == "-m":
+            runpy.run_module(what, run_name="__main__", alter_sys=True)
+        else:
+            exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)
