@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib
 import inspect
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -68,6 +69,7 @@ class Command:
     def __call__(self) -> None:
         """Read the command line, run, end the process with an exit status unless all went well."""
         failures: list[BaseException] = []
+        logging.raiseExceptions = False  # a log that finds no room is no reason to stop
         try:
             with distributed.group(), _hydra_raises():
                 if distributed.rank() == 0:

@@ -33,8 +33,9 @@ from deconv import distributed
 from deconv.atomic_files import damage
 from deconv.networks import ChainNet
 from deconv.training import held, snapshots
+from experiments.kit import compose
 from experiments.kit import training as trained
-from experiments.kit.command import EXIT_BAD_INPUT, EXIT_INTERRUPTED, compose
+from experiments.kit.command import EXIT_BAD_INPUT, EXIT_INTERRUPTED
 from experiments.train import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -190,6 +191,18 @@ class Training:
         assert self.process.exitcode == -signal.SIGKILL
 
 
+def mostly_slow(cases, first=1):
+    """Parameters of which only the first few are in the default run; all are under `-m slow`."""
+    cases = list(cases)
+    return [
+        *cases[:first],
+        *(
+            pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.slow)
+            for case in cases[first:]
+        ),
+    ]
+
+
 def run(folder, *overrides, resume=False, status=0):
     """A training without a stop; what it did."""
     with Training(folder, *overrides, resume=resume) as training:
@@ -199,6 +212,10 @@ def run(folder, *overrides, resume=False, status=0):
 def names(folder):
     """The files right in a run's folder."""
     return {path.name for path in folder.iterdir() if not path.is_dir()}
+
+
+UNCOUNTED = (".lock", "train.log")
+"""What a run that is refused may touch: the lock, and its log."""
 
 
 def tree(folder, but=()):
@@ -291,8 +308,8 @@ def test_the_run_of_these_tests_is_not_trivial(uninterrupted):
     assert all(not torch.equal(w, initial.weights[name]) for name, w in last.weights.items())
 
 
-KILLS = {"early": 2, "edge": 4, "validation": 4, "writing": 6, "update": 4}
-"""How many of the twenty kills fall where."""
+KILLS = ("early", "edge", "validation", "writing", "update") * 4
+"""Where each kill falls."""
 
 
 def kinds(done):
@@ -310,14 +327,13 @@ def kinds(done):
     }
 
 
-@pytest.mark.parametrize("number", range(sum(KILLS.values())))
+@pytest.mark.parametrize("number", mostly_slow(range(len(KILLS)), first=5))
 def test_a_killed_run_ends_as_if_it_had_never_stopped(uninterrupted, tmp_path, number):
     """The workers are others after each kill; about every other run is killed again."""
     chance = random.Random(number)
-    kind = [kind for kind, count in KILLS.items() for _ in range(count)][number]
     steps, workers = 1 + number % 3, 2 * (number % 2)
     expected, done = uninterrupted(steps)
-    moment = chance.choice(kinds(done)[kind])
+    moment = chance.choice(kinds(done)[KILLS[number]])
     folder, resumed, kills = tmp_path / "run", False, 0
     while True:
         start = () if resumed else (f"train.save_steps={steps}",)
@@ -389,17 +405,16 @@ def test_a_killed_command_goes_on_from_the_command_line(tmp_path):
 # Asked to stop.
 
 
-@pytest.mark.parametrize(
-    ("name", "reached", "saved"),
-    [
-        ("SIGTERM", ["updated", "train"], "epoch_000_step_000002.pt"),
-        ("SIGUSR1", ["updated"], "epoch_000_step_000002.pt"),
-        ("SIGTERM", ["updated"] * UPDATES, "epoch_000_step_000003.pt"),
-        ("SIGTERM", ["validate"], "epoch_000_step_000003.pt"),
-        ("SIGUSR1", ["validate"] * (BATCHES + 1), "epoch_001_step_000003.pt"),
-    ],
-    ids=["forward", "updated", "last update", "validation", "second validation"],
-)
+SIGNALS = [
+    ("SIGTERM", ["updated", "train"], "epoch_000_step_000002.pt"),
+    ("SIGUSR1", ["validate"] * (BATCHES + 1), "epoch_001_step_000003.pt"),
+    ("SIGUSR1", ["updated"], "epoch_000_step_000002.pt"),
+    ("SIGTERM", ["updated"] * UPDATES, "epoch_000_step_000003.pt"),
+    ("SIGTERM", ["validate"], "epoch_000_step_000003.pt"),
+]
+
+
+@pytest.mark.parametrize(("name", "reached", "saved"), mostly_slow(SIGNALS, first=2))
 def test_a_signal_saves_at_the_next_step_and_ends_with_status_75(
     uninterrupted, tmp_path, name, reached, saved
 ):
@@ -462,7 +477,7 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("harm", DAMAGES, ids=lambda harm: harm.__name__)
+@pytest.mark.parametrize("harm", mostly_slow(DAMAGES))
 def test_a_damaged_snapshot_is_named_and_the_one_before_it_taken(uninterrupted, stopped, harm):
     before, newest = snapshots(stopped)[-2:]
     assert newest.name == "epoch_001_step_000002.pt" == os.readlink(stopped / "last.pt")
@@ -508,13 +523,13 @@ def test_two_damaged_snapshots_are_both_named(uninterrupted, stopped):
 def test_a_run_without_an_intact_snapshot_neither_goes_on_nor_starts_afresh(stopped):
     for path in snapshots(stopped):
         flip(path)
-    before = tree(stopped, but=[".lock"])
+    before = tree(stopped, but=UNCOUNTED)
     with Training(stopped, resume=True) as training:
         training.end(EXIT_BAD_INPUT)
     assert f"error: no snapshot of {stopped} can be used" in training.said()
     listed = training.said().partition("can be used")[2]
     assert all(f"{path.name}: it is not what" in listed for path in snapshots(stopped))
-    assert tree(stopped, but=[".lock"]) == before
+    assert tree(stopped, but=UNCOUNTED) == before
 
 
 def test_a_folder_without_a_snapshot_is_refused_and_left_alone(tmp_path):
@@ -524,7 +539,7 @@ def test_a_folder_without_a_snapshot_is_refused_and_left_alone(tmp_path):
     with Training(folder, resume=True) as training:
         training.end(EXIT_BAD_INPUT)
     assert "holds no snapshot to go on from" in training.said()
-    assert tree(folder, but=[".lock"]) == {"config.yaml": b"mine: 1\n"}
+    assert tree(folder, but=UNCOUNTED) == {"config.yaml": b"mine: 1\n"}
 
 
 # Out of room.
@@ -539,7 +554,7 @@ def assert_out_of_room(folder, said, reason):
     assert damage(folder / "last.pt") is None
     plain = {name.replace(".pt", ".safetensors") for name in files}
     expected = files | {f"{name}.sha256" for name in files | plain} | plain
-    assert names(folder) <= expected | {".lock", "config.yaml", "last.pt", "metrics.csv"}
+    assert names(folder) <= expected | {*UNCOUNTED, "config.yaml", "last.pt", "metrics.csv"}
 
 
 def test_a_file_that_cannot_grow_ends_the_run_and_costs_nothing(uninterrupted, tmp_path):
@@ -549,12 +564,12 @@ def test_a_file_that_cannot_grow_ends_the_run_and_costs_nothing(uninterrupted, t
     folder = tmp_path / "run"
     with Training(folder, "train.save_steps=1") as training:
         training.reach("validate", "updated")
-        before = tree(folder)
+        before = tree(folder, but=UNCOUNTED)
         resource.prlimit(training.process.pid, resource.RLIMIT_FSIZE, (100_000, 100_000))
         training.go_on()
         training.end(EXIT_BAD_INPUT)
     assert_out_of_room(folder, training.said(), "File too large")
-    assert tree(folder) == before
+    assert tree(folder, but=UNCOUNTED) == before
     run(folder, "train.workers=2", resume=True)
     assert_same_end(folder, uninterrupted(1)[0])
 
@@ -590,12 +605,14 @@ def no_room(event, pattern):
     sys.addaudithook(audit)
 
 
-@pytest.mark.parametrize(
-    ("event", "pattern", "named"),
-    [("open", r"/\.metrics\.csv\.", "metrics.csv"), ("os.symlink", r"/\.last\.pt\.", "last.pt"),
-     ("open", "/watch/", "watch")],
-    ids=["metrics", "link", "pictures"],
-)  # fmt: skip
+SMALL_FILES = [
+    ("open", r"/\.metrics\.csv\.", "metrics.csv"),
+    ("os.symlink", r"/\.last\.pt\.", "last.pt"),
+    ("open", "/watch/", "watch"),
+]
+
+
+@pytest.mark.parametrize(("event", "pattern", "named"), mostly_slow(SMALL_FILES))
 def test_no_room_for_the_smaller_files_ends_the_run_with_what_to_do(
     uninterrupted, tmp_path, event, pattern, named
 ):
@@ -618,7 +635,7 @@ def test_a_resume_without_room_for_its_configuration_leaves_the_old_one(stopped)
     resource = pytest.importorskip("resource")
     if not hasattr(resource, "prlimit"):
         pytest.skip("the size of another process's files cannot be limited here")
-    before = tree(stopped, but=[".lock"])
+    before = tree(stopped, but=UNCOUNTED)
     with Training(stopped, resume=True) as training:
         training.reach(r"open \.?config\.yaml.*")
         limit = len(before["config.yaml"]) * 3 // 4
@@ -628,26 +645,29 @@ def test_a_resume_without_room_for_its_configuration_leaves_the_old_one(stopped)
         training.end(EXIT_BAD_INPUT)
     assert f"cannot write {stopped / 'config.yaml'}: File too large" in training.said()
     assert f"make room and go on with resume={stopped}" in training.said()
-    assert tree(stopped, but=[".lock"]) == before
+    assert tree(stopped, but=UNCOUNTED) == before
 
 
 # Two runs in one folder.
 
 
-@pytest.mark.parametrize("resume", [True, False], ids=["go on", "anew"])
-@pytest.mark.parametrize("reached", [["open .epoch_000.pt.*"], ["updated"] * 4])
+WRITING, UPDATING = ["open .epoch_000.pt.*"], ["updated"] * 4
+SECONDS = [(WRITING, True), (UPDATING, False), (WRITING, False), (UPDATING, True)]
+
+
+@pytest.mark.parametrize(("reached", "resume"), mostly_slow(SECONDS))
 def test_a_second_run_in_a_folder_is_refused_and_the_first_undisturbed(
     uninterrupted, tmp_path, reached, resume
 ):
     folder = tmp_path / "run"
     with Training(folder, "train.save_steps=1") as first:
         first.reach(*reached)
-        before = tree(folder)
+        before = tree(folder, but=UNCOUNTED)
         with Training(folder, *(() if resume else ("seed=5",)), resume=resume) as second:
             second.end(EXIT_BAD_INPUT)
         said = f"{folder} is in use by process {first.process.pid} on "
         assert said in second.said().partition("error: ")[2]
-        assert tree(folder) == before
+        assert tree(folder, but=UNCOUNTED) == before
         first.go_on()
         first.end()
     assert_same_end(folder, uninterrupted(1)[0])
@@ -675,12 +695,12 @@ def test_the_folder_of_a_killed_run_is_free_although_its_workers_live_on(uninter
 
 
 def test_a_run_is_not_begun_in_the_folder_of_another(stopped):
-    before = tree(stopped, but=[".lock"])
+    before = tree(stopped, but=UNCOUNTED)
     with Training(stopped, "seed=5") as training:
         training.end(EXIT_BAD_INPUT)
     assert f"{stopped} already holds the snapshots of a run" in training.said()
     assert f"go on with resume={stopped}" in training.said()
-    assert tree(stopped, but=[".lock"]) == before
+    assert tree(stopped, but=UNCOUNTED) == before
 
 
 # With other settings.
@@ -705,27 +725,27 @@ def test_a_run_goes_on_with_its_own_settings_and_not_with_todays_defaults(stoppe
     assert len(kept["starts"]) == 2 and "resume=" in kept["starts"][1]["command"]
 
 
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
-        (["train.lr=0.5"], "train.lr: 0.01 in the run, 0.5 asked for"),
-        (["seed=7"], "seed: 0 in the run, 7 asked for"),
-        (["data.train_images=21"], "data.train_images: 20 in the run, 21 asked for"),
-        (["model.fc_width=8", "train.epochs=9"], "model.fc_width: 16 in the run, 8 asked for"),
-        (["train=modern"], "train.schedule: plateau in the run, cosine asked for"),
-        (["train.epochs=0"], "epochs must be positive"),
-        (["train.keep_last=0"], "keep_last must be positive"),
-        (["pictures=some"], "unknown choice of pictures 'some'"),
-        (["device=gpu"], "device=gpu cannot be used"),
-    ],
-)
+REFUSED = [
+    (["train.lr=0.5"], "train.lr: 0.01 in the run, 0.5 asked for"),
+    (["device=gpu"], "device=gpu cannot be used"),
+    (["seed=7"], "seed: 0 in the run, 7 asked for"),
+    (["data.train_images=21"], "data.train_images: 20 in the run, 21 asked for"),
+    (["model.fc_width=8", "train.epochs=9"], "model.fc_width: 16 in the run, 8 asked for"),
+    (["train=modern"], "train.schedule: plateau in the run, cosine asked for"),
+    (["train.epochs=0"], "epochs must be positive"),
+    (["train.keep_last=0"], "keep_last must be positive"),
+    (["pictures=some"], "unknown choice of pictures 'some'"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "message"), mostly_slow(REFUSED, first=2))
 def test_a_resume_that_is_refused_changes_nothing(stopped, overrides, message):
     flip(snapshots(stopped)[-1])
-    before = tree(stopped, but=[".lock"])
+    before = tree(stopped, but=UNCOUNTED)
     with Training(stopped, *overrides, resume=True) as training:
         training.end(EXIT_BAD_INPUT)
     assert message in training.said().partition("error: ")[2]
-    assert tree(stopped, but=[".lock"]) == before
+    assert tree(stopped, but=UNCOUNTED) == before
 
 
 def test_a_run_of_more_epochs_than_are_asked_for_is_refused(stopped):
