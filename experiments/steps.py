@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deconv.atomic_files import write_whole
 from deconv.errors import DeconvError
 from experiments.command import EXIT_INTERRUPTED, EXIT_NO_DATA
 
@@ -92,16 +93,7 @@ def read_state(folder: Path) -> State:
 
 def write_state(folder: Path, state: State) -> None:
     """Write folder/reproduce.json whole or not at all."""
-    temporary = folder / f".{STATE}.{os.getpid()}"
-    try:
-        with temporary.open("w") as file:
-            file.write(json.dumps(asdict(state), indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, folder / STATE)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_whole(folder / STATE, (json.dumps(asdict(state), indent=2) + "\n").encode())
 
 
 def finished(step: Step, state: State) -> bool:
