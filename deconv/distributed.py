@@ -117,3 +117,14 @@ class Share(Subset):
         begin, end = (chunks * r // ranks() for r in (rank(), rank() + 1))
         self.first, self.chunk = begin * chunk, chunk
         super().__init__(data, range(self.first, min(end * chunk, len(data))))
+
+
+def share_of(loader: Any) -> Share | None:
+    """The Share that a loader walks, None for one of a whole data set."""
+    data = getattr(loader, "dataset", None)
+    return data if isinstance(data, Share) else None
+
+
+def gather_shares(loader: Any, value: T) -> list[T]:
+    """What each process found on its `Share`, in order; this one's alone if it saw all images."""
+    return [value] if share_of(loader) is None else gather(value)

@@ -12,12 +12,11 @@ from typing import IO
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap
-from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
+from torch.utils.data import Dataset
 
 from deconv.atomic_files import whole
+from deconv.data.batches import walk_squares
 from deconv.data.crops import Squares
-from deconv.data.workers import apart
 from deconv.errors import DeconvError
 from deconv.locks import lock
 
@@ -80,8 +79,7 @@ def _damaged(path: Path, why: str) -> DeconvError:
 
 def _write(data: Squares, path: Path, workers: int, progress: bool) -> None:
     _clear_left(path)
-    shape, hidden = (len(data), *data[0][0].shape), None if progress else True
-    loader = DataLoader(data, batch_size=64, num_workers=workers, worker_init_fn=apart)
+    shape = (len(data), *data[0][0].shape)
     try:
         with whole(path) as temporary:
             array = open_memmap(temporary, "w+", np.uint8, shape)
@@ -89,7 +87,7 @@ def _write(data: Squares, path: Path, workers: int, progress: bool) -> None:
                 lock(file)  # by which `_clear_left` of another run knows that it is being written
                 _set_aside(file)
                 done = 0
-                for images, _ in tqdm(loader, "preparing images", disable=hidden):
+                for images in walk_squares(data, "preparing images", workers, progress):
                     array[done : done + len(images)] = images.numpy()
                     done += len(images)
                 array.flush()
