@@ -21,7 +21,8 @@ from deconv.figures.drawing import (
 )
 from deconv.figures.pool_detail import PoolWindows, detail_height, draw_pool_windows
 from deconv.figures.sheet import arrow, frame, label, pixels_at, sheet, strip
-from deconv.figures.signed_maps import map_scale, signed_map
+from deconv.figures.signed_maps import signed_map
+from deconv.pixels import display_scale
 from deconv.records import Box
 
 
@@ -169,7 +170,7 @@ def _draw_tiles(
     page: _Halves,
 ) -> None:
     """One level of one half: the first map whole, then what the unit depends on of each map."""
-    scale, side = map_scale(values), page.side
+    scale, side = display_scale(values), page.side
     whole = (0, 0, *values.shape[1:])
     _draw_map(axes, values[0], whole, scale, lefts[0], top, side)
     _outline(axes, row.box, whole, lefts[0], top, side)
