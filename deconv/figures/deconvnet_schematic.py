@@ -10,12 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from deconv.figures.drawing import (
-    CAPTION_LINE,
     FAINT,
     INK,
     MARGIN,
-    caption_lines,
-    draw_caption,
+    captioned,
     grey_centred,
     text,
 )
@@ -87,11 +85,9 @@ def deconvnet_schematic(
     room = ((width_in - MIDDLE) / 2 - MARGIN) / most - TILE_GAP
     side = float(np.clip((ROWS_HEIGHT - gaps) / len(rows), SMALLEST_TILE, LARGEST_TILE))
     page = _Halves(width_in, min(side, room), most)
-    lines = caption_lines(caption, width_in)
     upper = HEAD + len(rows) * page.side + gaps + PICTURE
     lower = DETAIL_GAP + detail_height(detail) if detail else 0.0
-    height = upper + lower + 0.2 + CAPTION_LINE * len(lines) + 0.15
-    figure = Figure(figsize=(width_in, height), facecolor="white")
+    figure = captioned(width_in, upper + lower + 0.16, caption, foot=0.19)
     axes = sheet(figure)
     _draw_head(figure, heading, page)
     top = HEAD
@@ -103,7 +99,6 @@ def deconvnet_schematic(
     _draw_image(axes, image, top, page)
     if detail:
         draw_pool_windows(axes, detail, upper + DETAIL_GAP, width_in)
-    draw_caption(figure, lines, upper + lower + 0.16)
     return figure
 
 

@@ -108,14 +108,13 @@ def quiet(axes: Axes) -> None:
     axes.patch.set_visible(False)
 
 
-def caption_lines(caption: str, width_in: float) -> list[str]:
-    """A caption's lines at the width of the page (inches)."""
-    return textwrap.wrap(caption, int(width_in * 19.5))
-
-
-def draw_caption(figure: Figure, lines: Sequence[str], top: float) -> None:
-    """The lines of a caption, the first at `top` inches."""
-    text(figure, MARGIN, top, "\n".join(lines), 6.6, INK, linespacing=1.45)
+def captioned(width_in: float, end: float, caption: str, foot: float = 0.15) -> Figure:
+    """A white page with its caption, wrapped, from `end` inches on and `foot` inches below it."""
+    lines = textwrap.wrap(caption, int(width_in * 19.5))
+    height = end + CAPTION_LINE * len(lines) + foot
+    figure = Figure(figsize=(width_in, height), facecolor="white")
+    text(figure, MARGIN, end, "\n".join(lines), 6.6, INK, linespacing=1.45)
+    return figure
 
 
 def save(figure: Figure, folder: Path, stem: str = "figure") -> None:
