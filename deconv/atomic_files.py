@@ -20,7 +20,8 @@ class _Hashing:
     """
 
     def __init__(self, file: IO[bytes]) -> None:
-        self.file, self.digest, self.error = file, hashlib.sha256(), None
+        self.file, self.digest = file, hashlib.sha256()
+        self.error: OSError | None = None
 
     def write(self, part: Any) -> int:
         if self.error is None:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Subset
 
 from deconv.errors import DeconvError
 
@@ -105,18 +105,20 @@ def first_alone() -> Iterator[None]:
 
 
 class Share(Subset):
-    """This process's part of a data set: whole chunks of it, in order; `first` is where it begins.
+    """This process's part of a data set: whole chunks of it, in order; `first` is where it begins,
+    `whole` how many images all parts have.
 
     chunk: images that are run through a network together, so that each image is in the same
     company for any number of processes and its values are the same to the last bit. In a single
     process a share is the whole data set. Parts differ by at most one chunk.
     """
 
-    def __init__(self, data: Dataset, chunk: int) -> None:
-        chunks = -(-len(data) // chunk)
+    def __init__(self, data: Any, chunk: int) -> None:
+        size = len(data)
+        chunks = -(-size // chunk)
         begin, end = (chunks * r // ranks() for r in (rank(), rank() + 1))
-        self.first, self.chunk = begin * chunk, chunk
-        super().__init__(data, range(self.first, min(end * chunk, len(data))))
+        self.first, self.chunk, self.whole = begin * chunk, chunk, size
+        super().__init__(data, range(self.first, min(end * chunk, size)))
 
 
 def share_of(loader: Any) -> Share | None:

@@ -163,9 +163,9 @@ def receptive_field(net: HasFields, layer: str, y: int, x: int, image_size: tupl
     """
     if not hasattr(image_size, "__len__") or len(image_size) != 2:
         raise DeconvError(f"image_size is (height, width), whole numbers, got {image_size}")
-    size = [whole_number(n, "image_size") for n in image_size]
+    height, width = (whole_number(n, "image_size") for n in image_size)
     y, x = (whole_number(n, "receptive_field") for n in (y, x))
-    return net.field(layer, y, x, tuple(size))
+    return net.field(layer, y, x, (height, width))
 
 
 def box_of(rows: np.ndarray, columns: np.ndarray) -> Box:

@@ -90,8 +90,8 @@ def square(image: Image.Image, side_px: int) -> torch.Tensor:
     box = (left, top, left + side_px, top + side_px)
     if max(image.size) > PANORAMA * min(image.size):
         across, down = image.width / width, image.height / height
-        box = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
-        image = image.resize((side_px, side_px), Image.Resampling.BILINEAR, box)
+        part = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
+        image = image.resize((side_px, side_px), Image.Resampling.BILINEAR, part)
     else:  # rounds otherwise in one value of a thousand, and kept results rest on it
         image = resized(image, side_px).crop(box)
     return torch.from_numpy(np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1)))

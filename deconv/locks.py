@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import IO, Any
 
+fcntl: Any
 # Not the package filelock: it takes flock's locks, which worker processes inherit.
 try:
     import fcntl

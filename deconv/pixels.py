@@ -12,6 +12,8 @@ from torch import nn
 class Divide(nn.Module):
     """Divide by one number, or by one a channel: for weights that are for smaller inputs."""
 
+    by: torch.Tensor
+
     def __init__(self, by: float | Sequence[float]) -> None:
         super().__init__()
         # On the CPU also where weights are drawn elsewhere or nowhere: it is not in a state_dict.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -42,9 +43,11 @@ class Values(dict[str, torch.Tensor]):
         except DeconvError:
             return False
 
-    def get(self, name: str, default: torch.Tensor | None = None) -> torch.Tensor | None:
+    def get(self, name: str, default: Any = None) -> Any:
         """The values of a point, by any of its names."""
-        return self[name] if name in self else default
+        if name not in self:
+            return default
+        return self[name]
 
 
 @dataclass(frozen=True)

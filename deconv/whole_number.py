@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,13 +12,13 @@ import torch
 from deconv.errors import DeconvError
 
 
-def whole_number(value: object, name: str, least: int | None = None) -> int:
+def whole_number(value: Any, name: str, least: int | None = None) -> int:
     """Turn an integer of Python or numpy, or a 0-d integer tensor, into an int.
 
     Raises DeconvError, calling it by `name`, for anything else and for less than `least`.
     """
     try:
-        if "bool" in str(getattr(value, "dtype", type(value))) or getattr(value, "ndim", 0):
+        if "bool" in str(getattr(value, "dtype", type(value))) or getattr(value, "ndim", 0) > 0:
             raise TypeError
         number = operator.index(value)
     except TypeError as error:
@@ -40,10 +41,9 @@ def whole_numbers(values: object, name: str) -> torch.Tensor:
     if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
         return torch.from_numpy(values.astype(np.int64))
     if isinstance(values, torch.Tensor | np.ndarray):
-        whole = isinstance(values, torch.Tensor) and not (
+        if isinstance(values, torch.Tensor) and not (
             values.is_floating_point() or values.is_complex() or values.dtype == torch.bool
-        )
-        if whole:
+        ):
             return values.long()
         raise DeconvError(f"{name} must be integers, got {values.dtype}")
     return torch.tensor(whole_number(values, name))

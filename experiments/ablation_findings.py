@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from experiments.findings import Finding
-from experiments.reported import TABLE3
+from experiments.kit.findings import Finding
+from experiments.kit.reported import TABLE3
 
 TABLE_COLUMNS = ("train top-1", "validation top-1", "validation top-5")
 MARGIN = 0.5

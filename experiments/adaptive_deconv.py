@@ -46,12 +46,12 @@ from deconv.studies.sparse_coding import (
     train,
 )
 from experiments.adaptive_page import PARTS, SAVED, draw
-from experiments.command import experiment
-from experiments.common import data_name, device, log, squares
-from experiments.facts import data_facts
-from experiments.findings import Finding, write_findings
-from experiments.provenance import write_provenance, write_table
-from experiments.redrawing import redraw
+from experiments.kit.command import experiment
+from experiments.kit.facts import data_facts
+from experiments.kit.findings import Finding, write_findings
+from experiments.kit.inputs import data_name, device, log, squares
+from experiments.kit.provenance import write_provenance, write_table
+from experiments.kit.redrawing import redraw
 
 STEM = "adaptive_deconv"
 

@@ -20,7 +20,7 @@ from deconv.studies.single_unit.max_activation import (
     random_starts,
 )
 from deconv.studies.single_unit.unit_function import UnitFunction
-from experiments.common import log
+from experiments.kit.inputs import log
 from experiments.single_unit import Subject
 from experiments.unit_answer import Answer, as_pictures
 

@@ -40,11 +40,7 @@ from deconv.networks.zfnet import NORMS
 from deconv.studies.map_correlation import map_correlations, redundancy
 from deconv.training.evaluation import evaluate
 from deconv.training.snapshots import Snapshot, weights_hash
-from experiments.command import experiment
-from experiments.common import build_network, device, squares, stored_side_px, workers
 from experiments.contrast_page import ROLES, SAVED, draw
-from experiments.facts import data_facts, deconvnet_choices, training_facts
-from experiments.findings import Finding, write_findings
 from experiments.first_two_layers import (
     FIRST,
     SECOND,
@@ -56,9 +52,13 @@ from experiments.first_two_layers import (
     strengths,
     unequal,
 )
-from experiments.provenance import write_provenance, write_table
-from experiments.redrawing import redraw
-from experiments.trained import train_missing
+from experiments.kit.command import experiment
+from experiments.kit.facts import data_facts, deconvnet_choices, training_facts
+from experiments.kit.findings import Finding, write_findings
+from experiments.kit.inputs import build_network, device, squares, stored_side_px, workers
+from experiments.kit.provenance import write_provenance, write_table
+from experiments.kit.redrawing import redraw
+from experiments.kit.training import train_missing
 
 
 @experiment("contrast_normalisation")

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from deconv import figures
-from experiments.facts import describe_network
 from experiments.first_two_layers import FIRST, SECOND
+from experiments.kit.facts import describe_network
 
 ROLES = ("response", "local", "none")
 SAVED = ("arrays.npz", "table.csv", "findings.json", "provenance.json", "config.yaml")

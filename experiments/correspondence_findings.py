@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from deconv.studies.bootstrap import middle
 from deconv.studies.correspondence.faces import PARTS
-from experiments.findings import Finding
+from experiments.kit.findings import Finding
 
 STEM = "table1_correspondence"
 ROWS = (*PARTS, "random")

@@ -12,8 +12,8 @@ import numpy as np
 from deconv import figures
 from deconv.studies.correspondence.faces import PARTS
 from experiments.correspondence_findings import MASKED, MIXED, ROWS, ZEROS, number_of
-from experiments.facts import describe_network
-from experiments.reported import TABLE1
+from experiments.kit.facts import describe_network
+from experiments.kit.reported import TABLE1
 
 SHOWN_RANDOM = 2
 SAVED = ("arrays.npz", "table.csv", "findings.json", "provenance.json", "config.yaml")

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from deconv import figures
 from deconv.mining.peak_views import peak_views
-from experiments.facts import deconvnet_choices, describe_field
+from experiments.kit.facts import deconvnet_choices, describe_field
 from experiments.single_unit import Subject
 from experiments.unit_answer import Answer
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from deconv import figures
-from experiments.facts import describe_network, layer_title
+from experiments.kit.facts import describe_network, layer_title
 
 SAVED = ("arrays.npz", "table.csv", "findings.json", "provenance.json", "config.yaml")
 

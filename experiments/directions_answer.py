@@ -25,7 +25,7 @@ from deconv.studies.single_unit.hessian_invariance import (
 from deconv.studies.single_unit.max_activation import max_activation, slope_of, value_and_gradient
 from deconv.studies.single_unit.smoothing import smoothed
 from deconv.studies.single_unit.unit_function import UnitFunction
-from experiments.common import log
+from experiments.kit.inputs import log
 from experiments.single_unit import Subject
 from experiments.unit_answer import Answer, as_pictures
 

@@ -22,9 +22,9 @@ from deconv.data import SPLITS, CentreCrops, TenCrops
 from deconv.errors import DeconvError, unknown
 from deconv.training.evaluation import PRECISIONS, evaluate
 from deconv.training.snapshots import load_snapshot
-from experiments.command import experiment
-from experiments.common import data_name, data_settings, device, log, squares, workers
-from experiments.provenance import write_provenance, write_table
+from experiments.kit.command import experiment
+from experiments.kit.inputs import data_name, data_settings, device, log, squares, workers
+from experiments.kit.provenance import write_provenance, write_table
 
 CROPS = {"ten": (TenCrops, 8), "centre": (CentreCrops, 32)}
 """Way to crop -> (its data set, images a batch)."""

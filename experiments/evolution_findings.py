@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.findings import Finding
+from experiments.kit.findings import Finding
 
 FEWEST = 4
 """Fewer snapshots than this do not judge the claim."""

@@ -16,8 +16,8 @@ import numpy as np
 
 from deconv import figures
 from experiments.evolution_findings import judge
-from experiments.facts import layer_title
-from experiments.findings import write_findings
+from experiments.kit.facts import layer_title
+from experiments.kit.findings import write_findings
 
 SAVED = ("arrays.npz", "table.csv", "turnover.csv", "provenance.json", "config.yaml")
 

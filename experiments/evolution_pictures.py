@@ -20,8 +20,8 @@ from deconv.networks import ChainNet
 from deconv.records import Peaks
 from deconv.studies.evolution import PeaksOverTime
 from deconv.training.snapshots import load_snapshot, weights_hash
-from experiments.common import device, log
-from experiments.facts import measure_collisions
+from experiments.kit.facts import measure_collisions
+from experiments.kit.inputs import device, log
 
 
 def project_course(

@@ -15,7 +15,7 @@ import torch
 
 from deconv.records import Peaks
 from deconv.studies.evolution import Evolution, PeaksOverTime
-from experiments.provenance import write_table
+from experiments.kit.provenance import write_table
 
 
 def save_numbers(

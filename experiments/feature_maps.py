@@ -33,9 +33,12 @@ from deconv.mining.map_statistics import ORDERS, MapPoints, map_points, map_stat
 from deconv.mining.top_activations import strongest
 from deconv.networks import ChainNet
 from deconv.training.snapshots import Snapshot
-from experiments.chosen_images import ChosenImage, choose_images
-from experiments.command import experiment
-from experiments.common import (
+from experiments.feature_maps_page import SAVED, draw
+from experiments.feature_maps_tables import depth_trend, layer_row, unit_rows
+from experiments.kit.chosen_images import ChosenImage, choose_images
+from experiments.kit.command import experiment
+from experiments.kit.facts import data_facts, preprocessing, training_facts
+from experiments.kit.inputs import (
     build_network,
     data_name,
     device,
@@ -45,12 +48,9 @@ from experiments.common import (
     stored_side_px,
     workers,
 )
-from experiments.facts import data_facts, preprocessing, training_facts
-from experiments.feature_maps_page import SAVED, draw
-from experiments.feature_maps_tables import depth_trend, layer_row, unit_rows
-from experiments.provenance import write_provenance, write_table
-from experiments.redrawing import redraw
-from experiments.trained import train_network
+from experiments.kit.provenance import write_provenance, write_table
+from experiments.kit.redrawing import redraw
+from experiments.kit.training import train_network
 
 SCALES = ("map", "layer")
 MOST_IMAGES, MOST_MAPS, SHOWN_LAYERS, BATCH = 6, 64, 5, 8

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from deconv import figures
-from experiments.facts import describe_network
+from experiments.kit.facts import describe_network
 
 SAVED = ("arrays.npz", "table.csv", "units.csv", "provenance.json", "config.yaml")
 

@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 
 from deconv.mining.map_statistics import MapPoints, MapStatistics
 from deconv.networks import ChainNet
-from experiments.chosen_images import ChosenImage
+from experiments.kit.chosen_images import ChosenImage
 
 
 def unit_rows(

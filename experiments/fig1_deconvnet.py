@@ -40,16 +40,16 @@ from deconv.networks.chain import window
 from deconv.pooling import COLLISIONS
 from deconv.records import Record
 from deconv.training.snapshots import Snapshot
-from experiments.chosen_images import ChosenImage, choose_images
-from experiments.command import experiment
-from experiments.common import build_network, device, given, log, squares, stored_side_px
 from experiments.deconvnet_page import SAVED, draw
 from experiments.deconvnet_stages import describe_levels, stage_rows
-from experiments.facts import data_facts, deconvnet_choices, describe_field, training_facts
-from experiments.findings import Finding, write_findings
-from experiments.provenance import write_provenance, write_table
-from experiments.redrawing import redraw
-from experiments.trained import train_network
+from experiments.kit.chosen_images import ChosenImage, choose_images
+from experiments.kit.command import experiment
+from experiments.kit.facts import data_facts, deconvnet_choices, describe_field, training_facts
+from experiments.kit.findings import Finding, write_findings
+from experiments.kit.inputs import build_network, device, given, log, squares, stored_side_px
+from experiments.kit.provenance import write_provenance, write_table
+from experiments.kit.redrawing import redraw
+from experiments.kit.training import train_network
 
 TOLERANCE = 1e-3
 """Largest difference, relative to the largest pixel, at which two engines count as agreeing."""

@@ -36,8 +36,17 @@ from deconv.networks import ChainNet
 from deconv.pooling import COLLISIONS
 from deconv.records import Peaks
 from deconv.training.snapshots import Snapshot
-from experiments.command import experiment
-from experiments.common import (
+from experiments.kit.command import experiment
+from experiments.kit.facts import (
+    data_facts,
+    deconvnet_choices,
+    describe_field,
+    describe_network,
+    layer_title,
+    measure_collisions,
+    training_facts,
+)
+from experiments.kit.inputs import (
     build_network,
     data_name,
     data_settings,
@@ -48,18 +57,9 @@ from experiments.common import (
     stored_side_px,
     workers,
 )
-from experiments.facts import (
-    data_facts,
-    deconvnet_choices,
-    describe_field,
-    describe_network,
-    layer_title,
-    measure_collisions,
-    training_facts,
-)
-from experiments.provenance import write_provenance, write_table
-from experiments.redrawing import redraw
-from experiments.trained import train_network
+from experiments.kit.provenance import write_provenance, write_table
+from experiments.kit.redrawing import redraw
+from experiments.kit.training import train_network
 
 K = 9  # Fig. 2
 LIVE = "more than 0 in all nine peaks"

@@ -29,12 +29,12 @@ from deconv import distributed, figures
 from deconv.errors import DeconvError
 from deconv.networks import ChainNet, build
 from deconv.networks.layer_table import LayerRow, layer_table, totals
-from experiments.command import experiment
-from experiments.common import build_network, log
-from experiments.findings import Finding, write_findings
-from experiments.provenance import write_provenance, write_table
-from experiments.redrawing import redraw
-from experiments.reported import FIG3_SIDES, REPORTED
+from experiments.kit.command import experiment
+from experiments.kit.findings import Finding, write_findings
+from experiments.kit.inputs import build_network, log
+from experiments.kit.provenance import write_provenance, write_table
+from experiments.kit.redrawing import redraw
+from experiments.kit.reported import FIG3_SIDES, REPORTED
 
 
 @experiment("fig3_architecture")

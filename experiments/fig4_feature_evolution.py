@@ -41,15 +41,15 @@ from deconv.studies.evolution import evolution
 from deconv.training import PAPER_EPOCHS
 from deconv.training.course import epoch_ends, same_training
 from deconv.training.snapshots import Snapshot, load_snapshot
-from experiments.command import experiment
-from experiments.common import build_network, data_name, device, log, squares, workers
 from experiments.evolution_page import SAVED, draw
 from experiments.evolution_pictures import project_course
 from experiments.evolution_tables import save_numbers
-from experiments.facts import data_facts, deconvnet_choices, describe_field
-from experiments.provenance import write_provenance
-from experiments.redrawing import redraw
-from experiments.trained import train_network
+from experiments.kit.command import experiment
+from experiments.kit.facts import data_facts, deconvnet_choices, describe_field
+from experiments.kit.inputs import build_network, data_name, device, log, squares, workers
+from experiments.kit.provenance import write_provenance
+from experiments.kit.redrawing import redraw
+from experiments.kit.training import train_network
 
 K = 9
 """Peaks of a map that turnover compares: as many as Figure 2 shows."""

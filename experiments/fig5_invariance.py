@@ -39,11 +39,6 @@ from deconv.studies.invariance.response import transform_response
 from deconv.studies.invariance.scores import sides
 from deconv.studies.invariance.warping import IDENTITY, check_transform, warp
 from deconv.training.snapshots import Snapshot
-from experiments.chosen_images import ChosenImage, need_label
-from experiments.command import experiment
-from experiments.common import build_network, device, given, log
-from experiments.facts import data_facts, preprocessing, training_facts
-from experiments.findings import write_findings
 from experiments.invariance_amounts import amounts, example_amounts
 from experiments.invariance_findings import (
     Course,
@@ -61,9 +56,14 @@ from experiments.invariance_images import (
 )
 from experiments.invariance_page import SAVED, draw
 from experiments.invariance_tables import class_rows, course_arrays, image_rows
-from experiments.provenance import write_provenance, write_table
-from experiments.redrawing import redraw
-from experiments.trained import train_network
+from experiments.kit.chosen_images import ChosenImage, need_label
+from experiments.kit.command import experiment
+from experiments.kit.facts import data_facts, preprocessing, training_facts
+from experiments.kit.findings import write_findings
+from experiments.kit.inputs import build_network, device, given, log
+from experiments.kit.provenance import write_provenance, write_table
+from experiments.kit.redrawing import redraw
+from experiments.kit.training import train_network
 
 
 @experiment("fig5_invariance")

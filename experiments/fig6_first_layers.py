@@ -42,10 +42,6 @@ from deconv.studies.first_layers.quality import (
     square_stride,
 )
 from deconv.training.snapshots import Snapshot, weights_hash
-from experiments.command import experiment
-from experiments.common import build_network, device, squares, stored_side_px, workers
-from experiments.facts import data_facts, deconvnet_choices, training_facts
-from experiments.findings import write_findings
 from experiments.first_layer_claims import FEW, differences, judge
 from experiments.first_layers_page import ROLES, SAVED, draw
 from experiments.first_two_layers import (
@@ -59,9 +55,13 @@ from experiments.first_two_layers import (
     projections,
     strengths,
 )
-from experiments.provenance import write_provenance, write_table
-from experiments.redrawing import redraw
-from experiments.trained import train_missing
+from experiments.kit.command import experiment
+from experiments.kit.facts import data_facts, deconvnet_choices, training_facts
+from experiments.kit.findings import write_findings
+from experiments.kit.inputs import build_network, device, squares, stored_side_px, workers
+from experiments.kit.provenance import write_provenance, write_table
+from experiments.kit.redrawing import redraw
+from experiments.kit.training import train_missing
 
 FREQUENCIES = np.linspace(0, 0.5, 51)
 """Cycles a pixel, where the curves of the spectra are computed."""

@@ -43,9 +43,17 @@ from deconv.records import Peaks
 from deconv.scenes import Scenes
 from deconv.studies.occlusion.maps import STRONGEST, OcclusionMaps, occlude, square_corners
 from deconv.training.snapshots import Snapshot
-from experiments.chosen_images import ChosenImage, choose_images, draw_right_ones, need_label
-from experiments.command import experiment
-from experiments.common import (
+from experiments.kit.chosen_images import ChosenImage, choose_images, draw_right_ones, need_label
+from experiments.kit.command import experiment
+from experiments.kit.facts import (
+    data_facts,
+    deconvnet_choices,
+    describe_field,
+    measure_collisions,
+    training_facts,
+)
+from experiments.kit.findings import write_findings
+from experiments.kit.inputs import (
     build_network,
     data_name,
     device,
@@ -55,14 +63,9 @@ from experiments.common import (
     stored_side_px,
     workers,
 )
-from experiments.facts import (
-    data_facts,
-    deconvnet_choices,
-    describe_field,
-    measure_collisions,
-    training_facts,
-)
-from experiments.findings import write_findings
+from experiments.kit.provenance import write_provenance, write_table
+from experiments.kit.redrawing import redraw
+from experiments.kit.training import train_network
 from experiments.occlusion_findings import (
     comparisons,
     findings,
@@ -70,9 +73,6 @@ from experiments.occlusion_findings import (
     score_rows,
 )
 from experiments.occlusion_page import SAVED, draw
-from experiments.provenance import write_provenance, write_table
-from experiments.redrawing import redraw
-from experiments.trained import train_network
 
 SIZE_SHARE, STRIDE_SHARE = 50 / 224, 8 / 224
 """Of the input's side. The paper states neither."""

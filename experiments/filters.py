@@ -45,12 +45,12 @@ from deconv.studies.first_layers import (
 )
 from deconv.training.snapshots import Snapshot
 from deconv.whole_number import whole_number
-from experiments.command import experiment
-from experiments.common import build_network, device, given, log, squares, stored_side_px
-from experiments.facts import data_facts, describe_network, preprocessing, training_facts
-from experiments.provenance import write_provenance, write_table
-from experiments.redrawing import redraw
-from experiments.trained import train_network
+from experiments.kit.command import experiment
+from experiments.kit.facts import data_facts, describe_network, preprocessing, training_facts
+from experiments.kit.inputs import build_network, device, given, log, squares, stored_side_px
+from experiments.kit.provenance import write_provenance, write_table
+from experiments.kit.redrawing import redraw
+from experiments.kit.training import train_network
 
 ORDERS = ("number", "strength")
 COMPARED = 8

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from deconv.training.snapshots import Snapshot
-from experiments.findings import Finding
 from experiments.first_two_layers import FIRST, SECOND, unequal
+from experiments.kit.findings import Finding
 
 FEW = 0.1
 """Filters dominate if no larger share of them holds half of their layer's energy."""

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from deconv import figures
-from experiments.facts import describe_network
 from experiments.first_two_layers import FIRST, SECOND
+from experiments.kit.facts import describe_network
 
 ROLES = ("without", "coarse", "ours")
 SAVED = ("arrays.npz", "table.csv", "findings.json", "provenance.json", "config.yaml")

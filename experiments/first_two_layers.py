@@ -33,7 +33,7 @@ from deconv.studies.first_layers.quality import (
     filters_of_half,
 )
 from deconv.training.snapshots import Snapshot, load_snapshot
-from experiments.common import log, workers
+from experiments.kit.inputs import log, workers
 
 FIRST, SECOND = "conv1", "conv2"
 IDLE = ("epochs", "snapshot_epochs", "keep_last", "save_steps", "eval_every", "test_crops")

@@ -26,10 +26,10 @@ from omegaconf import DictConfig
 
 from deconv import figures
 from experiments.ascent_answer import ascent_answer, ascent_words
-from experiments.command import experiment
 from experiments.directions_answer import directions_answer, directions_words, walks_of
-from experiments.facts import describe_network
-from experiments.redrawing import redraw
+from experiments.kit.command import experiment
+from experiments.kit.facts import describe_network
+from experiments.kit.redrawing import redraw
 from experiments.single_unit import subject
 from experiments.unit_answer import SAVED, save, unit_note
 

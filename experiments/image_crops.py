@@ -21,10 +21,10 @@ import numpy as np
 from omegaconf import DictConfig
 
 from deconv import figures
-from experiments.command import experiment
 from experiments.crops_answer import crops_answer, crops_of, crops_words
-from experiments.facts import describe_network
-from experiments.redrawing import redraw
+from experiments.kit.command import experiment
+from experiments.kit.facts import describe_network
+from experiments.kit.redrawing import redraw
 from experiments.single_unit import subject
 from experiments.unit_answer import SAVED, save
 

@@ -24,7 +24,7 @@ from deconv.studies.invariance.scores import (
     sides,
 )
 from deconv.studies.invariance.warping import IDENTITY
-from experiments.findings import TRUTH, Finding
+from experiments.kit.findings import TRUTH, Finding
 
 LINEAR = 0.9
 """R² from which a curve counts as quasi-linear; √x has 0.64, x^(2/3) about 0.9."""

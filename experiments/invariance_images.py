@@ -16,9 +16,9 @@ from deconv.data import Squares
 from deconv.errors import DeconvError, unknown
 from deconv.networks import ChainNet
 from deconv.training.snapshots import Snapshot
-from experiments.chosen_images import ChosenImage, choose_images, draw_right_ones, need_label
-from experiments.common import build_network, log, squares, stored_side_px
 from experiments.invariance_findings import SHOWN
+from experiments.kit.chosen_images import ChosenImage, choose_images, draw_right_ones, need_label
+from experiments.kit.inputs import build_network, log, squares, stored_side_px
 
 SYMMETRIC_SCENES = ("flower", "clock", "windmill")
 

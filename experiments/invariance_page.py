@@ -13,8 +13,8 @@ import numpy as np
 
 from deconv import figures
 from deconv.studies.invariance.warping import IDENTITY
-from experiments.facts import describe_network, layer_title
 from experiments.invariance_findings import SHOWN
+from experiments.kit.facts import describe_network, layer_title
 
 SAVED = (
     "arrays.npz", "table.csv", "scores.csv", "classes.csv", "findings.json", "provenance.json",

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.chosen_images import ChosenImage, need_label
 from experiments.invariance_findings import Course, blank
+from experiments.kit.chosen_images import ChosenImage, need_label
 
 
 def course_arrays(course: Course) -> dict[str, np.ndarray]:

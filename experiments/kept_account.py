@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.evolution_findings import judge
-from experiments.findings import TRUTH, Finding
-from experiments.ledger import (
+from experiments.kit.findings import TRUTH, Finding
+from experiments.kit.ledger import (
     DATA_HEAD,
     HOW,
     Kept,
@@ -30,8 +30,8 @@ from experiments.ledger import (
     target_or_not,
     unmeasured,
 )
-from experiments.printed import bullets, table
-from experiments.steps import DONE
+from experiments.kit.printed import bullets, table
+from experiments.kit.steps import DONE
 from experiments.transfer_findings import (
     TABLE7_SIZE,
     architecture,
@@ -47,7 +47,7 @@ FOLDS, PROBES = "caltech101_scratch.json", "probes.json"
 FIG4 = "fig4_feature_evolution"
 TABLE4, TABLE5, TABLE7 = "table4_caltech101", "table5_caltech256", "table7_layer_probes"
 FOLDS_OF = "caltech101"
-"""What the folds of FOLDS are of: `experiments.kept_results.fold` takes no other."""
+"""What the folds of FOLDS are of: `experiments.kit.kept_results.fold` takes no other."""
 
 
 @dataclass(frozen=True)

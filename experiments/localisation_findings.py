@@ -13,7 +13,7 @@ import numpy as np
 
 from deconv.studies.bootstrap import LEVEL, bootstrap, bootstrap_difference
 from deconv.studies.localisation import CHANCE, OWN, RANDOM
-from experiments.findings import Finding
+from experiments.kit.findings import Finding
 
 STEM = "truth_projections"
 TRAINED, UNTRAINED = "trained", "untrained"

@@ -14,7 +14,7 @@ import numpy as np
 from deconv import figures
 from deconv.studies.bootstrap import LEVEL
 from deconv.studies.localisation import CHANCE, OWN, RANDOM
-from experiments.facts import describe_network, layer_title
+from experiments.kit.facts import describe_network, layer_title
 from experiments.localisation_findings import GROUPS, TRAINED, UNTRAINED
 
 SAVED = (

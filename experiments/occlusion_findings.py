@@ -22,7 +22,7 @@ from deconv.studies.occlusion.scores import (
     squares_over,
     squares_over_most,
 )
-from experiments.findings import TRUTH, Finding
+from experiments.kit.findings import TRUTH, Finding
 
 ON_BOX = 0.5
 """A square lies on the object if at least this share of the square lies in the object's box. (The

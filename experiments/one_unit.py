@@ -23,11 +23,11 @@ from omegaconf import DictConfig
 
 from deconv import figures
 from experiments.ascent_answer import ascent_answer, ascent_words, optima_of
-from experiments.command import experiment
 from experiments.crops_answer import crops_answer, crops_of, crops_words
 from experiments.directions_answer import directions_answer, directions_words, walks_of
-from experiments.facts import describe_network
-from experiments.redrawing import redraw
+from experiments.kit.command import experiment
+from experiments.kit.facts import describe_network
+from experiments.kit.redrawing import redraw
 from experiments.single_unit import subject
 from experiments.unit_answer import SAVED, save, unit_note
 

@@ -19,8 +19,8 @@ from deconv.errors import DeconvError, unknown
 from deconv.networks import ChainNet
 from deconv.studies.probes import KINDS, SCALINGS, extract, probe, reduced_width, tap
 from deconv.training.snapshots import Snapshot, load_snapshot
-from experiments.common import build_network, device, given, log, stored_side_px, workers
-from experiments.trained import train_network
+from experiments.kit.inputs import build_network, device, given, log, stored_side_px, workers
+from experiments.kit.training import train_network
 from experiments.transfer import Job, Split, check_unseen, overlap, pool, sizes, splits
 
 BATCH = 32

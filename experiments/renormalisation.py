@@ -31,8 +31,8 @@ from deconv.networks.dropout import dropout_keys, with_keys
 from deconv.training import Recipe
 from deconv.training.evaluation import autocast
 from deconv.training.renormalisation import conv_layers, rescale
-from experiments.command import experiment
-from experiments.common import (
+from experiments.kit.command import experiment
+from experiments.kit.inputs import (
     build_network,
     data_name,
     device,
@@ -42,7 +42,7 @@ from experiments.common import (
     stored_side_px,
     workers,
 )
-from experiments.provenance import write_provenance, write_table
+from experiments.kit.provenance import write_provenance, write_table
 
 
 @experiment("renormalisation")

@@ -32,12 +32,12 @@ from deconv import distributed
 from deconv.errors import DeconvError, Interrupted, unknown
 from deconv.training import held
 from deconv.training.snapshots import load_snapshot
-from experiments import ledger
-from experiments.command import CONF, compose, experiment
-from experiments.common import log
-from experiments.index_page import Section, index_page
-from experiments.provenance import write_table
-from experiments.steps import (
+from experiments.kit import ledger
+from experiments.kit.command import CONF, compose, experiment
+from experiments.kit.index_page import Section, index_page
+from experiments.kit.inputs import log
+from experiments.kit.provenance import write_table
+from experiments.kit.steps import (
     DONE,
     FAILED,
     NO_DATA,

@@ -42,8 +42,10 @@ from deconv.records import Peaks
 from deconv.studies import sanity
 from deconv.studies.bootstrap import LEVEL
 from deconv.training.snapshots import Snapshot
-from experiments.command import experiment
-from experiments.common import (
+from experiments.kit.command import experiment
+from experiments.kit.facts import data_facts, deconvnet_choices, describe_field, training_facts
+from experiments.kit.findings import write_findings
+from experiments.kit.inputs import (
     build_network,
     device,
     given,
@@ -52,20 +54,13 @@ from experiments.common import (
     stored_side_px,
     workers,
 )
-from experiments.facts import (
-    data_facts,
-    deconvnet_choices,
-    describe_field,
-    training_facts,
-)
-from experiments.findings import write_findings
-from experiments.provenance import write_provenance, write_table
-from experiments.redrawing import redraw
+from experiments.kit.provenance import write_provenance, write_table
+from experiments.kit.redrawing import redraw
+from experiments.kit.training import train_network
 from experiments.sanity_findings import findings, summarise
 from experiments.sanity_mining import mining
 from experiments.sanity_page import caption, example, panels_of
 from experiments.sanity_summary import summary_page
-from experiments.trained import train_network
 
 MOST_STOPS = 8
 

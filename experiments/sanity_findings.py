@@ -15,7 +15,7 @@ import numpy as np
 from deconv.studies import sanity
 from deconv.studies.bootstrap import LEVEL, bootstrap, resamples
 from deconv.studies.sanity.similarity import NUMBERS
-from experiments.findings import Finding
+from experiments.kit.findings import Finding
 
 GOES, PARTLY, STAYS = "goes", "partly", "stays"
 Row = dict[str, Any]

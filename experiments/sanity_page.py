@@ -11,7 +11,7 @@ from deconv import figures
 from deconv.studies import sanity
 from deconv.studies.bootstrap import LEVEL
 from deconv.studies.sanity.similarity import NUMBERS
-from experiments.facts import describe_network, layer_title
+from experiments.kit.facts import describe_network, layer_title
 
 TITLES = {
     sanity.ABOVE: "Random weights above",

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from deconv.studies import sanity
-from experiments.facts import describe_network
-from experiments.printed import bullets, table
+from experiments.kit.facts import describe_network
+from experiments.kit.printed import bullets, table
 from experiments.sanity_findings import (
     GOES,
     PARTLY,

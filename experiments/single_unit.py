@@ -24,7 +24,8 @@ from deconv.pooling import COLLISIONS
 from deconv.records import Peaks
 from deconv.studies.single_unit.unit_function import UnitFunction, unit_function
 from deconv.training.snapshots import Snapshot
-from experiments.common import (
+from experiments.kit.facts import data_facts, layer_title, preprocessing, training_facts
+from experiments.kit.inputs import (
     build_network,
     data_name,
     device,
@@ -34,8 +35,7 @@ from experiments.common import (
     stored_side_px,
     workers,
 )
-from experiments.facts import data_facts, layer_title, preprocessing, training_facts
-from experiments.trained import train_network
+from experiments.kit.training import train_network
 
 SMOOTHINGS = ("softplus", "none")
 MOST = 25

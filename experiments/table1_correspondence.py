@@ -53,8 +53,6 @@ from deconv.studies.correspondence.faces import (
 )
 from deconv.studies.correspondence.pair_statistics import bootstrap_means, exchange_test, resamples
 from deconv.training.snapshots import Snapshot
-from experiments.command import experiment
-from experiments.common import build_network, data_name, device, given, log, stored_side_px
 from experiments.correspondence_findings import (
     MASKED,
     MIXED,
@@ -64,11 +62,13 @@ from experiments.correspondence_findings import (
     findings,
 )
 from experiments.correspondence_page import SAVED, draw, printed, read_table
-from experiments.facts import preprocessing, training_facts
-from experiments.findings import write_findings
-from experiments.provenance import write_provenance, write_table
-from experiments.redrawing import redraw
-from experiments.trained import train_network
+from experiments.kit.command import experiment
+from experiments.kit.facts import preprocessing, training_facts
+from experiments.kit.findings import write_findings
+from experiments.kit.inputs import build_network, data_name, device, given, log, stored_side_px
+from experiments.kit.provenance import write_provenance, write_table
+from experiments.kit.redrawing import redraw
+from experiments.kit.training import train_network
 
 Box = tuple[int, int, int, int]
 

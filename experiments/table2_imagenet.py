@@ -30,14 +30,14 @@ from deconv.distributed import Share
 from deconv.errors import DeconvError, unknown
 from deconv.training.evaluation import PRECISIONS, Accuracy, evaluate_ensembles
 from deconv.training.snapshots import Snapshot, load_snapshot, weights_hash
-from experiments.command import experiment
-from experiments.common import data_name, device, log, squares, workers
-from experiments.facts import data_facts, training_facts
-from experiments.findings import Finding, write_findings
-from experiments.printed import MISSING, number, printed
-from experiments.provenance import write_provenance, write_table
-from experiments.reported import TABLE2
-from experiments.series import altered, as_in_the_paper, epochs_of_each, trained_in
+from experiments.kit.command import experiment
+from experiments.kit.facts import data_facts, training_facts
+from experiments.kit.findings import Finding, write_findings
+from experiments.kit.inputs import data_name, device, log, squares, workers
+from experiments.kit.printed import MISSING, number, printed
+from experiments.kit.provenance import write_provenance, write_table
+from experiments.kit.reported import TABLE2
+from experiments.kit.series import altered, as_in_the_paper, epochs_of_each, trained_in
 
 BATCH = 8
 """Images at a time, each ten sub-crops a network."""

@@ -46,8 +46,10 @@ from experiments.ablation_findings import (
     papers_column,
     two_errors,
 )
-from experiments.command import experiment
-from experiments.common import (
+from experiments.kit.command import experiment
+from experiments.kit.facts import data_facts
+from experiments.kit.findings import write_findings
+from experiments.kit.inputs import (
     build_network,
     data_name,
     device,
@@ -57,14 +59,12 @@ from experiments.common import (
     stored_side_px,
     workers,
 )
-from experiments.facts import data_facts
-from experiments.findings import write_findings
-from experiments.printed import MISSING, number, printed
-from experiments.provenance import write_provenance, write_table
-from experiments.redrawing import redraw
-from experiments.reported import TABLE3
-from experiments.resume import go_on
-from experiments.series import FREE, altered, as_in_the_paper, epochs_of_each, trained_in
+from experiments.kit.printed import MISSING, number, printed
+from experiments.kit.provenance import write_provenance, write_table
+from experiments.kit.redrawing import redraw
+from experiments.kit.reported import TABLE3
+from experiments.kit.resume import go_on
+from experiments.kit.series import FREE, altered, as_in_the_paper, epochs_of_each, trained_in
 
 CROPS = {"ten": (TenCrops, 8), "centre": (CentreCrops, 32)}
 """Way to crop -> (its data set, images a batch)."""

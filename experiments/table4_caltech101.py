@@ -22,15 +22,15 @@ from omegaconf import DictConfig, ListConfig
 
 from deconv import figures
 from deconv.errors import DeconvError
-from experiments import kept_results
-from experiments.command import experiment
-from experiments.common import log
-from experiments.facts import data_facts, describe_network, training_facts
-from experiments.findings import TRUTH, Finding, write_findings
+from experiments.kit import kept_results
+from experiments.kit.command import experiment
+from experiments.kit.facts import data_facts, describe_network, training_facts
+from experiments.kit.findings import TRUTH, Finding, write_findings
+from experiments.kit.inputs import log
+from experiments.kit.provenance import write_provenance
+from experiments.kit.redrawing import redraw
+from experiments.kit.reported import TABLE4
 from experiments.probing import Frozen, Study, open_study, probe_all, summarise
-from experiments.provenance import write_provenance
-from experiments.redrawing import redraw
-from experiments.reported import TABLE4
 from experiments.transfer_findings import (
     architecture,
     judge_pretrained,

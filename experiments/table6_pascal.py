@@ -41,8 +41,10 @@ from deconv.studies.probes.one_vs_rest import (
     mean_of_known,
 )
 from deconv.training.snapshots import Snapshot
-from experiments.command import experiment
-from experiments.common import (
+from experiments.kit.command import experiment
+from experiments.kit.facts import data_facts, preprocessing, training_facts
+from experiments.kit.findings import Finding, write_findings
+from experiments.kit.inputs import (
     build_network,
     data_name,
     device,
@@ -52,12 +54,10 @@ from experiments.common import (
     stored_side_px,
     workers,
 )
-from experiments.facts import data_facts, preprocessing, training_facts
-from experiments.findings import Finding, write_findings
-from experiments.printed import number, printed
-from experiments.provenance import write_provenance, write_table
-from experiments.reported import TABLE6
-from experiments.trained import train_network
+from experiments.kit.printed import number, printed
+from experiments.kit.provenance import write_provenance, write_table
+from experiments.kit.reported import TABLE6
+from experiments.kit.training import train_network
 
 BATCH = 32
 SOURCES = ("voc2012", "scenes")

@@ -26,14 +26,14 @@ from omegaconf import DictConfig
 from deconv import figures
 from deconv.errors import DeconvError
 from deconv.networks import build
-from experiments.command import experiment
-from experiments.common import log
-from experiments.facts import data_facts, describe_network, training_facts
-from experiments.findings import TRUTH, Finding, write_findings
+from experiments.kit.command import experiment
+from experiments.kit.facts import data_facts, describe_network, training_facts
+from experiments.kit.findings import TRUTH, Finding, write_findings
+from experiments.kit.inputs import log
+from experiments.kit.provenance import write_provenance
+from experiments.kit.redrawing import redraw
+from experiments.kit.reported import TABLE7
 from experiments.probing import Frozen, Job, Study, open_study, probe_all, summarise
-from experiments.provenance import write_provenance
-from experiments.redrawing import redraw
-from experiments.reported import TABLE7
 from experiments.transfer_findings import TABLE7_SIZE, judge_table7
 from experiments.transfer_record import (
     CONTROL,

@@ -20,9 +20,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from deconv import distributed
-from experiments.command import experiment
-from experiments.provenance import write_provenance
-from experiments.trained import train_network
+from experiments.kit.command import experiment
+from experiments.kit.provenance import write_provenance
+from experiments.kit.training import train_network
 
 
 @experiment("train")

@@ -14,7 +14,7 @@ from deconv.data import DRAWN, WHOLE, Squares, train_and_test
 from deconv.errors import DeconvError
 from deconv.studies.overlap import Twin, find_overlap
 from deconv.training.snapshots import Snapshot
-from experiments.common import data_name, data_settings, log, side_px, squares, workers
+from experiments.kit.inputs import data_name, data_settings, log, side_px, squares, workers
 
 Job = tuple[str, int]
 """A classifier ("svm" or "softmax") and the number of the layer it stands on."""

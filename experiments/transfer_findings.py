@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deconv.networks import input_side
-from experiments.findings import Finding
-from experiments.reported import TABLE4, TABLE5, TABLE7
+from experiments.kit.findings import Finding
+from experiments.kit.reported import TABLE4, TABLE5, TABLE7
 
 Row = Mapping[str, Any]
 

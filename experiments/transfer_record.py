@@ -16,8 +16,8 @@ from deconv import figures
 from deconv.networks import ChainNet
 from deconv.studies.probes import tap
 from deconv.training.snapshots import Snapshot
-from experiments.facts import preprocessing
-from experiments.provenance import write_table
+from experiments.kit.facts import preprocessing
+from experiments.kit.provenance import write_table
 from experiments.transfer import TEST_PER_CLASS, Job, trained_on
 
 SAVED = ("arrays.npz", "table.csv", "folds.csv", "provenance.json", "config.yaml", "findings.json")

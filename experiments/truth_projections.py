@@ -40,10 +40,21 @@ from deconv.scenes import Scenes
 from deconv.studies.bootstrap import LEVEL
 from deconv.studies.localisation import Truth, locate_peaks, preferred_part, score, truth_of
 from deconv.training.snapshots import Snapshot
-from experiments.command import experiment
-from experiments.common import build_network, device, given, log, squares, stored_side_px, workers
-from experiments.facts import data_facts, deconvnet_choices, describe_field, training_facts
-from experiments.findings import write_findings
+from experiments.kit.command import experiment
+from experiments.kit.facts import data_facts, deconvnet_choices, describe_field, training_facts
+from experiments.kit.findings import write_findings
+from experiments.kit.inputs import (
+    build_network,
+    device,
+    given,
+    log,
+    squares,
+    stored_side_px,
+    workers,
+)
+from experiments.kit.provenance import write_provenance, write_table
+from experiments.kit.redrawing import redraw
+from experiments.kit.training import train_network
 from experiments.localisation_examples import example_arrays
 from experiments.localisation_findings import (
     GROUPS,
@@ -55,9 +66,6 @@ from experiments.localisation_findings import (
     summarise,
 )
 from experiments.localisation_page import SAVED, draw
-from experiments.provenance import write_provenance, write_table
-from experiments.redrawing import redraw
-from experiments.trained import train_network
 
 
 @experiment(STEM)

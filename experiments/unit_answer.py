@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig
 
 from deconv.studies.single_unit.unit_function import UnitFunction
-from experiments.provenance import write_provenance, write_table
+from experiments.kit.provenance import write_provenance, write_table
 from experiments.single_unit import Subject, common_facts
 
 

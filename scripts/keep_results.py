@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from deconv.errors import DeconvError, unknown
-from experiments import kept_account, kept_results, ledger
+from experiments import kept_account
 from experiments.kept_account import FOLDS, PROBES
-from experiments.reported import GTX580_DAYS
+from experiments.kit import kept_results, ledger
+from experiments.kit.reported import GTX580_DAYS
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 RESULTS = CHECKOUT / "experiments" / "results"

@@ -14,8 +14,8 @@ from deconv.errors import DeconvError
 from deconv.scenes import Scenes
 from deconv.studies.sparse_coding import AdaptiveDeconvNet, encode
 from experiments.adaptive_deconv import build, check, inside, load, view_maps
-from experiments.command import compose
-from experiments.findings import read_findings
+from experiments.kit.command import compose
+from experiments.kit.findings import read_findings
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from PIL import Image
 import deconv
 from deconv.errors import DeconvError
 from deconv.scenes import CLASSES, Scenes
-from experiments.chosen_images import choose_images, draw_right_ones, need_label
+from experiments.kit.chosen_images import choose_images, draw_right_ones, need_label
 
 
 @pytest.fixture(scope="module")

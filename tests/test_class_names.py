@@ -13,8 +13,8 @@ from deconv.data.sources import _ImageNet
 from deconv.errors import DeconvError
 from deconv.figures import shorten
 from deconv.training.snapshots import Snapshot, load_snapshot, save_snapshot
-from experiments.chosen_images import choose_images
-from experiments.common import weights_snapshot
+from experiments.kit.chosen_images import choose_images
+from experiments.kit.inputs import weights_snapshot
 
 NAMES = ["tench", "crane", "hen", "crane", "maillot", "maillot"]
 SHOWN = ["tench", "crane (1)", "hen", "crane (3)", "maillot (4)", "maillot (5)"]

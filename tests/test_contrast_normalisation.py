@@ -22,7 +22,6 @@ from deconv.errors import DeconvError
 from deconv.fields import unclipped_field
 from deconv.scenes import Scenes
 from deconv.studies.map_correlation import map_correlations, redundancy
-from experiments.command import compose
 from experiments.contrast_normalisation import (
     around,
     check_networks,
@@ -30,8 +29,9 @@ from experiments.contrast_normalisation import (
     norm_of,
 )
 from experiments.contrast_page import ROLES, numbers
-from experiments.findings import read_findings
 from experiments.first_two_layers import brief_training, check_common
+from experiments.kit.command import compose
+from experiments.kit.findings import read_findings
 
 # Correlations
 

@@ -569,8 +569,8 @@ def settings(tmp_path_factory):
 @pytest.fixture(scope="module")
 def alone(settings, tmp_path_factory):
     """The folder of a smoke training in one process, and its snapshot."""
-    from experiments.command import compose
-    from experiments.trained import train_network
+    from experiments.kit.command import compose
+    from experiments.kit.training import train_network
 
     folder = tmp_path_factory.mktemp("alone")
     return folder, train_network(compose("train", [*settings, "pictures=none"]), folder)
@@ -620,9 +620,9 @@ def test_a_terminated_torchrun_saves_and_one_process_goes_on(settings, tmp_path)
 
 
 def test_figure_2_under_torchrun_has_the_table_of_one_process(alone, settings, tmp_path):
-    from experiments.command import compose
-    from experiments.common import squares, stored_side_px
     from experiments.fig2_top_activations import compute
+    from experiments.kit.command import compose
+    from experiments.kit.inputs import squares, stored_side_px
 
     trained, snapshot = alone
     overrides = [*settings, f"snapshot={trained / 'last.pt'}"]

@@ -6,7 +6,7 @@ from torch import nn
 
 import deconv
 from deconv.deconvnet import projection
-from experiments.facts import deconvnet_choices, engines, preprocessing
+from experiments.kit.facts import deconvnet_choices, engines, preprocessing
 
 SIDE = 16
 

@@ -18,11 +18,11 @@ from deconv.distributed import Share
 from deconv.errors import DeconvError
 from deconv.mining.map_statistics import map_points, map_statistics, ordered_maps
 from deconv.networks import build
-from experiments.command import compose
-from experiments.common import given
 from experiments.feature_maps import check, check_images, shown_layers
 from experiments.feature_maps_page import scales_of
 from experiments.feature_maps_tables import depth_trend
+from experiments.kit.command import compose
+from experiments.kit.inputs import given
 
 PX = 64
 

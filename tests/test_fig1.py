@@ -18,10 +18,10 @@ from deconv.errors import DeconvError
 from deconv.figures.signed_maps import signed_map
 from deconv.pixels import display_scale
 from deconv.scenes import Scenes
-from experiments.command import compose
 from experiments.deconvnet_stages import describe_stage
 from experiments.fig1_deconvnet import check, choose_unit
-from experiments.findings import read_findings
+from experiments.kit.command import compose
+from experiments.kit.findings import read_findings
 
 FILES = ("figure.png", "figure.pdf", "arrays.npz", "table.csv", "findings.json",
          "provenance.json", "config.yaml")  # fmt: skip

@@ -22,8 +22,8 @@ from experiments.fig3_architecture import (
     record,
     short_count,
 )
-from experiments.findings import REPRODUCED, read_findings, status
-from experiments.reported import FIG3_SIDES, REPORTED
+from experiments.kit.findings import REPRODUCED, read_findings, status
+from experiments.kit.reported import FIG3_SIDES, REPORTED
 
 FILES = ("figure.png", "figure.pdf", "table.csv", "findings.json", "provenance.json",
          "config.yaml")  # fmt: skip

@@ -23,11 +23,11 @@ from deconv.records import Peaks
 from deconv.scenes import Scenes
 from deconv.studies.evolution import evolution, jumps, map_turnover, settled_at, turnover
 from deconv.training.course import epoch_ends, same_training
-from experiments.command import compose
 from experiments.evolution_findings import judge
 from experiments.evolution_pictures import snapshot_column
 from experiments.fig4_feature_evolution import check, choose_epochs, choose_maps
-from experiments.findings import read_findings
+from experiments.kit.command import compose
+from experiments.kit.findings import read_findings
 
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
 

@@ -18,12 +18,12 @@ from deconv import figures
 from deconv.errors import DeconvError
 from deconv.scenes import CLASSES, Scenes, render
 from deconv.studies.invariance.warping import IDENTITY, warp
-from experiments.command import compose
 from experiments.fig5_invariance import check
-from experiments.findings import read_findings
 from experiments.invariance_amounts import amounts, example_amounts
 from experiments.invariance_images import check_images, open_data, symmetric_images
 from experiments.invariance_page import numbered
+from experiments.kit.command import compose
+from experiments.kit.findings import read_findings
 
 POPULATION = 6
 

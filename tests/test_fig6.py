@@ -20,10 +20,10 @@ from deconv.errors import DeconvError
 from deconv.figures.first_layers import DASH, TILE_GAP, TILE_PX, columns, projection_pixels
 from deconv.records import Peaks
 from deconv.scenes import Scenes
-from experiments.command import compose
 from experiments.fig6_first_layers import check, check_networks, projections, twin
-from experiments.findings import read_findings
 from experiments.first_layer_claims import differences, judge
+from experiments.kit.command import compose
+from experiments.kit.findings import read_findings
 
 ROLES = ("without", "coarse", "ours")
 

@@ -22,7 +22,6 @@ from deconv.records import Peaks
 from deconv.scenes import CLASSES, Scenes, render
 from deconv.studies.occlusion.scores import Comparison
 from deconv.training.snapshots import Snapshot
-from experiments.command import compose
 from experiments.fig7_occlusion import (
     check,
     check_images,
@@ -30,7 +29,8 @@ from experiments.fig7_occlusion import (
     to_score,
     without,
 )
-from experiments.findings import read_findings
+from experiments.kit.command import compose
+from experiments.kit.findings import read_findings
 from experiments.occlusion_findings import FEWEST, findings, regions
 from experiments.occlusion_page import describe_scores
 

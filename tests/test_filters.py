@@ -24,9 +24,9 @@ from deconv.studies.first_layers import (
     showable,
 )
 from deconv.studies.first_layers.input_change import Change
-from experiments.command import compose
-from experiments.common import build_network
 from experiments.filters import check
+from experiments.kit.command import compose
+from experiments.kit.inputs import build_network
 
 MEAN = torch.tensor([120.0, 110.0, 100.0])
 

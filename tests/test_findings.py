@@ -3,7 +3,7 @@
 import pytest
 
 from deconv.errors import DeconvError
-from experiments.findings import (
+from experiments.kit.findings import (
     DIFFERS,
     NOT_JUDGED,
     REPRODUCED,
@@ -13,7 +13,7 @@ from experiments.findings import (
     status,
     write_findings,
 )
-from experiments.reported import REPORTED, TABLE6
+from experiments.kit.reported import REPORTED, TABLE6
 
 ROW = "table4/scratch/30"  # 46.5 ± 1.7
 

@@ -11,8 +11,8 @@ from commands import assert_refused, command
 import deconv
 from deconv.errors import DeconvError
 from deconv.networks import ChainNet, WrappedNet, is_foreign
-from experiments.command import compose, expand
-from experiments.common import given
+from experiments.kit.command import compose, expand
+from experiments.kit.inputs import given
 
 FACTORY = """
 from torch import nn

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from commands import command
 
-from experiments.findings import read_findings
+from experiments.kit.findings import read_findings
 
 HOUR_S = 3600
 """A machine that does other work besides is no reason to fail."""

@@ -19,8 +19,8 @@ from deconv.studies.invariance.scores import (
     sharp,
     sides,
 )
-from experiments.findings import status
 from experiments.invariance_findings import Course, findings, image_scores, summary
+from experiments.kit.findings import status
 
 SIDE, CROP = 72, 64
 

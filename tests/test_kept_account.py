@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments import ledger
-from experiments.findings import DIFFERS, OPEN, REPRODUCED, TREND, Finding
 from experiments.kept_account import page, probed_rows, records
-from experiments.reported import TABLE7
+from experiments.kit import ledger
+from experiments.kit.findings import DIFFERS, OPEN, REPRODUCED, TREND, Finding
+from experiments.kit.reported import TABLE7
 from experiments.transfer_findings import (
     judge_pretrained,
     judge_scratch,

@@ -7,8 +7,8 @@ from dataclasses import asdict
 import pytest
 
 from deconv.errors import DeconvError
-from experiments.findings import Finding, write_findings
-from experiments.kept_results import MOST_ROWS, onset, portable, row_of_folds, tables
+from experiments.kit.findings import Finding, write_findings
+from experiments.kit.kept_results import MOST_ROWS, onset, portable, row_of_folds, tables
 from scripts import keep_results
 
 

@@ -8,7 +8,7 @@ from torch import nn
 import deconv
 from deconv.errors import DeconvError
 from deconv.mining.map_statistics import map_points
-from experiments.command import check_overrides, compose
+from experiments.kit.command import check_overrides, compose
 
 PX = 64
 

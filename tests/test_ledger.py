@@ -7,12 +7,12 @@ from html.parser import HTMLParser
 
 import pytest
 
-from experiments import ledger
-from experiments.findings import DIFFERS, OPEN, REPRODUCED, TREND, Finding, write_findings
-from experiments.index_page import Section, index_page
-from experiments.provenance import write_table
-from experiments.reported import REPORTED, Claim
-from experiments.steps import DONE, FAILED, NO_DATA
+from experiments.kit import ledger
+from experiments.kit.findings import DIFFERS, OPEN, REPRODUCED, TREND, Finding, write_findings
+from experiments.kit.index_page import Section, index_page
+from experiments.kit.provenance import write_table
+from experiments.kit.reported import REPORTED, Claim
+from experiments.kit.steps import DONE, FAILED, NO_DATA
 
 NETWORK = {
     "model": {"name": "zfnet"},

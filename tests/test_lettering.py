@@ -16,8 +16,8 @@ from deconv import figures
 from deconv.figures import lettering
 from deconv.figures.drawing import FONT, save, text
 from deconv.figures.occlusion import title_width
-from experiments.index_page import Section, index_page
-from experiments.provenance import write_table
+from experiments.kit.index_page import Section, index_page
+from experiments.kit.provenance import write_table
 
 MARKUP = [
     "$5_and_$10^bills", "$5", r"\alpha_\$", "a_b^c{d}", "100 % & more #1", r"C:\new\$x$", "_hidden",

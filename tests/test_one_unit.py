@@ -16,9 +16,9 @@ from deconv.data import CentreCrops
 from deconv.errors import DeconvError
 from deconv.records import Peaks
 from deconv.scenes import Scenes
-from experiments.command import compose
-from experiments.common import squares
 from experiments.directions_answer import beyond, clean, directions_words
+from experiments.kit.command import compose
+from experiments.kit.inputs import squares
 from experiments.single_unit import check, live
 
 STEMS = ("image_crops", "max_activation", "hessian_invariance", "one_unit")

@@ -12,7 +12,7 @@ import pytest
 
 from deconv.networks import build
 from deconv.training import Recipe
-from experiments.command import CONF, compose
+from experiments.kit.command import CONF, compose
 
 ROOT = Path(__file__).resolve().parent.parent
 

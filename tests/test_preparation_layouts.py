@@ -99,8 +99,8 @@ def test_tiny_imagenet_s_gaps_are_named(tiny):
 
 
 def test_the_64_px_variant_is_composed_and_fed(tiny, tmp_path):
-    from experiments import common
-    from experiments.command import compose
+    from experiments.kit import inputs as common
+    from experiments.kit.command import compose
 
     copy = resized_copy(tiny_imagenet(tiny), tmp_path / "copy")
     overrides = ["model=zfnet_mini", "model.input_px=56", "data=tiny_imagenet", f"data.root={copy}"]

@@ -12,7 +12,7 @@ from deconv.errors import DeconvError
 from deconv.networks import ChainNet
 from deconv.pixels import Divide
 from deconv.scenes import Scenes
-from experiments.facts import preprocessing
+from experiments.kit.facts import preprocessing
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 

@@ -10,8 +10,8 @@ import deconv
 from deconv.errors import DeconvError
 from deconv.scenes import Scenes
 from deconv.training.snapshots import SHIPPED, save_compact, save_snapshot
-from experiments.command import compose
-from experiments.common import given
+from experiments.kit.command import compose
+from experiments.kit.inputs import given
 
 
 def test_the_network_in_the_package_is_small_and_knows_the_scenes():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from commands import ROOT
 
-from experiments.reported import TABLE1
+from experiments.kit.reported import TABLE1
 
 README = " ".join((ROOT / "README.md").read_text().split())
 

@@ -15,7 +15,8 @@ import pytest
 from commands import assert_refused
 
 from deconv.errors import DeconvError
-from experiments.command import EXIT_INTERRUPTED, compose
+from experiments.kit.command import EXIT_INTERRUPTED, compose
+from experiments.kit.steps import DONE, FAILED, NO_DATA, STATE, Outcome, State, Step, write_state
 from experiments.reproduce import (
     Progress,
     check_run,
@@ -27,7 +28,6 @@ from experiments.reproduce import (
     snapshot_of,
     step_of,
 )
-from experiments.steps import DONE, FAILED, NO_DATA, STATE, Outcome, State, Step, write_state
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPERIMENTS = {

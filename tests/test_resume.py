@@ -33,8 +33,8 @@ from deconv import distributed
 from deconv.atomic_files import damage
 from deconv.networks import ChainNet
 from deconv.training import held, snapshots
-from experiments import trained
-from experiments.command import EXIT_BAD_INPUT, EXIT_INTERRUPTED, compose
+from experiments.kit import training as trained
+from experiments.kit.command import EXIT_BAD_INPUT, EXIT_INTERRUPTED, compose
 from experiments.train import main
 
 ROOT = Path(__file__).resolve().parent.parent

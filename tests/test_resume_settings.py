@@ -8,9 +8,9 @@ import torch
 from omegaconf import OmegaConf
 
 from deconv.errors import DeconvError
-from experiments import provenance
-from experiments.command import compose
-from experiments.resume import go_on
+from experiments.kit import provenance
+from experiments.kit.command import compose
+from experiments.kit.resume import go_on
 
 MAY_CHANGE = {
     "resume", "device", "cache_dir", "pictures", "watch_images",

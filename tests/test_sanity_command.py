@@ -15,8 +15,8 @@ from deconv.errors import DeconvError
 from deconv.scenes import Scenes
 from deconv.studies import sanity
 from deconv.studies.sanity.similarity import NUMBERS, similarity
-from experiments.command import compose
-from experiments.findings import read_findings
+from experiments.kit.command import compose
+from experiments.kit.findings import read_findings
 from experiments.sanity import check
 from experiments.sanity_findings import GOES, PARTLY, STAYS, findings, kept_of, summarise, verdict
 from experiments.sanity_summary import ADVICE, sentences

@@ -10,8 +10,8 @@ import torchvision
 
 import deconv
 from deconv.training.snapshots import load_weights, weights_hash
-from experiments.command import compose
-from experiments.common import given
+from experiments.kit.command import compose
+from experiments.kit.inputs import given
 
 
 @pytest.fixture

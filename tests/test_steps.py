@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from deconv.errors import DeconvError
-from experiments import steps
-from experiments.steps import (
+from experiments.kit import steps
+from experiments.kit.steps import (
     DONE,
     FAILED,
     NO_DATA,

@@ -18,10 +18,10 @@ from deconv import figures
 from deconv.data import prepare
 from deconv.errors import DeconvError
 from deconv.studies.correspondence.faces import PARTS, scene_faces
-from experiments.command import compose
 from experiments.correspondence_findings import MASKED, MIXED, ROWS
 from experiments.correspondence_page import read_table
-from experiments.findings import read_findings
+from experiments.kit.command import compose
+from experiments.kit.findings import read_findings
 from experiments.table1_correspondence import check, find_faces
 
 STEM = "table1_correspondence"

@@ -16,10 +16,10 @@ from deconv.errors import DeconvError
 from deconv.scenes import Scenes
 from deconv.training import Recipe, recipe_dict
 from deconv.training.snapshots import Snapshot
-from experiments.command import compose
-from experiments.findings import read_findings
-from experiments.printed import number, printed
-from experiments.series import altered, as_in_the_paper, epochs_of_each
+from experiments.kit.command import compose
+from experiments.kit.findings import read_findings
+from experiments.kit.printed import number, printed
+from experiments.kit.series import altered, as_in_the_paper, epochs_of_each
 from experiments.table2_imagenet import check, check_classes, choose_rows, findings
 
 NAMES = ("validation top-1", "validation top-5")

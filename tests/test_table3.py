@@ -18,9 +18,9 @@ from deconv.networks.changes import CHANGES, build_arguments
 from deconv.scenes import Scenes
 from experiments import table3_ablation
 from experiments.ablation_findings import TABLE_COLUMNS, findings, papers_column, same_sign
-from experiments.command import compose
-from experiments.findings import read_findings
-from experiments.reported import TABLE3
+from experiments.kit.command import compose
+from experiments.kit.findings import read_findings
+from experiments.kit.reported import TABLE3
 from experiments.table3_ablation import check, choose, cut_short, panel, saved_settings
 
 NETWORK = "zfnet_mini"

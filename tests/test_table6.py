@@ -21,8 +21,8 @@ from deconv.data.multi_label import part_marks
 from deconv.data.sources import VOC_CLASSES
 from deconv.errors import DeconvError
 from deconv.scenes import PARTS, Scenes
-from experiments.command import compose
-from experiments.findings import read_findings
+from experiments.kit.command import compose
+from experiments.kit.findings import read_findings
 from experiments.table6_pascal import chance_precisions, check, findings, ranks, table
 
 

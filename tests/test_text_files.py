@@ -10,7 +10,7 @@ from deconv.data.preparation import tiny_imagenet
 from deconv.data.text_files import read_lines
 from deconv.errors import DeconvError
 from deconv.studies.correspondence.faces import file_faces
-from experiments.common import weights_snapshot
+from experiments.kit.inputs import weights_snapshot
 
 NAMES = ["café", "Äpfel und Birnen", "tench"]
 CODINGS = ["utf-8", "utf-8-sig", "latin-1", "utf-16", "utf-16-le", "utf-16-be", "cp1252"]

@@ -18,11 +18,12 @@ from deconv.data import photographs
 from deconv.errors import DataMissing, DeconvError
 from deconv.scenes import Scenes
 from deconv.training.snapshots import save_snapshot
-from experiments import kept_results, table4_caltech101, table5_caltech256, table7_layer_probes
-from experiments.command import compose
-from experiments.findings import read_findings
+from experiments import table4_caltech101, table5_caltech256, table7_layer_probes
+from experiments.kit import kept_results
+from experiments.kit.command import compose
+from experiments.kit.findings import read_findings
+from experiments.kit.reported import TABLE7
 from experiments.probing import open_study, summarise
-from experiments.reported import TABLE7
 from experiments.transfer import check_unseen, overlap, pool, sizes, splits
 from experiments.transfer_record import lines, read_table, seen_in_words
 

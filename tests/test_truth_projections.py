@@ -16,8 +16,8 @@ from deconv import figures
 from deconv.data import CentreCrops
 from deconv.errors import DeconvError
 from deconv.scenes import Scenes
-from experiments.command import compose
-from experiments.findings import read_findings
+from experiments.kit.command import compose
+from experiments.kit.findings import read_findings
 from experiments.localisation_findings import GROUPS, findings, summarise
 from experiments.truth_projections import check
 

@@ -12,7 +12,8 @@ from deconv.errors import DeconvError
 from deconv.training import Hooks, fit
 from deconv.training.monitoring import load_watch
 from deconv.training.snapshots import load_snapshot
-from experiments import trained, watching
+from experiments.kit import training as trained
+from experiments.kit import watching
 
 
 def run(folder, pictures, images=5, **changes):

@@ -12,8 +12,8 @@ from torch import nn
 import deconv
 from deconv.errors import DeconvError, RenamedWeightsWarning
 from deconv.training.snapshots import save_safetensors, save_snapshot
-from experiments.command import compose
-from experiments.common import build_network, given
+from experiments.kit.command import compose
+from experiments.kit.inputs import build_network, given
 
 SMALL = {"fc_width": 8, "input_px": 64}
 FACTORY = """

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from deconv.data.workers import apart
@@ -66,7 +66,7 @@ def walk(
             seen += len(images)
             bar.update(len(images))
     share = share_of(loader)
-    if not seen and (share is None or not len(share.dataset)):
+    if not seen and (share is None or not share.whole):
         raise DeconvError("the loader yields no image")
 
 
@@ -79,7 +79,7 @@ def labelled(net: Placed, loader: Iterable) -> Iterator[tuple[torch.Tensor, torc
 
 
 def walk_squares(
-    data: Dataset, doing: str, workers: int = 0, progress: bool = True, batch_size: int = 64
+    data: Any, doing: str, workers: int = 0, progress: bool = True, batch_size: int = 64
 ) -> Iterator[torch.Tensor]:
     """Yield the images of stored squares in order, N×3×S×S uint8, with a bar named by `doing`."""
     loader = DataLoader(data, batch_size, num_workers=workers, worker_init_fn=apart)
@@ -111,7 +111,7 @@ def _read(net: Placed, loader: Iterable) -> Iterator[tuple[torch.Tensor, Any]]:
         yield images, labels
 
 
-def _count(loader: Iterable) -> int | None:
+def _count(loader: Any) -> int | None:
     """How many images a loader has; None where it does not know, as a stream."""
     try:
         return len(loader.dataset)
@@ -131,11 +131,11 @@ def image_and_label(batch: Any) -> tuple[Any, Any]:
         return batch[keys[0]], next((batch[key] for key in LABEL_KEYS if key in batch), None)
     if not isinstance(batch, list | tuple) or all(map(_is_image, batch)):
         return batch, None
-    if all(isinstance(p, Mapping) or (_is_list(p) and p and _is_image(p[0])) for p in batch):
-        if len(batch) > 1:
-            raise DeconvError(
-                "a batch is a list of items: collate them, as a DataLoader does by default"
-            )
+    items = (isinstance(p, Mapping) or (_is_list(p) and p and _is_image(p[0])) for p in batch)
+    if len(batch) > 1 and all(items):
+        raise DeconvError(
+            "a batch is a list of items: collate them, as a DataLoader does by default"
+        )
     images, label = image_and_label(batch[0])
     return images, batch[1] if len(batch) > 1 else label
 

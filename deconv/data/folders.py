@@ -10,10 +10,8 @@ from PIL import Image
 from torch.utils.data import Dataset
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-LITTER = (
-    "__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "Thumbs.db",
-    "desktop.ini",
-)  # fmt: skip
+_OF_WINDOWS = ("$RECYCLE.BIN", "System Volume Information", "Thumbs.db", "desktop.ini")
+LITTER = ("__MACOSX", "@eaDir", "#recycle", *_OF_WINDOWS)
 """What archives, network drives and Windows leave, beside all names that begin with a dot."""
 
 

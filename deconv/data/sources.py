@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -235,11 +236,11 @@ def fashion_mnist(root: Path, split: str, side_px: int, download: bool = False) 
     return Photographs(data, data.targets.tolist(), data.classes, names, side_px)
 
 
-VOC_CLASSES = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
-    "tvmonitor",
-)  # fmt: skip
+_VOC_WORDS = """
+aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person
+pottedplant sheep sofa train tvmonitor
+"""
+VOC_CLASSES = tuple(_VOC_WORDS.split())
 """Table 6, under VOC's own names."""
 
 
@@ -322,7 +323,7 @@ SOURCES: dict[str, Callable[..., Photographs | MultiLabel]] = {
 
 
 def photographs(
-    name: str, root: str | Path, split: str, side_px: int, **options
+    name: str, root: str | Path, split: str, side_px: int, **options: Any
 ) -> Photographs | MultiLabel:
     """One split of a data set of photographs, as squares of `side_px`.
 

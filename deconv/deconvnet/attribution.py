@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -30,7 +31,7 @@ class Deconvnet:
         DeconvError: for an unknown layer.
     """
 
-    def __init__(self, net: Network, layer: str, **options: str) -> None:
+    def __init__(self, net: Network, layer: str, **options: Any) -> None:
         self.net, self.layer, self.options = net, net.check_point(layer), options
 
     def attribute(

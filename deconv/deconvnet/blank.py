@@ -10,7 +10,7 @@ import torch
 from deconv.deconvnet.mirror import refusal
 from deconv.deconvnet.projection import project_steps, project_watched
 from deconv.errors import DeconvError
-from deconv.networks import ChainNet, Network
+from deconv.networks import Network
 from deconv.pixels import display_scale
 from deconv.pooling import max_pool, unpool
 from deconv.records import Record
@@ -117,7 +117,7 @@ def trace(
 
 
 def _along_chain(
-    net: ChainNet,
+    net: Network,
     record: Record,
     layer: str,
     unit: torch.Tensor,
@@ -126,12 +126,11 @@ def _along_chain(
 ) -> tuple[list[Left], torch.Tensor]:
     """What each operation of the mirror leaves, and the pixels."""
     rows: list[Left] = []
-    signal = before = None
+    before: torch.Tensor | None = None
     for step in project_steps(net, record, layer, unit, seed=seed, collisions=collisions):
-        signal = step.signal[0]
-        rows.append(_left(step.stage, step.operation, signal, before))
-        before = signal
-    return rows, signal
+        rows.append(_left(step.stage, step.operation, step.signal[0], before))
+        before = step.signal[0]
+    return rows, step.signal[0]
 
 
 def _through_graph(

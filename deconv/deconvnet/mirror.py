@@ -71,6 +71,8 @@ def mirror_steps(
         switches = record.switches[name][image] if name in record.switches else None
         operation = of_module(stage)
         below = Below(record.shapes[name], switches, collisions)
+        assert operation is not None  # see `refusal`
+        assert operation.mirror is not None
         signal = operation.mirror(stage, signal, below)
         yield Step(name, operation.name, signal)
 

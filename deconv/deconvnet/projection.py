@@ -13,7 +13,7 @@ from torch import nn
 from deconv.deconvnet.mirror import OPERATIONS, Step, mirror, mirror_steps, refusal
 from deconv.deconvnet.vjp import vector_jacobian
 from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning, unknown
-from deconv.networks import Network
+from deconv.networks import ChainNet, Network
 from deconv.pooling import COLLISIONS
 from deconv.records import Record
 from deconv.rules import RULES
@@ -33,6 +33,8 @@ __all__ = [
 
 ENGINES = ("auto", "mirror", "vjp")
 SEEDS = ("activation", "one")
+Seeder = Callable[[torch.Tensor], torch.Tensor]
+"""From the values K×C(×h×w) of a layer to the K signals that hold one unit each."""
 
 
 def project(
@@ -96,8 +98,9 @@ def project(
     if engine == "mirror" and refused:
         raise DeconvError(refused)
     crossed: dict[str, str] = {}
-    send = partial(_send_vjp, rule=rule, given=switches is not None, crossed=crossed)
-    send = send if refused or engine == "vjp" else _send_mirror
+    send: Callable[..., torch.Tensor] = _send_mirror
+    if refused or engine == "vjp":
+        send = partial(_send_vjp, rule=rule, given=switches is not None, crossed=crossed)
     with torch.no_grad():
         parts = [
             send(net, record, layer, part[:, 0], _seeder(part, seed), collisions)
@@ -144,11 +147,19 @@ def project_steps(
     units = _checked(net, record, layer, units, seed, collisions)
     if refused := refusal(net, layer):
         raise DeconvError(refused)
+    assert isinstance(net, ChainNet)  # any other is refused
     return _steps(net, record, layer, units, _seeder(units, seed), collisions)
 
 
 @torch.no_grad()
-def _steps(net, record, layer, units, seeder, collisions):
+def _steps(
+    net: ChainNet,
+    record: Record,
+    layer: str,
+    units: torch.Tensor,
+    seeder: Seeder,
+    collisions: str,
+) -> Iterator[Step]:
     image = units[:, 0]
     start = seeder(record.activations[layer][image])
     yield from mirror_steps(net, record, layer, image, start, collisions)
@@ -182,12 +193,29 @@ def _checked(
     return units
 
 
-def _send_mirror(net, record, layer, image, seeder, collisions):
+def _send_mirror(
+    net: ChainNet,
+    record: Record,
+    layer: str,
+    image: torch.Tensor,
+    seeder: Seeder,
+    collisions: str,
+) -> torch.Tensor:
     signal = seeder(record.activations[layer][image])
     return mirror(net, record, layer, image, signal, collisions)
 
 
-def _send_vjp(net, record, layer, image, seeder, collisions, rule, given, crossed):
+def _send_vjp(
+    net: Network,
+    record: Record,
+    layer: str,
+    image: torch.Tensor,
+    seeder: Seeder,
+    collisions: str,
+    rule: str,
+    given: bool,
+    crossed: dict[str, str],
+) -> torch.Tensor:
     switches = [of_pool[image] for of_pool in record.switches.values()] if given else None
     run = Run(rule, parts_of(net), collisions=collisions, switches=switches)
     pixels = _send(net, record, layer, image, seeder, run)
@@ -197,14 +225,18 @@ def _send_vjp(net, record, layer, image, seeder, collisions, rule, given, crosse
 
 def parts_of(net: Network) -> nn.Module:
     """The module whose parts' names are those of the network's points."""
-    return getattr(net, "module", net)
+    module = getattr(net, "module", net)
+    assert isinstance(module, nn.Module)
+    return module
 
 
-def _send(net, record, layer, image, seeder, run):
+def _send(
+    net: Network, record: Record, layer: str, image: torch.Tensor, seeder: Seeder, run: Run
+) -> torch.Tensor:
     def point(images: torch.Tensor) -> torch.Tensor:
         return net.record(images, [layer], logits=False).activations[layer]
 
-    with held(net):
+    with held(parts_of(net)):
         return vector_jacobian(point, record.images[image], seeder, run=run)
 
 
@@ -226,8 +258,7 @@ def _with_switches(
     return replace(record, switches=record.switches | dict(switches))
 
 
-def _seeder(units: torch.Tensor, seed: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """From the values K×C(×h×w) of a layer to the K signals that hold one unit each."""
+def _seeder(units: torch.Tensor, seed: str) -> Seeder:
     rows = torch.arange(len(units), device=units.device)
 
     def seeder(values: torch.Tensor) -> torch.Tensor:
@@ -243,7 +274,7 @@ def _warn_of_no_rule(crossed: Mapping[str, str], layer: str) -> None:
     """crossed: place -> what stands there, the last that runs first."""
     kinds = ", ".join(sorted(set(crossed.values())))
     times = "once" if len(crossed) == 1 else f"{len(crossed)} times"
-    first = next(reversed(crossed))
+    *_, first = crossed
     warnings.warn(
         f"the deconvnet has no rule for {kinds}, which the way down from {layer} crosses "
         f"{times} (first at {first}): the derivative is taken there, so "

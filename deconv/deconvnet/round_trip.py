@@ -65,7 +65,7 @@ def round_trip(
             operation=steps[len(stages) - index].operation if stage else "",
             up=up[0].detach().cpu(),
             down=steps[len(stages) - 1 - index].signal[0].cpu(),
-            box=_seen(stages[index + 1 :], y, x, tuple(up.shape[2:])),
+            box=_seen(stages[index + 1 :], y, x, (up.shape[2], up.shape[3])),
             switches=record.switches[stage][0].cpu() if stage in record.switches else None,
         )
         levels.append(level)
@@ -174,12 +174,14 @@ def pool_detail(
     below, above: the levels on both sides of a pool; axes: its (rows, columns) window.
     First in scan order among equals; fewer windows than `span` are all shown.
     """
-    signal, size = above.down[number], tuple(below.up.shape[1:])
+    _, height, width = below.up.shape
+    signal, size = above.down[number], (height, width)
     p, q = (min(span, n) for n in signal.shape)
     sums = signal.square().unfold(0, p, 1).unfold(1, q, 1).sum(dim=(2, 3))
     i, j = divmod(int(sums.flatten().argmax()), sums.shape[1])
     kept = torch.zeros_like(signal)
     kept[i : i + p, j : j + q] = signal[i : i + p, j : j + q]
+    assert above.switches is not None  # it is the level above a pool
     switches = above.switches[number]
     spread = unpool(kept[None, None], switches[None, None], size, collisions)[0, 0]
     spans = [
@@ -194,11 +196,16 @@ def pool_detail(
     at = switches[outer]
     boxes = [[(a - top, c - left, b - top, d - left) for c, d in spans[1]] for a, b in spans[0]]
     return PoolDetail(
-        number, top, left,
-        below.up[number][inner], above.up[number][outer],
+        number,
+        top,
+        left,
+        below.up[number][inner],
+        above.up[number][outer],
         torch.stack([at // size[1] - top, at % size[1] - left], dim=2),
-        signal[outer], spread[inner], torch.tensor(boxes),
-    )  # fmt: skip
+        signal[outer],
+        spread[inner],
+        torch.tensor(boxes),
+    )
 
 
 def _ends(axis: Axis, unit: int, size: int) -> tuple[int, int]:

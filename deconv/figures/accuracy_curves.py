@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -96,9 +97,9 @@ def accuracy_curves(
     return figure
 
 
-def _styles(panels: Sequence[AccuracyPanel]) -> dict[str, dict[str, object]]:
+def _styles(panels: Sequence[AccuracyPanel]) -> dict[str, dict[str, Any]]:
     """Name of a line -> its mark, colour and stroke."""
-    styles: dict[str, dict[str, object]] = {}
+    styles: dict[str, dict[str, Any]] = {}
     ours = theirs = 0
     for line in (line for panel in panels for line in panel.lines):
         if line.name in styles:
@@ -107,18 +108,27 @@ def _styles(panels: Sequence[AccuracyPanel]) -> dict[str, dict[str, object]]:
             grey = PAPER_GREYS[theirs % len(PAPER_GREYS)]
             marker = PAPER_MARKERS[theirs % len(PAPER_MARKERS)]
             styles[line.name] = {
-                "color": grey, "marker": marker, "markerfacecolor": "white",
-                "linestyle": (0, (1.5, 2)), "linewidth": 0.8, "markersize": 4.2,
-                "markeredgewidth": 0.8, "zorder": 2,
-            }  # fmt: skip
+                "color": grey,
+                "marker": marker,
+                "markerfacecolor": "white",
+                "linestyle": (0, (1.5, 2)),
+                "linewidth": 0.8,
+                "markersize": 4.2,
+                "markeredgewidth": 0.8,
+                "zorder": 2,
+            }
             theirs += 1
         else:
             colour = FAINT if line.control else OURS[ours % len(OURS)]
             styles[line.name] = {
-                "color": colour, "marker": MARKERS[ours % len(MARKERS)], "linestyle": "-",
-                "linewidth": 0.9 if line.control else 1.4, "markersize": 4.4,
-                "markeredgewidth": 0, "zorder": 2.5 if line.control else 3,
-            }  # fmt: skip
+                "color": colour,
+                "marker": MARKERS[ours % len(MARKERS)],
+                "linestyle": "-",
+                "linewidth": 0.9 if line.control else 1.4,
+                "markersize": 4.4,
+                "markeredgewidth": 0,
+                "zorder": 2.5 if line.control else 3,
+            }
             ours += 1
     return styles
 
@@ -127,9 +137,11 @@ def _ceiling(panels: Sequence[AccuracyPanel]) -> float:
     """A multiple of ten per cent above all marks, so that panels share a scale."""
     reach = [
         m + (0 if np.isnan(s) else s)
-        for panel in panels for line in panel.lines
-        for m, s in zip(line.mean, line.spread, strict=True) if not np.isnan(m)
-    ]  # fmt: skip
+        for panel in panels
+        for line in panel.lines
+        for m, s in zip(line.mean, line.spread, strict=True)
+        if not np.isnan(m)
+    ]
     return min(100.0, 10 * np.ceil((max([*reach, 5.0]) + 1) / 10))
 
 
@@ -148,8 +160,16 @@ def _draw(axes: Axes, panel: AccuracyPanel, styles: dict, top: float) -> None:
     axes.grid(axis="y", color="#eceef1", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.axhline(panel.chance, color=FAINT, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
-    axes.text(0.995, panel.chance + 0.012 * top, "guessing", size=5.2, color=FAINT, ha="right",
-              transform=axes.get_yaxis_transform(), **FONT)  # fmt: skip
+    axes.text(
+        0.995,
+        panel.chance + 0.012 * top,
+        "guessing",
+        size=5.2,
+        color=FAINT,
+        ha="right",
+        transform=axes.get_yaxis_transform(),
+        **FONT,
+    )
     for line in panel.lines:
         mean, spread = np.asarray(line.mean, float), np.asarray(line.spread, float)
         at = np.array([place[x] for x in line.at])
@@ -157,9 +177,16 @@ def _draw(axes: Axes, panel: AccuracyPanel, styles: dict, top: float) -> None:
         axes.plot(at, mean, label=line.name, clip_on=False, **style)
         known = np.isfinite(spread) & np.isfinite(mean)
         axes.errorbar(
-            at[known], mean[known], spread[known], fmt="none", ecolor=style["color"],
-            elinewidth=0.8, capsize=1.8, capthick=0.8, zorder=style["zorder"],
-        )  # fmt: skip
+            at[known],
+            mean[known],
+            spread[known],
+            fmt="none",
+            ecolor=style["color"],
+            elinewidth=0.8,
+            capsize=1.8,
+            capthick=0.8,
+            zorder=style["zorder"],
+        )
 
 
 def _sparse(panel: AccuracyPanel, places: Sequence[float]) -> list[str]:

@@ -61,10 +61,13 @@ def adaptive_deconv(
     """Features by layer, images (M×C×H×W), their reconstructions, one unit's parts, the cost."""
     width = (width_in - 2 * MARGIN - (len(layers) - 1) * COLUMN_GAP) / len(layers)
     pictures = [
-        block([_pixels(one, FEATURE_PX) for one in layer.features], _columns(len(layer.features)),
-              TILE_GAP)
+        block(
+            [_pixels(one, FEATURE_PX) for one in layer.features],
+            _columns(len(layer.features)),
+            TILE_GAP,
+        )
         for layer in layers
-    ]  # fmt: skip
+    ]
     first = max(width * p.shape[0] / p.shape[1] for p in pictures)
     rows_top = TOP + HEAD + first + GAP
     row = SIDE + 0.17
@@ -88,6 +91,7 @@ def _images(
     text(figure, MARGIN, top, "Reconstructions", 8.6, INK, weight="bold")
     text(figure, parts, top + 0.02, "A unit, its parts", 6.6, INK, weight="bold")
     top += 0.24
+    shown: list[tuple[str, np.ndarray, Sequence[str]]]
     shown = [("input", images, [""] * len(images))]
     shown += [(f"from {one.title.lower()}", one.rebuilt, one.words) for one in layers]
     for i, (name, pictures, words) in enumerate(shown):

@@ -102,9 +102,15 @@ def save_animation(
     )
     times = [round(1000 * seconds)] * len(others) + [round(1000 * last_seconds)]
     first.save(
-        path, format="GIF", save_all=True, append_images=others, duration=times, loop=0,
-        optimize=False, disposal=1,
-    )  # fmt: skip
+        path,
+        format="GIF",
+        save_all=True,
+        append_images=others,
+        duration=times,
+        loop=0,
+        optimize=False,
+        disposal=1,
+    )
 
 
 def _palette(pixels: Image.Image) -> Image.Image:
@@ -113,6 +119,6 @@ def _palette(pixels: Image.Image) -> Image.Image:
     free = 256 - len(exact) // 3
     common = pixels.quantize(free, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     out = Image.new("P", (1, 1))
-    colours = common.getpalette()[: 3 * free]
+    colours = (common.getpalette() or [])[: 3 * free]
     out.putpalette(exact + colours + exact[:3] * (free - len(colours) // 3))
     return out

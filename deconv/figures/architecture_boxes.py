@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -130,7 +131,7 @@ def _draw_stack(axes: Axes, box: Box, x: float, level: float, scale: float) -> t
     side = max(LEAST_SIDE, scale * box.side**0.5)
     count = int(np.clip(round(np.log2(box.maps)), 1, MOST_PLANES))
     left, top = (centre - (side + SHIFT * (count - 1)) / 2 for centre in (x, level))
-    style = {"facecolor": "white", "edgecolor": INK, "linewidth": 0.45}
+    style: dict[str, Any] = {"facecolor": "white", "edgecolor": INK, "linewidth": 0.45}
     for n in range(count):
         axes.add_patch(Rectangle((left + n * SHIFT, top + n * SHIFT), side, side, **style))
     front = (left + (count - 1) * SHIFT, top + (count - 1) * SHIFT)

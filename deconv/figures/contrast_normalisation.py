@@ -108,9 +108,9 @@ def _numbers(
         text(figure, MARGIN, at, row.name, 7.0, INK)
         if row.note:
             text(figure, MARGIN, at + 0.125, row.note, 5.6, FAINT)
-        for centre, words in zip(centres, row.words, strict=True):
-            sides = (0,) if len(words) == 1 else (-1, 1)
-            for side, word in zip(sides, words, strict=True):
+        for centre, cells in zip(centres, row.words, strict=True):
+            sides = (0,) if len(cells) == 1 else (-1, 1)
+            for side, word in zip(sides, cells, strict=True):
                 text(figure, centre + side * each / 4, at, word, 7.0, INK, ha="center")
         at += _height(row)
     hairline(figure, MARGIN, width_in - MARGIN, at - 0.035)

@@ -78,11 +78,19 @@ PANEL = 2.18
 TILE_PX = 224
 LEVELS = {"paper": 0.31, "all": 0.11, "first": -0.1, "borrowed": -0.3}
 """Where the marks of a row stand, in rows above its middle."""
-MARKS = {"all": ("o", BLUE, BLUE, 4.4), "first": ("o", BLUE, "white", 3.6),
-         "borrowed": ("^", RED, "white", 4.0), "paper": ("D", INK, INK, 2.8)}  # fmt: skip
+MARKS = {
+    "all": ("o", BLUE, BLUE, 4.4),
+    "first": ("o", BLUE, "white", 3.6),
+    "borrowed": ("^", RED, "white", 4.0),
+    "paper": ("D", INK, INK, 2.8),
+}
 """Shape, line, filling and size in points."""
-WORDS = {"all": "all pairs, 95 % interval", "first": "first draw, ± SD over pairs",
-         "borrowed": "where another face has it, 95 %", "paper": "paper (ImageNet), ±"}  # fmt: skip
+WORDS = {
+    "all": "all pairs, 95 % interval",
+    "first": "first draw, ± SD over pairs",
+    "borrowed": "where another face has it, 95 %",
+    "paper": "paper (ImageNet), ±",
+}
 
 
 def correspondence(
@@ -177,8 +185,9 @@ def _draw_panel(
     axes.set(xlim=_limits(panel), ylim=(len(panel.rows) - 0.5, -0.5), yticks=range(len(panel.rows)))
     axes.set_yticklabels([_label(row) for row in panel.rows])
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("mean change of sign Δ (lower: more alike)", size=6.2, color=INK, labelpad=2,
-                    **FONT)  # fmt: skip
+    axes.set_xlabel(
+        "mean change of sign Δ (lower: more alike)", size=6.2, color=INK, labelpad=2, **FONT
+    )
     for number, row in enumerate(panel.rows):
         if number:
             axes.axhline(number - 0.5, color=HAIR, linewidth=0.5, zorder=0)
@@ -194,10 +203,25 @@ def _label(row: DeltaRow) -> str:
 
 def _mark(axes: Axes, name: str, value: Interval, height: float) -> None:
     shape, line, filling, size = MARKS[name]
-    axes.plot(value[1:], [height, height], "-", color=line, linewidth=0.9, label=f"{name} interval",
-              clip_on=True)  # fmt: skip
-    axes.plot(value[0], height, shape, color=line, markerfacecolor=filling, markersize=size,
-              markeredgewidth=0.8, label=name)  # fmt: skip
+    axes.plot(
+        value[1:],
+        [height, height],
+        "-",
+        color=line,
+        linewidth=0.9,
+        label=f"{name} interval",
+        clip_on=True,
+    )
+    axes.plot(
+        value[0],
+        height,
+        shape,
+        color=line,
+        markerfacecolor=filling,
+        markersize=size,
+        markeredgewidth=0.8,
+        label=name,
+    )
 
 
 def _draw_legend(figure: Figure, panels: Sequence[DeltaPanel], left: float, top: float) -> None:
@@ -209,8 +233,9 @@ def _draw_legend(figure: Figure, panels: Sequence[DeltaPanel], left: float, top:
         shape, line, filling, size = MARKS[name]
         axes = axes_at(figure, x, y, 0.24, 0.11)
         axes.plot([0, 1], [0, 0], "-", color=line, linewidth=0.9)
-        axes.plot(0.5, 0, shape, color=line, markerfacecolor=filling, markersize=size,
-                  markeredgewidth=0.8)  # fmt: skip
+        axes.plot(
+            0.5, 0, shape, color=line, markerfacecolor=filling, markersize=size, markeredgewidth=0.8
+        )
         axes.set(xlim=(-0.05, 1.05), ylim=(-1, 1))
         axes.set_axis_off()
         text(figure, x + 0.29, y + 0.055, WORDS[name], 5.8, INK, va="center")

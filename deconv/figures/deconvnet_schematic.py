@@ -173,9 +173,11 @@ def _draw_tiles(
     single = (y1 - y0) * (x1 - x0) == 1
     around = AROUND if single else 0  # one position enlarged shows nothing
     shown = (
-        max(0, y0 - around), max(0, x0 - around),
-        min(values.shape[1], y1 + around), min(values.shape[2], x1 + around),
-    )  # fmt: skip
+        max(0, y0 - around),
+        max(0, x0 - around),
+        min(values.shape[1], y1 + around),
+        min(values.shape[2], x1 + around),
+    )
     for i, left in enumerate(lefts[1:]):
         _draw_map(axes, values[i], shown, scale, left, top, side)
         if single:
@@ -205,8 +207,8 @@ def _draw_passage(axes: Axes, row: MapRow, top: float, page: _Halves) -> None:
     for centre, words, head in ((left, row.downward, "v"), (right, row.upward, "^")):
         strip(axes, centre - reach, level, 2 * reach, STRIP)
         label(axes, centre, level, words, 5.8)
-        ends = [centre - reach + 0.12, centre + reach - 0.12]
-        axes.plot(ends, [level] * 2, head, color=FAINT, markersize=3, markeredgewidth=0)
+        across = [centre - reach + 0.12, centre + reach - 0.12]
+        axes.plot(across, [level] * 2, head, color=FAINT, markersize=3, markeredgewidth=0)
     if row.switches:
         ends = (right - reach - 0.03, level), (left + reach + 0.03, level)
         arrow(axes, *ends, "switches", dashed=True)
@@ -252,6 +254,10 @@ def _dots(
     y, x = winners[shown[0] : shown[2], shown[1] : shown[3]].nonzero()
     cell = _cell(shown, side)
     axes.plot(
-        left + (x + 0.5) * cell, top + (y + 0.5) * cell, "o",
-        color=INK, markersize=72 * 0.36 * cell, markeredgewidth=0,
-    )  # fmt: skip
+        left + (x + 0.5) * cell,
+        top + (y + 0.5) * cell,
+        "o",
+        color=INK,
+        markersize=72 * 0.36 * cell,
+        markeredgewidth=0,
+    )

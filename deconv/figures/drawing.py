@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -23,7 +24,7 @@ BLUE, RED = "#0072b2", "#d55e00"
 """Two of the colours of Okabe and Ito, which stay apart for colour-blind readers and in grey."""
 VOID = (213, 218, 226)
 """RGB behind the tiles and outside an image, so that white patches keep their edges."""
-FONT = {"family": "DejaVu Sans"}
+FONT: dict[str, Any] = {"family": "DejaVu Sans"}
 DPI = 300
 MARGIN = 0.28
 """Inches left empty at the sides of a page."""
@@ -82,7 +83,7 @@ def picture(
 
 
 def text(
-    figure: Figure, left: float, top: float, words: str, size: float, color: str, **style: object
+    figure: Figure, left: float, top: float, words: str, size: float, color: str, **style: Any
 ) -> None:
     """Words with their upper left corner at inches from that of the page; size in points."""
     across, down = figure.get_size_inches()
@@ -102,9 +103,15 @@ def quiet(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set(color=FAINT, linewidth=0.6)
     axes.tick_params(
-        which="both", length=2, width=0.6, pad=2, color=FAINT,
-        labelsize=5.6, labelcolor=INK, labelfontfamily=FONT["family"],
-    )  # fmt: skip
+        which="both",
+        length=2,
+        width=0.6,
+        pad=2,
+        color=FAINT,
+        labelsize=5.6,
+        labelcolor=INK,
+        labelfontfamily=FONT["family"],
+    )
     axes.patch.set_visible(False)
 
 

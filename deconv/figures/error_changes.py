@@ -92,10 +92,16 @@ def _legend(figure: Figure, marks: dict[str, str], width_in: float) -> None:
     for name, mark, edge, face in entries:
         figure.add_artist(
             Line2D(
-                [left / width_in], [1 - 0.27 / height], marker=mark, color=edge, markersize=4.8,
-                markerfacecolor=face, markeredgewidth=1.2, linestyle="",
+                [left / width_in],
+                [1 - 0.27 / height],
+                marker=mark,
+                color=edge,
+                markersize=4.8,
+                markerfacecolor=face,
+                markeredgewidth=1.2,
+                linestyle="",
             )
-        )  # fmt: skip
+        )
         text(figure, left + 0.08, 0.27, name, 6.2, INK, va="center_baseline")
         left += 0.5 if name == "ours" else 0.95
 
@@ -148,15 +154,26 @@ def _draw_column(
             axes.plot([ours, theirs], [row, row], color=LINK, linewidth=0.9, zorder=2)
         if np.isfinite(ours):
             axes.errorbar(
-                ours, row, xerr=one.bar[row, column], color=BLUE, elinewidth=2.2, alpha=0.35,
+                ours,
+                row,
+                xerr=one.bar[row, column],
+                color=BLUE,
+                elinewidth=2.2,
+                alpha=0.35,
                 zorder=2,
-            )  # fmt: skip
+            )
             axes.plot(ours, row, "o", color=BLUE, markersize=5.2, zorder=4)
         if np.isfinite(theirs):
             axes.plot(
-                theirs, row, marks[one.theirs[row]], color=RED, markersize=6.6,
-                markerfacecolor="white", markeredgewidth=1.1, zorder=3,
-            )  # fmt: skip
+                theirs,
+                row,
+                marks[one.theirs[row]],
+                color=RED,
+                markersize=6.6,
+                markerfacecolor="white",
+                markeredgewidth=1.1,
+                zorder=3,
+            )
 
 
 def _signed(value: float) -> str:

@@ -89,9 +89,12 @@ def feature_evolution(
                 continue
             across = width if column else width_in - 2 * MARGIN
             turnover_curves(
-                figure, [(s.title, s.turnover, s.settled) for s in strips], epochs, threshold,
+                figure,
+                [(s.title, s.turnover, s.settled) for s in strips],
+                epochs,
+                threshold,
                 (left, top, across, height),
-            )  # fmt: skip
+            )
         top += height + BELOW
     return figure
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -113,7 +114,7 @@ def feature_maps(
 
 
 def _aslant(panel: SparsityPanel) -> bool:
-    return max(len(panel.names[i]) for i in np.flatnonzero(panel.shown)) > LONG_NAMES
+    return max(len(panel.names[i]) for i in np.flatnonzero(panel.shown).tolist()) > LONG_NAMES
 
 
 def _tile_side(columns: int, width_in: float) -> float:
@@ -151,8 +152,15 @@ def _draw_row(
             text(figure, x + side, y, f"map {row.maps[i]}", 4.4, FAINT, ha="right")
             axes = axes_at(figure, x, y + NUMBER, side, side, "map")
             axes.imshow(signed_map(values, scales[i]), interpolation="nearest", aspect="auto")
-            axes.plot(*row.unit[i][::-1], marker="o", markersize=3.2, markerfacecolor="none",
-                      markeredgecolor=INK, markeredgewidth=0.5, clip_on=False)  # fmt: skip
+            axes.plot(
+                *row.unit[i][::-1],
+                marker="o",
+                markersize=3.2,
+                markerfacecolor="none",
+                markeredgecolor=INK,
+                markeredgewidth=0.5,
+                clip_on=False,
+            )
             height, width = values.shape
             axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[])
             axes.spines[:].set(color=FAINT, linewidth=0.3)
@@ -166,8 +174,16 @@ def _draw_boxes(axes: Axes, pixels: np.ndarray, boxes: np.ndarray) -> None:
     for (top, left, bottom, right), numbers in shared_boxes(boxes):
         colour = _colour(numbers[0])
         for edge, line in (("white", 1.5), (colour, 0.8)):
-            axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False,
-                                     edgecolor=edge, linewidth=line))  # fmt: skip
+            axes.add_patch(
+                Rectangle(
+                    (left, top),
+                    right - left,
+                    bottom - top,
+                    fill=False,
+                    edgecolor=edge,
+                    linewidth=line,
+                )
+            )
         words = " ".join(map(str, numbers))
         y, x = (top + bottom) / 2, (left + right) / 2
         near = 0.035 * len(words) * width
@@ -175,8 +191,18 @@ def _draw_boxes(axes: Axes, pixels: np.ndarray, boxes: np.ndarray) -> None:
         x = min(max(x, near), width - near)
         y = _free(y, x, near, reach, written, height)
         written.append((y, x, near))
-        axes.text(x, y, words, size=4.8, color=colour, weight="bold", ha="center", va="center",
-                  path_effects=[withStroke(linewidth=1.4, foreground="white")], **FONT)  # fmt: skip
+        axes.text(
+            x,
+            y,
+            words,
+            size=4.8,
+            color=colour,
+            weight="bold",
+            ha="center",
+            va="center",
+            path_effects=[withStroke(linewidth=1.4, foreground="white")],
+            **FONT,
+        )
     axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
     axes.spines[:].set(color=FAINT, linewidth=0.3)
 
@@ -201,7 +227,7 @@ def _free(
     return y
 
 
-def shared_boxes(boxes: np.ndarray) -> list[tuple[tuple[int, int, int, int], list[int]]]:
+def shared_boxes(boxes: np.ndarray) -> list[tuple[tuple[int, ...], list[int]]]:
     """Each different box of M×4 with the numbers, from 1, of those that have it."""
     found: dict[tuple[int, ...], list[int]] = {}
     for number, box in enumerate(boxes.tolist(), 1):
@@ -213,15 +239,23 @@ def _draw_sparsity(figure: Figure, panel: SparsityPanel, top: float, width_in: f
     """Left: shares of values above 0 over depth; right: shares of dead and saturated maps."""
     width = (width_in - 2 * MARGIN - 1.0) / 2
     lefts = MARGIN + 0.36, MARGIN + 0.36 + width + 0.62
-    one, two = (axes_at(figure, left, top + 0.2, width, PANEL, name)
-                for left, name in zip(lefts, ("active", "dead"), strict=True))  # fmt: skip
+    one, two = (
+        axes_at(figure, left, top + 0.2, width, PANEL, name)
+        for left, name in zip(lefts, ("active", "dead"), strict=True)
+    )
     at = panel.numbers
-    marker = {"marker": "o", "markersize": 2.4, "linewidth": 1.0}
+    marker: dict[str, Any] = {"marker": "o", "markersize": 2.4, "linewidth": 1.0}
     one.fill_between(at, *(100 * panel.active[:, [0, 2]].T), color=BLUE, alpha=0.18, linewidth=0)
     one.plot(at, 100 * panel.active[:, 1], color=BLUE, **marker)
     two.plot(at, 100 * panel.dead, color=INK, label="dead: never above 0", **marker)
-    two.plot(at, 100 * panel.saturated, color=RED, label="saturated: always above 0",
-             linestyle="--", **marker)  # fmt: skip
+    two.plot(
+        at,
+        100 * panel.saturated,
+        color=RED,
+        label="saturated: always above 0",
+        linestyle="--",
+        **marker,
+    )
     headings = ("values above 0, %: mean over maps (band: 10th to 90th percentile)", "maps, %")
     for axes, left, heading in zip((one, two), lefts, headings, strict=True):
         text(figure, left - 0.3, top, heading, 6.6, INK)
@@ -229,9 +263,16 @@ def _draw_sparsity(figure: Figure, panel: SparsityPanel, top: float, width_in: f
         axes.set_xlim(at.min() - 0.5, at.max() + 0.5)
         high = axes.get_ylim()[1]
         axes.set_ylim(0, 100 if axes is one else max(5, 1.15 * high))
-        axes.set_xticks(at[panel.shown], [panel.names[i] for i in np.flatnonzero(panel.shown)])
+        shown = np.flatnonzero(panel.shown).tolist()
+        axes.set_xticks(at[shown], [panel.names[i] for i in shown])
         if _aslant(panel):
             for label in axes.get_xticklabels():
                 label.set(rotation=25, ha="right", rotation_mode="anchor")
-    two.legend(frameon=False, prop={"size": 5.8, "family": FONT["family"]}, ncols=2,
-               loc="lower right", bbox_to_anchor=(1, 1.02), borderpad=0)  # fmt: skip
+    two.legend(
+        frameon=False,
+        prop={"size": 5.8, "family": FONT["family"]},
+        ncols=2,
+        loc="lower right",
+        bbox_to_anchor=(1, 1.02),
+        borderpad=0,
+    )

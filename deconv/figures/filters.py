@@ -96,8 +96,10 @@ def grid_pixels(grid: FilterGrid) -> np.ndarray:
     shape = (rows * (high + LINE_PX) + LINE_PX, columns * (wide + LINE_PX) + LINE_PX, 3)
     out = np.full(shape, VOID, np.uint8)
     for i, (one, flat) in enumerate(zip(grid.tiles, grid.constant, strict=True)):
-        y, x = (LINE_PX + n * (s + LINE_PX) for n, s in zip(divmod(i, columns), (high, wide),
-                                                            strict=True))  # fmt: skip
+        y, x = (
+            LINE_PX + n * (s + LINE_PX)
+            for n, s in zip(divmod(i, columns), (high, wide), strict=True)
+        )
         tile = one.repeat(times, 0).repeat(times, 1)
         if flat:
             tile[high // 2 - 1 : high // 2 + 2, wide // 4 : -(wide // 4)] = DASH
@@ -145,6 +147,7 @@ def _draw_rules(
 
 
 def _grid_height(one: FilterGrid, room: float) -> float:
+    assert one.columns is not None  # one a channel
     pixels = grid_pixels(one)
     return (room - LABEL) * min(1.0, one.columns / 16) * pixels.shape[0] / pixels.shape[1]
 

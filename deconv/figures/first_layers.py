@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -208,8 +209,14 @@ def _spectrum(
     axes: Axes, networks: Sequence[FirstLayers], frequencies: Sequence[float], layer: str
 ) -> None:
     """Cumulative energy; a dot where the stride's Nyquist frequency cuts the curve."""
-    axes.plot(frequencies, 100 * (2 * np.asarray(frequencies)) ** 2, color=FAINT, linewidth=0.8,
-              linestyle=(0, (1, 2)), label="white noise")  # fmt: skip
+    axes.plot(
+        frequencies,
+        100 * (2 * np.asarray(frequencies)) ** 2,
+        color=FAINT,
+        linewidth=0.8,
+        linestyle=(0, (1, 2)),
+        label="white noise",
+    )
     limits = [1 / (2 * of.stride) for of in networks]
     carried = [
         float(np.interp(limit, frequencies, 100 * np.asarray(of.within[layer])))
@@ -218,14 +225,26 @@ def _spectrum(
     for of, limit, height, colour in zip(networks, limits, carried, (RED, BLUE), strict=True):
         within = 100 * np.asarray(of.within[layer])
         axes.plot(frequencies, within, color=colour, linewidth=1.1, clip_on=False, label=of.name)
-        axes.plot([limit, limit, 0.5], [0, height, height], color=colour, linewidth=0.6,
-                  linestyle=(0, (4, 3)))  # fmt: skip
+        axes.plot(
+            [limit, limit, 0.5],
+            [0, height, height],
+            color=colour,
+            linewidth=0.6,
+            linestyle=(0, (4, 3)),
+        )
         axes.plot([limit], [height], "o", color=colour, markersize=3.4, markeredgewidth=0)
         below = height == min(carried) and height > LABEL
-        axes.text(0.5, height - 1 if below else height + 1, f"{100 - height:.0f} % aliases",
-                  size=5.6, color=colour, ha="right", va="top" if below else "bottom",
-                  bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.4},
-                  **FONT)  # fmt: skip
+        axes.text(
+            0.5,
+            height - 1 if below else height + 1,
+            f"{100 - height:.0f} % aliases",
+            size=5.6,
+            color=colour,
+            ha="right",
+            va="top" if below else "bottom",
+            bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.4},
+            **FONT,
+        )
     axes.set(xlim=(0, 0.5), ylim=(0, 100))
     axes.xaxis.set_major_locator(MaxNLocator(5))
     _labels(axes, "frequency (cycles a pixel)", "energy (%)")
@@ -237,7 +256,7 @@ def _labels(axes: Axes, across: str, up: str) -> None:
     axes.set_ylabel(up, size=6.2, color=INK, labelpad=2, **FONT)
 
 
-def _legend(axes: Axes, place: str) -> None:
+def _legend(axes: Axes, place: Literal["best", "upper left", "lower right"]) -> None:
     font = FONT | {"size": 5.6}
     axes.legend(
         loc=place,

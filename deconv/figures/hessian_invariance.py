@@ -132,12 +132,21 @@ def walk_curves(
         first = i in (0, len(walks.curves) - 1)
         named = first and not (walks.flat and i)
         axes.plot(
-            walks.angles_deg, one, color=_color(walks, i), lw=1.2 if first else 0.7,
+            walks.angles_deg,
+            one,
+            color=_color(walks, i),
+            lw=1.2 if first else 0.7,
             label=kind if named else None,
-        )  # fmt: skip
+        )
     axes.set_xlim(walks.angles_deg[0], walks.angles_deg[-1])
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.3 * (high - low))
-    axes.legend(loc="upper center", fontsize=5.8, frameon=False, ncols=1, borderaxespad=0.1,
-                labelspacing=0.25)  # fmt: skip
+    axes.legend(
+        loc="upper center",
+        fontsize=5.8,
+        frameon=False,
+        ncols=1,
+        borderaxespad=0.1,
+        labelspacing=0.25,
+    )
     axis_words(axes, "angle from x⁺ in degrees", "activation along the walk")

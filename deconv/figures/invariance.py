@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -31,7 +32,8 @@ from deconv.figures.occlusion import shorten
 
 IMAGE_COLOURS = (BLUE, RED, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """One for each image: Okabe and Ito, which colour-blind readers tell apart."""
-IMAGE_LINES = ("-", (0, (5, 1.2)), (0, (3, 1, 1, 1)), "-", (0, (5, 1.2)), "-", (0, (1, 1)))
+_DASHED = (0, (5, 1.2))
+IMAGE_LINES: tuple[Any, ...] = ("-", _DASHED, (0, (3, 1, 1, 1)), "-", _DASHED, "-", (0, (1, 1)))
 """So that they stay apart in grey, too."""
 
 
@@ -119,10 +121,18 @@ def _legend(figure: Figure, names: Sequence[str], others: bool) -> None:
     columns = -(-len(labels) // 2) if wide else len(labels)
     top = 1 - (0.04 if wide else 0.09) / height
     figure.legend(
-        handles, labels, loc="upper center", ncols=columns, frameon=False,
-        bbox_to_anchor=(0.5, top), borderaxespad=0, handlelength=2.2,
-        columnspacing=1.6, prop={"size": 7, **FONT}, labelcolor=INK,
-    )  # fmt: skip
+        handles,
+        labels,
+        loc="upper center",
+        ncols=columns,
+        frameon=False,
+        bbox_to_anchor=(0.5, top),
+        borderaxespad=0,
+        handlelength=2.2,
+        columnspacing=1.6,
+        prop={"size": 7, **FONT},
+        labelcolor=INK,
+    )
 
 
 def _pictures(figure: Figure, row: TransformRow, top: float) -> None:
@@ -164,9 +174,14 @@ def _curves(
         axes.plot(row.amounts, middle, color=FAINT, linewidth=0.9, zorder=2)
     for i, curve in enumerate(curves):
         axes.plot(
-            row.amounts, curve, color=IMAGE_COLOURS[i], linestyle=IMAGE_LINES[i], linewidth=1.1,
-            zorder=3, clip_on=False,
-        )  # fmt: skip
+            row.amounts,
+            curve,
+            color=IMAGE_COLOURS[i],
+            linestyle=IMAGE_LINES[i],
+            linewidth=1.1,
+            zorder=3,
+            clip_on=False,
+        )
     axes.set_xlim(row.amounts[0], row.amounts[-1])
     axes.set_ylim(0, 1 if probability else None)
     steps = [1, 1.5, 3, 4.5, 9, 10] if "°" in row.unit else [1, 2, 2.5, 5, 10]

@@ -70,8 +70,12 @@ def layer_rows(
         middle = first + ROW * (max(len(filter_rms) - 1, 0) // 2 + 0.5)
         text(figure, clips[0], middle, _none(rows, filter_rms, max_rms), 7.5, INK, va="center")
     _title(figure, rms[0], top, "RMS of each filter", "a dot a filter, a tick at the median")
-    _rms(axes_at(figure, rms[0], first, rms[1], ROW * len(layers), "rms"),
-         filter_rms, layers, max_rms)  # fmt: skip
+    _rms(
+        axes_at(figure, rms[0], first, rms[1], ROW * len(layers), "rms"),
+        filter_rms,
+        layers,
+        max_rms,
+    )
     _title(figure, dead[0], top, "Dead maps", "never above 0 on the watched images")
     _dead(axes_at(figure, dead[0], first, dead[1], ROW * len(layers), "dead"), strongest)
 
@@ -120,8 +124,16 @@ def _strips(
         peak = values.max(initial=0)
         words = f"at most {_short(peak)}" if peak else "none"
         words += f" of {sizes[layer]}" if sizes[layer] else ""
-        axes.text(1.03, 0.53, words, size=5.8, color=INK if peak else FAINT, va="center",
-                  transform=axes.transAxes, **FONT)  # fmt: skip
+        axes.text(
+            1.03,
+            0.53,
+            words,
+            size=5.8,
+            color=INK if peak else FAINT,
+            va="center",
+            transform=axes.transAxes,
+            **FONT,
+        )
     axes.set_xlabel("epoch", size=6.2, color=INK, labelpad=2, **FONT)
 
 
@@ -137,14 +149,32 @@ def _rms(axes: Axes, filter_rms: Arrays, layers: list[str], max_rms: float | Non
             continue
         rms = np.sort(filter_rms[layer])
         heights = i - 0.06 + 0.6 * (np.arange(len(rms)) * GOLDEN % 1 - 0.5)
-        axes.plot(rms, heights, ".", color=BLUE, markersize=2.6, markeredgewidth=0,
-                  alpha=0.6, label=layer, clip_on=False)  # fmt: skip
+        axes.plot(
+            rms,
+            heights,
+            ".",
+            color=BLUE,
+            markersize=2.6,
+            markeredgewidth=0,
+            alpha=0.6,
+            label=layer,
+            clip_on=False,
+        )
         axes.plot([np.median(rms)] * 2, [i + 0.27, i + 0.45], color=INK, linewidth=1.0)
     largest = max((rms.max(initial=0) for rms in filter_rms.values()), default=0)
     if max_rms is not None:
         axes.axvline(max_rms, color=RED, linewidth=0.9, linestyle="--", label="limit")
-        axes.text(max_rms, 1.0, f"limit {max_rms:g}", size=5.6, color=RED, ha="right",
-                  va="bottom", transform=axes.get_xaxis_transform(), **FONT)  # fmt: skip
+        axes.text(
+            max_rms,
+            1.0,
+            f"limit {max_rms:g}",
+            size=5.6,
+            color=RED,
+            ha="right",
+            va="bottom",
+            transform=axes.get_xaxis_transform(),
+            **FONT,
+        )
     axes.set_xlim(0, 1.04 * max(largest, max_rms or 0) or 1)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.set_xlabel("RMS", size=6.2, color=INK, labelpad=2, **FONT)
@@ -156,8 +186,16 @@ def _dead(axes: Axes, strongest: Arrays) -> None:
     for i, (layer, values) in enumerate(strongest.items()):
         dead = int((values <= 0).sum())
         axes.barh(i, 100 * dead / len(values), 0.5, color=RED, label=layer)
-        axes.text(1.04, i, f"{dead} of {len(values)}", size=5.8, color=INK if dead else FAINT,
-                  va="center", transform=axes.get_yaxis_transform(), **FONT)  # fmt: skip
+        axes.text(
+            1.04,
+            i,
+            f"{dead} of {len(values)}",
+            size=5.8,
+            color=INK if dead else FAINT,
+            va="center",
+            transform=axes.get_yaxis_transform(),
+            **FONT,
+        )
     axes.set_xlim(0, 100)
     axes.set_xlabel("share of the layer's maps (%)", size=6.2, color=INK, labelpad=2, **FONT)
     axes.xaxis.set_major_locator(MaxNLocator(4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -94,10 +95,18 @@ def _curves(
         rare = key.startswith("val_") and len(values) <= MOST_MARKS
         marker = "o" if rare or len(values) == 1 else ""
         axes.plot(
-            epochs, values, style, color=colour, linewidth=1.1, label=key, clip_on=False,
-            marker=marker, markersize=2.6, markerfacecolor="white" if style == "--" else colour,
+            epochs,
+            values,
+            style,
+            color=colour,
+            linewidth=1.1,
+            label=key,
+            clip_on=False,
+            marker=marker,
+            markersize=2.6,
+            markerfacecolor="white" if style == "--" else colour,
             markeredgewidth=0.7,
-        )  # fmt: skip
+        )
         ends.append((values[-1], f"{name} {form.format(values[-1])}", colour))
         most = max(most, values.max())
     top = min(cap, 1.05 * most) or 1.0
@@ -153,18 +162,26 @@ def _snapshots(axes: Axes, epochs: Sequence[int]) -> None:
         return
     height = 1 + _of_height(axes, LINE)
     axes.plot(
-        epochs, [height] * len(epochs), "v", color=INK, markersize=2.8, markeredgewidth=0,
-        transform=axes.get_xaxis_transform(), clip_on=False, label="snapshots",
-    )  # fmt: skip
+        epochs,
+        [height] * len(epochs),
+        "v",
+        color=INK,
+        markersize=2.8,
+        markeredgewidth=0,
+        transform=axes.get_xaxis_transform(),
+        clip_on=False,
+        label="snapshots",
+    )
     _aside(axes, 1.03, height, "▾ snapshot", va="center")
 
 
 def _of_height(axes: Axes, inches: float) -> float:
     """Inches as a share of the axes' height."""
+    assert isinstance(axes.figure, Figure)
     return inches / (axes.get_position().height * axes.figure.get_size_inches()[1])
 
 
-def _aside(axes: Axes, x: float, y: float, words: str, **style: object) -> None:
+def _aside(axes: Axes, x: float, y: float, words: str, **style: Any) -> None:
     """Small words at a share of the axes' width and height."""
-    style = {"color": FAINT, "size": 6.2} | style
-    axes.text(x, y, words, transform=axes.transAxes, **FONT, **style)
+    style = FONT | {"color": FAINT, "size": 6.2} | style
+    axes.text(x, y, words, transform=axes.transAxes, **style)

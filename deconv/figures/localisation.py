@@ -96,8 +96,15 @@ def localisation(
         left = MARGIN + i * (wide + BETWEEN)
         text(figure, left, 0.15 + 0.2, panel.title, 9, INK, weight="bold")
         _dots(axes_at(figure, left + LABELS, 0.15 + HEAD, wide - LABELS, PLOT, "shares"), panel)
-    text(figure, MARGIN, below + 0.04, f"{examples.title}: a random choice of maps", 9, INK,
-         weight="bold")  # fmt: skip
+    text(
+        figure,
+        MARGIN,
+        below + 0.04,
+        f"{examples.title}: a random choice of maps",
+        9,
+        INK,
+        weight="bold",
+    )
     for i in range(len(examples.maps)):
         row, column = divmod(i, COLUMNS)
         left = MARGIN + column * (block + BLOCK_GAP)
@@ -122,14 +129,19 @@ def _dots(axes: Axes, panel: SharePanel) -> None:
             some = values[group][np.isfinite(values[group])]
             # Even steps, not random ones, so that the same shares give the same picture.
             across = centre + SPREAD * 0.6 * (((np.arange(len(some)) * 7) % 11) / 5 - 1)
-            axes.scatter(across, 100 * some, s=3.2, color=colour, alpha=0.28, linewidths=0,
-                         clip_on=False)  # fmt: skip
+            axes.scatter(
+                across, 100 * some, s=3.2, color=colour, alpha=0.28, linewidths=0, clip_on=False
+            )
             mean, low, high = 100 * np.asarray(means[group])
             axes.plot([centre] * 2, [low, high], color=colour, linewidth=1.1, zorder=4)
             axes.plot(
-                [centre - 0.09, centre + 0.09], [mean] * 2, color=colour, linewidth=1.8, zorder=5,
+                [centre - 0.09, centre + 0.09],
+                [mean] * 2,
+                color=colour,
+                linewidth=1.8,
+                zorder=5,
                 label=f"{panel.layers[at]}/{group}",
-            )  # fmt: skip
+            )
     axes.set(xlim=(-0.55, len(panel.layers) - 0.45), ylim=(0, 100), xticks=range(len(panel.layers)))
     axes.set_xticklabels(panel.layers)
     axes.tick_params(axis="x", length=0)
@@ -164,6 +176,6 @@ def _box(axes: Axes, box: np.ndarray, width: float) -> None:
     top, left, bottom, right = (float(at) - 0.5 for at in box)
     if bottom <= top or right <= left:
         return
-    place = {"xy": (left, top), "width": right - left, "height": bottom - top, "fill": False}
-    axes.add_patch(Rectangle(**place, edgecolor="white", linewidth=width + 0.6))
-    axes.add_patch(Rectangle(**place, edgecolor=RED, linewidth=width))
+    place = (left, top), right - left, bottom - top
+    axes.add_patch(Rectangle(*place, fill=False, edgecolor="white", linewidth=width + 0.6))
+    axes.add_patch(Rectangle(*place, fill=False, edgecolor=RED, linewidth=width))

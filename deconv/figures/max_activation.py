@@ -80,5 +80,6 @@ def _matrix(figure: Figure, optima: UnitOptima, left: float, top: float, side: f
         spine.set_visible(False)
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_title("correlation of the images, start by start", size=6.6, color=INK, loc="left",
-                   pad=4)  # fmt: skip
+    axes.set_title(
+        "correlation of the images, start by start", size=6.6, color=INK, loc="left", pad=4
+    )

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -172,8 +173,9 @@ def legend(row: OcclusionRow) -> list[tuple[int | None, str, float]]:
     return named + ([(None, OTHER, rest)] if rest else [])
 
 
-def _cells(axes: Axes, row: OcclusionRow, values: np.ndarray, **style: object) -> None:
-    axes.set_facecolor([level / 255 for level in VOID])
+def _cells(axes: Axes, row: OcclusionRow, values: np.ndarray, **style: Any) -> None:
+    red, green, blue = (level / 255 for level in VOID)
+    axes.set_facecolor((red, green, blue))
     axes.imshow(values, interpolation="nearest", aspect="auto", extent=cell_extent(row), **style)
     y, x = ((row.square[i] + row.square[i + 2]) / 2 for i in (0, 1))
     nearest = np.abs(row.centres - (y, x)).sum(axis=2).argmin()
@@ -195,12 +197,19 @@ def _frame(axes: Axes, row: OcclusionRow, numbered: bool) -> None:
     axes.set(xlim=(left, right), ylim=(bottom, top))
     axes.set_xticks([left, right], [f"{left:.0f}", f"{right:.0f} px"] if numbered else ["", ""])
     axes.set_yticks([])
-    axes.tick_params(length=2 if numbered else 0, width=0.5, pad=1.5, color=FAINT,
-                     labelsize=5, labelcolor=FAINT, labelfontfamily=FONT["family"])  # fmt: skip
+    axes.tick_params(
+        length=2 if numbered else 0,
+        width=0.5,
+        pad=1.5,
+        color=FAINT,
+        labelsize=5,
+        labelcolor=FAINT,
+        labelfontfamily=FONT["family"],
+    )
     if numbered:
         first, last = axes.get_xticklabels()
-        first.set_ha("left")
-        last.set_ha("right")
+        first.set(ha="left")
+        last.set(ha="right")
     axes.spines[:].set(color=FAINT, linewidth=0.4)
 
 
@@ -211,13 +220,28 @@ def _colour_bar(axes: Axes, low: float, high: float, clean: float) -> None:
     axes.set_yticks([])
     ticks = [low, (low + high) / 2, high]
     axes.set_xticks(ticks, [three_digits(value) for value in ticks])
-    axes.tick_params(length=1.5, width=0.5, pad=1.2, color=FAINT, labelsize=5.2,
-                     labelcolor=INK, labelfontfamily=FONT["family"])  # fmt: skip
+    axes.tick_params(
+        length=1.5,
+        width=0.5,
+        pad=1.2,
+        color=FAINT,
+        labelsize=5.2,
+        labelcolor=INK,
+        labelfontfamily=FONT["family"],
+    )
     for label, side in zip(axes.get_xticklabels(), ("left", "center", "right"), strict=True):
-        label.set_ha(side)
+        label.set(ha=side)
     axes.spines[:].set(color=FAINT, linewidth=0.4)
-    axes.plot([clean], [1.0], marker="v", markersize=3.4, color=INK, markeredgewidth=0,
-              clip_on=False, zorder=5)  # fmt: skip
+    axes.plot(
+        [clean],
+        [1.0],
+        marker="v",
+        markersize=3.4,
+        color=INK,
+        markeredgewidth=0,
+        clip_on=False,
+        zorder=5,
+    )
     axes.set(xlim=(low, high), ylim=(0, 1))
 
 
@@ -238,8 +262,12 @@ def _tiles(row: OcclusionRow) -> np.ndarray:
     if missing:
         shown = np.pad(shown, ((0, missing), (0, 0), (0, 0)), constant_values=255)
     reach = TILE_PX + 2 * TILE_GAP
-    for edge in (np.s_[:TILE_GAP, :reach], np.s_[reach - TILE_GAP : reach, :reach],
-                 np.s_[:reach, :TILE_GAP], np.s_[:reach, reach - TILE_GAP : reach]):  # fmt: skip
+    for edge in (
+        np.s_[:TILE_GAP, :reach],
+        np.s_[reach - TILE_GAP : reach, :reach],
+        np.s_[:reach, :TILE_GAP],
+        np.s_[:reach, reach - TILE_GAP : reach],
+    ):
         shown[edge] = 0
     return shown
 
@@ -267,5 +295,5 @@ def shorten(name: str, length: int = NAME_LENGTH) -> str:
     """A name of at most `length` letters, cut with an ellipsis; a number behind it stays."""
     if len(name) <= length:
         return name
-    number = re.search(r" \(\d+\)$|$", name)[0]
+    number = re.findall(r" \(\d+\)$|$", name)[0]
     return name[: length - 1 - len(number)].rstrip() + "…" + number

@@ -35,13 +35,25 @@ def one_unit(
     figure, top = unit_page(side + 0.64 + max(height, 2.2) + 0.12, title, note, caption)
     masks = crops.inside
     blocks = (
-        ("Image crops", "Donahue et al. 2013",
-         [tile(upright(p), m, TILE_PX) for p, m in zip(crops.patch, masks, strict=True)]),
-        ("Deconvnet", "Zeiler & Fergus, same peaks",
-         [tile(grey_centred(p), m, TILE_PX) for p, m in zip(crops.projection, masks, strict=True)]),
-        ("Maximising images", "Erhan et al. 2009",
-         [tile(upright(p), None, TILE_PX) for p in optima.picture]),
-    )  # fmt: skip
+        (
+            "Image crops",
+            "Donahue et al. 2013",
+            [tile(upright(p), m, TILE_PX) for p, m in zip(crops.patch, masks, strict=True)],
+        ),
+        (
+            "Deconvnet",
+            "Zeiler & Fergus, same peaks",
+            [
+                tile(grey_centred(p), m, TILE_PX)
+                for p, m in zip(crops.projection, masks, strict=True)
+            ],
+        ),
+        (
+            "Maximising images",
+            "Erhan et al. 2009",
+            [tile(upright(p), None, TILE_PX) for p in optima.picture],
+        ),
+    )
     for i, (name, source, tiles) in enumerate(blocks):
         left = MARGIN + i * (side + GAP)
         heading(figure, left, left + side, top, f"{'abc'[i]}  {name}", source)

@@ -33,8 +33,8 @@ RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 """Digits as an exponent."""
 CELL, WIDE, TITLES = 0.205, 1.5, 0.4
 """Inches: the largest cell, the widest grid, what the titles take above it."""
-COLOURS = ("#f6c6a0", "#bfd8ea", "#bfe3cf", "#f3e3a1", "#e3c9e6", "#d9d2c5", "#f2b8c0", "#c9d98f",
-           "#c4c6f0")  # fmt: skip
+_FIRST = ("#f6c6a0", "#bfd8ea", "#bfe3cf", "#f3e3a1", "#e3c9e6")
+COLOURS = (*_FIRST, "#d9d2c5", "#f2b8c0", "#c9d98f", "#c4c6f0")
 """One for each window; a tenth begins again."""
 
 
@@ -67,8 +67,10 @@ def draw_pool_windows(axes: Axes, detail: PoolWindows, top: float, width_in: flo
         unit = f"\nin 10{str(power).translate(RAISED)}" if power else ""
         across = left + shape[1] * cell / 2
         label(axes, across, upper - 0.04, words + unit, 5.8, va="bottom")
-    ends = [(left - 0.05, left + width + 0.05) for left, width in zip(
-        lefts, (small, wide, wide, wide, small), strict=True)]  # fmt: skip
+    ends = [
+        (left - 0.05, left + width + 0.05)
+        for left, width in zip(lefts, (small, wide, wide, wide, small), strict=True)
+    ]
     arrow(axes, (ends[0][1], middle), (ends[1][0], middle), "unpool")
     arrow(axes, (ends[2][0], middle), (ends[1][1], middle), "guide")
     arrow(axes, (ends[3][0], middle), (ends[2][1], middle), "record")
@@ -98,12 +100,10 @@ def _grid(
                 axes.add_patch(Rectangle(place, width, cell, facecolor=colour, edgecolor="none"))
             frame(axes, *corner, cell, cell, HAIR, 0.5)
             where = (corner[0] + cell / 2, corner[1] + cell / 2)
-            if values is None:
-                words = "●" * bool(mine)
-            else:
-                words = _number(values[y, x] / 10.0**power)
-            weight = "bold" if mine and values is not None else "normal"
-            faint = values is not None and values[y, x] == 0
+            words, weight, faint = "●" * bool(mine), "normal", False
+            if values is not None:
+                words, faint = _number(values[y, x] / 10.0**power), values[y, x] == 0
+                weight = "bold" if mine else "normal"
             label(axes, *where, words, 21 * cell, FAINT if faint else INK, weight=weight)
     if not pooled:
         y, x = divmod(int(np.abs(detail.signal).argmax()), detail.signal.shape[1])
@@ -117,8 +117,8 @@ def _colours(detail: PoolWindows, pooled: bool) -> dict[tuple[int, int], list[st
     found: dict[tuple[int, int], list[str]] = {}
     columns = detail.pooled.shape[1]
     for y, x in np.ndindex(detail.pooled.shape):
-        cell = (y, x) if pooled else tuple(int(n) for n in detail.switches[y, x])
-        found.setdefault(cell, []).append(COLOURS[(y * columns + x) % len(COLOURS)])
+        down, across = (y, x) if pooled else detail.switches[y, x].tolist()
+        found.setdefault((down, across), []).append(COLOURS[(y * columns + x) % len(COLOURS)])
     return found
 
 

@@ -80,9 +80,8 @@ class SimilarityPanel:
 
 
 # Inches.
-TILE, TILE_GAP, GROUP_GAP, GROUP_TITLE, TILE_NAME, TILE_NOTE, FLOW_GAP = (
-    0.84, 0.05, 0.2, 0.17, 0.12, 0.12, 0.1,
-)  # fmt: skip
+TILE, TILE_GAP, GROUP_GAP, FLOW_GAP = 0.84, 0.05, 0.2, 0.1
+GROUP_TITLE, TILE_NAME, TILE_NOTE = 0.17, 0.12, 0.12
 TILE_PX = 160
 ROW, SECTION_ROW, LABELS, BETWEEN, HEAD, FOOT, NOTE_LINE = 0.15, 0.19, 1.62, 0.14, 0.42, 0.32, 0.11
 LONGEST = 17
@@ -167,8 +166,16 @@ def _draw_panels(
     for height, words in titles:
         text(figure, MARGIN, top + HEAD + height, words, 6.2, INK, weight="bold", va="center")
     for height, words in places:
-        text(figure, MARGIN + LABELS - 0.06, top + HEAD + height, words, 5.8, INK, ha="right",
-             va="center")  # fmt: skip
+        text(
+            figure,
+            MARGIN + LABELS - 0.06,
+            top + HEAD + height,
+            words,
+            5.8,
+            INK,
+            ha="right",
+            va="center",
+        )
     left = MARGIN
     for number, colour in COLOURS.items():
         text(figure, left, top, "●", 6, colour)
@@ -192,7 +199,8 @@ def _rows(
     sections: Sequence[Section],
 ) -> tuple[list[tuple[float, str]], list[tuple[float, str]], list[list[float]]]:
     """Heights in inches from the top of the axes: of names, of titles, of each section's rows."""
-    places, titles, at, down = [], [], [], 0.03
+    places: list[tuple[float, str]] = []
+    titles, at, down = [], [], 0.03
     for section in sections:
         titles.append((down + SECTION_ROW / 2, section.title))
         down += SECTION_ROW
@@ -213,16 +221,33 @@ def _draw_panel(axes: Axes, panel: SimilarityPanel, at: list[list[float]], plot:
         first, last = rows[0] - ROW / 2, rows[-1] + ROW / 2
         for j, (number, colour) in enumerate(COLOURS.items()):
             mean, start, end = bands[number]
-            axes.add_patch(Rectangle((start, first), end - start, last - first, color=colour,
-                                     alpha=0.16, linewidth=0, zorder=0))  # fmt: skip
+            axes.add_patch(
+                Rectangle(
+                    (start, first),
+                    end - start,
+                    last - first,
+                    color=colour,
+                    alpha=0.16,
+                    linewidth=0,
+                    zorder=0,
+                )
+            )
             axes.plot([mean, mean], [first, last], color=colour, linewidth=0.6, alpha=0.6, zorder=1)
             for y, (value, start, end) in zip(rows, values[number], strict=True):
                 if not np.isfinite(value):
                     continue
                 y += (j - 1) * ROW * 0.25
                 axes.plot([start, end], [y, y], color=colour, linewidth=1.0, zorder=3)
-                axes.plot([value], [y], "o", color=colour, markersize=2.4, markeredgewidth=0,
-                          zorder=4, label=number)  # fmt: skip
+                axes.plot(
+                    [value],
+                    [y],
+                    "o",
+                    color=colour,
+                    markersize=2.4,
+                    markeredgewidth=0,
+                    zorder=4,
+                    label=number,
+                )
         axes.axhline(first - SECTION_ROW, color=HAIR, linewidth=0.5, zorder=0)
     axes.axvline(0, color=HAIR, linewidth=0.6, zorder=0)
     axes.set(xlim=(low, 1.03), ylim=(plot, 0), yticks=[])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,11 +25,12 @@ def sheet(figure: Figure) -> Axes:
 
 
 def label(
-    axes: Axes, x: float, y: float, words: str, size: float, color: str = INK, **style: object
+    axes: Axes, x: float, y: float, words: str, size: float, color: str = INK, **style: Any
 ) -> None:
     """Words centred at (x, y) inches, unless `style` says otherwise; size in points."""
-    axes.text(x, y, words, **({"ha": "center", "va": "center"} | style), size=size, color=color,
-              **FONT)  # fmt: skip
+    axes.text(
+        x, y, words, **({"ha": "center", "va": "center"} | style), size=size, color=color, **FONT
+    )
 
 
 def pixels_at(
@@ -52,10 +55,14 @@ def strip(axes: Axes, left: float, middle: float, width: float, height: float) -
     """A faint rounded background for words, `middle` being its level."""
     axes.add_patch(
         FancyBboxPatch(
-            (left, middle - height / 2), width, height, facecolor=STRIP, edgecolor="none",
+            (left, middle - height / 2),
+            width,
+            height,
+            facecolor=STRIP,
+            edgecolor="none",
             boxstyle="round,pad=0,rounding_size=0.05",
         )
-    )  # fmt: skip
+    )
 
 
 def arrow(

@@ -64,16 +64,31 @@ def _curves(
         percent = 100 * np.asarray(values, dtype=float)
         at = np.arange(len(percent))
         axes.plot(
-            at, percent, "-o", color=shade, linewidth=1.1, markersize=2.8, markeredgewidth=0,
-            label=title, clip_on=False,
-        )  # fmt: skip
+            at,
+            percent,
+            "-o",
+            color=shade,
+            linewidth=1.1,
+            markersize=2.8,
+            markeredgewidth=0,
+            label=title,
+            clip_on=False,
+        )
         known = percent[np.isfinite(percent)]
         ends.append((known[-1] / 100 if len(known) else 0.0, _last(title, known), shade))
     for height, (_, words, shade) in zip(
         spread([end for end, _, _ in ends], line), ends, strict=True
     ):
-        axes.text(1.03, height, words, size=5.8, color=shade, va="center",
-                  transform=axes.transAxes, **FONT)  # fmt: skip
+        axes.text(
+            1.03,
+            height,
+            words,
+            size=5.8,
+            color=shade,
+            va="center",
+            transform=axes.transAxes,
+            **FONT,
+        )
 
 
 def _last(title: str, percent: np.ndarray) -> str:
@@ -93,5 +108,13 @@ def _bars(
         words = "not settled" if settled is None else f"settled from {epochs[settled]} on"
         if settled is not None:
             axes.barh(row, last - settled, 0.62, left=settled, color=shade, label=title)
-        axes.text(1.03, row, words, size=5.6, color=FAINT if settled is None else INK,
-                  va="center", transform=axes.get_yaxis_transform(), **FONT)  # fmt: skip
+        axes.text(
+            1.03,
+            row,
+            words,
+            size=5.6,
+            color=FAINT if settled is None else INK,
+            va="center",
+            transform=axes.get_yaxis_transform(),
+            **FONT,
+        )

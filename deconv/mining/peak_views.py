@@ -50,7 +50,7 @@ def peak_views(
     peaks: Peaks,
     maps: torch.Tensor | Sequence[int],
     picture: Callable[[int], torch.Tensor] | None = None,
-    **options: str,
+    **options: Any,
 ) -> PeakViews:
     """Record the winning images again, project their peaks, and cut both to the receptive field.
 
@@ -97,7 +97,7 @@ def project_peaks(
     layer: str,
     peaks: Peaks,
     maps: torch.Tensor | Sequence[int],
-    **options: str,
+    **options: Any,
 ) -> torch.Tensor:
     """Record the winning images of some maps again and project their peaks.
 
@@ -118,7 +118,7 @@ def project_peaks(
 
 
 def _projected(
-    net: Network, data: Dataset, layer: str, rows: torch.Tensor, options: dict[str, str]
+    net: Network, data: Dataset, layer: str, rows: torch.Tensor, options: dict[str, Any]
 ) -> Iterator[tuple[list[int], torch.Tensor]]:
     """(Numbers of rows, their pixels), some images at a time."""
     for images in rows[:, 0].unique().split(IMAGES_AT_ONCE):
@@ -141,7 +141,8 @@ def _cut(
 ) -> tuple[torch.Tensor, ...]:
     """(box, offset, projection, patch, inside) of one peak."""
     y, x = row[2:].tolist()
-    size = tuple(pixels.shape[1:])
+    _, height, width = pixels.shape
+    size = (height, width)
     box = receptive_field(net, layer, y, x, size)
     top, left, bottom, right = unclipped_field(net, layer, y, x, size)
     in_image = (slice(None), slice(box[0], box[2]), slice(box[1], box[3]))

@@ -49,7 +49,7 @@ class ChainNet(Placed, Prepared, nn.Sequential):
         self,
         name: str,
         stages: OrderedDict[str, nn.Module],
-        recipe: dict[str, object],
+        recipe: dict[str, Any],
         input_px: int,
     ) -> None:
         super().__init__(stages)
@@ -77,7 +77,9 @@ class ChainNet(Placed, Prepared, nn.Sequential):
     @property
     def classes(self) -> int:
         """How many logits it answers with."""
-        return self.get_submodule(self.layers[-1]).out_features
+        last = self.module_of(self.layers[-1])
+        assert isinstance(last, nn.Linear)
+        return last.out_features
 
     def stages_to(self, point: str) -> list[tuple[str, nn.Module]]:
         """The stages from the image up to a point. Raises DeconvError for an unknown point."""
@@ -107,6 +109,7 @@ class ChainNet(Placed, Prepared, nn.Sequential):
         images = torch.zeros(1, 3, self.input_px, self.input_px, dtype=self.dtype)
         with torch.no_grad():
             record = self.record(images)
+        assert record.logits is not None
         stages, read = list(self.named_children()), {i: point for point, i in self._points.items()}
         taken = [record.shapes[name] for name, _ in stages]
         shapes = [*taken[1:], tuple(record.logits.shape[1:])]
@@ -183,19 +186,20 @@ class ChainNet(Placed, Prepared, nn.Sequential):
         if logits or not asked:
             stages = list(self._modules.items())
         self._check(images, stages)
-        activations, switches, shapes = {}, {}, {}
+        activations: dict[str, torch.Tensor] = {}
+        switches, shapes, pools = {}, {}, {}
         at = {point: self._points[self.check_point(point)] for point in asked}
         x = images
         for index, (stage_name, stage) in enumerate(stages):
             shapes[stage_name] = tuple(x.shape[1:])
             if isinstance(stage, nn.MaxPool2d):
                 x, switches[stage_name] = max_pool(stage, x)
+                pools[stage_name] = stage
             elif not isinstance(stage, nn.Dropout):
                 # A stage that works in place would overwrite z, or the images.
                 x = stage(x.clone() if getattr(stage, "inplace", False) else x)
             activations |= {point: x for point in asked if at[point] == index}
         values = Values(activations, self.check_point)
-        pools = {name: self.get_submodule(name) for name in switches}
         return Record(images, values, switches, shapes, pools, x if logits else None)
 
     def _check(self, images: torch.Tensor, stages: list[tuple[str, nn.Module]]) -> None:
@@ -209,7 +213,7 @@ class ChainNet(Placed, Prepared, nn.Sequential):
             )
 
     def _check_size(self, images: torch.Tensor, stages: list[tuple[str, nn.Module]]) -> None:
-        size = tuple(images.shape[2:])
+        size = (images.shape[2], images.shape[3])
         # Of a foreign module's output nothing is known.
         known = takewhile(lambda stage: of_module(stage[1]) is not None, stages)
         for stage_name, stage, below, above in stage_shapes(known, size):
@@ -302,7 +306,7 @@ def stage_shapes(
     for name, stage in stages:
         below, sides = above, above[1:]
         if (axes := window(stage)) is not None:
-            sides = tuple(axis.output_size(n) for axis, n in zip(axes, sides, strict=True))
+            sides = (axes[0].output_size(sides[0]), axes[1].output_size(sides[1]))
         maps = 1 if isinstance(stage, Grey) else below[0]
         maps = getattr(stage, "out_channels", getattr(stage, "out_features", maps))
         above = (maps, *sides)

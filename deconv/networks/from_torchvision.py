@@ -17,7 +17,8 @@ CHAINS = ("alexnet", "vgg11", "vgg13", "vgg16", "vgg19")
 
 def modules_of(module: nn.Module) -> list[nn.Module]:
     """List the modules of a network of CHAINS in running order."""
-    return [*module.features, module.avgpool, nn.Flatten(), *module.classifier]
+    features, average, classifier = module.children()
+    return [*features.children(), average, nn.Flatten(), *classifier.children()]
 
 
 def name_stages(modules: list[nn.Module]) -> OrderedDict[str, nn.Module]:

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from torch import nn
 
 from deconv.errors import DeconvError
-from deconv.fields import Axis, WholeAxis, interior_field
+from deconv.fields import Axis, WholeAxis, Window, interior_field
 from deconv.networks import ChainNet
 from deconv.networks.chain import stage_shapes, takes, window
 from deconv.rules import of_module
 from deconv.rules.rectification import RECTIFY
+
+Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,14 @@ class LayerRow:
     maps: int
     height: int
     width: int
-    kernel: tuple[int, int] | None = None
-    stride: tuple[int, int] | None = None
-    padding: tuple[int, int] | None = None
-    dilation: tuple[int, int] | None = None
+    kernel: Pair | None = None
+    stride: Pair | None = None
+    padding: Pair | None = None
+    dilation: Pair | None = None
     groups: int = 1
     relu: bool = False
-    field_px: tuple[int, int] | None = None
-    step_px: tuple[int, int] | None = None
+    field_px: Pair | None = None
+    step_px: Pair | None = None
     parameters: int = 0
     multiply_adds: int = 0
 
@@ -75,7 +77,10 @@ def layer_table(net: ChainNet, input_px: int | None = None) -> list[LayerRow]:
         field, step = _field(windows)
         rows.append(
             LayerRow(
-                name, kind, *above, *_sliding(axes),
+                name,
+                kind,
+                *above,
+                *_sliding(axes),
                 groups=getattr(stage, "groups", 1),
                 relu=i + 1 < len(stages) and of_module(stages[i + 1][1]) is RECTIFY,
                 field_px=field,
@@ -83,7 +88,7 @@ def layer_table(net: ChainNet, input_px: int | None = None) -> list[LayerRow]:
                 parameters=sum(p.numel() for p in stage.parameters()),
                 multiply_adds=_multiply_adds(stage, above[1:]),
             )
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -97,21 +102,25 @@ def _kind(stage: nn.Module) -> str | None:
     return None if operation is None else _KINDS.get(operation.prefix)
 
 
-_KINDS = {"conv": "convolution", "pool": "max-pool", "norm": "contrast norm",
-          "grid": "average pool", "fc": "fully connected"}  # fmt: skip
+_KINDS = {
+    "conv": "convolution",
+    "pool": "max-pool",
+    "norm": "contrast norm",
+    "grid": "average pool",
+    "fc": "fully connected",
+}
 
 
-def _sliding(axes: tuple | None) -> tuple[tuple[int, int] | None, ...]:
+def _sliding(axes: Window | None) -> tuple[Pair | None, Pair | None, Pair | None, Pair | None]:
     """(kernel, stride, padding, dilation) of a sliding window, each (rows, columns)."""
-    if axes is None or not all(isinstance(axis, Axis) for axis in axes):
+    y, x = axes or (None, None)
+    if not isinstance(y, Axis) or not isinstance(x, Axis):
         return None, None, None, None
-    return tuple(
-        tuple(getattr(axis, name) for axis in axes)
-        for name in ("kernel", "stride", "padding", "dilation")
-    )
+    kernel, stride = (y.kernel, x.kernel), (y.stride, x.stride)
+    return kernel, stride, (y.padding, x.padding), (y.dilation, x.dilation)
 
 
-def _field(windows: list) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+def _field(windows: list[Window]) -> tuple[Pair | None, Pair | None]:
     """(field, step) in pixels, each (rows, columns)."""
     if any(
         isinstance(axis, WholeAxis) or not isinstance(axis, Axis) for w in windows for axis in w
@@ -121,7 +130,7 @@ def _field(windows: list) -> tuple[tuple[int, int] | None, tuple[int, int] | Non
     return (high, wide), (down, right)
 
 
-def _multiply_adds(stage: nn.Module, size: tuple[int, int]) -> int:
+def _multiply_adds(stage: nn.Module, size: Pair) -> int:
     """One for each weight that meets a value: convolutions and linear layers alone."""
     if not isinstance(stage, nn.Conv2d | nn.Linear):
         return 0

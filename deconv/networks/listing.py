@@ -76,8 +76,9 @@ class _Lister(Reader):
         self.found[key] = (value, index)
         if isinstance(value, torch.Tensor):
             self._alive.append(value)
-        own = index is not None and index >= 0 and self.owner[index] is module
-        if own and is_leaf(module):
+        if index is None or index < 0 or self.owner[index] is not module:
+            return
+        if is_leaf(module):
             self.ran[index] = replace(self.ran[index], name=name, point=key, module=module)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -50,8 +51,8 @@ def mlp(
     width = WIDTH if fc_width is None else fc_width
     if min(side, width) < 1:
         raise DeconvError(f"sizes must be positive: {input_px=}, {fc_width=}")
-    recipe = {"name": name, "num_classes": num_classes or 1000, "init": init, "grey": grey}
-    recipe |= {"input_px": input_px, "fc_width": fc_width}
+    recipe: dict[str, Any] = {"name": name, "num_classes": num_classes or 1000, "init": init}
+    recipe |= {"grey": grey, "input_px": input_px, "fc_width": fc_width}
     stages: OrderedDict[str, nn.Module] = OrderedDict()
     if grey:
         stages["grey"] = Grey()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 from deconv.networks.calls import Calls
+from deconv.networks.preprocessing import Preprocessing
 from deconv.records import Box, Record
 
 
@@ -17,12 +18,16 @@ class Network(Protocol):
     """An image classifier whose values can be read.
 
     name: for messages. input_px: side of the square images that it is made for. recipe: arguments
-    of `deconv.build` that make it again, {} for a wrapped module.
+    of `deconv.build` that make it again, {} for a wrapped module. preprocessing, class_names: None
+    where they are not known. training: whether it is in training mode.
     """
 
     name: str
     input_px: int
-    recipe: dict[str, object]
+    recipe: dict[str, Any]
+    preprocessing: Preprocessing | None
+    class_names: tuple[str, ...] | None
+    training: bool
 
     @property
     def points(self) -> tuple[str, ...]:
@@ -90,7 +95,11 @@ class Network(Protocol):
         """Itself, in evaluation mode."""
         ...
 
-    def to(self, *args: object, **kwargs: object) -> Network:
+    def train(self, mode: bool = True) -> Network:
+        """Itself, in training mode, or in evaluation mode for False."""
+        ...
+
+    def to(self, *args: Any, **kwargs: Any) -> Network:
         """Itself, moved or cast."""
         ...
 
@@ -102,8 +111,12 @@ class Network(Protocol):
         """Its weights by name."""
         ...
 
+    def load_state_dict(self, state_dict: dict[str, torch.Tensor]) -> object:
+        """Take weights by name."""
+        ...
 
-class Placed:
+
+class Placed(nn.Module):
     """Where a network's numbers are, and of what type: its parameters', or its buffers'."""
 
     @property

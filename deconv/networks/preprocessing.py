@@ -23,12 +23,12 @@ def three(values: Sequence[float], what: str) -> tuple[float, float, float]:
     Raises:
         DeconvError: for another count, for a std of 0 and for a mean that is one of 0…1.
     """
-    numbers = tuple(float(v) for v in values)
+    numbers = [float(v) for v in values]
     if len(numbers) != 3 or (what == "std" and min(numbers) <= 0):
         raise DeconvError(f"{what} takes three {'positive ' * (what == 'std')}numbers: {values}")
     if 0 < max(numbers) < 1 or (what == "mean" and max(numbers) == 1):
         raise DeconvError(f"{what}={values} looks like 0…1: give it in 0…255")
-    return numbers
+    return numbers[0], numbers[1], numbers[2]
 
 
 def stored_side(input_px: int) -> int:
@@ -61,8 +61,8 @@ class Preprocessing:
                 raise DeconvError(
                     f"preprocess takes a PIL image or uint8 3×H×W, not {image.dtype} {shape}"
                 )
-            image = to_pil_image(image)
-        elif not isinstance(image, Image.Image):
+            return self(to_pil_image(image))
+        if not isinstance(image, Image.Image):
             raise DeconvError(
                 f"preprocess takes a PIL image or uint8 3×H×W, not {type(image).__name__}: open "
                 "a file with deconv.images.read_rgb"

@@ -49,7 +49,7 @@ class Fields:
 
     def box(self, layer: str, y: int, x: int, image_size: Size) -> Box:
         """The box of a unit. Raises DeconvError for one outside its map."""
-        image_size = tuple(image_size)
+        image_size = (image_size[0], image_size[1])
         laws = self._find(layer, image_size)
         for unit, count in zip((y, x), self._maps[layer, image_size], strict=True):
             if not 0 <= unit < count:
@@ -66,7 +66,7 @@ class Fields:
 
     def law(self, layer: str, image_size: Size) -> tuple[Law, Law]:
         """The laws along rows and columns. Raises WholeImage where there is none."""
-        laws = self._find(layer, tuple(image_size))
+        laws = self._find(layer, (image_size[0], image_size[1]))
         if laws is None:
             raise WholeImage(f"a field of {layer} depends on the image's size")
         return laws
@@ -117,7 +117,8 @@ class Fields:
     def _count(self, layer: str, image_size: Size) -> Size:
         with torch.no_grad():
             values = self.net.record(self._noise(1, image_size, 0), [layer], logits=False)
-        return tuple(values.activations[layer].shape[2:]) or (1, 1)
+        height, width = values.activations[layer].shape[2:] or (1, 1)
+        return height, width
 
     def _noise(self, count: int, image_size: Size, draw: int) -> torch.Tensor:
         noise = torch.randn(1, 3, *image_size, generator=torch.Generator().manual_seed(draw))
@@ -175,9 +176,11 @@ def _box(rows: Span, columns: Span) -> Box:
 def _holds(outer: Box, inner: Box) -> bool:
     """Whether a box holds another."""
     return inner == NOTHING or (
-        outer[0] <= inner[0] and outer[1] <= inner[1]
-        and inner[2] <= outer[2] and inner[3] <= outer[3]
-    )  # fmt: skip
+        outer[0] <= inner[0]
+        and outer[1] <= inner[1]
+        and inner[2] <= outer[2]
+        and inner[3] <= outer[3]
+    )
 
 
 def _span(law: Law, unit: int, ends: Span) -> Span:
@@ -210,7 +213,7 @@ def _laws(
         if law is None:
             return None
         laws.append(law)
-    return tuple(laws)
+    return laws[0], laws[1]
 
 
 def _law(spans: dict[int, Span], ends: Span) -> Law | None:

@@ -99,7 +99,7 @@ def foreign(
             "model.std=[1,1,1] for images that are not divided"
         )
     side = input_px or found.input_px
-    net = _chain(name, found.module.eval(), side, std)
+    net: ChainNet | WrappedNet | None = _chain(name, found.module.eval(), side, std)
     if net is None:
         divide_by = None if set(std) == {1.0} else std
         net = WrappedNet(found.module, name, side, None, divide_by)
@@ -137,10 +137,13 @@ def _in_a_row(net: WrappedNet) -> list[nn.Module]:
     """
     modules = []
     for i, ran in enumerate(net.calls.ran):
-        function = _FUNCTIONS.get(ran.call.name)
-        if ran.inputs != (i - 1,) or (ran.module is None and function is None):
+        function = None if ran.call is None else _FUNCTIONS.get(ran.call.name)
+        if ran.inputs == (i - 1,) and ran.module is not None:
+            modules.append(ran.module)
+        elif ran.inputs == (i - 1,) and ran.call is not None and function is not None:
+            modules.append(function(ran.call))
+        else:
             raise DeconvError(f"{net.name} is no chain of modules (at {ran.name}, {ran.what})")
-        modules.append(function(ran.call) if ran.module is None else ran.module)
     return modules
 
 

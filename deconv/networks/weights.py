@@ -112,7 +112,7 @@ def read(path: str | Path, what: str = "the weights") -> Any:
 def _read_safetensors(path: Path) -> dict[str, Any]:
     with safetensors.safe_open(path, "pt") as file:
         notes = file.metadata() or {}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        tensors = {name: file.get_tensor(name) for name in list(file.keys())}
     if "recipe" not in notes:
         return tensors
     content = {key: json.loads(value) for key, value in notes.items()}
@@ -193,7 +193,7 @@ def filled(
 
 
 def _without_prefix(
-    weights: Weights, net: nn.Module, module: nn.Module
+    weights: Weights, net: Network, module: nn.Module
 ) -> tuple[dict[str, torch.Tensor], bool]:
     """The tensors under names of the module's (True) or the network's (False), as far as any fit.
 
@@ -215,7 +215,7 @@ def _without_prefix(
 
 
 def load_weights(
-    module: nn.Module,
+    module: nn.Module | Network,
     weights: Mapping[str, torch.Tensor],
     what: str = "the snapshot",
     name: str | None = None,
@@ -231,7 +231,7 @@ def load_weights(
     Raises:
         DeconvError: naming the first three that are missing, too many, and of another shape.
     """
-    name = name or module.name
+    name = name or str(module.name)
     own = module.state_dict()
     # Counts of batches are not in old files; PyTorch fills them in.
     missing = [n for n in own if n not in weights and not n.endswith("num_batches_tracked")]

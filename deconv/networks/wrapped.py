@@ -54,12 +54,14 @@ class WrappedNet(Placed, Prepared, nn.Module):
             image alone and the same every time.
     """
 
+    divide_by: torch.Tensor | None
+
     def __init__(
         self,
         module: nn.Module,
         name: str,
         input_px: int = 224,
-        recipe: dict[str, object] | None = None,
+        recipe: dict[str, Any] | None = None,
         divide_by: Iterable[float] | None = None,
     ) -> None:
         super().__init__()
@@ -67,23 +69,25 @@ class WrappedNet(Placed, Prepared, nn.Module):
         self.name, self.input_px, self.recipe = name, input_px, recipe or {}
         self.register_buffer("divide_by", _scale(divide_by), persistent=False)
         self._entered: _Entered | None = None
-        self._entrance()
+        self._enter()
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_entered": None}
 
-    def _entrance(self) -> Entrance:
+    def _enter(self) -> _Entered:
         """What the module showed of itself when it entered; anew when its parts have changed."""
         parts = tuple(_signature(name, part) for name, part in self.module.named_modules())
-        if self._entered is None or self._entered.parts != parts:
+        entered = self._entered
+        if entered is None or entered.parts != parts:
             entrance = enter(self.module, self.name, self.input_px, self._scaled)
-            object.__setattr__(self, "_entered", _Entered(parts, entrance, Fields(self)))
-        return self._entered.entrance
+            entered = _Entered(parts, entrance, Fields(self))
+            object.__setattr__(self, "_entered", entered)
+        return entered
 
     @property
     def calls(self) -> Calls:
         """What runs in one forward pass."""
-        return self._entrance().calls
+        return self._enter().entrance.calls
 
     @property
     def points(self) -> tuple[str, ...]:
@@ -93,7 +97,7 @@ class WrappedNet(Placed, Prepared, nn.Module):
     @property
     def classes(self) -> int:
         """How many logits it answers with."""
-        return self._entrance().classes
+        return self._enter().entrance.classes
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -110,7 +114,7 @@ class WrappedNet(Placed, Prepared, nn.Module):
 
     def module_of(self, layer: str) -> nn.Module:
         """The module of a layer with weights."""
-        return self._module(self.calls.values[layer].key)
+        return self.module.get_submodule(self.calls.values[layer].key.rpartition(":")[0])
 
     def check_point(self, point: str | int) -> str:
         """Find the name of a point.
@@ -177,7 +181,7 @@ class WrappedNet(Placed, Prepared, nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Answer with logits N×classes of images N×3×H×W."""
         check_batch(images, self.name)
-        return logits_of(self.module(self._scaled(images)), self._entrance().ends_in)
+        return logits_of(self.module(self._scaled(images)), self._enter().entrance.ends_in)
 
     def _scaled(self, images: torch.Tensor) -> torch.Tensor:
         """The module's own input; a tensor of its own, which the module may write into."""
@@ -194,7 +198,7 @@ class WrappedNet(Placed, Prepared, nn.Module):
         """
         check_batch(images, self.name)
         asked = [layers] if isinstance(layers, str) else [str(layer) for layer in layers]
-        entrance = self._entrance()
+        entrance = self._enter().entrance
         values = {name: entrance.calls.values[self.check_point(name)] for name in asked}
         keys, ends_in = {name: value.key for name, value in values.items()}, entrance.ends_in
         images = images.to(self.device)
@@ -231,8 +235,7 @@ class WrappedNet(Placed, Prepared, nn.Module):
 
     def field(self, layer: str, y: int, x: int, image_size: tuple[int, int]) -> Box:
         """The smallest box of pixels that holds all that a unit depends on, by a probe."""
-        self._entrance()
-        return self._entered.fields.box(self.check_point(layer), y, x, image_size)
+        return self._enter().fields.box(self.check_point(layer), y, x, image_size)
 
     def interior(
         self, layer: str, axis: int, image_size: tuple[int, int] | None = None
@@ -242,9 +245,8 @@ class WrappedNet(Placed, Prepared, nn.Module):
         Raises:
             WholeImage: for units whose field has no size and stride of its own.
         """
-        self._entrance()
         size = image_size or (self.input_px, self.input_px)
-        return self._entered.fields.law(self.check_point(layer), size)[axis]
+        return self._enter().fields.law(self.check_point(layer), size)[axis]
 
 
 def wrap(

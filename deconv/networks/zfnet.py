@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -209,7 +210,7 @@ def zfnet(
     """
     if name not in ARCHITECTURES:
         raise unknown("network of the ZFNet family", name, ARCHITECTURES)
-    changes = {
+    changes: dict[str, Any] = {
         "input_px": input_px,
         "remove": tuple(remove),
         "maps_345": None if maps_345 is None else tuple(maps_345),
@@ -219,7 +220,12 @@ def zfnet(
         "norm": norm,
     }
     arch = change(ARCHITECTURES[name], **changes)
-    recipe = {"name": name, "num_classes": num_classes or 1000, "init": init, **changes}
+    recipe: dict[str, Any] = {
+        "name": name,
+        "num_classes": num_classes or 1000,
+        "init": init,
+        **changes,
+    }
     with torch.random.fork_rng(devices=[]):  # the first weights are drawn again below
         stages = _stages(arch, recipe["num_classes"])
     net = own_chain(stages, recipe, arch.input_px, mean, std)
@@ -288,16 +294,16 @@ def init_weights(net: ChainNet, init: str, generator: torch.Generator | None = N
     if init in ("gain", "he_pixels") and net.name == "mlp":
         raise DeconvError(f"init={init} is for convolutional networks: mlp has paper and he")
     for name in net.layers:
-        layer = net.get_submodule(name)
-        fan_in = layer.weight[0].numel()
+        weight, bias = (net.get_parameter(f"{name}.{kind}") for kind in ("weight", "bias"))
+        fan_in = weight[0].numel()
         std = {
             "paper": 0.01,
             "gain": 0.01 * (_ZFNET_FAN_IN.get(name, fan_in) / fan_in) ** 0.5,
             "he": (2.0 / fan_in) ** 0.5,
             "he_pixels": (2.0 / fan_in) ** 0.5 * PIXEL_STD ** (-1 / len(net.layers)),
         }[init]
-        layer.weight.normal_(0.0, std, generator=generator)
-        layer.bias.zero_()
+        weight.normal_(0.0, std, generator=generator)
+        bias.zero_()
 
 
 _ZFNET_FAN_IN = {

@@ -47,10 +47,10 @@ def _transposed(stage: nn.Conv2d, signal: torch.Tensor, below: Below) -> torch.T
 
 
 def _window(stage: nn.Conv2d) -> Window:
-    return tuple(
-        Axis(stage.kernel_size[a], stage.stride[a], stage.padding[a], stage.dilation[a])
-        for a in (0, 1)
-    )
+    assert not isinstance(stage.padding, str)  # a chain takes no such convolution
+    window = zip(stage.kernel_size, stage.stride, stage.padding, stage.dilation, strict=True)
+    rows, columns = (Axis(*numbers) for numbers in window)
+    return rows, columns
 
 
 def _back_to_pixels(stage: nn.Linear, signal: torch.Tensor, below: Below) -> torch.Tensor:

@@ -79,7 +79,7 @@ def _map_looks(call: Call, run: Any) -> torch.Tensor:
     return call.input + call.input.flatten(2).mean(2)[..., None, None]
 
 
-def _scale(stage: nn.BatchNorm2d, signal: torch.Tensor, below: Below) -> torch.Tensor:
+def _scale(stage: Any, signal: torch.Tensor, below: Below) -> torch.Tensor:
     """In evaluation mode a scale for each map, here without its shift."""
     scale = (stage.running_var + stage.eps).rsqrt()
     scale = scale if stage.weight is None else scale * stage.weight

@@ -73,9 +73,20 @@ class Call:
         return self.input.copy_(value) if self.in_place else value
 
 
-_SPELLINGS = {"truediv": "div", "subtract": "sub", "multiply": "mul", "divide": "div",
-              "radd": "add", "rmul": "mul", "iadd": "add", "isub": "sub", "imul": "mul",
-              "itruediv": "div", "ipow": "pow", "rtruediv": "reciprocal"}  # fmt: skip
+_SPELLINGS = {
+    "truediv": "div",
+    "subtract": "sub",
+    "multiply": "mul",
+    "divide": "div",
+    "radd": "add",
+    "rmul": "mul",
+    "iadd": "add",
+    "isub": "sub",
+    "imul": "mul",
+    "itruediv": "div",
+    "ipow": "pow",
+    "rtruediv": "reciprocal",
+}
 
 
 def flat(values: Any) -> Iterator[torch.Tensor]:
@@ -91,7 +102,7 @@ def function_name(func: Callable[..., Any]) -> str:
     """Name a function of PyTorch's, whichever way it is spelled."""
     name = getattr(func, "__name__", type(func).__name__)
     if name == "__get__":  # x.T, x.real
-        name = func.__self__.__name__
+        name = getattr(func, "__self__", func).__name__
     name = name.strip("_")
     return _SPELLINGS.get(name, name)
 

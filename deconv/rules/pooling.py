@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from deconv.errors import DeconvError
-from deconv.fields import AdaptiveAxis, Axis, Window
+from deconv.fields import AdaptiveAxis, AnyAxis, Axis, Window
 from deconv.pooling import max_pool, unpool
 from deconv.rules.operation import FIELD, ROUNDED, RULES, Below, Call, Operation
 
@@ -66,12 +66,10 @@ def _by_policy(call: Call, run: Any) -> Any:
     return _answer(call, *_Pool.apply(call.input, pool_of(call), run.collisions, given))
 
 
-def _shape(pool: nn.MaxPool2d) -> tuple[Pair, Pair, Pair, Pair]:
+def _shape(pool: nn.MaxPool2d | nn.AvgPool2d) -> list[Pair]:
     """(kernel, stride, padding, dilation), each (rows, columns)."""
-    return tuple(
-        (n, n) if isinstance(n, int) else tuple(n)
-        for n in (pool.kernel_size, pool.stride, pool.padding, getattr(pool, "dilation", 1))
-    )
+    numbers = (pool.kernel_size, pool.stride, pool.padding, getattr(pool, "dilation", 1))
+    return [_pair(n) for n in numbers]
 
 
 def _taps(x: torch.Tensor, pool: nn.MaxPool2d, outside: float) -> list[torch.Tensor]:
@@ -162,23 +160,33 @@ def _largest_looks(call: Call, run: Any) -> Any:
 
 
 def _mirror(stage: nn.Module, signal: torch.Tensor, below: Below) -> torch.Tensor:
-    return unpool(signal, below.switches, below.shape[1:], below.collisions)
+    assert below.switches is not None
+    height, width = below.shape[1:]
+    return unpool(signal, below.switches, (height, width), below.collisions)
 
 
 def _window(stage: nn.MaxPool2d | nn.AvgPool2d) -> Window:
     kernel, stride, padding, dilation = _shape(stage)
-    return tuple(
+    rows, columns = (
         Axis(kernel[a], stride[a], padding[a], dilation[a], stage.ceil_mode) for a in (0, 1)
     )
+    return rows, columns
 
 
 def _pair(value: int | Pair) -> Pair:
-    return value if isinstance(value, tuple) else (value, value)
+    rows, columns = (value, value) if isinstance(value, int) else value
+    return rows, columns
 
 
 def _adaptive_window(stage: nn.AdaptiveAvgPool2d) -> Window:
-    rows, columns = _pair(stage.output_size)
-    return AdaptiveAxis(rows), AdaptiveAxis(columns)
+    out = stage.output_size
+    rows, columns = out if isinstance(out, tuple) else (out, out)
+    return _adaptive(rows), _adaptive(columns)
+
+
+def _adaptive(out: int | None) -> AnyAxis:
+    """None leaves as many positions as come in."""
+    return Axis(1) if out is None else AdaptiveAxis(out)
 
 
 def _spread(stage: nn.AdaptiveAvgPool2d, signal: torch.Tensor, below: Below) -> torch.Tensor:

@@ -23,6 +23,8 @@ from deconv.rules import FIELD, ROUNDED, RULES, Call, Operation, find, flat
 
 Watcher = Callable[[Call, Operation | None, str, Any], None]
 """Told of each call when it is done: the call, its entry, where it stands, its value."""
+SEEN, CUT = "_deconv_seen", "_deconv_cut"
+"""Attributes of tensors: that a function was seen to make it, and that no gradient follows it."""
 
 
 class Run(TorchFunctionMode):
@@ -161,7 +163,7 @@ class Run(TorchFunctionMode):
         for one in flat((call.input if call.name == "setitem" else value,)):
             if not one.requires_grad:
                 self._mark_cut(call, taken, bool(cut), one)
-            if not one.requires_grad or one.is_leaf:
+            if one.grad_fn is None:
                 continue
             if self.rule == FIELD and any(cut):
                 self.lost.setdefault(place, what)
@@ -171,7 +173,7 @@ class Run(TorchFunctionMode):
                 one.register_hook(_reached)
             elif operation is None or not operation.known or cut:
                 one.register_hook(lambda signal, p=place, w=what: self._cross(signal, p, w))
-            one._deconv_seen = True
+            setattr(one, SEEN, True)
         if self.rule not in (FIELD, ROUNDED):
             self._meet_strangers(call)
 
@@ -188,16 +190,17 @@ class Run(TorchFunctionMode):
         if constant or not (already or any(x.requires_grad for x in taken if not x.is_leaf)):
             return
         elsewhere = any(_cut(x) for x in taken)
-        value._deconv_cut = elsewhere or call.name not in _COMPARISONS or len(taken) > 1
+        elsewhere = elsewhere or call.name not in _COMPARISONS.split() or len(taken) > 1
+        setattr(value, CUT, elsewhere)
 
     def _meet_strangers(self, call: Call) -> None:
         """A value that no function of PyTorch's was seen to make comes from a custom one."""
         for x in flat((call.args, tuple(call.kwargs.values()))):
-            if x.requires_grad and not x.is_leaf and not hasattr(x, "_deconv_seen"):
+            if x.grad_fn is not None and not hasattr(x, SEEN):
                 name = x.grad_fn.name().removesuffix("Backward")
                 place = self.running[0] or name
                 x.register_hook(lambda signal, p=place, w=name: self._cross(signal, p, w))
-                x._deconv_seen = True
+                setattr(x, SEEN, True)
 
     def _cross(self, signal: torch.Tensor | None, place: str, what: str) -> None:
         if signal is not None and place not in self.crossed and bool(signal.any()):
@@ -210,8 +213,9 @@ def is_leaf(module: nn.Module) -> bool:
     return not parts or (is_parametrized(module) and list(parts) == ["parametrizations"])
 
 
-_COMPARISONS = ("gt", "ge", "lt", "le", "ne", "eq", "greater", "less", "sign", "isnan", "invert",
-                "logical_not", "to", "type", "type_as", "float", "double", "half")  # fmt: skip
+_COMPARISONS = """
+gt ge lt le ne eq greater less sign isnan invert logical_not to type type_as float double half
+"""
 """What of a value alone looks at one position each."""
 
 
@@ -239,7 +243,7 @@ def _refuse(signal: torch.Tensor | None, place: str, what: str) -> None:
 
 def _cut(x: torch.Tensor) -> bool | None:
     """The mark of a value that no gradient follows; None without one."""
-    return None if x.requires_grad else getattr(x, "_deconv_cut", None)
+    return None if x.requires_grad else getattr(x, CUT, None)
 
 
 def _floats(x: Any) -> bool:
@@ -273,7 +277,7 @@ def exact() -> Iterator[None]:
     """Leave TF32 off for a while: with its ten bits a GPU's results equal no other's."""
     new = hasattr(torch.backends.cudnn, "conv")  # since PyTorch 2.9, which refuses a mixture
     name, off = ("fp32_precision", "ieee") if new else ("allow_tf32", False)
-    cudnn = torch.backends.cudnn.conv if new else torch.backends.cudnn
+    cudnn = getattr(torch.backends.cudnn, "conv", torch.backends.cudnn)
     places = [cudnn, torch.backends.cuda.matmul]
     before = [getattr(place, name) for place in places]
     try:

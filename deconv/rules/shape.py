@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from deconv.fields import Axis, Window
 from deconv.rules.operation import Operation, passed
 
-_MODES = {nn.ReflectionPad2d: "reflect", nn.ReplicationPad2d: "replicate",
-          nn.CircularPad2d: "circular", nn.ConstantPad2d: "zeros"}  # fmt: skip
+_MODES = {
+    nn.ReflectionPad2d: "reflect",
+    nn.ReplicationPad2d: "replicate",
+    nn.CircularPad2d: "circular",
+    nn.ConstantPad2d: "zeros",
+}
 
 
-def _padding_window(stage: nn.Module) -> Window:
+def _padding_window(stage: Any) -> Window:
     left, right, top, bottom = stage.padding
     mode = next(mode for kind, mode in _MODES.items() if isinstance(stage, kind))
     return Axis(1, 1, top, after=bottom, mode=mode), Axis(1, 1, left, after=right, mode=mode)

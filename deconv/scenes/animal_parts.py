@@ -147,9 +147,10 @@ def fin(pen: Pen, material: Material, sharp: float, rays: int = 4) -> None:
     )
     pen.fill(shape, material, 0.2)
     if rays:
-        lines = []
-        for t in np.linspace(-0.35, 0.45, rays):
-            lines.append(stroke([(t, 0), (t * 0.8 + lean * 0.7, -0.85)], 0.05, 0.02))
+        lines = [
+            stroke([(t, 0), (t * 0.8 + lean * 0.7, -0.85)], 0.05, 0.02)
+            for t in np.linspace(-0.35, 0.45, rays)
+        ]
         pen.fill(lines, material.toned(0.6), 0, opacity=0.49)
 
 

@@ -39,9 +39,8 @@ def room(rng: np.random.Generator, size: int, horizon: float, light: Light) -> n
     wall, material = covering(rng, size, WALLPAPERS, 1.4)
     fall = np.linspace(-1, 1, size, dtype=np.float32)
     wall *= (1 + np.float32(0.45 * light.x) * fall)[None, :, None]
-    image = below(
-        wall, ground_plane(rng, size, horizon - 0.25, np.float32(material.colour)), horizon
-    )
+    haze = np.array(material.colour, np.float32)
+    image = below(wall, ground_plane(rng, size, horizon - 0.25, haze), horizon)
     layer = Layer(size, light)
     pen = Pen(layer, whole_view(size))
     if rng.random() < 0.5:

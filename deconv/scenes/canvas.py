@@ -39,7 +39,7 @@ class Layer:
         """Names and boxes of all parts that own a pixel, in painting order."""
         found = []
         for index, name in enumerate(self.names):
-            x, y, w, h = cv2.boundingRect(cv2.compare(self.owner, index + 2, cv2.CMP_EQ))
+            x, y, w, h = cv2.boundingRect((self.owner == index + 2).astype(np.uint8))
             if w:
                 found.append((name, (y, x, y + h, x + w)))
         return found
@@ -144,9 +144,10 @@ class Pen:
         size, light = self.layer.size_px, self.layer.light
         reach = max(1, round(0.03 * size))
         side = 2 * reach + 1
-        room = [min(3 * reach, v) for v in (top, size - bottom, left, size - right)]
-        wide = cv2.copyMakeBorder(mask, *room, cv2.BORDER_CONSTANT, value=0)
-        away = np.float32([[1, 0, -light.x * reach], [0, 1, -light.y * reach]])
+        above, below = min(3 * reach, top), min(3 * reach, size - bottom)
+        before, after = min(3 * reach, left), min(3 * reach, size - right)
+        wide = cv2.copyMakeBorder(mask, above, below, before, after, cv2.BORDER_CONSTANT, value=0)
+        away = np.array([[1, 0, -light.x * reach], [0, 1, -light.y * reach]], np.float32)
         shade = cv2.blur(cv2.warpAffine(wide, away, wide.shape[::-1]), (side, side))
-        where = (slice(top - room[0], bottom + room[1]), slice(left - room[2], right + room[3]))
+        where = (slice(top - above, bottom + below), slice(left - before, right + after))
         self.layer.rgb[where] *= 1 - np.float32(strength * light.shadow * 1.3) * shade[..., None]

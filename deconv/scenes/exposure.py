@@ -30,6 +30,7 @@ class Exposure:
         """A random exposure; the side towards the light comes out brighter."""
         warm, bright, gamma, contrast, tilt, vignette, blur, noise = rng.random(8)
         warm, level = 0.28 * (warm - 0.5), 0.95 + 0.4 * bright
+        y, x = rng.integers(0, TILE_PX, 2).tolist()
         return cls(
             gain=(level * (1 + warm), level * (1 + 0.1 * warm), level * (1 - warm)),
             gamma=0.8 + 0.45 * gamma,
@@ -38,7 +39,7 @@ class Exposure:
             vignette=0.5 * vignette,
             blur=max(0.0, 2.2 * blur - 1.2) * 0.006,
             noise=0.004 + 0.024 * noise**2,
-            offset=tuple(int(v) for v in rng.integers(0, TILE_PX, 2)),
+            offset=(y, x),
         )
 
     def develop(self, image: np.ndarray) -> np.ndarray:
@@ -49,7 +50,7 @@ class Exposure:
         across = 1 + self.tilt[0] * axis
         down = 1 + self.tilt[1] * axis
         image = image * ((fall * down)[:, None] * (fall * across)[None, :])[..., None]
-        image *= np.float32(self.gain)
+        image *= np.array(self.gain, np.float32)
         sigma = self.blur * size
         if sigma > 0.25:
             image = cv2.GaussianBlur(image, (0, 0), sigma)

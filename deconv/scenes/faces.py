@@ -11,7 +11,7 @@ from deconv.scenes.shapes import curve, ellipse, path, stroke
 
 def _side_name(pen: Pen, x: float) -> str:
     """The name of the eye at local (x, 0), by where it comes to lie in the image."""
-    here, middle = pen.view.pixels(np.float32([[x, 0], [0, 0]]))[:, 0]
+    here, middle = pen.view.pixels(np.array([[x, 0], [0, 0]], np.float32))[:, 0]
     return "left_eye" if here < middle else "right_eye"
 
 

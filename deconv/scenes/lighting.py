@@ -64,11 +64,10 @@ def ground_shadow(silhouette: np.ndarray, base_y: float, light: Light) -> np.nda
     size = len(silhouette)
     flat = 0.35 * light.reach
     lean = -light.x * light.reach
-    matrix = np.float32([[1, -lean, lean * base_y], [0, flat, base_y * (1 - flat)]])
+    matrix = np.array([[1, -lean, lean * base_y], [0, flat, base_y * (1 - flat)]], np.float32)
     laid = cv2.warpAffine(silhouette, matrix, (size, size))
-    contact = cv2.warpAffine(
-        silhouette, np.float32([[1.02, 0, -0.01 * size], [0, 0.07, base_y * 0.93]]), (size, size)
-    )
+    matrix = np.array([[1.02, 0, -0.01 * size], [0, 0.07, base_y * 0.93]], np.float32)
+    contact = cv2.warpAffine(silhouette, matrix, (size, size))
     shade = np.maximum(laid * 0.8, contact)
     return cv2.GaussianBlur(shade, (0, 0), max(0.4, light.softness * size * 0.7))
 
@@ -77,7 +76,7 @@ def wall_shadow(silhouette: np.ndarray, light: Light) -> np.ndarray:
     """The silhouette's shadow on a wall close behind it; shapes as in `ground_shadow`."""
     size = len(silhouette)
     away = 0.12 * light.reach * size
-    matrix = np.float32([[1, 0, -light.x * away], [0, 1, -light.y * away]])
+    matrix = np.array([[1, 0, -light.x * away], [0, 1, -light.y * away]], np.float32)
     shade = cv2.warpAffine(silhouette, matrix, (size, size))
     return cv2.GaussianBlur(shade, (0, 0), max(0.5, light.softness * size))
 

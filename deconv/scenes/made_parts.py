@@ -64,10 +64,10 @@ def handle(pen: Pen, kit: Kit, bow: float = 0.0) -> None:
 def door(pen: Pen, kit: Kit, material: Material, panels: int = 2, arched: bool = False) -> None:
     """A door filling [-1, 1]², with a frame and raised or glazed panels; the handle is apart."""
     if arched:
-        top = [(math.cos(a), -0.5 - 0.5 * math.sin(a)) for a in np.linspace(0, np.pi, 9)]
-        pen.fill(polygon((-1, 1), (1, 1), *top), kit.pale, 0.08)
+        arch = [(math.cos(a), -0.5 - 0.5 * math.sin(a)) for a in np.linspace(0, np.pi, 9)]
+        pen.fill(polygon((-1, 1), (1, 1), *arch), kit.pale, 0.08)
         pen.fill(
-            polygon((-0.8, 1), (0.8, 1), *[(0.8 * x, y + 0.12) for x, y in top]), material, 0.1
+            polygon((-0.8, 1), (0.8, 1), *[(0.8 * x, y + 0.12) for x, y in arch]), material, 0.1
         )
         return
     pen.fill(rectangle(-1, -1, 1, 1, 0.08), kit.pale, 0.08)

@@ -34,12 +34,14 @@ def random_colour(rng: np.random.Generator) -> Colour:
 
 def mix(a: Colour, b: Colour, share: float) -> Colour:
     """`a` and `b` mixed: 0 gives a, 1 gives b."""
-    return tuple(x + share * (y - x) for x, y in zip(a, b, strict=True))  # type: ignore[return-value]
+    red, green, blue = (x + share * (y - x) for x, y in zip(a, b, strict=True))
+    return red, green, blue
 
 
 def tone(colour: Colour, factor: float) -> Colour:
     """The colour lightened (factor > 1) or darkened (factor < 1)."""
-    return tuple(min(1.0, x * factor) for x in colour)  # type: ignore[return-value]
+    red, green, blue = (min(1.0, x * factor) for x in colour)
+    return red, green, blue
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from deconv.data.average_precision import ABSENT, IGNORED, PRESENT
 from deconv.errors import DeconvError
 from deconv.scenes.scene import Scene, Scenes
 
-PARTS = (
-    "antenna", "beak", "body", "centre", "chimney", "crown", "dial", "door", "ear", "eye", "fin",
-    "frame", "handle", "head", "hull", "lamp", "leaf", "left_eye", "leg", "mast", "muzzle", "nose",
-    "petal", "right_eye", "roof", "sail", "seat", "stem", "tail", "tower", "trunk", "wall",
-    "wheel", "window", "wing",
-)  # fmt: skip
+_WORDS = """
+antenna beak body centre chimney crown dial door ear eye fin frame handle head hull lamp leaf
+left_eye leg mast muzzle nose petal right_eye roof sail seat stem tail tower trunk wall wheel window
+wing
+"""
+PARTS = tuple(_WORDS.split())
 """The names of the parts that the objects of the built-in scenes have."""
 
 LEAST_SHARE = 0.06

@@ -5,7 +5,7 @@ import math
 import cv2
 import numpy as np
 
-from deconv.scenes.materials import draw_material, mix, random_colour, tone
+from deconv.scenes.materials import Material, draw_material, mix, random_colour, tone
 from deconv.scenes.texture_recipes import TILE_PX
 from deconv.scenes.textures import LEVELS, texture
 from deconv.scenes.view import View
@@ -48,11 +48,13 @@ def whole_view(size_px: int) -> View:
 
 def _ramp(size: int, top: tuple, bottom: tuple) -> np.ndarray:
     t = np.linspace(0, 1, size, dtype=np.float32)[:, None, None]
-    ramp = np.float32(top) * (1 - t) + np.float32(bottom) * t
+    ramp = np.array(top, np.float32) * (1 - t) + np.array(bottom, np.float32) * t
     return np.repeat(ramp.astype(np.float32), size, 1)
 
 
-def covering(rng: np.random.Generator, size: int, names: tuple[str, ...], scale: float):
+def covering(
+    rng: np.random.Generator, size: int, names: tuple[str, ...], scale: float
+) -> tuple[np.ndarray, Material]:
     material = draw_material(rng, names, scale=scale)
     view = whole_view(size)
     return np.ascontiguousarray(material.look((0, 0, size, size), view.to_local)), material
@@ -77,7 +79,11 @@ def sky(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def ground_plane(
-    rng: np.random.Generator, size: int, horizon: float, haze: np.ndarray, names=GROUNDS
+    rng: np.random.Generator,
+    size: int,
+    horizon: float,
+    haze: np.ndarray,
+    names: tuple[str, ...] = GROUNDS,
 ) -> np.ndarray:
     """A plane in perspective below `horizon` (share of the height); rows above it are junk."""
     material = draw_material(rng, names, scale=1.0)
@@ -99,7 +105,7 @@ def ground_plane(
     rows = (np.arange(size, dtype=np.float32) + 0.5) / size
     far = np.clip((rows - horizon) / max(0.05, 1 - horizon), 0, 1)[:, None, None]
     clear = np.minimum(1, far * 2.2)  # detail drowns in haze (and does not alias) far away
-    first, second = np.float32(material.colour), np.float32(material.second)
+    first, second = np.array(material.colour, np.float32), np.array(material.second, np.float32)
     look = first + (second - first) * (two[..., :1] * clear + 0.3 * (1 - clear))
     look *= 1 + two[..., 1:] * clear * np.float32(material.strength)
     veil = np.float32(0.6) * (1 - far) ** 2

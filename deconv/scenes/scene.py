@@ -78,7 +78,9 @@ def _place(rng: np.random.Generator, size_px: int) -> tuple[View, tuple[float, f
     return View(placed.matrix @ lens), (float(x), float(y)), float(half)
 
 
-def _backdrop(rng: np.random.Generator, size_px: int, horizon: float, light: Light):
+def _backdrop(
+    rng: np.random.Generator, size_px: int, horizon: float, light: Light
+) -> tuple[np.ndarray, bool]:
     """The finished background, float32 (s, s, 3), and whether it has a ground."""
     shares = [share for _, share, _ in BACKDROPS]
     draw, _, grounded = BACKDROPS[int(rng.choice(len(BACKDROPS), p=shares))]

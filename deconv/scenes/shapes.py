@@ -41,11 +41,11 @@ def ellipse(
     x: float, y: float, rx: float, ry: float | None = None, angle: float = 0.0, count: int = 24
 ) -> Outline:
     """An ellipse about (x, y) with the radii rx and ry (a circle without ry)."""
-    points = _circle(count) * np.float32([rx, rx if ry is None else ry])
+    points = _circle(count) * np.array([rx, rx if ry is None else ry], np.float32)
     if angle:
         c, s = np.cos(angle), np.sin(angle)
-        points = points @ np.float32([[c, s], [-s, c]])
-    return points + np.float32([x, y])
+        points = points @ np.array([[c, s], [-s, c]], np.float32)
+    return points + np.array([x, y], np.float32)
 
 
 def polygon(*points: tuple[float, float]) -> Outline:
@@ -65,7 +65,9 @@ def rectangle(left: float, top: float, right: float, bottom: float, corner: floa
         (left + corner, top + corner),
         (right - corner, top + corner),
     ]
-    parts = [quarter + np.float32(c) for quarter, c in zip(quarters, centres, strict=True)]
+    parts = [
+        quarter + np.array(c, np.float32) for quarter, c in zip(quarters, centres, strict=True)
+    ]
     return np.concatenate(parts)
 
 
@@ -92,7 +94,7 @@ def stroke(
     along[0], along[-1] = p[1] - p[0], p[-1] - p[-2]
     half = width / 2 + ((width if end_width is None else end_width) - width) / 2 * _rise(len(p))
     half /= np.maximum(np.hypot(along[:, :1], along[:, 1:]), 1e-6)
-    side = along[:, ::-1] * np.float32([-1, 1]) * half
+    side = along[:, ::-1] * np.array([-1, 1], np.float32) * half
     return np.concatenate([p + side, (p - side)[::-1]])
 
 
@@ -112,5 +114,5 @@ def blob(
 ) -> Outline:
     """An ellipse whose outline is bumpy: each of `count` bumps is off by up to `rough` × radius."""
     reach = 1 + rough * rng.uniform(-1, 1, (count, 1)).astype(np.float32)
-    points = _circle(count) * reach * np.float32([rx, ry]) + np.float32([x, y])
+    points = _circle(count) * reach * np.array([rx, ry], np.float32) + np.array([x, y], np.float32)
     return curve(*points, steps=4)

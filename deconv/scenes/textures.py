@@ -25,7 +25,7 @@ def texture(name: str) -> tuple[np.ndarray, ...]:
     Each is float32 (n, n, 2), n = 256, 128, …; treat them as read-only.
     """
     rng = np.random.default_rng((_BANK_SEED, NAMES.index(name)))
-    level = np.ascontiguousarray(np.stack(RECIPES[name](rng), 2).astype(np.float32))
+    level: np.ndarray = np.ascontiguousarray(np.stack(RECIPES[name](rng), 2).astype(np.float32))
     levels = [level]
     for _ in range(LEVELS - 1):
         level = cv2.resize(level, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)

@@ -11,7 +11,7 @@ from deconv.scenes.shapes import curve, ellipse, path, polygon, rectangle, strok
 
 def _pane(pen: Pen, kit: Kit, outline: np.ndarray) -> None:
     """A window of any outline (a car's), with the same glass and streak as the upright ones."""
-    x0, y0, x1, y1 = *outline.min(0), *outline.max(0)
+    (x0, y0), (x1, y1) = outline.min(0), outline.max(0)
     pen.fill(outline, Material(mix(kit.glass, (0.05, 0.06, 0.08), 0.3)), 0)
     middle, lean = (x0 + x1) / 2, 0.3 * (y1 - y0)
     streak = polygon(

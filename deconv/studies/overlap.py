@@ -7,6 +7,7 @@ grey thumbnails of the centre squares.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -77,6 +78,8 @@ def find_overlap(
     return [Twin(i, int(where[i]), min(1.0, float(best[i]))) for i in found]
 
 
-def _thumbnails(data: Squares, side_px: int, workers: int, name: str, progress: bool):
+def _thumbnails(
+    data: Squares, side_px: int, workers: int, name: str, progress: bool
+) -> Iterator[torch.Tensor]:
     for images in walk_squares(data, name, workers, progress, BATCH):
         yield thumbnails(images, side_px)

@@ -55,4 +55,5 @@ def same_training(paths: Mapping[int, Path]) -> Snapshot:
             )
         kept = dataclasses.replace(snapshot, weights={}, optimizer=None)
         del snapshot  # or its weights would stay while the next ones are read
+    assert kept is not None
     return kept

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from itertools import chain
 
 import torch
-from torch import nn
 from torch.utils.data import DataLoader
 
 from deconv.data.batches import labelled
@@ -31,7 +30,7 @@ class Accuracy:
 
 
 @contextlib.contextmanager
-def evaluation(net: nn.Module) -> Iterator[None]:
+def evaluation(net: Network) -> Iterator[None]:
     """Evaluation mode without gradients; the training flag is as before when it ends."""
     was_training = net.training
     net.eval()
@@ -86,12 +85,12 @@ def evaluate_ensembles(
     return _accuracies(gather_shares(loader, found))
 
 
-Columns = tuple[list[float], list[float], list[float], list[float]]
+Columns = Sequence[list[float]]
 """For each image: whether the label is first, among the first five, the loss, the label."""
 
 
 def _evaluate(
-    nets: Sequence[nn.Module],
+    nets: Sequence[Network],
     batches: Iterable[tuple[Sequence[torch.Tensor], torch.Tensor]],
     members: Sequence[Sequence[int]],
     precision: str,
@@ -138,7 +137,7 @@ def _accuracy(parts: Sequence[Columns]) -> Accuracy:
     )
 
 
-def _scores(net: nn.Module, images: torch.Tensor) -> torch.Tensor:
+def _scores(net: Network, images: torch.Tensor) -> torch.Tensor:
     """Logarithms of the probabilities, averaged over the sub-crops if there are any: N×classes."""
     scores = net(images.flatten(0, -4)).float().log_softmax(1)
     return scores if images.dim() < 5 else _mean(scores.unflatten(0, (-1, images.shape[1])))
@@ -154,9 +153,7 @@ def _mean(scores: torch.Tensor) -> torch.Tensor:
     return scores.logsumexp(1) - math.log(scores.shape[1])
 
 
-def _judge(
-    scores: torch.Tensor, target: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def _judge(scores: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """The four Columns of a batch."""
     best = scores.topk(min(5, scores.shape[1])).indices
     loss = -scores.gather(1, target[:, None])[:, 0]

@@ -113,7 +113,11 @@ class _Run:
         _check_classes(net, train_data, val_data)
         self.net, self.recipe, self.folder, self.hooks = net, recipe, folder, hooks
         self.val_data, self.mean = val_data, mean
-        self.details = {"mean": mean, "classes": list(train_data.classes), "config": config}
+        self.details: dict[str, Any] = {
+            "mean": mean,
+            "classes": list(train_data.classes),
+            "config": config,
+        }
         self.updates = Updates(net, train_data, mean, recipe)
         self.epoch, self.step = 0, 0
         self.history: list[dict[str, Any]] = []
@@ -123,6 +127,7 @@ class _Run:
     def restore(self, start: Snapshot) -> None:
         """Become the run that wrote `start`."""
         load_weights(self.net, start.weights)
+        assert start.optimizer is not None
         self.updates.optimizer.load_state_dict(copy.deepcopy(start.optimizer))
         self.epoch, self.step = start.epoch, start.step
         self.history = [dict(row) for row in start.history]
@@ -263,6 +268,7 @@ def _check_classes(net: ChainNet, train_data: Squares, val_data: Squares) -> Non
             "training and validation have different classes: "
             f"{', '.join(differing) or 'the same in another order'}"
         )
-    outputs = net.get_submodule(net.layers[-1]).out_features
-    if outputs < len(train_data.classes):
-        raise DeconvError(f"{net.name} has {outputs} outputs for {len(train_data.classes)} classes")
+    if net.classes < len(train_data.classes):
+        raise DeconvError(
+            f"{net.name} has {net.classes} outputs for {len(train_data.classes)} classes"
+        )

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,7 +62,7 @@ def watch(net: Network, batches: Iterable) -> Watch:
                 raise DeconvError(f"{layer} of {net.name} holds NaN: look at its weights")
             best[layer] = torch.maximum(best[layer], found) if layer in best else found
         seen += len(images)
-    convolutions = [(n, m) for n, m in net.named_children() if isinstance(m, nn.Conv2d)]
+    convolutions = [(n, m) for n in net.layers if isinstance(m := net.module_of(n), nn.Conv2d)]
     weights = {name: stage.weight.detach().float().cpu() for name, stage in convolutions}
     return Watch(
         filters=next((w.numpy().copy() for w in weights.values()), np.zeros((0, 3, 0, 0), "f4")),
@@ -77,7 +78,7 @@ def save_watch(path: str | Path, watched: Watch) -> Path:
     Keys: filters, images, filter_rms/<layer>, strongest/<layer>. The same Watch gives the same
     bytes.
     """
-    arrays = {"filters": watched.filters, "images": np.array(watched.images)}
+    arrays: dict[str, Any] = {"filters": watched.filters, "images": np.array(watched.images)}
     for field in ("filter_rms", "strongest"):
         arrays |= {f"{field}/{layer}": a for layer, a in getattr(watched, field).items()}
     content = io.BytesIO()

@@ -78,7 +78,7 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, kind, valid in (
+        for name, what, valid in (
             ("precision", "precision", PRECISIONS),
             ("crops", "way to crop", CROPS),
             ("schedule", "schedule", SCHEDULES),
@@ -86,7 +86,7 @@ class Recipe:
             ("test_crops", "crops to test on", TESTS),
         ):
             if getattr(self, name) not in valid:
-                raise unknown(kind, getattr(self, name), valid)
+                raise unknown(what, getattr(self, name), valid)
         for names, kind, low in (
             (("epochs", "batch_size", "eval_every", "keep_last", "patience"), int, 1),
             (("workers", "seed", "save_steps", "warmup_epochs", "max_drops"), int, 0),

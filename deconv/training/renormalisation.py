@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 
@@ -22,7 +24,7 @@ def conv_layers(net: nn.Module) -> dict[str, nn.Conv2d]:
 
 
 @torch.no_grad()
-def rescale(layers: list[nn.Conv2d], max_rms: float) -> torch.Tensor:
+def rescale(layers: Iterable[nn.Conv2d], max_rms: float) -> torch.Tensor:
     """`renormalise` for some layers; the counts stay on the device, which need not be awaited."""
     counts = []
     for layer in layers:

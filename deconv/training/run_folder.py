@@ -52,7 +52,9 @@ def _stems(folder: str | Path, suffixes: Collection[str] = _SUFFIXES) -> list[st
 
 def _position(stem: str) -> tuple[int, int]:
     """(finished epochs, updates after them) by the name of a snapshot."""
-    epoch, step = _NAME.fullmatch(stem).groups()
+    match = _NAME.fullmatch(stem)
+    assert match is not None
+    epoch, step = match.groups()
     return int(epoch), int(step or 0)
 
 

@@ -139,7 +139,7 @@ def save_compact(path: str | Path, snapshot: Snapshot) -> Path:
     return write_checked(path, lambda file: file.write(content))
 
 
-SHIPPED = Path(__file__).with_name("pretrained")
+SHIPPED = Path(__file__).parents[1] / "pretrained"
 """Networks in the package, as `save_compact` writes them; scripts/make_pretrained.py makes them."""
 
 

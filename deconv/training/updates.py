@@ -55,7 +55,7 @@ class Updates:
 
     def new_progress(self) -> dict[str, Any]:
         """An epoch of which nothing is done: sums over its updates, all processes together."""
-        scaled = {name: 0 for name in self.convs}
+        scaled = dict.fromkeys(self.convs, 0)
         return {"step": 0, "loss": 0.0, "hits": 0, "seen": 0, "renormalised": scaled}
 
     def begin(self, epoch: int, progress: dict[str, Any]) -> None:
@@ -83,7 +83,7 @@ class Updates:
         logits = self._forward(own if len(own) else batch[:1], images)
         losses = F.cross_entropy(logits, target, reduction="none")[: len(own)]
         hits = (logits.argmax(1) == target)[: len(own)]
-        loss, hits, asked = distributed.total(
+        loss, right, asked = distributed.total(
             [losses.detach().sum().item(), hits.sum().item(), float(stop())]
         )
         if not math.isfinite(loss):
@@ -100,10 +100,10 @@ class Updates:
             group["lr"] = rate
         self.optimizer.step()
         if self.recipe.max_rms is not None:
-            self.counts += rescale(list(self.convs.values()), self.recipe.max_rms).to(self.device)
+            self.counts += rescale(self.convs.values(), self.recipe.max_rms).to(self.device)
         progress["step"] += 1
         progress["loss"] += loss
-        progress["hits"] += int(hits)
+        progress["hits"] += int(right)
         progress["seen"] += len(batch)
         return asked > 0
 
@@ -136,7 +136,7 @@ def loader(data: Dataset, recipe: Recipe, device: torch.device, **options: Any) 
     return DataLoader(data, pin_memory=device.type == "cuda", **options)
 
 
-def _wrapped(net: ChainNet, recipe: Recipe, device: torch.device) -> nn.Module:
+def _wrapped(net: ChainNet, recipe: Recipe, device: torch.device) -> Callable[..., torch.Tensor]:
     model: nn.Module = net
     if distributed.ranks() > 1:
         devices = [device.index] if device.type == "cuda" else None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tarfile
 import tempfile
-import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tarfile import TarError
+from zipfile import BadZipFile
 
 from torchvision.datasets.utils import extract_archive
 
@@ -34,7 +34,6 @@ def unpacked(source: Path, beside: Path) -> Iterator[Path]:
             for inner in sorted(Path(folder).rglob("*.tar*")):
                 if not inner.name.startswith("."):
                     extract_archive(str(inner), str(inner.parent))
-        except (OSError, EOFError, RuntimeError, tarfile.TarError, zipfile.BadZipFile,
-                zlib.error) as error:  # fmt: skip
+        except (OSError, EOFError, RuntimeError, TarError, BadZipFile, zlib.error) as error:
             raise DeconvError(f"cannot unpack {source}: {error}. Download it again.") from error
         yield Path(folder)

@@ -92,8 +92,8 @@ def verify(folder: str | Path, progress: bool = False) -> list[str]:
             f"{folder} has no {MANIFEST}: the copy was not finished; run the same command again"
         )
     present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-    differing = {name: "missing" for name in listed.keys() - present}
-    differing |= {name: "unlisted" for name in present - listed.keys() - {MANIFEST}}
+    differing = dict.fromkeys(listed.keys() - present, "missing")
+    differing |= dict.fromkeys(present - listed.keys() - {MANIFEST}, "unlisted")
     both = sorted(listed.keys() & present)
     for name in watched(both, len(both), "verified", progress):
         if sha256((folder / name).read_bytes()) != listed[name]:

@@ -14,7 +14,8 @@ from typing import TypeVar
 
 from deconv.errors import DeconvError
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 CHUNK = 16
 """Items that a worker is handed at a time."""
 
@@ -58,6 +59,7 @@ def _interrupts_held_back() -> Iterator[None]:
 def _start_worker() -> None:
     """End with the parent if it is killed. Ctrl-C is left to it, which lets chunks end."""
     parent = multiprocessing.parent_process()
+    assert parent is not None  # this is a worker
 
     def watch() -> None:
         parent.join()

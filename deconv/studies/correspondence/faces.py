@@ -73,7 +73,8 @@ def scene_faces(
     """
     if kind not in CLASSES:
         raise unknown("class", kind, CLASSES)
-    found, looked, index = [], 0, -1
+    found: list[Face] = []
+    looked, index = 0, -1
     while len(found) < count and looked < SEARCH * count:
         index += 1
         if class_of(seed, index) != CLASSES.index(kind):

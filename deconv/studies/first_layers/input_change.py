@@ -171,6 +171,7 @@ def _response(
     module = net.module_of(filters.layer)
     if isinstance(module, nn.Linear):
         return x.flatten(1) @ weights.flatten(1).T + bias
+    assert isinstance(module, nn.Conv2d)
     top, left = _padding(module)
     if module.padding_mode == "zeros":
         height, width = x.shape[2:]
@@ -186,6 +187,8 @@ def _padding(module: nn.Conv2d) -> tuple[tuple[int, int], tuple[int, int]]:
     if module.padding == "valid":
         return (0, 0), (0, 0)
     if module.padding == "same":
-        totals = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
-        return tuple((t // 2, t - t // 2) for t in totals)
-    return tuple((p, p) for p in module.padding)
+        y, x = (d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True))
+        return (y // 2, y - y // 2), (x // 2, x - x // 2)
+    assert not isinstance(module.padding, str)
+    y, x = module.padding
+    return (y, y), (x, x)

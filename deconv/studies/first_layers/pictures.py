@@ -73,12 +73,13 @@ def showable(net: Network) -> list[str]:
 def _filters(net: Network, layer: str, calls: Calls) -> LayerFilters | str:
     """The filters of a layer, or why they have no pictures."""
     module = net.module_of(layer)
+    assert isinstance(module, nn.Conv2d | nn.Linear)
     size, last, sees_image = _input(net, layer, calls)
     if size is None:
         return "it takes no maps, so that its weights have no places"
+    channels, height, width = size
     weight = module.weight.detach().float().cpu()
     if isinstance(module, nn.Linear):
-        channels, height, width = size
         shape = (height, width, channels) if last else size
         if weight.shape[1] != channels * height * width:
             return "its input is no flattened image or map"
@@ -93,7 +94,8 @@ def _filters(net: Network, layer: str, calls: Calls) -> LayerFilters | str:
         return "it has one weight a channel, and no neighbours"
     bias = torch.zeros(len(weight)) if module.bias is None else module.bias.detach().float().cpu()
     number = net.layers.index(layer) + 1
-    return LayerFilters(layer, number, pictures.contiguous(), bias, sees_image, channel, size, last)
+    pictures, size = pictures.contiguous(), (channels, height, width)
+    return LayerFilters(layer, number, pictures, bias, sees_image, channel, size, last)
 
 
 @dataclass(frozen=True)
@@ -106,12 +108,11 @@ class _Below:
     shape: tuple[int, ...]
 
 
-def _input(
-    net: Network, layer: str, calls: Calls
-) -> tuple[tuple[int, int, int] | None, bool, bool]:
+def _input(net: Network, layer: str, calls: Calls) -> tuple[tuple[int, ...] | None, bool, bool]:
     """(C, H, W) of what a layer takes before it is flattened, None where that is no map; whether
     its channels are last; and whether it is the image, but for a linear change of its values."""
-    size, last, is_map = None, False, isinstance(net.module_of(layer), nn.Conv2d)
+    size: tuple[int, ...] | None = None
+    last, is_map = False, isinstance(net.module_of(layer), nn.Conv2d)
     taken = _taken(calls, calls.index(layer), net.input_px)[0] if is_map else None
     for below in _way_down(calls, layer, net.input_px):
         if size is None and below.flattens and len(below.shape) == 3:
@@ -125,9 +126,11 @@ def _input(
 def _taken(calls: Calls, index: int, side: int) -> tuple[tuple[int, ...], bool]:
     """The shape of what an operation takes, and whether its channels are last."""
     first = calls.ran[index].inputs[0]
-    return ((3, side, side), False) if first < 0 else (
-        calls.ran[first].shape, calls.ran[first].channels_last
-    )  # fmt: skip
+    return (
+        ((3, side, side), False)
+        if first < 0
+        else (calls.ran[first].shape, calls.ran[first].channels_last)
+    )
 
 
 def _way_down(calls: Calls, layer: str, side: int) -> Iterator[_Below]:

@@ -99,5 +99,6 @@ def _answers(
     """Probabilities N×classes and layer -> N×D feature vectors."""
     images = batch.to(net.device, net.dtype, memory_format=torch.channels_last)
     record = net.record(images, layers)
+    assert record.logits is not None
     vectors = {layer: record.activations[layer].flatten(1) for layer in layers}
     return record.logits.softmax(dim=1), vectors

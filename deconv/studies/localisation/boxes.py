@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -93,18 +94,18 @@ def locate(
     layer: str,
     units: torch.Tensor,
     truths: Sequence[Truth],
-    **options: str,
+    **options: Any,
 ) -> list[Located]:
     """Project units of recorded images and say where each projection lies.
 
     units: K×4 as for `project`, none dead. truths: one for each image of the record.
     options: those of `project`.
     """
-    size = tuple(record.images.shape[2:])
+    height, width = record.images.shape[2:]
     found = []
     painted = project(net, record, layer, units, **options)
     for pixels, (image, _, y, x) in zip(painted.cpu(), units.tolist(), strict=True):
-        field = receptive_field(net, layer, y, x, size)
+        field = receptive_field(net, layer, y, x, (height, width))
         truth = truths[image]
         masks = {"": truth.object} | truth.parts
         shares = {

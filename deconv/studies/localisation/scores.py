@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ def score(
         pairs = {
             "object": [(o.object, r.object) for o, r in zip(row, others, strict=True)],
             "part": [
-                (o.parts.get(part, (0.0, 0.0)), r.parts.get(part, (0.0, 0.0)))
+                (o.parts.get(part or "", (0.0, 0.0)), r.parts.get(part or "", (0.0, 0.0)))
                 for o, r in zip(row, others, strict=True)
             ],
         }
@@ -77,7 +78,7 @@ def locate_peaks(
     maps: torch.Tensor,
     peaks: Peaks,
     seed: int | None = None,
-    **options: str,
+    **options: Any,
 ) -> tuple[list[list[Located]], list[list[Located]]]:
     """M×k: where each peak's projection lies, and that of another map's strongest unit there.
 
@@ -86,10 +87,8 @@ def locate_peaks(
     those that are not 0 on the image; None leaves the second list empty. options: of `project`.
     """
     count, k = peaks.image.shape
-    own: list[list[Located | None]] = [[None] * k for _ in range(count)]
-    random: list[list[Located | None]] = [
-        [None] * k for _ in range(count if seed is not None else 0)
-    ]
+    own: list[dict[int, Located]] = [{} for _ in range(count)]
+    random: list[dict[int, Located]] = [{} for _ in range(count if seed is not None else 0)]
     generator = np.random.default_rng((seed or 0, *layer.encode()))
     for images in peaks.image.unique().split(IMAGES_AT_ONCE):
         batch = torch.stack([crops[i][0] for i in images.tolist()])
@@ -109,7 +108,8 @@ def locate_peaks(
             found = locate(net, record, layer, some, known, **options)
             for (row, rank), one in zip(at.tolist(), found, strict=True):
                 target[row][rank] = one
-    return own, random
+    ours, others = ([[row[n] for n in range(k)] for row in rows] for rows in (own, random))
+    return ours, others
 
 
 def other_units(

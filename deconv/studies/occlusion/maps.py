@@ -86,7 +86,8 @@ def occlude(
     if len(grey) not in (1, 3):
         raise DeconvError(f"fill takes one number, or one a channel, got {fill}")
     square = whole_number(size_px, "size_px")
-    corners = square_corners(tuple(images.shape[2:]), square, stride_px, squares)
+    height, width = images.shape[2:]
+    corners = square_corners((height, width), square, stride_px, squares)
     found = [
         _occlude(net, one[None], number, layer, corners, square, grey.view(-1, 1, 1), strongest)
         for one, number in zip(images, targets * (len(images) // len(targets)), strict=True)
@@ -122,6 +123,7 @@ def _occlude(
     """The maps of one image 1×3×H×W. corners: of all squares, rows × columns × 2."""
     image = image.to(net.device)
     record = net.record(image, [layer])
+    assert record.logits is not None
     if not 0 <= target < record.logits.shape[1]:
         raise DeconvError(f"there is no class {target}: {net.name} has {record.logits.shape[1]}")
     watched = int(_responses(record.activations[layer], strongest)[0].argmax())
@@ -132,9 +134,11 @@ def _occlude(
         for covered, (y, x) in zip(batch, some.tolist(), strict=True):
             covered[:, max(y, 0) : y + size_px, max(x, 0) : x + size_px] = grey.to(image.device)
         parts.append(_answers(net, batch, target, layer, watched))
-    grids = [torch.cat(part).unflatten(0, (len(corners), -1)) for part in zip(*parts, strict=True)]
-    clean = tuple(answer.item() for answer in _answers(net, image, target, layer, watched))
-    return OcclusionMaps(*grids, corners, watched, clean)
+    probability, activation, label = (
+        torch.cat(part).unflatten(0, (len(corners), -1)) for part in zip(*parts, strict=True)
+    )
+    p, a, best = (answer.item() for answer in _answers(net, image, target, layer, watched))
+    return OcclusionMaps(probability, activation, label, corners, watched, (p, a, int(best)))
 
 
 def square_corners(
@@ -170,6 +174,7 @@ def _answers(
     net: Network, batch: torch.Tensor, target: int, layer: str, watched: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     record = net.record(batch, [layer])
+    assert record.logits is not None
     probability = record.logits.softmax(dim=1)
     summed = _responses(record.activations[layer], "sum")[:, watched]
     return probability[:, target].cpu(), summed.cpu(), probability.argmax(dim=1).cpu()

@@ -116,7 +116,7 @@ def probe(
             # A class with one image is not held out, so the mean is over those that are.
             each = [(found[ours == k] == k).double().mean() for k in ours.unique()]
             tried[c] = 100 * torch.stack(each).mean().item()
-    c = max(tried, key=tried.get) if tried else grid[len(grid) // 2]
+    c = max(tried, key=lambda one: tried[one]) if tried else grid[len(grid) // 2]
     final = fit_linear(x, train[1], classes, kind, c, start)
     found = final.scores(x_test).argmax(1)
     return Probed(class_accuracies(found, test[1], classes), c, tried, final.gradient)

@@ -10,10 +10,10 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from deconv.data.batches import walk
 from deconv.errors import DeconvError, unknown
-from deconv.networks import ChainNet
+from deconv.networks import ChainNet, Network
 
 
-def tap(net: ChainNet, layer: int) -> str:
+def tap(net: Network, layer: int) -> str:
     """The point at which "layer n" is read: the last one before the next layer with weights.
 
     That is what layer n hands on, after its ReLU and where they follow its pool, its contrast
@@ -29,7 +29,7 @@ def tap(net: ChainNet, layer: int) -> str:
         )
     numbers = {int("".join(filter(str.isdigit, name))): name for name in net.layers}
     if layer not in numbers:
-        raise unknown(f"layer of {net.name}", layer, numbers)
+        raise unknown(f"layer of {net.name}", layer, map(str, numbers))
     name = numbers[layer]
     found = name
     stages = list(net.named_children())
@@ -87,7 +87,7 @@ def reduce(activations: torch.Tensor, max_features: int) -> torch.Tensor:
 
 
 def extract(
-    net: ChainNet,
+    net: Network,
     loader: Iterable,
     points: Sequence[str],
     max_features: int = 10_000,

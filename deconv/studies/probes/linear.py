@@ -81,7 +81,7 @@ def fit_linear(
         return value
 
     def steepness() -> float:
-        return torch.cat([p.grad.flatten() for p in both]).norm().item()
+        return torch.cat([g.flatten() for p in both if (g := p.grad) is not None]).norm().item()
 
     with torch.enable_grad():
         objective()
@@ -92,9 +92,13 @@ def fit_linear(
                 bias.copy_(start.bias)
         # In rounds, because torch's own test looks at single entries, whose size depends on D.
         optimizer = torch.optim.LBFGS(
-            both, max_iter=ROUND, history_size=HISTORY, line_search_fn="strong_wolfe",
-            tolerance_grad=0.0, tolerance_change=0.0,
-        )  # fmt: skip
+            both,
+            max_iter=ROUND,
+            history_size=HISTORY,
+            line_search_fn="strong_wolfe",
+            tolerance_grad=0.0,
+            tolerance_change=0.0,
+        )
         value = float("inf")
         for _ in range(max(1, max_steps // ROUND)):
             optimizer.step(objective)

@@ -15,9 +15,8 @@ from deconv.errors import DeconvError
 from deconv.records import Peaks
 
 MINING, SHARES = "mining", "shares"
-OTHER_HALF, FAVOURED, ANOTHER_CLASS, ANOTHER_MAP = (
-    "other half of the images", "favoured class alone", "another class alone", "another map",
-)  # fmt: skip
+OTHER_HALF, FAVOURED = "other half of the images", "favoured class alone"
+ANOTHER_CLASS, ANOTHER_MAP = "another class alone", "another map"
 """What the strongest images over all classes are compared with: those of the other half of the
 images (then also of one half), of the class most of them are of, of another; of another map."""
 HALVES_OVER_CLASS = "likeness of halves minus that of another class"
@@ -71,8 +70,8 @@ def favoured(labels: Sequence[int]) -> tuple[int, float]:
 def favoured_by_chance(labels: Sequence[int], k: int, seed: int, draws: int = 2000) -> float:
     """The mean share of the most frequent label among k images drawn at random."""
     random = np.random.default_rng(seed)
-    labels = np.asarray(labels)
-    shares = [favoured(random.choice(labels, k, replace=False).tolist())[1] for _ in range(draws)]
+    pool = np.asarray(labels)
+    shares = [favoured(random.choice(pool, k, replace=False).tolist())[1] for _ in range(draws)]
     return float(np.mean(shares))
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import nn
 
-from deconv.fields import Axis
+from deconv.fields import AnyAxis
 from deconv.networks.chain import window
 from deconv.records import Record
 
@@ -15,19 +17,18 @@ def shuffled_switches(record: Record, draw: torch.Generator) -> dict[str, torch.
     """The switches of a record, each moved to a random place of its window, as `project` takes
     them. Every place of a window inside the plane is as likely as every other, its own too."""
     return {
-        name: shuffled(record.pools[name], tuple(record.shapes[name][1:]), switches, draw)
+        name: shuffled(record.pools[name], record.shapes[name][1:], switches, draw)
         for name, switches in record.switches.items()
     }
 
 
 def shuffled(
-    pool: nn.MaxPool2d, size: tuple[int, int], switches: torch.Tensor, draw: torch.Generator
+    pool: nn.MaxPool2d, size: Sequence[int], switches: torch.Tensor, draw: torch.Generator
 ) -> torch.Tensor:
     """N×C×h×w random flat positions y·W+x, each in the window of its place. size: (H, W)."""
-    chosen = []
-    for axis, extent, along, dim in zip(
-        window(pool), size, switches.shape[2:], (2, 3), strict=True
-    ):
+    axes, chosen = window(pool), []
+    assert axes is not None
+    for axis, extent, along, dim in zip(axes, size, switches.shape[2:], (2, 3), strict=True):
         places, counts = _places(axis, extent, along)
         at = torch.rand(switches.shape, generator=draw, dtype=torch.float64)
         view = (-1, 1) if dim == 2 else (1, -1)
@@ -38,7 +39,7 @@ def shuffled(
     return (rows * size[1] + columns).to(switches.device)
 
 
-def _places(axis: Axis, size: int, windows: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _places(axis: AnyAxis, size: int, windows: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The positions inside the plane of each window along an axis, in rows filled up with 0, and
     how many there are."""
     seen = [axis.seen(np.array([i]), size) for i in range(windows)]

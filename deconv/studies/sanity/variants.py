@@ -30,13 +30,10 @@ from deconv.studies.sanity.switches import shuffled_switches
 from deconv.studies.sanity.units import PLACES, SAME_POSITION, other_units
 from deconv.studies.sanity.weights import layers_above, layers_below, randomised
 
-ORIGINAL, ABOVE, CASCADE, INDEPENDENT, UNIT, SWITCHES, RULE, COLLISION, CHANCE = (
-    "original", "above", "cascade", "independent", "unit", "switches", "rule", "collisions",
-    "chance",
-)  # fmt: skip
-SHUFFLED, OTHER_IMAGE, ALL_ABOVE, UNRELATED = (
-    "shuffled in their windows", "of another image", "all layers above", "other map, other image",
-)  # fmt: skip
+ORIGINAL, ABOVE, CASCADE, INDEPENDENT = "original", "above", "cascade", "independent"
+UNIT, SWITCHES, RULE, COLLISION, CHANCE = "unit", "switches", "rule", "collisions", "chance"
+SHUFFLED, OTHER_IMAGE = "shuffled in their windows", "of another image"
+ALL_ABOVE, UNRELATED = "all layers above", "other map, other image"
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,10 @@ their parameters in both, so that signals keep their size."""
 def layers_below(net: Network, point: str) -> list[str]:
     """The layers with weights that a point's values depend on, in running order, its own last."""
     calls = net.calls
-    needed = {calls.ran[i].name for i in calls.needed(calls.values[net.check_point(point)].index)}
-    return [layer for layer in net.layers if layer in needed]
+    index = calls.values[net.check_point(point)].index
+    needed = range(len(calls.ran)) if index is None else calls.needed(index)
+    names = {calls.ran[i].name for i in needed}
+    return [layer for layer in net.layers if layer in names]
 
 
 def layers_above(net: Network, point: str) -> list[str]:
@@ -85,7 +87,7 @@ def _permute(parameters: Iterable[nn.Parameter], draw: torch.Generator) -> None:
         parameter.copy_(parameter.flatten()[order].view_as(parameter))
 
 
-def _first_weights(net: Network, seed: int) -> ChainNet | None:
+def _first_weights(net: Network, seed: int) -> Network | None:
     """A chain as before training; None for a wrapped network, whose modules draw their own."""
     if not isinstance(net, ChainNet):
         return None
@@ -100,6 +102,7 @@ def _copy(source: nn.Module, target: nn.Module) -> None:
 
 
 def _reset(module: nn.Module, draw: torch.Generator) -> None:
+    assert isinstance(module, nn.Conv2d | nn.Linear)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(draw.initial_seed())
         module.reset_parameters()

@@ -99,9 +99,12 @@ class SphereHessian:
         if self._gradient is None or not self._gradient.requires_grad:
             return torch.zeros_like(self.image)
         (product,) = torch.autograd.grad(
-            self._gradient, self._pixels, direction.to(self.image), retain_graph=True,
+            self._gradient,
+            self._pixels,
+            direction.to(self.image),
+            retain_graph=True,
             allow_unused=True,
-        )  # fmt: skip
+        )
         return torch.zeros_like(self.image) if product is None else product
 
     def vector(self, coordinates: np.ndarray) -> torch.Tensor:
@@ -171,8 +174,12 @@ def hessian_directions(
     ]
     return Directions(
         torch.cat([sphere.vector(v) for v in vectors.T]).to(image),
-        torch.from_numpy(values), sphere.sphere, flat, float(max(errors) / scale), sphere.products,
-    )  # fmt: skip
+        torch.from_numpy(values),
+        sphere.sphere,
+        flat,
+        float(max(errors) / scale),
+        sphere.products,
+    )
 
 
 def _is_flat(sphere: SphereHessian, random: np.random.Generator) -> bool:
@@ -197,9 +204,14 @@ def _extremes(
     vectors = min(sphere.size, max(2 * wanted + 1, 20))
     try:
         return eigsh(
-            operator, k=wanted, which="BE", ncv=vectors, tol=tolerance,
-            v0=random.normal(size=sphere.size), maxiter=max(1, most_products // vectors),
-        )  # fmt: skip
+            operator,
+            k=wanted,
+            which="BE",
+            ncv=vectors,
+            tol=tolerance,
+            v0=random.normal(size=sphere.size),
+            maxiter=max(1, most_products // vectors),
+        )
     except ArpackNoConvergence as error:
         raise DeconvError(
             f"Lanczos found {len(error.eigenvalues)} of {wanted} directions within "

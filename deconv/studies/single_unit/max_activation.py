@@ -100,7 +100,8 @@ def max_activation(
             "gradient is zero): it is dead, or none of the starts reaches it. Take another unit, "
             "more starts or another norm"
         )
-    best, path = (images, value, gradient), [value]
+    best: tuple[torch.Tensor, ...] = (images, value, gradient)
+    path = [value]
     for step in range(steps):
         angle = math.radians(first_angle_deg) * (1 + math.cos(math.pi * step / steps)) / 2
         if jitter_px:

@@ -95,7 +95,8 @@ def map_size(net: Network, layer: str, map: int) -> tuple[int, int]:
     maps, *size = net.calls.values[net.check_point(layer)].shape
     if not 0 <= whole_number(map, "map") < maps:
         raise DeconvError(f"{layer} of {net.name} has {maps} maps, no map {map}")
-    return tuple(size) or (1, 1)
+    height, width = size or (1, 1)
+    return height, width
 
 
 def climbed_point(net: Network, layer: str) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.nn.grad import conv2d_weight
@@ -65,7 +66,7 @@ def train(
         raise DeconvError("learning takes an image, an epoch and a step of each kind at least")
     net.check_size(*images.shape[-2:])
     history = []
-    how = {"solver": solver, "competition": competition, "seed": seed}
+    how: dict[str, Any] = {"solver": solver, "competition": competition, "seed": seed}
     switches: list[torch.Tensor] = []
     for layer in range(1, net.layers + 1):
         maps = images.new_zeros(net.map_shape(layer, images))
@@ -82,11 +83,14 @@ def train(
             energy = images.square().sum(dtype=torch.float64).item()
             history.append(
                 Epoch(
-                    layer, epoch, torch.cat(costs, 1).mean(1).tolist(),
-                    torch.cat(errors).sum().item() / energy, learned / energy,
+                    layer,
+                    epoch,
+                    torch.cat(costs, 1).mean(1).tolist(),
+                    torch.cat(errors).sum().item() / energy,
+                    learned / energy,
                     torch.cat(refused).double().mean().item() / steps,
                 )
-            )  # fmt: skip
+            )
             report(history[-1])
         del maps
         if layer < net.layers:

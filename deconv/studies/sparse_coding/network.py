@@ -43,10 +43,15 @@ class AdaptiveDeconvNet(nn.Module):
         """
         super().__init__()
         self.recipe: dict[str, Any] = {
-            "name": NAME, "maps": list(maps), "kernels_px": list(kernels_px),
-            "lambdas": list(lambdas), "pool_px": pool_px, "pool_maps": pool_maps,
-            "channels": channels, "seed": seed,
-        }  # fmt: skip
+            "name": NAME,
+            "maps": list(maps),
+            "kernels_px": list(kernels_px),
+            "lambdas": list(lambdas),
+            "pool_px": pool_px,
+            "pool_maps": pool_maps,
+            "channels": channels,
+            "seed": seed,
+        }
         _check(self.recipe)
         self.pool_px, self.pool_maps, self.channels = pool_px, pool_maps, channels
         self.lambdas = [float(value) for value in lambdas]

@@ -13,8 +13,8 @@ from deconv import distributed
 from deconv.errors import DeconvError
 from deconv.training import Recipe, recipe_dict, snapshots
 from deconv.training.snapshots import Snapshot, is_code, load_snapshot
-from experiments.provenance import write_provenance
-from experiments.trained import train_network
+from experiments.kit.provenance import write_provenance
+from experiments.kit.training import train_network
 
 FREE = (
     "cache_dir",

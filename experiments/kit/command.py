@@ -18,7 +18,7 @@ from deconv import distributed
 from deconv.errors import DataMissing, DeconvError, Interrupted, unknown
 from deconv.networks import is_foreign
 
-CONF = Path(__file__).resolve().parent.parent / "conf"
+CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 EXIT_BAD_INPUT = 2
 EXIT_NO_DATA = 66
 """A data set is not on this machine; sysexits.h calls it no input."""

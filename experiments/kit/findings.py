@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from deconv.errors import DeconvError, unknown
-from experiments.reported import REPORTED
+from experiments.kit.reported import REPORTED
 
 FILE = "findings.json"
 TRUTH = "truth/"

@@ -17,7 +17,7 @@ from deconv.networks import ChainNet, Network
 from deconv.pixels import Divide
 from deconv.pooling import collision_rate
 from deconv.training.snapshots import Snapshot
-from experiments.common import data_name
+from experiments.kit.inputs import data_name
 
 
 def deconvnet_choices(

@@ -28,7 +28,7 @@ from deconv.training import (
     writing,
 )
 from deconv.training.snapshots import Snapshot, load_snapshot
-from experiments.common import (
+from experiments.kit.inputs import (
     build_network,
     data_name,
     data_settings,
@@ -39,15 +39,9 @@ from experiments.common import (
     stored_side_px,
     workers,
 )
-from experiments.provenance import (
-    changes,
-    circumstances,
-    device_kind,
-    write_table,
-    write_text,
-)
-from experiments.resume import go_on
-from experiments.watching import tensorboard, watcher
+from experiments.kit.provenance import changes, circumstances, device_kind, write_table, write_text
+from experiments.kit.resume import go_on
+from experiments.kit.watching import tensorboard, watcher
 
 SIGNALS = ("SIGTERM", "SIGUSR1", "SIGINT")
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from deconv.atomic_files import write_whole
 from deconv.errors import DeconvError
-from experiments.command import EXIT_INTERRUPTED, EXIT_NO_DATA
+from experiments.kit.command import EXIT_INTERRUPTED, EXIT_NO_DATA
 
 STATE = "reproduce.json"
 DONE, FAILED, NO_DATA, STOPPED, NOT_RUN = (

@@ -14,9 +14,9 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from deconv.errors import DeconvError
-from experiments.facts import network_words
-from experiments.findings import read_findings
-from experiments.reported import CALTECH101_SCRATCH
+from experiments.kit.facts import network_words
+from experiments.kit.findings import read_findings
+from experiments.kit.reported import CALTECH101_SCRATCH
 
 LAST = ("train_error", "train_loss", "val_top1_error", "val_top5_error", "val_mean_class_accuracy")
 PROBE = ("source", "network", "classifier", "layer", "per_class", "mean", "std", "folds")

@@ -23,7 +23,7 @@ from deconv.atomic_files import write_whole
 from deconv.networks import ChainNet
 from deconv.training.snapshots import weights_hash
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 
 def write_table(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from experiments.facts import briefly, network_words
-from experiments.findings import (
+from experiments.kit.facts import briefly, network_words
+from experiments.kit.findings import (
     DIFFERS,
     NOT_JUDGED,
     OPEN,
@@ -27,9 +27,9 @@ from experiments.findings import (
     read_findings,
     status,
 )
-from experiments.printed import bullets, table
-from experiments.reported import DERIVED, DRAWN, REPORTED, SECONDARY, Claim
-from experiments.steps import DONE, FAILED, NO_DATA, NOT_RUN
+from experiments.kit.printed import bullets, table
+from experiments.kit.reported import DERIVED, DRAWN, REPORTED, SECONDARY, Claim
+from experiments.kit.steps import DONE, FAILED, NO_DATA, NOT_RUN
 
 FILE = "ledger.json"
 

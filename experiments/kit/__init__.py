@@ -1,0 +1,1 @@
+"""What every command shares: settings, the runner, the sidecar, findings, trainings, the ledger."""
