@@ -1,10 +1,11 @@
-"""Files that are written whole or not at all, each with its SHA-256 in a file beside it."""
+"""Files that are written whole or not at all, also with their SHA-256 in a file beside them."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,31 +36,55 @@ class _Hashing:
         """Nothing: the file is flushed once, at the end."""
 
 
+@contextlib.contextmanager
+def whole(path: str | Path, temporary_name: str = "") -> Iterator[Path]:
+    """Yield a path to write to; what is there takes the name of `path` once the block is done.
+
+    If the block fails, `path` stays as it was and the temporary file is deleted.
+
+    Args:
+        path: its folder is made if it is missing.
+        temporary_name: beside `path`; by default of this process's own, so that two may write one
+            file. With a fixed name the next run overwrites what a killed one left.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(temporary_name or f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_whole(path: str | Path, content: bytes) -> None:
+    """Write a file whole or not at all, also should the power be cut."""
+    with whole(path) as temporary, temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    _flush_folder(Path(path).parent)
+
+
 def write_checked(path: str | Path, write: Callable[[Any], Any]) -> Path:
     """Write a file by `write(file)`, with its checksum beside it, whole or not at all."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    names = (path, path.with_name(path.name + CHECKSUM))
-    temporary = [p.with_name(f".{p.name}.{os.getpid()}.tmp") for p in names]
-    try:
-        with temporary[0].open("wb") as file:
+    beside = path.with_name(path.name + CHECKSUM)
+    # The checksum is renamed first: a file without its checksum counts as damaged, a checksum
+    # without its file as nothing.
+    with whole(path) as content, whole(beside) as checksum:
+        with content.open("wb") as file:
             hashing = _Hashing(file)
             write(hashing)
             if hashing.error is not None:
                 raise hashing.error
             file.flush()
             os.fsync(file.fileno())
-        with temporary[1].open("w") as file:
+        with checksum.open("w") as file:
             file.write(f"{hashing.digest.hexdigest()}  {path.name}\n")
             file.flush()
             os.fsync(file.fileno())
-        # A file without its checksum counts as damaged, a checksum without its file as nothing.
-        os.replace(temporary[1], names[1])
-        os.replace(temporary[0], names[0])
-    except BaseException:
-        for one in temporary:
-            one.unlink(missing_ok=True)
-        raise
     _flush_folder(path.parent)
     return path
 

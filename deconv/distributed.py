@@ -105,7 +105,8 @@ def first_alone() -> Iterator[None]:
 
 
 class Share(Subset):
-    """This process's part of a data set: whole chunks of it, in order; `first` is where it begins.
+    """This process's part of a data set: whole chunks of it, in order; `first` is where it begins,
+    `whole` how many images all parts have.
 
     chunk: images that are run through a network together, so that each image is in the same
     company for any number of processes and its values are the same to the last bit. In a single
@@ -116,5 +117,16 @@ class Share(Subset):
         size = len(data)
         chunks = -(-size // chunk)
         begin, end = (chunks * r // ranks() for r in (rank(), rank() + 1))
-        self.first, self.chunk = begin * chunk, chunk
+        self.first, self.chunk, self.whole = begin * chunk, chunk, size
         super().__init__(data, range(self.first, min(end * chunk, size)))
+
+
+def share_of(loader: Any) -> Share | None:
+    """The Share that a loader walks, None for one of a whole data set."""
+    data = getattr(loader, "dataset", None)
+    return data if isinstance(data, Share) else None
+
+
+def gather_shares(loader: Any, value: T) -> list[T]:
+    """What each process found on its `Share`, in order; this one's alone if it saw all images."""
+    return [value] if share_of(loader) is None else gather(value)

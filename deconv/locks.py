@@ -6,6 +6,7 @@ import errno
 from typing import IO, Any
 
 fcntl: Any
+# Not the package filelock: it takes flock's locks, which worker processes inherit.
 try:
     import fcntl
 except ImportError:  # Windows

@@ -1,9 +1,10 @@
-"""What happens to pixels before the first filter: they are divided, or made grey."""
+"""Pixels: divided or made grey before the first filter, and the scale that they are shown on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -35,3 +36,13 @@ class Grey(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return (x * x.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
+
+
+PERCENTILE = 99.0
+"""Of the non-zero absolute values: where colours end, so that a few do not fade the rest."""
+
+
+def display_scale(values: np.ndarray, percentile: float = PERCENTILE) -> float:
+    """The value at which colours end on a scale around 0: a percentile in (0, 100], else 1."""
+    magnitude = np.abs(values[values != 0])
+    return float(np.percentile(magnitude, percentile)) if magnitude.size else 1.0

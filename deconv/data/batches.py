@@ -1,4 +1,4 @@
-"""Whatever a loader yields, as batches of images that a network takes."""
+"""A walk over a data set: whatever a loader yields, as batches of images that a network takes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
 
+from deconv.data.workers import apart
+from deconv.distributed import rank, share_of
 from deconv.errors import DeconvError
 from deconv.images import check_batch
 
@@ -17,35 +20,80 @@ LABEL_KEYS = ("labels", "label", "targets", "target", "y")
 """Under the first of these that a dictionary has, it holds its images and its labels."""
 
 
-class HasWeights(Protocol):
-    """Any module or network."""
+class Placed(Protocol):
+    """A network that says where its weights are and of what type."""
 
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """Its weights."""
-        ...
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def dtype(self) -> torch.dtype: ...
 
 
-def read_batches(net: HasWeights, loader: Iterable) -> Iterator[tuple[torch.Tensor, Any]]:
-    """Yield a loader's batches as (images N×3×H×W in the type of the weights, labels or None).
+def walk(
+    net: Placed,
+    loader: Iterable,
+    doing: str = "",
+    progress: bool = True,
+    channels_last: bool = False,
+) -> Iterator[tuple[torch.Tensor, Any]]:
+    """Yield a loader's batches as (images N×3×H×W that the network takes, labels or None).
+
+    The images are on the device and of the type of the weights; no gradient is followed to them.
 
     Args:
-        net: whose name and type of weights count.
         loader: a DataLoader, also of a stream, or any iterable of batches. A batch is images, or
             (images, labels, …), or a dictionary with IMAGE_KEYS and LABEL_KEYS; images are a
             tensor, an array, or a list of images of one size. Empty batches are left out.
+        doing: names the progress bar; without it there is none.
+        progress: whether the bar is shown on a terminal, by the first process.
+        channels_last: the images' memory layout; on a CPU pooling is then an order of magnitude
+            faster.
 
     Raises:
-        DeconvError: what is none of these; images that are not preprocessed, have no batch axis,
-            or are of several sizes.
+        DeconvError: for what is none of these; images that are not preprocessed, have no batch
+            axis, or are of several sizes; and a loader without images, unless it is over one
+            process's `Share` of some.
     """
+    layout = torch.channels_last if channels_last else torch.preserve_format
+    seen, hidden = 0, None if doing and progress and rank() == 0 else True
+    with tqdm(total=_count(loader), desc=doing, unit="image", disable=hidden) as bar:
+        for images, labels in _read(net, loader):
+            yield images.detach().to(net.device, net.dtype, memory_format=layout), labels
+            seen += len(images)
+            bar.update(len(images))
+    share = share_of(loader)
+    if not seen and (share is None or not share.whole):
+        raise DeconvError("the loader yields no image")
+
+
+def labelled(net: Placed, loader: Iterable) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield `walk` with a tensor of labels. Raises DeconvError where there are none."""
+    for images, labels in walk(net, loader):
+        if labels is None:
+            raise DeconvError("the loader yields images without labels: yield (images, labels)")
+        yield images, torch.as_tensor(labels)
+
+
+def walk_squares(
+    data: Any, doing: str, workers: int = 0, progress: bool = True, batch_size: int = 64
+) -> Iterator[torch.Tensor]:
+    """Yield the images of stored squares in order, N×3×S×S uint8, with a bar named by `doing`."""
+    loader = DataLoader(data, batch_size, num_workers=workers, worker_init_fn=apart)
+    for images, _ in tqdm(loader, doing, disable=None if progress and rank() == 0 else True):
+        yield images
+
+
+def _read(net: Placed, loader: Iterable) -> Iterator[tuple[torch.Tensor, Any]]:
     iterable = hasattr(loader, "__iter__") or hasattr(loader, "__getitem__")
     if not iterable or isinstance(loader, torch.Tensor | np.ndarray | Mapping | str):
         raise DeconvError(
             f"the loader is a {type(loader).__name__}: pass a DataLoader or a list of batches, "
             "such as [images]"
         )
-    name = getattr(net, "name", type(net).__name__)
-    dtype = getattr(net, "dtype", None) or next(net.parameters()).dtype
     size = None
     for number, batch in enumerate(loader):
         images, labels = image_and_label(batch)
@@ -53,25 +101,17 @@ def read_batches(net: HasWeights, loader: Iterable) -> Iterator[tuple[torch.Tens
         if images.dim() and not len(images):
             continue
         # Of each image there can be several crops, N×K×3×H×W, see `deconv.training.evaluation`.
-        check_batch(images.flatten(0, -4) if images.dim() > 4 else images, name)
+        check_batch(images.flatten(0, -4) if images.dim() > 4 else images, net.name)
         if size not in (None, images.shape[1:]):
             raise DeconvError(
                 f"batch {number} of the loader has images {_shape(images[0])} after "
                 f"{'×'.join(map(str, size))}: bring all images to one size"
             )
         size = images.shape[1:]
-        yield images.to(dtype), labels
+        yield images, labels
 
 
-def labelled(net: HasWeights, loader: Iterable) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield `read_batches` with a tensor of labels. Raises DeconvError where there are none."""
-    for images, labels in read_batches(net, loader):
-        if labels is None:
-            raise DeconvError("the loader yields images without labels: yield (images, labels)")
-        yield images, torch.as_tensor(labels)
-
-
-def image_count(loader: Any) -> int | None:
+def _count(loader: Any) -> int | None:
     """How many images a loader has; None where it does not know, as a stream."""
     try:
         return len(loader.dataset)

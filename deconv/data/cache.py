@@ -11,11 +11,12 @@ from typing import IO
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
+from numpy.lib.format import open_memmap
+from torch.utils.data import Dataset
 
+from deconv.atomic_files import whole
+from deconv.data.batches import walk_squares
 from deconv.data.crops import Squares
-from deconv.data.workers import apart
 from deconv.errors import DeconvError
 from deconv.locks import lock
 
@@ -77,59 +78,43 @@ def _damaged(path: Path, why: str) -> DeconvError:
 
 
 def _write(data: Squares, path: Path, workers: int, progress: bool) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     _clear_left(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.npy")
     shape = (len(data), *data[0][0].shape)
     try:
-        with temporary.open("w+b") as file:
-            lock(file)  # by which `_clear_left` of another run knows that it is being written
-            array = _empty(file, shape)
-            # torch asks for its own Dataset and takes whatever has items and a length.
-            loader: DataLoader = DataLoader(
-                data,  # type: ignore[arg-type]
-                batch_size=64,
-                num_workers=workers,
-                worker_init_fn=apart,
-            )
-            done = 0
-            for images, _ in tqdm(loader, "preparing images", disable=None if progress else True):
-                array[done : done + len(images)] = images.numpy()
-                done += len(images)
-            array.flush()
-            os.replace(temporary, path)
+        with whole(path) as temporary:
+            array = open_memmap(temporary, "w+", np.uint8, shape)
+            with temporary.open("r+b") as file:
+                lock(file)  # by which `_clear_left` of another run knows that it is being written
+                _set_aside(file)
+                done = 0
+                for images in walk_squares(data, "preparing images", workers, progress):
+                    array[done : done + len(images)] = images.numpy()
+                    done += len(images)
+                array.flush()
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise DeconvError(
             f"cannot write {path}: {error.strerror or error}. It takes {math.prod(shape) / 1e6:.1f}"
             " MB: make room, or set cache_dir to another disk, or data.cache=false"
         ) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
-def _empty(file: IO[bytes], shape: tuple[int, ...]) -> np.memmap:
-    """An array of uint8 mapped to a new npy file, the disk's room for it set aside."""
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
-    file.flush()
-    begin, size = file.tell(), math.prod(shape)
+def _set_aside(file: IO[bytes]) -> None:
+    """Claim the disk's room for a file that is as long as it will be.
+
+    Else the first page that finds no room would end the process by a signal.
+    """
     try:
-        # Else the first page that finds no room would end the process by a signal.
-        os.posix_fallocate(file.fileno(), begin, size)
-    except AttributeError:  # not on this system
-        file.truncate(begin + size)
+        os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+    except AttributeError:
+        pass  # not on this system
     except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # not on this file system
             raise
-        file.truncate(begin + size)  # not on this file system
-    return np.memmap(file, np.uint8, "r+", begin, shape)
 
 
 def _clear_left(path: Path) -> None:
     """Delete what killed runs were writing of a cache: what no living process has locked."""
-    for left in path.parent.glob(f".{path.stem}.*.npy"):
+    for left in path.parent.glob(f".{path.name}.*.tmp"):
         with contextlib.suppress(OSError), left.open("r+b") as file:
             if lock(file):
                 left.unlink()

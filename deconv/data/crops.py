@@ -14,10 +14,9 @@ from typing import Protocol
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch.utils.data import DataLoader, Dataset, Sampler
-from tqdm import tqdm
+from torch.utils.data import Dataset, Sampler
 
-from deconv.data.workers import apart
+from deconv.data.batches import walk_squares
 from deconv.distributed import Share, gather
 from deconv.errors import DeconvError, unknown
 from deconv.records import Box
@@ -53,9 +52,8 @@ def mean_image(data: Squares, workers: int = 0, progress: bool = False) -> torch
     """
     if len(data) == 0:
         raise DeconvError("the mean of an empty data set is asked for")
-    loader = DataLoader(Share(data, 64), batch_size=64, num_workers=workers, worker_init_fn=apart)
     total = torch.zeros(data[0][0].shape, dtype=torch.float64)
-    for images, _ in tqdm(loader, "mean image", disable=None if progress else True):
+    for images in walk_squares(Share(data, 64), "mean image", workers, progress):
         total += images.sum(dim=0, dtype=torch.float64)
     return (torch.stack(gather(total)).sum(dim=0) / len(data)).float()
 

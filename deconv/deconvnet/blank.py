@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from deconv.deconvnet.mirror import refusal
 from deconv.deconvnet.projection import project_steps, project_watched
 from deconv.errors import DeconvError
 from deconv.networks import Network
+from deconv.pixels import display_scale
 from deconv.pooling import max_pool, unpool
 from deconv.records import Record
 from deconv.rules import Call, Operation
@@ -23,8 +23,6 @@ ALMOST = 0.01
 """A share of energy, or of pixels, below which a picture counts as almost blank."""
 LEVELS = 127
 """Grey levels on each side of zero; what stays under one of them cannot be seen."""
-PERCENTILE = 0.99
-"""Of the non-zero pixels, where a picture's scale ends (see `deconv.figures.grey_centred`)."""
 
 
 @dataclass(frozen=True)
@@ -189,11 +187,7 @@ def _left(stage: str, operation: str, signal: torch.Tensor, before: torch.Tensor
 def visible_share(pixels: torch.Tensor) -> float:
     """The share of positions of 3×H×W pixels that a drawn picture shows as other than grey."""
     strongest = pixels.abs().amax(dim=0)
-    values = pixels.abs()[pixels != 0]
-    if values.numel() == 0:
-        return 0.0
-    # Not torch.quantile, which refuses more than 2^24 values.
-    scale = float(np.quantile(values.double().cpu().numpy(), PERCENTILE))
+    scale = display_scale(pixels.double().cpu().numpy())
     return float((strongest * LEVELS >= 0.5 * scale).double().mean())
 
 

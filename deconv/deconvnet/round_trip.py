@@ -10,7 +10,7 @@ from torch import nn
 
 from deconv.deconvnet.projection import project_steps
 from deconv.errors import DeconvError
-from deconv.fields import Axis, support
+from deconv.fields import Axis, box_of, support
 from deconv.networks import ChainNet
 from deconv.networks.chain import window
 from deconv.pooling import unpool
@@ -100,12 +100,7 @@ def _last_maps(net: ChainNet) -> str:
 def _seen(above: list[tuple[str, nn.Module]], y: int, x: int, size: tuple[int, int]) -> Box:
     """The box of the positions of a map of `size` that unit (y, x) sees through stages `above`."""
     axes = [w for _, stage in above if (w := window(stage)) is not None]
-    rows, columns = (
-        support([pair[a] for pair in axes], (y, x)[a], size[a]).tolist() for a in (0, 1)
-    )
-    if not rows or not columns:
-        return (0, 0, 0, 0)
-    return rows[0], columns[0], rows[-1] + 1, columns[-1] + 1
+    return box_of(*(support([pair[a] for pair in axes], (y, x)[a], size[a]) for a in (0, 1)))
 
 
 def strongest_unit(activation: torch.Tensor, number: int | None = None) -> tuple[int, int, int]:

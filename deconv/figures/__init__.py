@@ -16,7 +16,6 @@ from deconv.figures.drawing import (
     FAINT,
     FONT,
     INK,
-    PERCENTILE,
     VOID,
     block,
     grey_centred,
@@ -45,6 +44,7 @@ from deconv.figures.pool_detail import PoolWindows
 from deconv.figures.sanity import Section, SimilarityPanel, Tile, TileGroup, sanity
 from deconv.figures.top_activations import Panel, top_activations
 from deconv.figures.training_page import SCALES, Watched, training_page
+from deconv.pixels import PERCENTILE
 
 __all__ = [
     "DPI",

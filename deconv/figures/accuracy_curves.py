@@ -13,15 +13,13 @@ from matplotlib.ticker import MaxNLocator
 
 from deconv.figures.drawing import (
     BLUE,
-    CAPTION_LINE,
     FAINT,
     FONT,
     INK,
     MARGIN,
     RED,
     axes_at,
-    caption_lines,
-    draw_caption,
+    captioned,
     hairline,
     quiet,
     text,
@@ -83,10 +81,9 @@ def accuracy_curves(
     """
     names = list(dict.fromkeys(line.name for panel in panels for line in panel.lines))
     styles = _styles(panels)
-    words = caption_lines(caption, width_in)
     table = TOP + HEAD + HEIGHT + FOOT
     foot = table + ROW * (len(names) + 2) + 0.22
-    figure = Figure(figsize=(width_in, foot + CAPTION_LINE * len(words) + 0.15), facecolor="white")
+    figure = captioned(width_in, foot, caption)
     inner = width_in - 2 * MARGIN - (LABELS + GAP) * len(panels) + GAP
     left = MARGIN
     top = _ceiling(panels)
@@ -97,7 +94,6 @@ def accuracy_curves(
         _draw(axes, panel, styles, top)
         left += LABELS + width + GAP
     _table(figure, panels, names, styles, table, width_in)
-    draw_caption(figure, words, foot)
     return figure
 
 

@@ -11,7 +11,6 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarForm
 
 from deconv.figures.drawing import (
     BLUE,
-    CAPTION_LINE,
     FAINT,
     FONT,
     INK,
@@ -19,8 +18,7 @@ from deconv.figures.drawing import (
     RED,
     axes_at,
     block,
-    caption_lines,
-    draw_caption,
+    captioned,
     grey_centred,
     picture,
     quiet,
@@ -74,8 +72,7 @@ def adaptive_deconv(
     rows_top = TOP + HEAD + first + GAP
     row = SIDE + 0.17
     end = rows_top + 0.28 + row * (len(layers) + 1) + FOOT
-    lines = caption_lines(caption, width_in)
-    figure = Figure(figsize=(width_in, end + CAPTION_LINE * len(lines) + 0.15), facecolor="white")
+    figure = captioned(width_in, end, caption)
     for i, (layer, pixels) in enumerate(zip(layers, pictures, strict=True)):
         left = MARGIN + i * (width + COLUMN_GAP)
         _title(figure, left, TOP, layer.title, layer.note)
@@ -83,7 +80,6 @@ def adaptive_deconv(
     _images(figure, layers, images, rows_top, row)
     right = MARGIN + LABEL + (len(images) + 1) * (SIDE + 0.08) + 0.24
     _cost(figure, layers, right, rows_top, width_in - MARGIN - right, row)
-    draw_caption(figure, lines, end)
     return figure
 
 

@@ -13,13 +13,11 @@ from matplotlib.patches import Polygon, Rectangle
 
 from deconv.figures.drawing import (
     BLUE,
-    CAPTION_LINE,
     FAINT,
     HAIR,
     INK,
     MARGIN,
-    caption_lines,
-    draw_caption,
+    captioned,
     text,
 )
 from deconv.figures.sheet import arrow, label, sheet
@@ -67,9 +65,7 @@ def architecture_boxes(
     lines = -(-len(boxes) // ACROSS)
     per_line = -(-len(boxes) // lines)
     row_height = OPERATIONS + STACK + FACTS + LINE * len(row_names) + LINE_GAP
-    words = caption_lines(caption, width_in)
-    height = HEAD + lines * row_height + CAPTION_LINE * len(words) + 0.15
-    figure = Figure(figsize=(width_in, height), facecolor="white")
+    figure = captioned(width_in, HEAD + lines * row_height, caption)
     axes = sheet(figure)
     text(figure, MARGIN, 0.14, heading, 9.5, INK, weight="bold")
     step = (width_in - 2 * MARGIN - NAMES) / per_line
@@ -89,7 +85,6 @@ def architecture_boxes(
                 _draw_operation(axes, box, start + 0.03, edges[i][0] - 0.02, top)
         _draw_facts(axes, some, row_names, centres, top + OPERATIONS + STACK)
         _draw_groups(axes, some, centres, top + OPERATIONS + STACK + 0.2, step)
-    draw_caption(figure, words, HEAD + lines * row_height)
     return figure
 
 

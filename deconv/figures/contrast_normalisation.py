@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from deconv.figures.drawing import (
-    CAPTION_LINE,
     FAINT,
     INK,
     MARGIN,
-    caption_lines,
-    draw_caption,
+    captioned,
     hairline,
     text,
 )
@@ -70,10 +68,9 @@ def contrast_normalisation(
         max(width * p.shape[0] / p.shape[1] for p in pictures.values())
         for pictures in (upper, lower)
     )
-    lines = caption_lines(caption, width_in)
     numbers = TOP + 2 * HEAD + first + second + 2 * GAP
     end = numbers + HEAD + sum(_height(row) for row in rows) + GAP
-    figure = Figure(figsize=(width_in, end + CAPTION_LINE * len(lines) + 0.15), facecolor="white")
+    figure = captioned(width_in, end, caption)
     for layer, (pictures, top) in enumerate(((upper, TOP), (lower, TOP + HEAD + first + GAP)), 1):
         titles = {k: f"Layer {layer}, {of.name}" for k, of in zip(pictures, columns, strict=True)}
         notes = {
@@ -82,7 +79,6 @@ def contrast_normalisation(
         }
         panels(figure, pictures, titles, notes, top, width)
     _numbers(figure, [of.name for of in columns], rows, numbers, width_in)
-    draw_caption(figure, lines, end)
     return figure
 
 

@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from deconv.errors import DeconvError
 from deconv.figures.drawing import (
     BLUE,
-    CAPTION_LINE,
     FAINT,
     FONT,
     HAIR,
@@ -21,8 +20,7 @@ from deconv.figures.drawing import (
     MARGIN,
     RED,
     axes_at,
-    caption_lines,
-    draw_caption,
+    captioned,
     picture,
     quiet,
     text,
@@ -114,9 +112,8 @@ def correspondence(
     tall = HEAD + count * side + (count - 1) * TILE_GAP
     body = max(tall + LEGEND, len(beside) * PANEL)
     rows = [below[i : i + 2] for i in range(0, len(below), 2)]
-    lines = caption_lines(caption, width_in)
     end = 0.2 + body + (0.1 + PANEL) * len(rows)
-    figure = Figure(figsize=(width_in, end + CAPTION_LINE * len(lines) + 0.3), facecolor="white")
+    figure = captioned(width_in, end + 0.12, caption, foot=0.18)
     _draw_faces(figure, faces, side, 0.2)
     _draw_legend(figure, [*beside, *below], MARGIN, 0.2 + tall + 0.14)
     left = MARGIN + TILES + BETWEEN
@@ -130,7 +127,6 @@ def correspondence(
         for column, panel in enumerate(row):
             place = MARGIN + column * (half + BETWEEN), top, half, PANEL
             _draw_panel(figure, panel, place)
-    draw_caption(figure, lines, end + 0.12)
     return figure
 
 

@@ -10,18 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from deconv.figures.drawing import (
-    CAPTION_LINE,
     FAINT,
     INK,
     MARGIN,
-    caption_lines,
-    draw_caption,
+    captioned,
     grey_centred,
     text,
 )
 from deconv.figures.pool_detail import PoolWindows, detail_height, draw_pool_windows
 from deconv.figures.sheet import arrow, frame, label, pixels_at, sheet, strip
-from deconv.figures.signed_maps import map_scale, signed_map
+from deconv.figures.signed_maps import signed_map
+from deconv.pixels import display_scale
 from deconv.records import Box
 
 
@@ -86,11 +85,9 @@ def deconvnet_schematic(
     room = ((width_in - MIDDLE) / 2 - MARGIN) / most - TILE_GAP
     side = float(np.clip((ROWS_HEIGHT - gaps) / len(rows), SMALLEST_TILE, LARGEST_TILE))
     page = _Halves(width_in, min(side, room), most)
-    lines = caption_lines(caption, width_in)
     upper = HEAD + len(rows) * page.side + gaps + PICTURE
     lower = DETAIL_GAP + detail_height(detail) if detail else 0.0
-    height = upper + lower + 0.2 + CAPTION_LINE * len(lines) + 0.15
-    figure = Figure(figsize=(width_in, height), facecolor="white")
+    figure = captioned(width_in, upper + lower + 0.16, caption, foot=0.19)
     axes = sheet(figure)
     _draw_head(figure, heading, page)
     top = HEAD
@@ -102,7 +99,6 @@ def deconvnet_schematic(
     _draw_image(axes, image, top, page)
     if detail:
         draw_pool_windows(axes, detail, upper + DETAIL_GAP, width_in)
-    draw_caption(figure, lines, upper + lower + 0.16)
     return figure
 
 
@@ -169,7 +165,7 @@ def _draw_tiles(
     page: _Halves,
 ) -> None:
     """One level of one half: the first map whole, then what the unit depends on of each map."""
-    scale, side = map_scale(values), page.side
+    scale, side = display_scale(values), page.side
     whole = (0, 0, *values.shape[1:])
     _draw_map(axes, values[0], whole, scale, lefts[0], top, side)
     _outline(axes, row.box, whole, lefts[0], top, side)

@@ -15,8 +15,8 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from deconv.figures.lettering import letter_plainly
+from deconv.pixels import PERCENTILE, display_scale
 
-PERCENTILE = 99.0
 INK, FAINT = "#222222", "#777777"
 HAIR = "#d0d4da"
 """Hairlines that lead the eye."""
@@ -35,13 +35,10 @@ CAPTION_LINE = 0.135
 def grey_centred(pixels: np.ndarray, percentile: float = PERCENTILE) -> np.ndarray:
     """A projection as a picture: grey at zero, one symmetric scale for the whole picture.
 
-    pixels: 3×h×w float, around zero. The scale is a percentile of the non-zero absolute values
-    (0…100], so that a few extreme pixels do not fade the rest; beyond it colours saturate.
+    pixels: 3×h×w float, around zero. Beyond their `display_scale` colours saturate.
     Returns h×w×3 uint8; all grey (128) if every pixel is 0.
     """
-    magnitude = np.abs(pixels[pixels != 0])
-    scale = np.percentile(magnitude, percentile) if magnitude.size else 1.0
-    levels = np.clip(pixels / scale, -1, 1) * 127 + 128
+    levels = np.clip(pixels / display_scale(pixels, percentile), -1, 1) * 127 + 128
     return levels.round().astype(np.uint8).transpose(1, 2, 0)
 
 
@@ -118,14 +115,13 @@ def quiet(axes: Axes) -> None:
     axes.patch.set_visible(False)
 
 
-def caption_lines(caption: str, width_in: float) -> list[str]:
-    """A caption's lines at the width of the page (inches)."""
-    return textwrap.wrap(caption, int(width_in * 19.5))
-
-
-def draw_caption(figure: Figure, lines: Sequence[str], top: float) -> None:
-    """The lines of a caption, the first at `top` inches."""
-    text(figure, MARGIN, top, "\n".join(lines), 6.6, INK, linespacing=1.45)
+def captioned(width_in: float, end: float, caption: str, foot: float = 0.15) -> Figure:
+    """A white page with its caption, wrapped, from `end` inches on and `foot` inches below it."""
+    lines = textwrap.wrap(caption, int(width_in * 19.5))
+    height = end + CAPTION_LINE * len(lines) + foot
+    figure = Figure(figsize=(width_in, height), facecolor="white")
+    text(figure, MARGIN, end, "\n".join(lines), 6.6, INK, linespacing=1.45)
+    return figure
 
 
 def save(figure: Figure, folder: Path, stem: str = "figure") -> None:

@@ -13,7 +13,6 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from deconv.figures.drawing import (
     BLUE,
-    CAPTION_LINE,
     FAINT,
     FONT,
     HAIR,
@@ -21,8 +20,7 @@ from deconv.figures.drawing import (
     MARGIN,
     RED,
     axes_at,
-    caption_lines,
-    draw_caption,
+    captioned,
     quiet,
     text,
 )
@@ -68,16 +66,14 @@ def error_changes(networks: Sequence[ErrorChanges], caption: str, width_in: floa
     caption: printed below, wrapped. width_in: page width in inches.
     """
     heights = [HEAD + ROW * len(one.changes) + FOOT for one in networks]
-    lines = caption_lines(caption, width_in)
-    height = 0.2 + sum(heights) + BETWEEN * (len(heights) - 1) + CAPTION_LINE * len(lines) + 0.25
-    figure = Figure(figsize=(width_in, height), facecolor="white")
+    end = 0.28 + sum(heights) + BETWEEN * (len(heights) - 1)
+    figure = captioned(width_in, end, caption, foot=0.17)
     marks = _marks(networks)
     _legend(figure, marks, width_in)
     top = 0.2
     for one, tall in zip(networks, heights, strict=True):
         _draw_network(figure, one, top, width_in, _reach(networks), marks)
         top += tall + BETWEEN
-    draw_caption(figure, lines, top - BETWEEN + 0.08)
     return figure
 
 

@@ -11,15 +11,13 @@ from matplotlib.figure import Figure
 
 from deconv.errors import DeconvError
 from deconv.figures.drawing import (
-    CAPTION_LINE,
     FAINT,
     INK,
     MARGIN,
     RED,
     VOID,
     block,
-    caption_lines,
-    draw_caption,
+    captioned,
     grey_centred,
     picture,
     text,
@@ -80,9 +78,8 @@ def feature_evolution(
     cells: list[Filmstrip | None] = [*strips, None]  # None: the curves
     rows = [cells[i : i + ACROSS] for i in range(0, len(cells), ACROSS)]
     heights = [max(_height(cell, side) for cell in row) for row in rows]
-    lines = caption_lines(caption, width_in)
     end = 0.2 + sum(heights) + BELOW * len(rows)
-    figure = Figure(figsize=(width_in, end + CAPTION_LINE * len(lines) + 0.15), facecolor="white")
+    figure = captioned(width_in, end - 0.03, caption, foot=0.18)
     top = 0.2
     for row, height in zip(rows, heights, strict=True):
         for column, cell in enumerate(row):
@@ -99,7 +96,6 @@ def feature_evolution(
                 (left, top, across, height),
             )
         top += height + BELOW
-    draw_caption(figure, lines, end - 0.03)
     return figure
 
 

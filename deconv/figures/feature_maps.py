@@ -14,15 +14,13 @@ from matplotlib.patheffects import withStroke
 
 from deconv.figures.drawing import (
     BLUE,
-    CAPTION_LINE,
     FAINT,
     FONT,
     INK,
     MARGIN,
     RED,
     axes_at,
-    caption_lines,
-    draw_caption,
+    captioned,
     hairline,
     quiet,
     text,
@@ -96,15 +94,13 @@ def feature_maps(
     """
     most = max(len(row.maps) for image in images for row in image.rows)
     columns = max(FEWEST_COLUMNS, int(np.ceil(most / 2))) if most <= 16 else 8
-    lines = caption_lines(caption, width_in)
     heights = [
         [TITLE + _image_side(len(row.maps), columns, width_in) + ROW_GAP for row in image.rows]
         for image in images
     ]
     body = sum(HEADING + sum(rows) for rows in heights)
     below = BELOW_LONG if _aslant(sparsity) else BELOW
-    page = 0.15 + body + 0.3 + PANEL + below + CAPTION_LINE * len(lines) + 0.15
-    figure = Figure(figsize=(width_in, page), facecolor="white")
+    figure = captioned(width_in, 0.15 + body + 0.3 + PANEL + below, caption)
     top = 0.15
     for image, rows in zip(images, heights, strict=True):
         text(figure, MARGIN, top, image.title, 10.5, INK, weight="bold")
@@ -114,7 +110,6 @@ def feature_maps(
             _draw_row(figure, image.picture, row, top, columns, width_in)
             top += height
     _draw_sparsity(figure, sparsity, top + 0.1, width_in)
-    draw_caption(figure, lines, top + 0.3 + PANEL + below)
     return figure
 
 

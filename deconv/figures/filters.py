@@ -9,13 +9,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from deconv.figures.drawing import (
-    CAPTION_LINE,
     FAINT,
     INK,
     MARGIN,
     VOID,
-    caption_lines,
-    draw_caption,
+    captioned,
     picture,
     text,
 )
@@ -68,13 +66,12 @@ def filters(
     wide = (room - BETWEEN * (len(first) - 1)) / max(1, len(first))
     upper = [grid_pixels(one) for one in first]
     heights = [wide * p.shape[0] / p.shape[1] for p in upper]
-    lines = caption_lines(caption, width_in)
     side = (room - WORDS) / max((len(row.tiles) for row in rules), default=1)
     below = [_grid_height(one, room) for one in deeper]
     top_rules = TOP + (HEAD + max(heights) + KEY + GAP if first else 0)
     top_deep = top_rules + (HEAD - 0.18 + len(rules) * (side + 0.06) + GAP if rules else 0)
     end = top_deep + sum(HEAD + HEADS + h + KEY + GAP for h in below)
-    figure = Figure(figsize=(width_in, end + CAPTION_LINE * len(lines) + 0.15), facecolor="white")
+    figure = captioned(width_in, end, caption)
     for i, (one, pixels, height) in enumerate(zip(first, upper, heights, strict=True)):
         left = MARGIN + i * (wide + BETWEEN)
         _heading(figure, one, left, TOP)
@@ -86,7 +83,6 @@ def filters(
     for one, height in zip(deeper, below, strict=True):
         _draw_deeper(figure, one, top, height, room)
         top += HEAD + HEADS + height + KEY + GAP
-    draw_caption(figure, lines, end)
     return figure
 
 

@@ -13,7 +13,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from deconv.figures.drawing import (
     BLUE,
-    CAPTION_LINE,
     FAINT,
     FONT,
     INK,
@@ -22,8 +21,7 @@ from deconv.figures.drawing import (
     VOID,
     axes_at,
     block,
-    caption_lines,
-    draw_caption,
+    captioned,
     grey_centred,
     picture,
     quiet,
@@ -92,10 +90,9 @@ def first_layers(
         max(width * p.shape[0] / p.shape[1] for p in pictures.values())
         for width, pictures in ((thirds, upper), (halves, lower))
     )
-    lines = caption_lines(caption, width_in)
     plots = TOP + 2 * HEAD + first + second + 2 * GAP
     end = plots + HEAD + PLOT + FOOT
-    figure = Figure(figsize=(width_in, end + CAPTION_LINE * len(lines) + 0.15), facecolor="white")
+    figure = captioned(width_in, end, caption)
     titles = {"a": "Layer 1, not renormalised", "b": f"Layer 1, {coarse.name}"}
     titles |= {"c": f"Layer 1, {ours.name}"}
     panels(figure, upper, titles, {k: of.note for k, of in networks.items()}, TOP, thirds)
@@ -103,7 +100,6 @@ def first_layers(
     notes = {key: _field(of) for key, of in (("d", coarse), ("e", ours))}
     panels(figure, lower, titles, notes, TOP + HEAD + first + GAP, halves)
     _plots(figure, (without, coarse, ours), frequencies, max_rms, plots, thirds)
-    draw_caption(figure, lines, end)
     return figure
 
 

@@ -15,7 +15,6 @@ from deconv.figures.drawing import (
     MARGIN,
     RED,
     axes_at,
-    draw_caption,
     picture,
     quiet,
     text,
@@ -48,10 +47,9 @@ def hessian_invariance(walks: UnitWalks, title: str, note: str, caption: str) ->
     """Filmstrips along the most and least invariant directions above the curves of all walks."""
     strip = 5.0
     height = strip_height(walks, strip)
-    figure, top, lines = unit_page(max(height, 2.3) + 0.15, title, note, caption)
+    figure, top = unit_page(max(height, 2.3) + 0.15, title, note, caption)
     strips(figure, walks, MARGIN, top, strip, full=True)
     walk_curves(figure, walks, MARGIN + strip + 0.55, top, 1.82, min(height, 3.2) - 0.1)
-    draw_caption(figure, lines, top + max(height, 2.3) + 0.15)
     return figure
 
 

@@ -15,7 +15,6 @@ from deconv.figures.drawing import (
     MARGIN,
     RED,
     axes_at,
-    draw_caption,
     picture,
     text,
     tile,
@@ -45,7 +44,7 @@ def image_crops(crops: UnitCrops, title: str, note: str, caption: str) -> Figure
     rows = -(-count // PER_ROW)
     columns = min(count, PER_ROW)
     side = min(1.2, (WIDTH_IN - 2 * MARGIN - (columns - 1) * 0.06) / columns)
-    figure, top, lines = unit_page(rows * (2 * side + 0.42) + 0.06, title, note, caption)
+    figure, top = unit_page(rows * (2 * side + 0.42) + 0.06, title, note, caption)
     for i in range(count):
         row, column = divmod(i, PER_ROW)
         left, down = MARGIN + column * (side + 0.06), top + row * (2 * side + 0.42)
@@ -55,7 +54,6 @@ def image_crops(crops: UnitCrops, title: str, note: str, caption: str) -> Figure
         picture(figure, shown, left, down + 0.1, side, side)
         if crops.picture is not None:
             _boxed(figure, crops.picture[i], crops.box[i], left, down + side + 0.16, side)
-    draw_caption(figure, lines, top + rows * (2 * side + 0.42) + 0.06)
     return figure
 
 

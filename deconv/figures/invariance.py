@@ -15,7 +15,6 @@ from matplotlib.ticker import MaxNLocator
 from deconv.errors import DeconvError
 from deconv.figures.drawing import (
     BLUE,
-    CAPTION_LINE,
     FAINT,
     FONT,
     HAIR,
@@ -23,8 +22,7 @@ from deconv.figures.drawing import (
     MARGIN,
     RED,
     axes_at,
-    caption_lines,
-    draw_caption,
+    captioned,
     picture,
     quiet,
     text,
@@ -84,9 +82,8 @@ def invariance(
     height = max(PICTURES / len(r.examples) * len(names) + AMOUNTS for r in rows)
     height = max(height, LEAST_PLOT)
     step = ROW_TITLE + height + FOOT
-    lines = caption_lines(caption, width_in)
     end = TOP + LEGEND + HEAD + step * len(rows)
-    figure = Figure(figsize=(width_in, end + CAPTION_LINE * len(lines) + 0.15), facecolor="white")
+    figure = captioned(width_in, end - 0.04, caption, foot=0.19)
     _legend(figure, names, any(row.band is not None for row in rows))
     plot = (width_in - 2 * MARGIN - PICTURES) / len(columns) - LABELS - BETWEEN
     lefts = [
@@ -106,7 +103,6 @@ def invariance(
             axes = axes_at(figure, left, top, plot, height, f"{letter}{i + 2}")
             band = None if row.band is None else row.band[i]
             _curves(axes, row, row.curves[i], band, column[2], i == len(columns) - 1)
-    draw_caption(figure, lines, end - 0.04)
     return figure
 
 

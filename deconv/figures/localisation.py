@@ -13,15 +13,13 @@ from matplotlib.patches import Rectangle
 from deconv.errors import DeconvError
 from deconv.figures.drawing import (
     BLUE,
-    CAPTION_LINE,
     FAINT,
     FONT,
     INK,
     MARGIN,
     RED,
     axes_at,
-    caption_lines,
-    draw_caption,
+    captioned,
     grey_centred,
     quiet,
     text,
@@ -90,10 +88,8 @@ def localisation(
     block = (width_in - 2 * MARGIN - (COLUMNS - 1) * BLOCK_GAP) / COLUMNS
     side = (block - (ranks - 1) * GAP) / ranks
     tall = NOTE + 2 * side + GAP
-    lines = caption_lines(caption, width_in)
     below = 0.15 + HEAD + PLOT + FOOT
-    height = below + HEADING + rows * (tall + 0.12) + 0.08 + CAPTION_LINE * len(lines) + 0.15
-    figure = Figure(figsize=(width_in, height), facecolor="white")
+    figure = captioned(width_in, below + HEADING + rows * (tall + 0.12) + 0.08, caption)
     wide = (width_in - 2 * MARGIN - (len(panels) - 1) * BETWEEN) / len(panels)
     _legend(figure, 0.13)
     for i, panel in enumerate(panels):
@@ -113,7 +109,6 @@ def localisation(
         row, column = divmod(i, COLUMNS)
         left = MARGIN + column * (block + BLOCK_GAP)
         _example(figure, examples, i, left, below + HEADING + row * (tall + 0.12), side)
-    draw_caption(figure, lines, height - 0.15 - CAPTION_LINE * len(lines))
     return figure
 
 

@@ -13,7 +13,6 @@ from deconv.figures.drawing import (
     INK,
     MARGIN,
     axes_at,
-    draw_caption,
     picture,
     quiet,
     text,
@@ -42,7 +41,7 @@ def max_activation(optima: UnitOptima, title: str, note: str, caption: str) -> F
     rows = -(-count // PER_ROW)
     side = min(1.2, (WIDTH_IN - 2 * MARGIN - (columns - 1) * 0.06) / columns)
     plots = 2.0
-    figure, top, lines = unit_page(rows * (side + 0.2) + plots + 0.85, title, note, caption)
+    figure, top = unit_page(rows * (side + 0.2) + plots + 0.85, title, note, caption)
     for i in range(count):
         row, column = divmod(i, PER_ROW)
         left, down = MARGIN + column * (side + 0.06), top + row * (side + 0.2)
@@ -52,7 +51,6 @@ def max_activation(optima: UnitOptima, title: str, note: str, caption: str) -> F
     down = top + rows * (side + 0.2) + 0.4
     _paths(figure, optima, MARGIN + 0.35, down, 3.9, plots)
     _matrix(figure, optima, MARGIN + 5.1, down, plots)
-    draw_caption(figure, lines, down + plots + 0.45)
     return figure
 
 

@@ -17,7 +17,6 @@ from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextPath
 
 from deconv.figures.drawing import (
-    CAPTION_LINE,
     FAINT,
     FONT,
     INK,
@@ -25,8 +24,7 @@ from deconv.figures.drawing import (
     VOID,
     axes_at,
     block,
-    caption_lines,
-    draw_caption,
+    captioned,
     grey_centred,
     picture,
     text,
@@ -87,9 +85,7 @@ def occlusion(
     """
     side = (width_in - 2 * MARGIN - LEGEND - 5 * GAP) / 5
     height = TITLE + side + BELOW + PAGE_GAP
-    lines = caption_lines(caption, width_in)
-    page = 0.15 + HEADING + len(rows) * height + CAPTION_LINE * len(lines) + 0.15
-    figure = Figure(figsize=(width_in, page), facecolor="white")
+    figure = captioned(width_in, 0.15 + HEADING + len(rows) * height, caption)
     lefts = [MARGIN + i * (side + GAP) for i in range(6)]
     headings = (
         "(a) input, with the\nsquare at one position",
@@ -109,7 +105,6 @@ def occlusion(
         text(figure, behind, top + 0.026, row.note, 6.2, FAINT)
         _draw_row(figure, row, lefts, top + TITLE, side)
         top += height
-    draw_caption(figure, lines, top)
     return figure
 
 

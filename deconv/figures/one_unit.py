@@ -10,7 +10,6 @@ from deconv.figures.drawing import (
     INK,
     MARGIN,
     block,
-    draw_caption,
     grey_centred,
     picture,
     text,
@@ -33,7 +32,7 @@ def one_unit(
     side = (WIDTH_IN - 2 * MARGIN - 2 * GAP) / 3
     strip = 5.0
     height = strip_height(walks, strip)
-    figure, top, lines = unit_page(side + 0.64 + max(height, 2.2) + 0.12, title, note, caption)
+    figure, top = unit_page(side + 0.64 + max(height, 2.2) + 0.12, title, note, caption)
     masks = crops.inside
     blocks = (
         (
@@ -66,7 +65,6 @@ def one_unit(
     heading(figure, MARGIN, right, down, "d  Invariances", "Berkes & Wiskott 2006, Le et al. 2010")
     strips(figure, walks, MARGIN, down + 0.22, strip)
     walk_curves(figure, walks, MARGIN + strip + 0.55, down + 0.22, 1.82, min(height, 3.2) - 0.1)
-    draw_caption(figure, lines, down + 0.22 + max(height, 2.2) + 0.12)
     return figure
 
 

@@ -13,7 +13,6 @@ from matplotlib.patches import Rectangle
 from deconv.errors import DeconvError
 from deconv.figures.drawing import (
     BLUE,
-    CAPTION_LINE,
     FAINT,
     FONT,
     HAIR,
@@ -21,8 +20,7 @@ from deconv.figures.drawing import (
     MARGIN,
     RED,
     axes_at,
-    caption_lines,
-    draw_caption,
+    captioned,
     grey_centred,
     hairline,
     picture,
@@ -105,14 +103,13 @@ def sanity(
     """
     if not panels:
         raise DeconvError("the page needs at least one panel")
-    lines = caption_lines(caption, width_in)
     flows = _flow(groups, width_in - 2 * MARGIN)
     flow = GROUP_TITLE + TILE_NAME + TILE + TILE_NOTE + FLOW_GAP
     above = 0.15 + 0.3 + flow * len(flows)
     plot = sum(SECTION_ROW + ROW * len(s.names) for s in sections) + 0.06
     notes = NOTE_LINE * max(len(p.notes) for p in panels)
     below = above + HEAD + plot + FOOT + notes + 0.14
-    figure = Figure(figsize=(width_in, below + CAPTION_LINE * len(lines) + 0.15), facecolor="white")
+    figure = captioned(width_in, below, caption)
     text(figure, MARGIN, 0.13, example, 9, INK, weight="bold")
     hairline(figure, MARGIN, width_in - MARGIN, 0.36)
     for i, row in enumerate(flows):
@@ -120,7 +117,6 @@ def sanity(
         for group in row:
             left = _draw_group(figure, group, left, 0.45 + i * flow) + GROUP_GAP
     _draw_panels(figure, sections, panels, above, plot, width_in)
-    draw_caption(figure, lines, below)
     return figure
 
 

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from deconv.figures.drawing import PERCENTILE
-
 # From zero to the end of the scale. Both sides darken alike, so that grey prints keep the size of
 # a value, if not its sign.
 ABOVE = np.array([(255, 255, 255), (246, 170, 104), (213, 94, 0), (112, 36, 0)], float)
 BELOW = np.array([(255, 255, 255), (134, 190, 226), (0, 114, 178), (0, 48, 92)], float)
-
-
-def map_scale(values: np.ndarray, percentile: float = PERCENTILE) -> float:
-    """The value at which colours end: a percentile of the non-zero absolute values, else 1."""
-    magnitude = np.abs(values[values != 0])
-    return float(np.percentile(magnitude, percentile)) if magnitude.size else 1.0
 
 
 def signed_map(values: np.ndarray, scale: float) -> np.ndarray:

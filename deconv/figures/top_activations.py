@@ -9,13 +9,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from deconv.figures.drawing import (
-    CAPTION_LINE,
     FAINT,
     INK,
     MARGIN,
     block,
-    caption_lines,
-    draw_caption,
+    captioned,
     grey_centred,
     picture,
     text,
@@ -58,16 +56,14 @@ def top_activations(page: Sequence[Sequence[Panel]], caption: str, width_in: flo
         TITLE + max(p.rows for p in row) * (side + NUMBER + ROW_GAP)
         for row, side in zip(page, sides, strict=True)
     ]
-    lines = caption_lines(caption, width_in)
-    height = 0.2 + sum(heights) + PAGE_GAP * len(page) + CAPTION_LINE * len(lines) + 0.15
-    figure = Figure(figsize=(width_in, height), facecolor="white")
+    end = 0.15 + sum(heights) + PAGE_GAP * len(page)
+    figure = captioned(width_in, end, caption, foot=0.2)
     top = 0.2
     for row, side, row_height in zip(page, sides, heights, strict=True):
         left = MARGIN
         for panel in row:
             left = _draw_panel(figure, panel, left, top, side) + PANEL_GAP
         top += row_height + PAGE_GAP
-    draw_caption(figure, lines, top - 0.05)
     return figure
 
 

@@ -10,13 +10,11 @@ from matplotlib.figure import Figure
 
 from deconv.errors import unknown
 from deconv.figures.drawing import (
-    CAPTION_LINE,
     FAINT,
     INK,
     MARGIN,
     block,
-    caption_lines,
-    draw_caption,
+    captioned,
     grey_centred,
     picture,
     text,
@@ -75,11 +73,9 @@ def training_page(
     """
     if scale not in SCALES:
         raise unknown("scale of filters", scale, SCALES)
-    lines = caption_lines(_caption(watch.images, scale, max_rms), width_in)
     lower = TITLE + HEAD + UPPER + GAP
     end = lower + rows_height(len(watch.strongest)) + 0.12
-    height = end + CAPTION_LINE * len(lines) + 0.15
-    figure = Figure(figsize=(width_in, height), facecolor="white")
+    figure = captioned(width_in, end, _caption(watch.images, scale, max_rms))
     text(figure, MARGIN, 0.2, title, 12, INK, weight="bold")
     text(figure, MARGIN, 0.42, note, 6.6, FAINT)
     text(figure, MARGIN, TITLE, "Learning curves", 9, INK, weight="bold")
@@ -88,7 +84,6 @@ def training_page(
     learning_curves(figure, rows, place, snapshot_epochs)
     _filters(figure, watch, MARGIN + width, width_in - 2 * MARGIN - width, scale)
     layer_rows(figure, rows, watch.filter_rms, watch.strongest, lower, max_rms, updates_per_epoch)
-    draw_caption(figure, lines, end)
     return figure
 
 

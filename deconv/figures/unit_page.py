@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from deconv.figures.drawing import CAPTION_LINE, FAINT, INK, MARGIN, caption_lines, text
+from deconv.figures.drawing import FAINT, INK, MARGIN, captioned, text
 
 TILE_PX = 160
 WIDTH_IN, HEAD = 8.0, 0.36
@@ -14,14 +14,12 @@ WIDTH_IN, HEAD = 8.0, 0.36
 PER_ROW = 9
 
 
-def unit_page(body: float, title: str, note: str, caption: str) -> tuple[Figure, float, list[str]]:
-    """(figure, inches to the top of the body, lines of the caption)."""
-    lines = caption_lines(caption, WIDTH_IN)
-    height = 0.2 + HEAD + body + CAPTION_LINE * len(lines) + 0.2
-    figure = Figure(figsize=(WIDTH_IN, height), facecolor="white")
+def unit_page(body: float, title: str, note: str, caption: str) -> tuple[Figure, float]:
+    """(figure, inches to the top of the body)."""
+    figure = captioned(WIDTH_IN, 0.2 + HEAD + body, caption, foot=0.2)
     text(figure, MARGIN, 0.2, title, 10.5, INK, weight="bold")
     text(figure, WIDTH_IN - MARGIN, 0.222, note, 6.2, FAINT, ha="right")
-    return figure, 0.2 + HEAD, lines
+    return figure, 0.2 + HEAD
 
 
 def upright(pixels: np.ndarray) -> np.ndarray:

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 import torch
-from tqdm import tqdm
 
-from deconv.data.batches import image_count, read_batches
-from deconv.distributed import Share, gather, rank
+from deconv.data.batches import walk
+from deconv.distributed import gather_shares
 from deconv.errors import DeconvError
 from deconv.networks import Network
 
@@ -40,29 +39,20 @@ def sum_over(
     points = [net.check_point(point) for point in points]
     if not points:
         raise DeconvError(f"name at least one layer of {net.name} to measure")
-    device = net.device
-    total, quiet = image_count(loader), None if progress and rank() == 0 else True
     found: dict[str, M] = {}
-    with torch.no_grad(), tqdm(total=total, desc=doing, unit="image", disable=quiet) as bar:
-        for images, _ in read_batches(net, loader):
-            record = net.record(images.to(device), points, logits=False)
-            for point in points:
-                values = record.activations[point]
-                if values.isnan().any():
-                    raise DeconvError(
-                        f"{point} has NaN values: the weights or the images are broken"
-                    )
-                _add(found, point, measure(values))
-            bar.update(len(images))
-    if isinstance(getattr(loader, "dataset", None), Share):
-        parts, found = gather(found), {}
-        for part in parts:
-            for point, one in part.items():
-                _add(found, point, one)
-    if not found:
-        raise DeconvError("the loader yields no image")
-    return found
+    for images, _ in walk(net, loader, doing, progress):
+        record = net.record(images, points, logits=False)
+        for point in points:
+            values = record.activations[point]
+            if values.isnan().any():
+                raise DeconvError(f"{point} has NaN values: the weights or the images are broken")
+            _add(found, {point: measure(values)})
+    first, *others = gather_shares(loader, found)
+    for part in others:
+        _add(first, part)
+    return first
 
 
-def _add(found: dict[str, M], point: str, part: M) -> None:
-    found[point] = found[point] + part if point in found else part
+def _add(found: dict[str, M], more: dict[str, M]) -> None:
+    for point, part in more.items():
+        found[point] = found[point] + part if point in found else part

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 from torch.utils.data import (
@@ -11,10 +12,9 @@ from torch.utils.data import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
-from tqdm import tqdm
 
-from deconv.data.batches import image_count, read_batches
-from deconv.distributed import Share, gather, rank
+from deconv.data.batches import walk
+from deconv.distributed import gather_shares, share_of
 from deconv.errors import DeconvError
 from deconv.networks import Network
 from deconv.records import Peaks
@@ -62,24 +62,17 @@ def top_activations(
         raise DeconvError(
             "the loader shuffles, so positions would not name images: use shuffle=False"
         )
-    share = getattr(loader, "dataset", None)
-    share = share if isinstance(share, Share) else None
+    share = share_of(loader)
     if share is not None and share.chunk % CHUNK:
         raise DeconvError(f"mining takes a Share in chunks of {CHUNK} images, got {share.chunk}")
     first = share.first if share is not None else 0
     best: dict[str, Peaks] = {}
-    quiet = None if progress and rank() == 0 else True
-    with tqdm(total=image_count(loader), desc="mining", unit="image", disable=quiet) as bar:
-        for of_chunk, count in _strongest_of_chunks(net, loader, layers, first):
-            for layer, found in of_chunk.items():
-                best[layer] = merge(best[layer], found, k) if layer in best else _first(found, k)
-            bar.update(count)
+    for of_chunk in _strongest_of_chunks(net, loader, layers, first, "mining", progress):
+        for layer, found in of_chunk.items():
+            best[layer] = merge(best[layer], found, k) if layer in best else _first(found, k)
     best = {layer: _on_cpu(peaks) for layer, peaks in best.items()}
-    if share is not None:  # it may be empty, and has to answer all the same
-        best = _together(gather(best), k)
-    if not best:
-        raise DeconvError("the loader yields no image")
-    return best
+    # Each process answers, also for a share without images.
+    return _together(gather_shares(loader, best), k)
 
 
 def map_maxima(net: Network, loader: Iterable, layers: Iterable[str]) -> dict[str, Peaks]:
@@ -94,11 +87,9 @@ def map_maxima(net: Network, loader: Iterable, layers: Iterable[str]) -> dict[st
     if _shuffles(loader):
         raise DeconvError("the loader shuffles, so positions would not name images")
     parts: dict[str, list[Peaks]] = {layer: [] for layer in layers}
-    for of_chunk, _ in _strongest_of_chunks(net, loader, layers, 0):
+    for of_chunk in _strongest_of_chunks(net, loader, layers):
         for layer, found in of_chunk.items():
             parts[layer].append(_on_cpu(found))
-    if not all(parts.values()):
-        raise DeconvError("the loader yields no image")
     return {
         layer: Peaks(
             *(torch.cat(fields, dim=1) for fields in zip(*map(_fields, some), strict=True))
@@ -115,17 +106,19 @@ def _on_cpu(peaks: Peaks) -> Peaks:
     return Peaks(*(field.cpu() for field in _fields(peaks)))
 
 
-@torch.no_grad()
 def _strongest_of_chunks(
-    net: Network, loader: Iterable, layers: list[str], first: int
-) -> Iterator[tuple[dict[str, Peaks], int]]:
-    """For each chunk of a loader, its images numbered from `first`: `strongest`, and its size."""
-    seen, device = first, net.device
-    for images, count in _chunks(net, loader):
-        # Pooling is an order of magnitude faster in this layout on a CPU.
-        images = images.to(device, memory_format=torch.channels_last)
+    net: Network,
+    loader: Iterable,
+    layers: list[str],
+    first: int = 0,
+    doing: str = "",
+    progress: bool = True,
+) -> Iterator[dict[str, Peaks]]:
+    """The `strongest` of each chunk of a loader, its images numbered from `first`."""
+    seen = first
+    for images, count in _chunks(walk(net, loader, doing, progress, channels_last=True)):
         values = net.record(images, layers, logits=False).activations
-        yield {layer: strongest(values[layer][:count], seen, layer) for layer in layers}, count
+        yield {layer: strongest(values[layer][:count], seen, layer) for layer in layers}
         seen += count
 
 
@@ -146,20 +139,23 @@ def _shuffles(loader: Iterable) -> bool:
     return isinstance(loader.sampler, random) or isinstance(within, random)
 
 
-def _chunks(net: Network, loader: Iterable) -> Iterator[tuple[torch.Tensor, int]]:
-    """The loader's images regrouped into CHUNKs, each with the number of images that count.
+def _chunks(batches: Iterable[tuple[torch.Tensor, Any]]) -> Iterator[tuple[torch.Tensor, int]]:
+    """Images regrouped into CHUNKs, each with the number of images that count.
 
     The last one is filled up with copies of its first image.
     """
     waiting: list[torch.Tensor] = []
-    for images, _ in read_batches(net, loader):
+    for images, _ in batches:
         waiting += images.unbind(0)
         while len(waiting) >= CHUNK:
-            yield torch.stack(waiting[:CHUNK]), CHUNK
+            yield _stacked(waiting[:CHUNK]), CHUNK
             waiting = waiting[CHUNK:]
     if waiting:
-        filled = waiting + [waiting[0]] * (CHUNK - len(waiting))
-        yield torch.stack(filled), len(waiting)
+        yield _stacked(waiting + [waiting[0]] * (CHUNK - len(waiting))), len(waiting)
+
+
+def _stacked(images: list[torch.Tensor]) -> torch.Tensor:
+    return torch.stack(images).contiguous(memory_format=torch.channels_last)
 
 
 def strongest(activation: torch.Tensor, first_image: int, layer: str = "") -> Peaks:

@@ -11,8 +11,10 @@ places where values can be read:
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -211,27 +213,17 @@ class ChainNet(Placed, Prepared, nn.Sequential):
             )
 
     def _check_size(self, images: torch.Tensor, stages: list[tuple[str, nn.Module]]) -> None:
-        size = tuple(images.shape[2:])
-        channels = 3
-        for stage_name, stage in stages:
-            if of_module(stage) is None:
-                return  # of a foreign module's output nothing is known
-            fits = True
-            if isinstance(stage, nn.Linear):
-                fits = channels * size[0] * size[1] == stage.in_features
-                channels = stage.out_features
-            elif isinstance(stage, nn.Conv2d):
-                channels = stage.out_channels
-            elif isinstance(stage, Grey):
-                channels = 1
-            if (axes := window(stage)) is not None:
-                size = tuple(a.output_size(s) for a, s in zip(axes, size, strict=True))
-            if not fits and images.shape[2:] == (self.input_px, self.input_px):
+        size = (images.shape[2], images.shape[3])
+        # Of a foreign module's output nothing is known.
+        known = takewhile(lambda stage: of_module(stage[1]) is not None, stages)
+        for stage_name, stage, below, above in stage_shapes(known, size):
+            fits = takes(stage, below)
+            if not fits and size == (self.input_px, self.input_px):
                 raise DeconvError(
                     f"{stage_name} of {self.name} takes {stage.in_features} inputs, which is not "
                     "what the stages below it give"
                 )
-            if not fits or min(size) < 1:
+            if not fits or min(above) < 1:
                 got, side = "×".join(map(str, images.shape[1:])), self.input_px
                 raise DeconvError(
                     f"{self.name} takes 3×{side}×{side} images, got {got}, which does not fit "
@@ -296,3 +288,31 @@ def window(stage: nn.Module) -> Window | None:
             "max-pool, normalisation across maps, adaptive average pool and linear layers"
         )
     return None if operation.window is None else operation.window(stage)
+
+
+Shape = tuple[int, int, int]
+"""(maps, height, width)."""
+
+
+def stage_shapes(
+    stages: Iterable[tuple[str, nn.Module]], size: tuple[int, int]
+) -> Iterator[tuple[str, nn.Module, Shape, Shape]]:
+    """Yield each stage with its name and the shapes below and above it, by arithmetic.
+
+    size: (height, width) of the images. Where they are too small, sides come out as 0 or less.
+    Raises DeconvError for a kind of module that is not in the table.
+    """
+    above = (3, *size)
+    for name, stage in stages:
+        below, sides = above, above[1:]
+        if (axes := window(stage)) is not None:
+            sides = (axes[0].output_size(sides[0]), axes[1].output_size(sides[1]))
+        maps = 1 if isinstance(stage, Grey) else below[0]
+        maps = getattr(stage, "out_channels", getattr(stage, "out_features", maps))
+        above = (maps, *sides)
+        yield name, stage, below, above
+
+
+def takes(stage: nn.Module, below: Shape) -> bool:
+    """Whether a stage has as many inputs as what is below it has values, if it counts them."""
+    return not isinstance(stage, nn.Linear) or math.prod(below) == stage.in_features

@@ -10,7 +10,7 @@ from torch import nn
 from deconv.errors import DeconvError
 from deconv.fields import Axis, WholeAxis, Window, interior_field
 from deconv.networks import ChainNet
-from deconv.networks.chain import window
+from deconv.networks.chain import stage_shapes, takes, window
 from deconv.rules import of_module
 from deconv.rules.rectification import RECTIFY
 
@@ -58,42 +58,35 @@ def layer_table(net: ChainNet, input_px: int | None = None) -> list[LayerRow]:
     Raises DeconvError for images that the network does not take and for a foreign module.
     """
     side = input_px or net.input_px
-    maps, size = 3, (side, side)
-    rows = [LayerRow("image", "image", maps, *size, field_px=(1, 1), step_px=(1, 1))]
+    rows = [LayerRow("image", "image", 3, side, side, field_px=(1, 1), step_px=(1, 1))]
     windows = []
     stages = list(net.named_children())
-    for i, (name, stage) in enumerate(stages):
-        below = maps, size
+    for i, (name, stage, below, above) in enumerate(stage_shapes(stages, (side, side))):
         if (axes := window(stage)) is not None:
             windows.append(axes)
-            size = (axes[0].output_size(size[0]), axes[1].output_size(size[1]))
-        if min(size) < 1:
+        if min(above) < 1:
             raise DeconvError(f"images of {side} px are too small for {name} of {net.name}")
-        maps = _maps(stage, maps)
         kind = _kind(stage)
         if kind is None:
             continue
-        if isinstance(stage, nn.Linear) and below[0] * below[1][0] * below[1][1] != (
-            stage.in_features
-        ):
+        if not takes(stage, below):
             raise DeconvError(
                 f"{name} of {net.name} takes {stage.in_features} inputs and images of {side} px "
-                f"give it {below[0]}×{below[1][0]}×{below[1][1]}"
+                f"give it {'×'.join(map(str, below))}"
             )
         field, step = _field(windows)
         rows.append(
             LayerRow(
                 name,
                 kind,
-                maps,
-                *size,
+                *above,
                 *_sliding(axes),
                 groups=getattr(stage, "groups", 1),
                 relu=i + 1 < len(stages) and of_module(stages[i + 1][1]) is RECTIFY,
                 field_px=field,
                 step_px=step,
                 parameters=sum(p.numel() for p in stage.parameters()),
-                multiply_adds=_multiply_adds(stage, size),
+                multiply_adds=_multiply_adds(stage, above[1:]),
             )
         )
     return rows
@@ -116,12 +109,6 @@ _KINDS = {
     "grid": "average pool",
     "fc": "fully connected",
 }
-
-
-def _maps(stage: nn.Module, below: int) -> int:
-    if isinstance(stage, nn.Conv2d):
-        return stage.out_channels
-    return stage.out_features if isinstance(stage, nn.Linear) else below
 
 
 def _sliding(axes: Window | None) -> tuple[Pair | None, Pair | None, Pair | None, Pair | None]:

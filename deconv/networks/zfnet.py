@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from deconv.errors import DeconvError, unknown
-from deconv.fields import sizes
-from deconv.networks.chain import ChainNet, own_chain, window
+from deconv.networks.chain import ChainNet, own_chain, stage_shapes
 from deconv.networks.dropout import Dropout
 from deconv.normalisation import ContrastNorm, LocalContrastNorm
 
@@ -264,11 +263,11 @@ def _stages(arch: Architecture, num_classes: int) -> OrderedDict[str, nn.Module]
 
 
 def _last_side(stages: OrderedDict[str, nn.Module], input_px: int) -> int:
-    rows = [axes[0] for stage in stages.values() if (axes := window(stage)) is not None]
-    along = sizes(rows, input_px)
-    if min(along) < 1:
-        raise DeconvError(f"input_px={input_px} is too small: the maps along the side are {along}")
-    return along[-1]
+    side = input_px
+    for name, _, _, (_, side, _) in stage_shapes(stages.items(), (input_px, input_px)):
+        if side < 1:
+            raise DeconvError(f"input_px={input_px} is too small: nothing is left at {name}")
+    return side
 
 
 INITS = ("paper", "gain", "he", "he_pixels")

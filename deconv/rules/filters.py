@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn.grad import conv2d_input
 
 from deconv.fields import Axis, WholeAxis, Window
 from deconv.pixels import LUMA, Divide, Grey
@@ -39,25 +39,10 @@ def _looks(call: Call, run: Any) -> torch.Tensor:
 
 def _transposed(stage: nn.Conv2d, signal: torch.Tensor, below: Below) -> torch.Tensor:
     """Each map of the signal paints its filter, summed: no flip of the weights is needed."""
-    assert not isinstance(stage.padding, str)  # a chain takes no such convolution
-    window = zip(stage.kernel_size, stage.stride, stage.padding, stage.dilation, strict=True)
-    # Rows and columns that the stride left over at the far edge belong to no window, or to the
-    # last one only; PyTorch has to be told of them to return the full size.
-    left_over = tuple(
-        size - ((out - 1) * stride - 2 * padding + dilation * (kernel - 1) + 1)
-        for size, out, (kernel, stride, padding, dilation) in zip(
-            below.shape[1:], signal.shape[2:], window, strict=True
-        )
-    )
-    return F.conv_transpose2d(
-        signal,
-        stage.weight,
-        None,
-        stage.stride,
-        stage.padding,
-        left_over,
-        stage.groups,
-        stage.dilation,
+    # With the size below, or rows and columns that the stride left over would be missing.
+    size = (len(signal), *below.shape)
+    return conv2d_input(
+        size, stage.weight, signal, stage.stride, stage.padding, stage.dilation, stage.groups
     )
 
 

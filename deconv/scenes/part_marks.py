@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from deconv.atomic_files import whole
 from deconv.data import MultiLabel, Squares
 from deconv.data.average_precision import ABSENT, IGNORED, PRESENT
 from deconv.errors import DeconvError
@@ -80,8 +80,6 @@ def scene_parts(
         loader = DataLoader(_Marks(scenes), 64, num_workers=workers, collate_fn=np.array)
         marks = np.concatenate(list(loader)).astype(np.int8)
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{path.stem}.{os.getpid()}.npy")
-            np.save(temporary, marks)
-            os.replace(temporary, path)
+            with whole(path) as temporary, temporary.open("wb") as file:
+                np.save(file, marks)
     return MultiLabel(squares, torch.from_numpy(marks), PARTS)

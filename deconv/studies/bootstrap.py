@@ -13,6 +13,8 @@ DRAWS = 2000
 """Resamples; with so many the ends of an interval move by a few percent of its width."""
 
 
+# Not scipy.stats.bootstrap, which draws the same resamples by the same seed: it refuses a single
+# value, and hands out no resamples for medians, differences and NaN.
 def resamples(values: np.ndarray, seed: int, draws: int = DRAWS) -> np.ndarray:
     """`draws`×M: each row M of the M values, drawn with replacement."""
     values = np.asarray(values, dtype=float)

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import torch
 from torch.nn.functional import adaptive_avg_pool2d
-from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from deconv.data import Squares
+from deconv.data.batches import walk_squares
 from deconv.errors import DeconvError
 from deconv.pixels import Grey
 
@@ -82,7 +81,5 @@ def find_overlap(
 def _thumbnails(
     data: Squares, side_px: int, workers: int, name: str, progress: bool
 ) -> Iterator[torch.Tensor]:
-    # torch asks for its own Dataset and takes whatever has items and a length.
-    loader: DataLoader = DataLoader(data, batch_size=BATCH, num_workers=workers)  # type: ignore[arg-type]
-    for images, _ in tqdm(loader, name, disable=None if progress else True):
+    for images in walk_squares(data, name, workers, progress, BATCH):
         yield thumbnails(images, side_px)

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from deconv.data.batches import labelled
-from deconv.distributed import Share, gather
+from deconv.distributed import gather_shares
 from deconv.errors import DeconvError
 from deconv.networks import Network
 
@@ -56,8 +56,8 @@ def evaluate(
     on_batch: called before each batch; what it raises ends the evaluation.
     """
     alone = (([images], target) for images, target in labelled(net, loader))
-    share = isinstance(getattr(loader, "dataset", None), Share)
-    return _evaluate([net], alone, [[0]], share, precision, on_batch)[0]
+    found = _evaluate([net], alone, [[0]], precision, on_batch)
+    return _accuracies(gather_shares(loader, found))[0]
 
 
 def evaluate_ensembles(
@@ -81,8 +81,8 @@ def evaluate_ensembles(
             raise DeconvError(
                 f"an ensemble names networks by 0…{len(nets) - 1}, at least one; got {numbers}"
             )
-    share = isinstance(getattr(loader, "dataset", None), Share)
-    return _evaluate(nets, loader, members, share, precision, on_batch)
+    found = _evaluate(nets, loader, members, precision, on_batch)
+    return _accuracies(gather_shares(loader, found))
 
 
 Columns = Sequence[list[float]]
@@ -93,11 +93,10 @@ def _evaluate(
     nets: Sequence[Network],
     batches: Iterable[tuple[Sequence[torch.Tensor], torch.Tensor]],
     members: Sequence[Sequence[int]],
-    share: bool,
     precision: str,
     on_batch: Callable[[], None],
-) -> list[Accuracy]:
-    """One Accuracy an ensemble. share: whether other processes hold other parts of the images."""
+) -> list[Columns]:
+    """Judge every image by each ensemble."""
     device = next(nets[0].parameters()).device
     # Numbers, not tensors: small tensors that stay would keep malloc from using the large blocks
     # between them again.
@@ -114,19 +113,21 @@ def _evaluate(
                 judged = _judge(_averaged([scores[number] for number in numbers]), target)
                 for column, values in zip(columns, judged, strict=True):
                     column += values.tolist()
-    if share:
-        parts = gather(found)
-        found = [
-            tuple(list(chain(*columns)) for columns in zip(*one, strict=True))
-            for one in zip(*parts, strict=True)
-        ]
-    return [_accuracy(columns) for columns in found]
+    return found
 
 
-def _accuracy(columns: Columns) -> Accuracy:
-    if not columns[0]:
+def _accuracies(parts: Sequence[list[Columns]]) -> list[Accuracy]:
+    """One Accuracy an ensemble. parts: the Columns of consecutive parts of the images."""
+    return [_accuracy(one) for one in zip(*parts, strict=True)]
+
+
+def _accuracy(parts: Sequence[Columns]) -> Accuracy:
+    hit, five, loss, label = (
+        torch.tensor(list(chain(*columns)), dtype=torch.float64)
+        for columns in zip(*parts, strict=True)
+    )
+    if not len(hit):
         raise DeconvError("the validation set is empty")
-    hit, five, loss, label = (torch.tensor(column, dtype=torch.float64) for column in columns)
     per_class = [hit[label == c].mean() for c in label.unique()]
     return Accuracy(
         top1=100 * hit.mean().item(),

@@ -17,10 +17,9 @@ import torch
 from torch import nn
 
 from deconv.atomic_files import write_checked
-from deconv.data.batches import read_batches
+from deconv.data.batches import walk
 from deconv.errors import DeconvError
 from deconv.networks import Network
-from deconv.training.evaluation import evaluation
 
 
 @dataclass(frozen=True)
@@ -52,22 +51,17 @@ def watch(net: Network, batches: Iterable) -> Watch:
     flag is as before when this ends, and memory is one batch and one number a map.
     Raises DeconvError if there is no image, or for NaN activations.
     """
-    layers, device = list(net.layers[:-1]), net.device
+    layers = list(net.layers[:-1])
     best: dict[str, torch.Tensor] = {}
     seen = 0
-    with evaluation(net):
-        for images, _ in read_batches(net, batches):
-            # Pooling is an order of magnitude faster in this layout on a CPU.
-            images = images.to(device, memory_format=torch.channels_last)
-            record = net.record(images, layers, logits=False)
-            for layer, activation in record.activations.items():
-                found = activation.transpose(0, 1).flatten(1).amax(dim=1).float()
-                if found.isnan().any():
-                    raise DeconvError(f"{layer} of {net.name} holds NaN: look at its weights")
-                best[layer] = torch.maximum(best[layer], found) if layer in best else found
-            seen += len(images)
-    if seen == 0:
-        raise DeconvError("there is no image to watch the network with: the loader is empty")
+    for images, _ in walk(net, batches, channels_last=True):
+        record = net.record(images, layers, logits=False)
+        for layer, activation in record.activations.items():
+            found = activation.transpose(0, 1).flatten(1).amax(dim=1).float()
+            if found.isnan().any():
+                raise DeconvError(f"{layer} of {net.name} holds NaN: look at its weights")
+            best[layer] = torch.maximum(best[layer], found) if layer in best else found
+        seen += len(images)
     convolutions = [(n, m) for n in net.layers if isinstance(m := net.module_of(n), nn.Conv2d)]
     weights = {name: stage.weight.detach().float().cpu() for name, stage in convolutions}
     return Watch(

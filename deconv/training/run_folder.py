@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from deconv.atomic_files import CHECKSUM, damage
+from deconv.atomic_files import CHECKSUM, damage, whole
 from deconv.errors import DeconvError
 from deconv.locks import lock
 from deconv.training.snapshots import Snapshot, load_snapshot, save_safetensors, save_snapshot
@@ -142,10 +142,9 @@ def settle(
 
 def _point_last(path: Path) -> None:
     """Make last.pt of its folder a link to a snapshot."""
-    link = path.parent / f".{LAST}.{os.getpid()}"
-    link.unlink(missing_ok=True)
-    link.symlink_to(path.name)
-    os.replace(link, path.parent / LAST)
+    with whole(path.parent / LAST) as link:
+        link.unlink(missing_ok=True)  # a killed process of this number may have left it
+        link.symlink_to(path.name)
 
 
 @contextlib.contextmanager

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import platform
 import shlex
 import subprocess
 import sys
 import time
+from locale import getpreferredencoding
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from hydra.types import RunMode
 
 import deconv
 from deconv import distributed
+from deconv.atomic_files import write_whole
 from deconv.networks import ChainNet
 from deconv.training.snapshots import weights_hash
 
@@ -42,15 +43,8 @@ def write_text(path: Path, text: str, encoding: str | None = None) -> None:
 
     encoding: None stands for the system's.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        # Of a file name that is no text in the system's encoding, the bytes are escaped.
-        with temporary.open("w", encoding=encoding, errors="backslashreplace", newline="") as file:
-            file.write(text)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    # Of a file name that is no text in the system's encoding, the bytes are escaped.
+    write_whole(path, text.encode(encoding or getpreferredencoding(False), "backslashreplace"))
 
 
 def write_provenance(folder: Path, net: ChainNet, facts: dict[str, Any]) -> None:

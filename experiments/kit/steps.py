@@ -17,10 +17,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deconv.atomic_files import write_whole
 from deconv.errors import DeconvError
 from experiments.kit.command import EXIT_INTERRUPTED, EXIT_NO_DATA
 from experiments.kit.forked import Forked
-from experiments.kit.provenance import write_text
 
 STATE = "reproduce.json"
 DONE, FAILED, NO_DATA, STOPPED, NOT_RUN = (
@@ -84,7 +84,7 @@ def read_state(folder: Path) -> State:
 
 def write_state(folder: Path, state: State) -> None:
     """Write folder/reproduce.json whole or not at all."""
-    write_text(folder / STATE, json.dumps(asdict(state), indent=2) + "\n")
+    write_whole(folder / STATE, (json.dumps(asdict(state), indent=2) + "\n").encode())
 
 
 def finished(step: Step, state: State) -> bool:

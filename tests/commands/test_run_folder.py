@@ -13,7 +13,7 @@ from test_training import Bars
 
 import deconv
 from deconv import atomic_files as checked_files
-from deconv.atomic_files import damage, write_checked
+from deconv.atomic_files import damage, whole, write_checked, write_whole
 from deconv.data import mean_image
 from deconv.data.crops import Batches
 from deconv.errors import DeconvError
@@ -240,6 +240,20 @@ def test_a_file_that_was_not_all_handed_over_is_not_written(tmp_path):
         write_checked(tmp_path / "file", write)
     assert names(tmp_path) == {"file", "file.sha256"}
     assert (tmp_path / "file").read_bytes() == b"old" and damage(tmp_path / "file") is None
+
+
+def test_a_file_takes_its_name_when_it_is_done_and_leaves_nothing_when_it_fails(tmp_path):
+    path = tmp_path / "new" / "file"
+    write_whole(path, b"old")
+    with whole(path) as mine, whole(path, "fixed") as theirs:
+        assert {mine.parent, theirs.parent} == {path.parent} and theirs.name == "fixed"
+        mine.write_bytes(b"mine"), theirs.write_bytes(b"theirs")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"mine" and names(path.parent) == {"file"}
+    with pytest.raises(End), whole(path) as half:
+        half.write_bytes(b"half")
+        raise End
+    assert path.read_bytes() == b"mine" and names(path.parent) == {"file"}
 
 
 def test_a_run_that_ends_anywhere_in_saving_goes_on_from_a_whole_snapshot(tmp_path, end_at):

@@ -15,7 +15,8 @@ import deconv
 from deconv import figures
 from deconv.data import prepare
 from deconv.errors import DeconvError
-from deconv.figures.signed_maps import map_scale, signed_map
+from deconv.figures.signed_maps import signed_map
+from deconv.pixels import display_scale
 from deconv.scenes import Scenes
 from experiments.deconvnet_stages import describe_stage
 from experiments.fig1_deconvnet import check, choose_unit
@@ -195,7 +196,7 @@ def test_colours_are_white_at_zero_and_tell_the_sign():
     assert (shown[..., 0] < shown[..., 2])[values < 0].all()
     ramp = signed_map(np.linspace(0, 1, 50)[None], 1.0)[0].astype(int).sum(axis=1)
     assert (np.diff(ramp) < 0).all()
-    assert map_scale(np.array([0, 0, -4.0]), 100) == 4 and map_scale(np.zeros(3)) == 1
+    assert display_scale(np.array([0, 0, -4.0]), 100) == 4 and display_scale(np.zeros(3)) == 1
 
 
 def page(levels, maps, detail=True, side=13, span=3):

@@ -7,6 +7,8 @@ from oracles import SMALL_SIZE, randn, small_net
 from PIL import Image
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
+from deconv.data.batches import walk
+from deconv.distributed import Share
 from deconv.errors import DeconvError
 from deconv.mining.map_statistics import map_statistics
 from deconv.mining.peak_views import peak_views
@@ -126,6 +128,24 @@ def test_images_take_the_type_of_the_weights(values):
     for images in (IMAGES, IMAGES.numpy()):
         found = top_activations(net, [images], ["conv2"], progress=False)["conv2"]
         assert torch.equal(found.value, expected.value)
+
+
+def test_a_walk_shows_each_image_once_in_order_and_follows_no_gradient(net):
+    loader = DataLoader(TensorDataset(IMAGES.clone().requires_grad_(), LABELS), 9)
+    seen = list(walk(net, loader, channels_last=True))
+    assert torch.equal(torch.cat([images for images, _ in seen]), IMAGES)
+    assert [len(images) for images, _ in seen] == [9, 9, 9, 9, 5]
+    assert not any(images.requires_grad for images, _ in seen)
+    assert seen[0][0].is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(torch.cat([labels for _, labels in seen]), LABELS)
+
+
+def test_a_share_may_be_without_images_if_the_data_set_is_not(net):
+    share = Share(TensorDataset(IMAGES), 8)
+    share.indices = range(0)
+    assert list(walk(net, DataLoader(share, 8))) == []
+    with pytest.raises(DeconvError, match="no image"):
+        list(walk(net, DataLoader(Share(TensorDataset(IMAGES[:0]), 8), 8)))
 
 
 SMALL = IMAGES[:4]

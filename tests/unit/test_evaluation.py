@@ -12,13 +12,16 @@ from torch.utils.data import DataLoader, TensorDataset
 import deconv
 from deconv.data import CentreCrops, TenCrops, mean_image
 from deconv.errors import DeconvError
+from deconv.networks.network import Placed
 from deconv.training.evaluation import evaluate, evaluation
 
 CLASSES = 9
 
 
-class Answers(nn.Module):
+class Answers(Placed, nn.Module):
     """A network that knows its logits: those of the row that an image's first pixel names."""
+
+    name = "answers"
 
     def __init__(self, logits):
         super().__init__()
@@ -198,5 +201,5 @@ def test_nothing_of_it_is_left_in_the_network():
 
 def test_no_image_is_an_error():
     nothing = batches(torch.zeros(0, 3, 2, 2), torch.zeros(0, dtype=torch.int64), 4)
-    with pytest.raises(DeconvError, match="validation set is empty"):
+    with pytest.raises(DeconvError, match="yields no image"):
         evaluate(Answers(random_logits(1)), nothing)

@@ -515,8 +515,8 @@ with open(sys.argv[1], "r+b") as file:
 
 
 def test_what_a_killed_run_left_of_a_cache_is_deleted_and_what_a_living_one_writes_is_not(tmp_path):
-    left, written = tmp_path / ".abc-1.111.npy", tmp_path / ".abc-1.222.npy"
-    for path in (left, written, tmp_path / ".abc-2.111.npy"):
+    left, written = tmp_path / ".abc-1.npy.111.tmp", tmp_path / ".abc-1.npy.222.tmp"
+    for path in (left, written, tmp_path / ".abc-2.npy.111.tmp"):
         path.write_bytes(b"half")
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(written)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -526,7 +526,7 @@ def test_what_a_killed_run_left_of_a_cache_is_deleted_and_what_a_living_one_writ
         Cached(Counting(), tmp_path, progress=False)
         other.stdin.close()
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"abc-1.npy", written.name, ".abc-2.111.npy"}
+    assert names == {"abc-1.npy", written.name, ".abc-2.npy.111.tmp"}
 
 
 @pytest.mark.parametrize("harm", ["cut", "emptied", "of other images"])

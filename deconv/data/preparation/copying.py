@@ -77,7 +77,7 @@ def resized_copy(
             "same command again:\n  " + "\n  ".join(bad[:NAMED])
         )
     for target, content in plan.beside.items():
-        manifest.write_whole(folder / target, content)
+        manifest.write_file(folder / target, content)
         digests[target] = manifest.sha256(content)
     manifest.finish(folder, facts, digests)
     return folder
@@ -127,5 +127,5 @@ def _copy_one(
         # Pillow's message would name the buffer, not the file.
         reason = "no image" if isinstance(error, UnidentifiedImageError) else error
         return original.target, "", f"{original.name}: {reason}"
-    manifest.write_whole(path, data)
+    manifest.write_file(path, data)
     return original.target, manifest.sha256(data), ""

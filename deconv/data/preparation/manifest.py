@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from deconv.atomic_files import whole
 from deconv.data.preparation.plan import is_image
 from deconv.data.preparation.progress import watched
 from deconv.errors import DeconvError
@@ -36,17 +36,10 @@ def line(target: str, digest: str) -> str:
     return f"{digest}  {target}\n"
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that under its name there is the whole of it or nothing (or what was)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A fixed name: what a killed process leaves is overwritten by the one that goes on.
-    temporary = path.with_name(f".{path.name}.new")
-    try:
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all. Its digest will tell if a power cut tore it."""
+    with whole(path, f".{path.name}.new") as temporary:
         temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def read_manifest(path: Path) -> dict[str, str]:
@@ -73,8 +66,8 @@ def begin(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:
                     "folder, or delete this one"
                 )
     done = read_manifest(folder / JOURNAL) | read_manifest(folder / MANIFEST)
-    write_whole(folder / FACTS, _json(facts))
-    write_whole(folder / JOURNAL, _lines(done))
+    write_file(folder / FACTS, _json(facts))
+    write_file(folder / JOURNAL, _lines(done))
     (folder / MANIFEST).unlink(missing_ok=True)
     return done
 
@@ -82,8 +75,8 @@ def begin(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:
 def finish(folder: Path, facts: Mapping[str, Any], digests: Mapping[str, str]) -> None:
     """Write the manifest of a copy that is complete, sorted by name."""
     content = _json({**facts, "folders": _counts(digests)})
-    write_whole(folder / FACTS, content)
-    write_whole(folder / MANIFEST, _lines({**digests, FACTS: sha256(content)}))
+    write_file(folder / FACTS, content)
+    write_file(folder / MANIFEST, _lines({**digests, FACTS: sha256(content)}))
     (folder / JOURNAL).unlink()
 
 

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d
-from tqdm import tqdm
 
-from deconv.data.batches import image_count, read_batches
+from deconv.data.batches import walk
 from deconv.errors import DeconvError, unknown
 from deconv.networks import ChainNet, Network
 
@@ -87,7 +86,6 @@ def reduce(activations: torch.Tensor, max_features: int) -> torch.Tensor:
     return activations.flatten(1).float()
 
 
-@torch.no_grad()
 def extract(
     net: Network,
     loader: Iterable,
@@ -102,21 +100,13 @@ def extract(
     Raises DeconvError for an unknown point, a loader without images, and values that are not
     finite.
     """
-    device = net.device
     found: dict[str, list[torch.Tensor]] = {}
-    quiet = None if progress else True
-    with tqdm(total=image_count(loader), desc="features", unit="image", disable=quiet) as bar:
-        for images, _ in read_batches(net, loader):
-            # Pooling is an order of magnitude faster in this layout on a CPU.
-            images = images.to(device, memory_format=torch.channels_last)
-            record = net.record(images, points, logits=False)
-            for point in points:
-                values = reduce(record.activations[point], max_features).cpu()
-                if not values.isfinite().all():
-                    raise DeconvError(f"{point} of {net.name} holds values that are not finite")
-                found.setdefault(point, []).append(values)
-            bar.update(len(images))
-    if not found:
-        raise DeconvError("the loader yields no image")
+    for images, _ in walk(net, loader, "features", progress, channels_last=True):
+        record = net.record(images, points, logits=False)
+        for point in points:
+            values = reduce(record.activations[point], max_features).cpu()
+            if not values.isfinite().all():
+                raise DeconvError(f"{point} of {net.name} holds values that are not finite")
+            found.setdefault(point, []).append(values)
     # Popped one by one: all points twice would be too much for memory.
     return {point: torch.cat(found.pop(point)) for point in list(found)}

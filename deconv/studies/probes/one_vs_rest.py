@@ -13,10 +13,9 @@ from torch.utils.data import DataLoader
 
 from deconv.data.average_precision import IGNORED, PRESENT, average_precision
 from deconv.data.batches import labelled
-from deconv.distributed import Share, gather
+from deconv.distributed import gather_shares
 from deconv.errors import DeconvError
 from deconv.networks import Network
-from deconv.training.evaluation import evaluation
 
 MOST_STEPS = 1000
 """Of the solver, for each classifier."""
@@ -28,15 +27,12 @@ def layer_values(net: Network, loader: DataLoader, layer: str) -> tuple[np.ndarr
     loader: yields (images as `net` takes them, N×C marks). Over a `deconv.distributed.Share` each
     process runs its part and all get the whole.
     """
-    device = net.device
     values, marks = [], []
-    with evaluation(net):
-        for images, target in labelled(net, loader):
-            record = net.record(images.to(device), [layer], logits=False)
-            values.append(record.activations[layer].flatten(1).float().cpu().numpy())
-            marks.append(target.numpy())
-    if isinstance(getattr(loader, "dataset", None), Share):
-        values, marks = (list(chain(*gather(part))) for part in (values, marks))
+    for images, target in labelled(net, loader):
+        record = net.record(images, [layer], logits=False)
+        values.append(record.activations[layer].flatten(1).float().cpu().numpy())
+        marks.append(target.numpy())
+    values, marks = (list(chain(*gather_shares(loader, part))) for part in (values, marks))
     return np.concatenate(values), np.concatenate(marks)
 
 

@@ -8,10 +8,11 @@ own here. All three are 1 exactly for equal pictures and do not change with the 
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import uniform_filter
 from scipy.stats import rankdata
+from skimage.metrics import structural_similarity
 
 from deconv.errors import DeconvError
+from deconv.pixels import display_scale
 
 NUMBERS = ("rank", "signed", "ssim")
 """Where the picture has strong values, whatever their sign; the values with their signs;
@@ -19,10 +20,6 @@ structure in small windows."""
 
 WINDOW_PX = 7
 """Side of the windows of `ssim`, that of scikit-image; less for smaller pictures."""
-K1, K2 = 0.01, 0.03
-"""Wang et al. 2004, §III.C."""
-PERCENTILE = 99.0
-"""Of the non-zero absolute values: the ± 1 of a picture for `ssim`, as pictures are drawn."""
 
 
 def similarity(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -51,31 +48,14 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
 def ssim(one: np.ndarray, other: np.ndarray) -> float:
     """Mean structural similarity (Wang et al. 2004) over windows and colours, in [-1, 1].
 
-    one, other: 3×h×w. Each picture is brought to ± 1 at its own PERCENTILE and clipped, so the
+    one, other: 3×h×w. Each picture is brought to ± 1 at its own `display_scale` and clipped, so the
     range of values is 2. Windows are squares of even weight that lie inside the picture whole;
     variances are those of a sample, divided by n - 1.
     """
-    one, other = (_scaled(picture) for picture in (one, other))
+    one, other = (np.clip(picture / display_scale(picture), -1, 1) for picture in (one, other))
     side = min(WINDOW_PX, *one.shape[1:])
     side -= 1 - side % 2
-    edge, count = side // 2, side * side
-    if count == 1:
+    if side == 1:
         raise DeconvError(f"a picture of {one.shape[1]}×{one.shape[2]} px has no structure")
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        over = uniform_filter(values, (0, side, side), mode="nearest")
-        return over[:, edge : values.shape[1] - edge, edge : values.shape[2] - edge]
-
-    a, b = mean(one), mean(other)
-    sample = count / (count - 1)
-    spread_a, spread_b = (sample * (mean(p * p) - m * m) for p, m in ((one, a), (other, b)))
-    common = sample * (mean(one * other) - a * b)
-    c1, c2 = (2 * K1) ** 2, (2 * K2) ** 2
-    shares = (2 * a * b + c1) * (2 * common + c2)
-    return float(np.mean(shares / ((a * a + b * b + c1) * (spread_a + spread_b + c2))))
-
-
-def _scaled(picture: np.ndarray) -> np.ndarray:
-    magnitude = np.abs(picture[picture != 0])
-    scale = np.percentile(magnitude, PERCENTILE) if magnitude.size else 1.0
-    return np.clip(picture / scale, -1, 1)
+    found = structural_similarity(one, other, win_size=side, data_range=2, channel_axis=0)
+    return float(found)

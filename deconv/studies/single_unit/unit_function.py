@@ -92,13 +92,10 @@ def unit_function(
 
 def map_size(net: Network, layer: str, map: int) -> tuple[int, int]:
     """(height, width) of a layer's maps, (1, 1) of a vector. Raises DeconvError for no such map."""
-    net.check_point(layer)
-    map = whole_number(map, "map")
-    blank = torch.zeros(1, 3, net.input_px, net.input_px, dtype=net.dtype)
-    values = net.record(blank, [layer], logits=False).activations[layer]
-    if not 0 <= map < values.shape[1]:
-        raise DeconvError(f"{layer} of {net.name} has {values.shape[1]} maps, no map {map}")
-    height, width = values.shape[2:] or (1, 1)
+    maps, *size = net.calls.values[net.check_point(layer)].shape
+    if not 0 <= whole_number(map, "map") < maps:
+        raise DeconvError(f"{layer} of {net.name} has {maps} maps, no map {map}")
+    height, width = size or (1, 1)
     return height, width
 
 
