@@ -30,36 +30,14 @@ from matplotlib.figure import Figure as Page
 from deconv import figures
 from deconv.errors import DeconvError
 from deconv.networks import input_side
-from experiments.kit import Finding, Result, Saved, Subject, experiment, kept_results
-from experiments.kit.probing import (
-    HERE,
-    PAPER,
-    PAPER_SPLITS,
-    SAVES,
-    Probing,
-    Row,
-    as_in_paper,
-    beats,
-    folds_in_words,
-    network_in_words,
-    on_scenes,
-    open_study,
-    paper_row,
-    saved_rows,
-)
+from experiments.kit import Finding, Result, Saved, Subject, experiment, kept_results, probing
+from experiments.kit.probing import PAPER_SPLITS, Probing, Row, beats
 from experiments.kit.reported import TABLE4
 
 DATA = "caltech101"
 SIZES = (15, 30)
 JOB = ("softmax", 7)
 KEPT = Path(__file__).resolve().parent / "results" / "caltech101_scratch.json"
-ROWS = {
-    "pretrained": "paper, trained on ImageNet",
-    "scratch": "paper, from scratch",
-    "Jianchao et al.": "Jianchao et al.",
-    "Bo et al.": "Bo et al.",
-}
-"""The paper's rows and what they are called beside ours."""
 
 
 @dataclass
@@ -73,21 +51,17 @@ class Transfer(Probing):
 def compute(cfg: Transfer, it: Subject) -> Result:
     """Probe layer 7 on every fold and set the networks from scratch beside it."""
     scratch = scratch_rows(cfg)
-    study = open_study(cfg, it, [JOB], cfg.per_class, SIZES)
+    study = probing.open_study(it, [JOB], cfg.per_class, SIZES)
+    (ours,) = study.probe_snapshots()
     kind = {"architecture": architecture(it.net.recipe["name"], it.net.input_px)}
-    ours = [row | kind for row in study.probe(study.names()[0], it.net, it.snapshot.mean)]
+    ours = [row | kind for row in ours]
     found, theirs = [], []
     if cfg.data.name == "scenes":
-        found = on_scenes("table4_caltech101", ours)
+        found = probing.on_scenes("table4_caltech101", ours)
     if cfg.data.name == DATA:
-        theirs = [
-            paper_row(name, JOB, size, numbers)
-            for row, name in ROWS.items()
-            for size, numbers in TABLE4[row].items()
-        ]
-        found = judge_pretrained(ours, scratch, as_in_paper(cfg, it.snapshot))
-        found += judge_scratch(scratch, ours)
-    return study.result(it.net, [*ours, *scratch, *theirs], found, {"table": "4"})
+        theirs = probing.paper_rows(TABLE4, JOB)
+        found = judge_pretrained(ours, scratch, study.as_in_paper) + judge_scratch(scratch, ours)
+    return study.result([*ours, *scratch, *theirs], found, {"table": "4"})
 
 
 # Networks from scratch
@@ -125,7 +99,7 @@ def scratch_table(results: Mapping[str, Any]) -> list[Row]:
     for key, kept in results.items():
         first, size = kept["folds"][0], kept["folds"][0]["images_per_class"]
         another = any(row["per_class"] == size for row in rows)
-        row = {"source": HERE, "network": f"from scratch{f', {key}' * another}"}
+        row = {"source": probing.HERE, "network": f"from scratch{f', {key}' * another}"}
         row |= {"classifier": JOB[0], "layer": JOB[1], "per_class": size, "mean": kept["mean"]}
         row |= {"std": kept["standard_deviation"] or "", "folds": len(kept["folds"])}
         if model := model_of(first.get("command", "")):
@@ -210,23 +184,23 @@ def _rival(rows: Sequence[Row], row: Row) -> tuple[Row | None, bool]:
 
 def draw(saved: Saved) -> Page:
     """The figure with its numbers below, from the saved files alone."""
-    rows, facts = saved_rows(saved), saved.facts
+    rows, facts = probing.saved_rows(saved), saved.facts
     several = len({row["per_class"] for row in rows}) > 1
     panel = figures.accuracy_panel(
         f"Softmax{' on layer 7' * several}", rows, "per_class", chance=100 / facts["classes"]
     )
     words = (
         f"Mean accuracy per class on test images of {facts['data']['name']} ({facts['classes']} "
-        f"classes); {folds_in_words(facts)}. A new softmax on the frozen layer 7. "
+        f"classes); {probing.folds_in_words(facts)}. A new softmax on the frozen layer 7. "
     )
     if any(row["network"].startswith("from scratch") for row in rows):
         words += "From scratch: all layers trained on the same images, ten-crop test. "
-    if any(row["source"] == PAPER for row in rows):
+    if any(row["source"] == probing.PAPER for row in rows):
         words += "Hollow: Table 4 of the paper. "
-    return figures.accuracy_curves([panel], [1], words + network_in_words(facts))
+    return figures.accuracy_curves([panel], [1], words + probing.network_in_words(facts))
 
 
-main = experiment(Transfer, compute, draw, saves=SAVES)
+main = experiment(Transfer, compute, draw, saves=probing.SAVES)
 
 if __name__ == "__main__":
     main()

@@ -27,21 +27,8 @@ from dataclasses import dataclass, field
 from matplotlib.figure import Figure as Page
 
 from deconv import figures
-from experiments.kit import Finding, Result, Saved, Subject, experiment
-from experiments.kit.probing import (
-    PAPER,
-    SAVES,
-    Probing,
-    Row,
-    as_in_paper,
-    beats,
-    folds_in_words,
-    network_in_words,
-    on_scenes,
-    open_study,
-    paper_row,
-    saved_rows,
-)
+from experiments.kit import Finding, Result, Saved, Subject, experiment, probing
+from experiments.kit.probing import Probing, Row
 from experiments.kit.reported import TABLE5
 
 DATA = "caltech256"
@@ -49,13 +36,6 @@ SIZES = (1, 2, 3, 6, 10, 15, 20, 30, 45, 60)
 FEW = 6
 """Figure 9: images a class that beat what was best before, with 60."""
 JOB = ("softmax", 7)
-ROWS = {
-    "pretrained": "paper, trained on ImageNet",
-    "scratch": "paper, from scratch",
-    "Bo et al.": "Bo et al.",
-    "Sohn et al.": "Sohn et al.",
-}
-"""The paper's rows and what they are called beside ours."""
 
 
 @dataclass
@@ -66,19 +46,15 @@ class Transfer(Probing):
 
 def compute(cfg: Transfer, it: Subject) -> Result:
     """Probe layer 7 on every fold and size."""
-    study = open_study(cfg, it, [JOB], cfg.per_class, SIZES)
-    ours = study.probe(study.names()[0], it.net, it.snapshot.mean)
+    study = probing.open_study(it, [JOB], cfg.per_class, SIZES)
+    (ours,) = study.probe_snapshots()
     found, theirs = [], []
     if cfg.data.name == "scenes":
-        found = on_scenes("table5_caltech256", ours)
+        found = probing.on_scenes("table5_caltech256", ours)
     if cfg.data.name == DATA:
-        theirs = [
-            paper_row(name, JOB, size, numbers)
-            for row, name in ROWS.items()
-            for size, numbers in TABLE5[row].items()
-        ]
-        found = [] if cfg.data.clutter else judge_table5(ours, as_in_paper(cfg, it.snapshot))
-    return study.result(it.net, [*ours, *theirs], found, {"table": "5", "figure": "9"})
+        theirs = probing.paper_rows(TABLE5, JOB)
+        found = [] if cfg.data.clutter else judge_table5(ours, study.as_in_paper)
+    return study.result([*ours, *theirs], found, {"table": "5", "figure": "9"})
 
 
 def judge_table5(ours: Sequence[Row], comparable: bool) -> list[Finding]:
@@ -95,7 +71,7 @@ def judge_table5(ours: Sequence[Row], comparable: bool) -> list[Finding]:
         if size == FEW:
             rivals["fig9/few_images"] = (*TABLE5["Bo et al."][60], "Bo et al. with 60 a class")
         for key, rival in rivals.items():
-            holds, words = beats(row, *rival)
+            holds, words = probing.beats(row, *rival)
             rule, spread = f"holds if it lies {words}", row["std"] or None
             unit = "%" if key.startswith("fig9") else ""
             found.append(Finding(key, row["mean"], spread, holds, rule, unit, comparable))
@@ -104,21 +80,21 @@ def judge_table5(ours: Sequence[Row], comparable: bool) -> list[Finding]:
 
 def draw(saved: Saved) -> Page:
     """Figure 9 with its numbers below, from the saved files alone."""
-    rows, facts = saved_rows(saved), saved.facts
+    rows, facts = probing.saved_rows(saved), saved.facts
     panel = figures.accuracy_panel(
         "Softmax on layer 7", rows, "per_class", chance=100 / facts["classes"]
     )
-    printed = any(row["source"] == PAPER for row in rows)
+    printed = any(row["source"] == probing.PAPER for row in rows)
     caption = (
         f"Mean accuracy per class on test images of {facts['data']['name']} ({facts['classes']} "
-        f"classes) against the number of training images a class; {folds_in_words(facts)}. A new "
-        f"softmax on the frozen layer 7. {'Hollow: Table 5 of the paper. ' if printed else ''}"
-        f"{network_in_words(facts)}"
+        "classes) against the number of training images a class; "
+        f"{probing.folds_in_words(facts)}. A new softmax on the frozen layer 7. "
+        f"{'Hollow: Table 5 of the paper. ' * printed}{probing.network_in_words(facts)}"
     )
     return figures.accuracy_curves([panel], [1], caption)
 
 
-main = experiment(Transfer, compute, draw, saves=SAVES)
+main = experiment(Transfer, compute, draw, saves=probing.SAVES)
 
 if __name__ == "__main__":
     main()

@@ -32,22 +32,10 @@ from deconv.errors import DeconvError
 from deconv.networks import build
 from deconv.studies.probes.folds import Job
 from deconv.training.snapshots import load_snapshot
-from experiments.kit import Finding, Result, Saved, Subject, experiment
+from experiments.kit import Finding, Result, Saved, Subject, experiment, probing
 from experiments.kit.facts import training_facts
 from experiments.kit.findings import TRUTH
-from experiments.kit.probing import (
-    CONTROL,
-    PAPER,
-    SAVES,
-    Probing,
-    Row,
-    as_in_paper,
-    folds_in_words,
-    network_in_words,
-    open_study,
-    paper_row,
-    saved_rows,
-)
+from experiments.kit.probing import CONTROL, PAPER, PRETRAINED, Probing, Row, paper_row
 from experiments.kit.reported import TABLE7
 
 TABLE7_SIZE = {"caltech101": 30, "caltech256": 60}
@@ -86,12 +74,9 @@ def compute(cfg: LayerProbes, it: Subject) -> Result:
         raise DeconvError("compare=… stands beside snapshot=…: name both")
     per_class = [] if cfg.train_per_class is None else [cfg.train_per_class]
     usual = [getattr(cfg.data, "train_per_class", 30)]
-    study = open_study(cfg, it, cfg.jobs, per_class, usual, others)
-    name, *names = study.names()
-    ours = study.probe(name, it.net, it.snapshot.mean)
-    table = [*ours]
-    for other_name, other in zip(names, others, strict=True):
-        table += study.probe(other_name, other.network().to(it.device), other.mean)
+    study = probing.open_study(it, cfg.jobs, per_class, usual, others)
+    ours, *compared = study.probe_snapshots()
+    table = [row for rows in (ours, *compared) for row in rows]
     if cfg.control:
         untrained = build(**it.snapshot.recipe, seed=cfg.seed).to(it.device)
         table += study.probe("first random weights", untrained, it.snapshot.mean, CONTROL)
@@ -99,16 +84,16 @@ def compute(cfg: LayerProbes, it: Subject) -> Result:
     if TABLE7_SIZE.get(data) == size:
         column = list(TABLE7_SIZE).index(data)
         table += [
-            paper_row("paper, trained on ImageNet", job, size, numbers[column])
+            paper_row(PRETRAINED, job, size, *numbers[column])
             for job, numbers in TABLE7.items()
             if job in cfg.jobs
         ]
-        found = judge_table7(data, ours, as_in_paper(cfg, it.snapshot), f"table7/{data}")
+        found = judge_table7(data, ours, study.as_in_paper, f"table7/{data}")
     elif data == "scenes":
         found = judge_table7(data, ours, False, f"{TRUTH}table7_layer_probes")
-    compared = [training_facts(other, cfg.compare) for other in others]
-    facts = {"table": "7", "per_class": size, "compared": compared}
-    return study.result(it.net, table, found, facts)
+    facts = {"table": "7", "per_class": size}
+    facts["compared"] = [training_facts(other, cfg.compare) for other in others]
+    return study.result(table, found, facts)
 
 
 # The claims
@@ -159,7 +144,7 @@ def _moves(row: Row, under: Row | None, column: int | None) -> tuple[bool | None
 
 def draw(saved: Saved) -> Page:
     """A panel for each classifier with its numbers below, from the saved files alone."""
-    rows, facts = saved_rows(saved), saved.facts
+    rows, facts = probing.saved_rows(saved), saved.facts
     panels = []
     for kind, title in TITLES.items():
         if own := [row for row in rows if row["classifier"] == kind]:
@@ -167,9 +152,9 @@ def draw(saved: Saved) -> Page:
     words = (
         f"Linear classifiers on the layers of frozen networks, {facts['per_class']} training "
         f"images a class of {facts['data']['name']} ({facts['classes']} classes). Accuracy is the "
-        f"mean over the classes on test images; {folds_in_words(facts)}. A layer is read where "
-        "the next one reads it, after pool and normalisation; its maps are averaged to a coarser "
-        "grid where they are large. "
+        f"mean over the classes on test images; {probing.folds_in_words(facts)}. A layer is read "
+        "where the next one reads it, after pool and normalisation; its maps are averaged to a "
+        "coarser grid where they are large. "
     )
     sources = {row["source"] for row in rows}
     if PAPER in sources:
@@ -177,10 +162,10 @@ def draw(saved: Saved) -> Page:
     if CONTROL in sources:
         words += "Grey: the same network before training. "
     widths = [max(1.2, len(panel.ticks)) for panel in panels]
-    return figures.accuracy_curves(panels, widths, words + network_in_words(facts))
+    return figures.accuracy_curves(panels, widths, words + probing.network_in_words(facts))
 
 
-main = experiment(LayerProbes, compute, draw, saves=SAVES)
+main = experiment(LayerProbes, compute, draw, saves=probing.SAVES)
 
 if __name__ == "__main__":
     main()

@@ -43,6 +43,7 @@ Row = Mapping[str, Any]
 HERE, CONTROL, PAPER = "here", "control", "paper"
 """Where a row of a table comes from."""
 PAPER_SPLITS = 5  # §5.2
+PRETRAINED = "paper, trained on ImageNet"
 TEST_PER_CLASS = 50
 """§5.2 for Caltech-101; also for data sets whose settings do not say."""
 SAVES = "arrays.npz table.csv folds.csv findings.json"
@@ -83,7 +84,7 @@ class Study:
     saw of the data, for the sidecar. rows, each: of all folds probed; accuracy of each class.
     """
 
-    cfg: Probing
+    it: Subject
     jobs: Sequence[Job]
     data: Squares
     folds: list[Fold]
@@ -92,19 +93,22 @@ class Study:
     rows: list[dict[str, Any]] = field(default_factory=list)
     each: list[np.ndarray] = field(default_factory=list)
 
-    def names(self) -> list[str]:
-        """What the networks are called: by their data, numbered where that is not enough."""
-        words = [f"{s.recipe['name']}, trained on {trained_on(s)}" for s in self.snapshots]
-        return [
-            word + (f" ({i})" if words.count(word) > 1 else "") for i, word in enumerate(words, 1)
-        ]
+    def probe_snapshots(self) -> list[list[Row]]:
+        """Probe each snapshot, named by its data, and by a number where that is not enough."""
+        words = [f"{one.recipe['name']}, trained on {trained_on(one)}" for one in self.snapshots]
+        tables = []
+        for i, snapshot in enumerate(self.snapshots):
+            name = words[i] + (f" ({i + 1})" if words.count(words[i]) > 1 else "")
+            net = self.it.net if i == 0 else snapshot.network().to(self.it.device)
+            tables.append(self.probe(name, net, snapshot.mean))
+        return tables
 
     def probe(self, name: str, net: ChainNet, mean: torch.Tensor, source: str = HERE) -> list[Row]:
         """Probe a network on every fold; a row of the table for each classifier, layer and size.
 
         mean: 3×S×S, subtracted from its images.
         """
-        cfg, first = self.cfg, len(self.rows)
+        cfg, first = self.it.cfg, len(self.rows)
         crops = CentreCrops(pool(cfg, mean.shape[-1]), mean, net.input_px)
         how = (cfg.c, cfg.scaling, cfg.max_features, inputs.workers(cfg))
         for row, accuracies in probe_folds(net, crops, self.jobs, self.folds, *how):
@@ -116,8 +120,20 @@ class Study:
             )
         return [{"source": source} | row for row in over_folds(self.rows[first:])]
 
+    @property
+    def as_in_paper(self) -> bool:
+        """Whether the network and the folds are the paper's, so that its numbers are targets."""
+        cfg, snapshot = self.it.cfg, self.snapshots[0]
+        plain = all(
+            value in (None, (), [], 1000, "zfnet") or key in ("init", "input_px")
+            for key, value in snapshot.recipe.items()
+        )
+        trained = snapshot.config.get("data") == "imagenet" and snapshot.recipe["name"] == "zfnet"
+        tested = {"caltech101": 50, "caltech256": None}.get(cfg.data.name, 0) == cfg.test_per_class
+        return plain and trained and tested and cfg.folds == PAPER_SPLITS
+
     def result(
-        self, net: ChainNet, table: Sequence[Row], findings: list[Finding], facts: dict[str, Any]
+        self, table: Sequence[Row], findings: list[Finding], facts: dict[str, Any]
     ) -> Result:
         """Tables (means; a row a fold), the accuracy of each class, facts and findings."""
         for row in table:
@@ -125,10 +141,10 @@ class Study:
             where = f"{row['classifier']} on layer {row['layer']}, {row['per_class']:2d} a class"
             log(f"{row['network']}: {where}: {row['mean']:.1f}{spread} %")
         facts = facts | {
-            "choices": choices(self.cfg, net, self.snapshots[0].mean, self.jobs),
-            "data": data_facts(self.cfg, "random splits", self.data),
+            "choices": choices(self.it, self.jobs),
+            "data": data_facts(self.it.cfg, "random splits", self.data),
             "classes": len(self.data.classes),
-            "folds": self.cfg.folds,
+            "folds": self.it.cfg.folds,
             "seen": self.seen,
         }
         arrays = {
@@ -139,7 +155,6 @@ class Study:
 
 
 def open_study(
-    cfg: Probing,
     it: Subject,
     jobs: Sequence[Job],
     per_class: Sequence[int],
@@ -153,6 +168,7 @@ def open_study(
             sets, elsewhere as far as half a class goes.
         others: further networks to probe.
     """
+    cfg = it.cfg
     for net in [it.sketch, *(other.network() for other in others)]:
         check_layers(net, [layer for _, layer in jobs], cfg.max_features)
     if cfg.remove_overlap and it.given is None:
@@ -168,14 +184,13 @@ def open_study(
     snapshots = [it.snapshot, *others]
     whose = (inputs.data_name(cfg), inputs.data_settings(cfg))
     seen = [seen_images(snapshot, *whose, data, folds) for snapshot in snapshots]
-    for one in seen:
-        if one.get("caveat"):
-            log(f"note: {one['seen']}")
+    for words in caveats(seen):
+        log(words)
     if cfg.remove_overlap:
         seen[0]["overlap"] = found = overlap(cfg, it.given, pool(cfg, side))
         folds = random_folds(*drawn, without=[pair[0] for pair in found["pairs"]])
     it.first_alone()
-    return Study(cfg, jobs, data, folds, snapshots, seen)
+    return Study(it, jobs, data, folds, snapshots, seen)
 
 
 def pool(cfg: Probing, side: int, listed: bool = False) -> Squares:
@@ -191,7 +206,7 @@ def pool(cfg: Probing, side: int, listed: bool = False) -> Squares:
 
 
 def overlap(cfg: Probing, snapshot: Snapshot, target: Squares) -> dict[str, Any]:
-    """Facts on the images of `target` whose like the network was trained on.
+    """Facts about the images of `target` whose like the network was trained on.
 
     The training images are found as the snapshot's own settings name them, or in
     cfg.overlap_root. Raises DeconvError if they are the same data set, or other images.
@@ -221,10 +236,10 @@ def overlap(cfg: Probing, snapshot: Snapshot, target: Squares) -> dict[str, Any]
 # What is said of it
 
 
-def choices(cfg: Probing, net: ChainNet, mean: torch.Tensor, jobs: Sequence[Job]) -> dict[str, str]:
+def choices(it: Subject, jobs: Sequence[Job]) -> dict[str, str]:
     """What the paper leaves open about a transfer, and how it was decided, for the sidecar."""
-    taps = dict.fromkeys(f"{layer} is {tap(net, layer)}" for _, layer in jobs)
-    tested = cfg.test_per_class
+    cfg, tested = it.cfg, it.cfg.test_per_class
+    taps = dict.fromkeys(f"{layer} is {tap(it.net, layer)}" for _, layer in jobs)
     return {
         "layers": f"{', '.join(taps)}: what the next layer is given, after pool and normalisation",
         "features": f"of the centre crop alone; maps with more than {cfg.max_features} values in "
@@ -235,20 +250,8 @@ def choices(cfg: Probing, net: ChainNet, mean: torch.Tensor, jobs: Sequence[Job]
         "svm": "linear, one class against the rest, squared hinge",
         "folds": f"{cfg.folds} random splits; spread: sample standard deviation over them",
         "test_images": f"at most {tested} a class" if tested else "all that are not trained on",
-        "preprocessing": preprocessing(net, mean),
+        "preprocessing": preprocessing(it.net, it.snapshot.mean),
     }
-
-
-def as_in_paper(cfg: Probing, snapshot: Snapshot) -> bool:
-    """Whether the network and the folds are the paper's, so that its numbers are targets."""
-    recipe = snapshot.recipe
-    plain = all(
-        value in (None, (), [], 1000, "zfnet") or key in ("init", "input_px")
-        for key, value in recipe.items()
-    )
-    trained = snapshot.config.get("data") == "imagenet" and recipe["name"] == "zfnet"
-    tested = {"caltech101": 50, "caltech256": None}.get(cfg.data.name, 0) == cfg.test_per_class
-    return plain and trained and tested and cfg.folds == PAPER_SPLITS
 
 
 def beats(ours: Row, other: float, spread: float | None, whose: str) -> tuple[bool, str]:
@@ -261,22 +264,25 @@ def beats(ours: Row, other: float, spread: float | None, whose: str) -> tuple[bo
 def on_scenes(stem: str, ours: Sequence[Row]) -> list[Finding]:
     """A finding for each size of Table 4 or 5 on the built-in data, of which the paper has none."""
     rule = "a softmax on layer 7, trained on scenes that the network did not learn from"
-    return [
-        Finding(
-            f"{TRUTH}{stem}/{row['per_class']}", row["mean"], row["std"] or None, None, rule, "%"
-        )
-        for row in ours
-    ]
+    found = {f"{TRUTH}{stem}/{row['per_class']}": (row["mean"], row["std"] or None) for row in ours}
+    return [Finding(key, *numbers, rule=rule, unit="%") for key, numbers in found.items()]
 
 
-def paper_row(
-    network: str, job: Job, per_class: int, numbers: tuple[float, float | None]
-) -> dict[str, Any]:
-    """One of the paper's numbers, mean and spread, as a row of a table."""
-    mean, spread = numbers
+def paper_row(network: str, job: Job, size: int, mean: float, spread: float | None) -> Row:
+    """One of the paper's numbers as a row of a table."""
     row = {"source": PAPER, "network": network, "classifier": job[0], "layer": job[1]}
-    row |= {"per_class": per_class, "mean": mean, "std": "" if spread is None else spread}
+    row |= {"per_class": size, "mean": mean, "std": "" if spread is None else spread}
     return row | {"folds": PAPER_SPLITS}
+
+
+def paper_rows(table: Mapping[str, Mapping[int, Any]], job: Job) -> list[Row]:
+    """The rows of TABLE4 or TABLE5, the paper's own networks first."""
+    ours = {"pretrained": PRETRAINED, "scratch": "paper, from scratch"}
+    return [
+        paper_row(ours.get(network, network), job, size, *numbers)
+        for network in reversed(table)
+        for size, numbers in table[network].items()
+    ]
 
 
 def saved_rows(saved: Saved) -> list[dict[str, Any]]:
@@ -297,11 +303,12 @@ def folds_in_words(facts: dict[str, Any]) -> str:
 
 def network_in_words(facts: dict[str, Any]) -> str:
     """The end of a caption: the network, and what it was trained on where that is not clean."""
-    words = [f"Note: {one['seen']}. " for one in facts["seen"] if one.get("caveat")]
-    words += [
-        f"{one['overlap']['removed']} images with their like in the network's training set are "
-        "left out. "
-        for one in facts["seen"]
-        if "overlap" in one
-    ]
-    return "".join(words) + describe_network(facts)
+    out = [one["overlap"]["removed"] for one in facts["seen"] if "overlap" in one]
+    like = "images with their like in the network's training set are left out."
+    words = caveats(facts["seen"]) + [f"{removed} {like}" for removed in out]
+    return " ".join([*words, describe_network(facts)])
+
+
+def caveats(seen: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A sentence for each network that may have seen images of the data set."""
+    return [f"Note: {one['seen']}." for one in seen if one.get("caveat")]
