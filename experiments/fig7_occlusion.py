@@ -30,10 +30,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure as Page
 
 from deconv import figures
 from deconv.errors import DeconvError, unknown
+from deconv.figures import Page
 from deconv.mining.peak_views import peak_views
 from deconv.mining.top_activations import strongest
 from deconv.pooling import COLLISIONS

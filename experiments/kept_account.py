@@ -32,16 +32,15 @@ from experiments.kit.ledger import (
 )
 from experiments.kit.printed import bullets, table
 from experiments.kit.steps import DONE
-from experiments.transfer_findings import (
-    TABLE7_SIZE,
+from experiments.table4_caltech101 import (
     architecture,
     judge_pretrained,
     judge_scratch,
-    judge_table5,
-    judge_table7,
     model_of,
     scratch_table,
 )
+from experiments.table5_caltech256 import judge_table5
+from experiments.table7_layer_probes import TABLE7_SIZE, judge_table7
 
 FOLDS, PROBES = "caltech101_scratch.json", "probes.json"
 FIG4 = "fig4_feature_evolution"

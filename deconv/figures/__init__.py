@@ -4,7 +4,12 @@ One module a page, named as the experiment that shows it; `animation` draws Figu
 `training_page` a run while it runs; `drawing` is what they share.
 """
 
-from deconv.figures.accuracy_curves import AccuracyLine, AccuracyPanel, accuracy_curves
+from deconv.figures.accuracy_curves import (
+    AccuracyLine,
+    AccuracyPanel,
+    accuracy_curves,
+    accuracy_panel,
+)
 from deconv.figures.adaptive_deconv import CodedLayer, adaptive_deconv
 from deconv.figures.animation import evolution_frames, save_animation
 from deconv.figures.architecture_boxes import Box, architecture_boxes
@@ -73,6 +78,7 @@ __all__ = [
     "MaskedFaces",
     "NumberRow",
     "OcclusionRow",
+    "Page",
     "Panel",
     "PoolWindows",
     "RuleRow",
@@ -88,6 +94,7 @@ __all__ = [
     "UnitWalks",
     "Watched",
     "accuracy_curves",
+    "accuracy_panel",
     "adaptive_deconv",
     "architecture_boxes",
     "block",

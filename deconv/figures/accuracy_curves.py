@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +57,28 @@ class AccuracyPanel:
     chance: float
     columns: Sequence[float] = ()
     to_scale: bool = True
+
+
+NAMES_OF_AXES = {"layer": "layer", "per_class": "training images a class"}
+
+
+def accuracy_panel(
+    title: str, rows: Sequence[Mapping[str, Any]], axis: str, chance: float
+) -> AccuracyPanel:
+    """Make a panel of a table's rows, with a line for each network; the paper's come last.
+
+    rows: network, source ("here", "control" or "paper"), mean, std and `axis`, one of
+    NAMES_OF_AXES.
+    """
+    order = sorted(rows, key=lambda r: (("here", "control", "paper").index(r["source"]), r[axis]))
+    lines = []
+    for network in dict.fromkeys(row["network"] for row in order):
+        own = [row for row in order if row["network"] == network]
+        columns = ([row[name] for row in own] for name in (axis, "mean", "std"))
+        kind = own[0]["source"]
+        lines.append(AccuracyLine(network, *columns, kind == "paper", kind == "control"))
+    ticks = sorted({row[axis] for row in rows})
+    return AccuracyPanel(title, NAMES_OF_AXES[axis], ticks, lines, chance)
 
 
 # Inches on the page.

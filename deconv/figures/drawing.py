@@ -17,6 +17,8 @@ from PIL import Image
 from deconv.figures.lettering import letter_plainly
 from deconv.pixels import PERCENTILE, display_scale
 
+Page = Figure
+"""What a figure is drawn on, for those who do not draw themselves."""
 INK, FAINT = "#222222", "#777777"
 HAIR = "#d0d4da"
 """Hairlines that lead the eye."""

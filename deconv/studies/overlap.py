@@ -7,8 +7,9 @@ grey thumbnails of the centre squares.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.nn.functional import adaptive_avg_pool2d
@@ -76,6 +77,19 @@ def find_overlap(
         first += len(theirs)
     found = (best >= threshold).nonzero().flatten().tolist()
     return [Twin(i, int(where[i]), min(1.0, float(best[i]))) for i in found]
+
+
+def overlap_facts(twins: Sequence[Twin], images: int, threshold: float) -> dict[str, Any]:
+    """Describe an overlap for a sidecar. images: of the target."""
+    return {
+        "removed": len(twins),
+        "of": images,
+        "threshold": threshold,
+        "way": f"normalised correlation of {THUMB_PX}×{THUMB_PX} grey thumbnails of the centre "
+        "squares; the paper took the pictures out of ImageNet and trained again, here they leave "
+        "the target",
+        "pairs": [[twin.target, twin.source, round(twin.correlation, 4)] for twin in twins],
+    }
 
 
 def _thumbnails(

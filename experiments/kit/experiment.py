@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure as Page
 from omegaconf import DictConfig
 
 from deconv import distributed, figures
+from deconv.figures import Page
 from experiments.kit.command import Command
 from experiments.kit.result import Result, Saved, copy_saved
 from experiments.kit.settings import Settings

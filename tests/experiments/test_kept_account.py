@@ -11,12 +11,8 @@ from experiments.kept_account import page, probed_rows, records
 from experiments.kit import ledger
 from experiments.kit.findings import DIFFERS, OPEN, REPRODUCED, TREND, Finding
 from experiments.kit.reported import TABLE7
-from experiments.transfer_findings import (
-    judge_pretrained,
-    judge_scratch,
-    judge_table7,
-    scratch_table,
-)
+from experiments.table4_caltech101 import judge_pretrained, judge_scratch, scratch_table
+from experiments.table7_layer_probes import judge_table7
 
 ROOT = Path(__file__).resolve().parents[2]
 

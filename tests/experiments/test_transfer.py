@@ -8,24 +8,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from command_line import assert_refused, command
+from command_line import assert_refused, command, subject
 from PIL import Image
 
 import deconv
 from deconv import figures
 from deconv.data import photographs
 from deconv.errors import DataMissing, DeconvError
-from deconv.scenes import Scenes
+from deconv.studies.probes.folds import random_folds
+from deconv.studies.probes.seen_images import seen_images
 from deconv.training.snapshots import save_snapshot
-from experiments import table4_caltech101, table5_caltech256, table7_layer_probes
+from experiments import table4_caltech101, table7_layer_probes
 from experiments.kit import kept_results
 from experiments.kit.command import compose
 from experiments.kit.findings import read_findings
+from experiments.kit.inputs import data_name, data_settings
+from experiments.kit.probing import network_in_words, open_study, overlap, pool, saved_rows
 from experiments.kit.reported import TABLE7
-from experiments.probing import open_study, summarise
-from experiments.transfer import check_unseen, overlap, pool, sizes, splits
-from experiments.transfer_record import lines, read_table, seen_in_words
+from experiments.kit.result import Saved
 
 CLASSES = ("ant", "bass", "crab", "dolphin")
 
@@ -52,35 +52,33 @@ def caltech(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="module")
+def snapshot(smoke_run):
+    return deconv.load_snapshot(smoke_run / "last.pt")
+
+
 def settings(stem, snapshot, caltech, data, *more):
-    there = [f"snapshot={snapshot}", f"data={data}", f"data.root={caltech}", "size=smoke"]
-    return compose(stem, [*there[3:], *there[:3], "data.cache=false", "data.workers=0", *more])
+    """The settings and the subject of a command on a small Caltech set."""
+    there = [f"data={data}", f"data.root={caltech}", "data.cache=false", "data.workers=0"]
+    return subject(stem, "size=smoke", *there, *more, snapshot=snapshot)
 
 
 # Folds
 
 
 @pytest.mark.parametrize("data", ["caltech101", "caltech256"])
-def test_folds_are_the_splits_that_trainings_use(smoke_run, caltech, data):
-    cfg = settings("table7_layer_probes", smoke_run / "last.pt", caltech, data, "folds=2",
-                   "data.seed=3")  # fmt: skip
-    whole = pool(cfg, 64, listed=True)
-    assert len(whole) == 36
-    found = splits(cfg, whole, [2, 5])
-    assert [(s.per_class, s.fold, s.seed) for s in found] == [
-        (2, 0, 3),
-        (2, 1, 4),
-        (5, 0, 3),
-        (5, 1, 4),
-    ]
-    for split in found:
-        for name, positions in (("train", split.train), ("val", split.test)):
-            alone = photographs(data, caltech, name, 64, train_per_class=split.per_class,
-                                seed=split.seed)  # fmt: skip
-            assert [whole.paths[i] for i in positions] == alone.paths
-    assert set(found[0].train) < set(found[2].train), "few images are a part of many"
-    less = splits(cfg, whole, [2], without=[0, 7, 20])[0]
-    assert not {0, 7, 20} & {*less.train, *less.test} and len(less.train) == 8
+def test_folds_are_the_splits_that_trainings_use(snapshot, caltech, data):
+    _, it = settings("table5_caltech256", snapshot, caltech, data, "folds=2", "data.seed=3")
+    study = open_study(it, [("softmax", 7)], [5, 2], ())
+    assert len(study.data) == 36
+    assert [(f.per_class, f.number, f.seed) for f in study.folds] == [
+        (2, 0, 3), (2, 1, 4), (5, 0, 3), (5, 1, 4),
+    ]  # fmt: skip
+    for fold in study.folds:
+        for name, positions in (("train", fold.train), ("val", fold.test)):
+            alone = photographs(data, caltech, name, 64, train_per_class=fold.per_class,
+                                seed=fold.seed)  # fmt: skip
+            assert [study.data.paths[i] for i in positions] == alone.paths
 
 
 def test_only_data_in_one_piece_has_a_whole(tmp_path):
@@ -89,52 +87,59 @@ def test_only_data_in_one_piece_has_a_whole(tmp_path):
         photographs("imagefolder", tmp_path, "all", 32)
 
 
-def test_sizes_are_those_wanted_as_far_as_half_a_class_goes(smoke_run, caltech):
-    cfg = compose("table5_caltech256", ["size=smoke"])
-    assert sizes(cfg, Scenes(17 * 6, 0, 32), [], (1, 2, 3, 6)) == [1, 2, 3]
-    assert sizes(cfg, Scenes(17 * 6, 0, 32), [], (15, 30)) == [3]
-    assert sizes(cfg, Scenes(17 * 6, 0, 32), 5, (15, 30)) == [5]
-    with pytest.raises(DeconvError, match="a class of 1 image"):
-        sizes(cfg, Scenes(20, 0, 32), None, (15, 30))
-    whole = settings("table5_caltech256", smoke_run / "last.pt", caltech, "caltech256")
-    assert sizes(whole, pool(whole, 64, listed=True), [], (15, 30)) == [15, 30]
-    for wrong in ("[2,0]", "[1.5]", "[a]"):
-        cfg = compose("table5_caltech256", [f"per_class={wrong}"])
-        with pytest.raises(DeconvError, match="images per class are whole numbers from 1 on"):
-            sizes(cfg, Scenes(34, 0, 32), cfg.per_class, (1,))
+def test_sizes_are_those_wanted_as_far_as_half_a_class_goes(snapshot, caltech):
+    def sizes(per_class, wanted, *more):
+        _, it = subject("table5_caltech256", "size=smoke", "folds=1", *more, snapshot=snapshot)
+        study = open_study(it, [("softmax", 7)], per_class, wanted)
+        return [fold.per_class for fold in study.folds]
+
+    six = f"data.val_images={17 * 6}"
+    assert sizes([], (1, 2, 3, 6), six) == [1, 2, 3]
+    assert sizes([], (15, 30), six) == [3]
+    assert sizes([5], (15, 30), six) == [5]
+    whole = ("data=caltech101", f"data.root={caltech}")
+    with pytest.raises(DeconvError, match="15 training images of each class leave none"):
+        sizes([], (2, 15), *whole)
+    with pytest.raises(DeconvError, match="at least one image of a class"):
+        sizes([2, 0], (1,))
+    for wrong in ("[1.5]", "[a]"):
+        with pytest.raises(DeconvError, match="per_class"):
+            compose("table5_caltech256", [f"per_class={wrong}"])
 
 
-def test_a_network_is_not_tested_on_what_it_was_trained_on(smoke_run, caltech):
-    snapshot = deconv.load_snapshot(smoke_run / "last.pt")
+def test_a_network_is_not_tested_on_what_it_was_trained_on(snapshot, caltech):
     theirs = {"train_per_class": 4, "test_per_class": 50, "seed": 0}
     trained = replace(
         snapshot, config={"data": "caltech101", "data_settings": theirs, "training_images": 16}
     )
-    cfg = settings("table4_caltech101", smoke_run / "last.pt", caltech, "caltech101", "folds=2")
+    cfg, _ = settings("table4_caltech101", snapshot, caltech, "caltech101")
     whole = pool(cfg, 64, listed=True)
-    one, two = splits(cfg, whole, [4])
+
+    def seen(network, folds):
+        return seen_images(network, data_name(cfg), data_settings(cfg), whole, folds)
+
+    one, two = random_folds(whole, [4], 2, 0, 50)
     own = photographs("caltech101", caltech, "train", 64, train_per_class=4)
     both = {whole.paths[i] for i in two.test} & set(own.paths)
     assert both
     words = rf"trained on {len(both)} of the 20 test images of fold 1 .*folds=1 data\.seed=0"
     with pytest.raises(DeconvError, match=words):
-        check_unseen(cfg, trained, whole, [one, two])
-    assert "on 16 of the 16 images" in check_unseen(cfg, trained, whole, [one])["seen"]
+        seen(trained, [one, two])
+    assert "on 16 of the 16 images" in seen(trained, [one])["seen"]
     unknown = replace(snapshot, config={"data": "caltech101"})
+    about = {"model": {"name": "zfnet"}, "training": {"images": None, "data": "x"}}
     for network, words in (
         (trained, "16 of the 16 images"), (unknown, "not known on which"), (snapshot, ""),
     ):  # fmt: skip
-        said = seen_in_words([check_unseen(cfg, network, whole, [one])])
+        said = network_in_words(about | {"seen": [seen(network, [one])]}).partition("Network:")[0]
         assert words in said and bool(said) == bool(words), "a caption tells what is not clean"
-    assert "another data set" in check_unseen(cfg, snapshot, whole, [one, two])["seen"]
-    (fewer,) = splits(
-        settings("table4_caltech101", "x", caltech, "caltech101", "folds=1"), whole, [2]
-    )
+    assert "another data set" in seen(snapshot, [one, two])["seen"]
+    (fewer,) = random_folds(whole, [2], 1, 0, 50)
     with pytest.raises(DeconvError, match="trained on 8 of the 28 test images"):
-        check_unseen(cfg, trained, whole, [fewer])
+        seen(trained, [fewer])
 
 
-def test_images_of_the_pretraining_are_left_out(smoke_run, caltech, tmp_path):
+def test_images_of_the_pretraining_are_left_out(snapshot, caltech, tmp_path):
     """Two of Caltech's images among the network's own; it is found by the snapshot's settings."""
     chosen = photographs("caltech101", caltech, "train", 128, train_per_class=1).paths[:2]
     for i, path in enumerate(chosen):
@@ -145,20 +150,24 @@ def test_images_of_the_pretraining_are_left_out(smoke_run, caltech, tmp_path):
     source = compose("train", ["data=imagefolder", f"data.root={tmp_path / 'own'}"])
     config = {"data": "imagefolder", "data_fingerprint": own.fingerprint()}
     config["settings"] = {"data": dict(source.data)}
-    snapshot = replace(deconv.load_snapshot(smoke_run / "last.pt"), config=config)
-    cfg = settings("table4_caltech101", "x", caltech, "caltech101")
-    whole = pool(cfg, 128)
-    twins, facts = overlap(cfg, snapshot, whole)
-    assert sorted(whole.paths[t.target] for t in twins) == sorted(chosen)
+    pretrained = replace(snapshot, config=config)
+    cfg, it = settings("table4_caltech101", pretrained, caltech, "caltech101",
+                       "remove_overlap=true", "folds=1")  # fmt: skip
+    study = open_study(it, [("softmax", 7)], [2], ())
+    facts, (fold,) = study.seen[0]["overlap"], study.folds
+    twins = [pair[0] for pair in facts["pairs"]]
+    assert sorted(study.data.paths[i] for i in twins) == sorted(chosen)
     assert facts["removed"] == 2 and facts["of"] == 36
+    assert not set(twins) & {*fold.train, *fold.test} and len(fold.train) == 8
+    whole = pool(cfg, 128)
     with pytest.raises(DeconvError, match="are not those that the network was trained"):
-        config = config | {"data_fingerprint": "0" * 16}
-        overlap(cfg, replace(snapshot, config=config), whole)
+        other = config | {"data_fingerprint": "0" * 16}
+        overlap(cfg, replace(snapshot, config=other), whole)
     with pytest.raises(DeconvError, match="does not say what it was trained on"):
         overlap(cfg, replace(snapshot, config={}), whole)
-    config = {"data": "caltech101", "settings": {"data": dict(cfg.data)}}
+    same = {"data": "caltech101", "settings": {"data": data_settings(cfg)}}
     with pytest.raises(DeconvError, match="trained on caltech101 itself"):
-        overlap(cfg, replace(snapshot, config=config), whole)
+        overlap(cfg, replace(snapshot, config=same), whole)
 
 
 # Table 7 as a command
@@ -217,48 +226,49 @@ def test_a_figure_is_drawn_again_from_its_files(probed, tmp_path):
 # Tables 4 and 5 on small trees in Caltech's layout
 
 
-def run(module, stem, folder, jobs, wanted, *more, **settings_):
-    cfg = settings(stem, settings_["snapshot"], settings_["caltech"], settings_["data"], *more)
-    study = open_study(cfg, folder, jobs, cfg.per_class, wanted)
-    extra = [module.scratch_rows(cfg, settings_["kept"])] if "kept" in settings_ else []
-    module.compute(cfg, folder, study, *extra)
-    module.draw(folder, folder)
-    return read_table(folder)
+def run(stem, tmp_path, smoke_run, caltech, *more):
+    """The folder of a command on a small Caltech set, and the rows of its table."""
+    where = [f"data={stem[7:]}", f"data.root={caltech}", "data.cache=false", "data.workers=0"]
+    lines, _ = command(
+        stem, "size=smoke", f"snapshot={smoke_run}/last.pt", *where, *more, cwd=tmp_path
+    )
+    folder = Path(lines[-1])
+    return folder, saved_rows(Saved(folder))
 
 
 def test_table_5_and_figure_9(smoke_run, caltech, tmp_path):
-    table = run(
-        table5_caltech256, "table5_caltech256", tmp_path, [("softmax", 7)], (15,), "folds=2",
-        "per_class=[1,2,6]", "c=[1,10]", snapshot=smoke_run / "last.pt", caltech=caltech,
-        data="caltech256",
+    folder, table = run(
+        "table5_caltech256", tmp_path, smoke_run, caltech, "folds=2", "per_class=[1,2,6]",
+        "c=[1,10]",
     )  # fmt: skip
     ours = [row for row in table if row["source"] == "here"]
     assert [row["per_class"] for row in ours] == [1, 2, 6] and ours[-1]["mean"] > 50
-    folds = rows_of(tmp_path / "folds.csv")
+    folds = rows_of(folder / "folds.csv")
     assert [int(f["test_images"]) for f in folds] == [32, 32, 28, 28, 12, 12], "all the rest"
     paper = {(row["network"], row["per_class"]): row["mean"] for row in table}
     assert paper["paper, trained on ImageNet", 60] == 74.2 and paper["Bo et al.", 60] == 55.2
-    (few,) = read_findings(tmp_path)
+    (few,) = read_findings(folder)
     assert few.key == "fig9/few_images" and not few.comparable
     margin = ours[-1]["std"] + 0.3
     assert few.holds == (ours[-1]["mean"] > 55.2 + margin) and "Bo et al. with 60" in few.rule
-    assert (tmp_path / "figure.pdf").stat().st_size > 1000
+    assert (folder / "figure.pdf").stat().st_size > 1000
 
 
 def test_table_4_sets_pretrained_beside_scratch(smoke_run, caltech, tmp_path, monkeypatch):
     kept = tmp_path / "kept.json"
+    monkeypatch.setattr(table4_caltech101, "KEPT", kept)
     row = {"mean": 51.0, "standard_deviation": 1.5, "folds": [{"images_per_class": 2}] * 5}
     kept.write_text(json.dumps({"a": row, "b": row | {"mean": 49.0}}))
-    table = run(
-        table4_caltech101, "table4_caltech101", tmp_path, [("softmax", 7)], (15,), "folds=1",
-        "per_class=[2]", snapshot=smoke_run / "last.pt", caltech=caltech, data="caltech101",
-        kept=kept,
-    )  # fmt: skip
+    folder, table = run("table4_caltech101", tmp_path, smoke_run, caltech, "folds=1",
+                        "per_class=[2]")  # fmt: skip
     named = {row["network"]: row for row in table if row["per_class"] == 2}
     assert named["from scratch"]["mean"] == 51.0 and named["from scratch, b"]["mean"] == 49.0
     assert sum(row["source"] == "paper" for row in table) == 7
-    assert read_findings(tmp_path) == [], "the paper has no row of two images a class"
+    assert read_findings(folder) == [], "the paper has no row of two images a class"
 
+
+def test_folders_from_scratch_are_a_row_a_size_and_judged(tmp_path, monkeypatch):
+    monkeypatch.setattr(table4_caltech101, "KEPT", tmp_path / "none.json")
     seen = {"x": (15, 20.0, 0), "y": (15, 24.0, 1), "z": (30, 50.0, 0)}
 
     def fold(folder):
@@ -267,16 +277,17 @@ def test_table_4_sets_pretrained_beside_scratch(smoke_run, caltech, tmp_path, mo
         return kept | {"split_seed": seed}
 
     monkeypatch.setattr(kept_results, "fold", fold)
-    cfg = compose("table4_caltech101", ["data=caltech101", "scratch=[x,y,z]"])
-    rows = table4_caltech101.scratch_rows(cfg, tmp_path / "none.json")
+    cfg, _ = subject("table4_caltech101", "data=caltech101", "scratch=[x,y,z]")
+    rows = table4_caltech101.scratch_rows(cfg)
     assert [(r["per_class"], r["mean"], r["std"], r["folds"]) for r in rows] == [
         (15, 22.0, pytest.approx(math.sqrt(8), abs=0.01), 2), (30, 50.0, "", 1),
     ]  # fmt: skip
     ours = [{"per_class": 15, "mean": 25.0, "std": 0.1}, {"per_class": 30, "mean": 51.0, "std": ""}]
-    found = {f.key: f for f in table4_caltech101.judge(cfg, ours, rows, False)}
+    pretrained, scratch = table4_caltech101.judge_pretrained, table4_caltech101.judge_scratch
+    found = {f.key: f for f in [*pretrained(ours, rows, False), *scratch(rows, ours)]}
     assert found["table4/pretrained/15"].holds, "3 above, spreads 2.93 together"
     assert found["table4/pretrained/30"].holds and found["table4/scratch/30"].value == 50.0
-    alone = {f.key: f for f in table4_caltech101.judge(cfg, ours, [], False)}
+    alone = {f.key: f for f in [*pretrained(ours, [], False), *scratch([], ours)]}
     assert set(alone) == {"table4/pretrained/15", "table4/pretrained/30"}
     assert "the paper's network" in alone["table4/pretrained/30"].rule
 
@@ -286,34 +297,23 @@ def test_table_4_sets_pretrained_beside_scratch(smoke_run, caltech, tmp_path, mo
 
 def test_the_paper_keeps_the_rules_of_table_7():
     """Its own numbers hold by every rule, which a fall from layer 5 to 7 by design does not."""
-    for data, column in (("caltech101", 0), ("caltech256", 1)):
-        cfg = compose("table7_layer_probes", [f"data={data}"])
-        size = cfg.data.train_per_class
+    for column, data in enumerate(table7_layer_probes.TABLE7_SIZE):
         rows = [
             {"classifier": kind, "layer": layer, "mean": pair[column][0], "std": pair[column][1]}
             for (kind, layer), pair in TABLE7.items()
         ]
-        found = {f.key: f for f in table7_layer_probes.judge(cfg, rows, size, True)}
+
+        def judged(rows, data=data):
+            found = table7_layer_probes.judge_table7(data, rows, True, f"table7/{data}")
+            return {f.key.removeprefix(f"table7/{data}/"): f for f in found}
+
+        found = judged(rows)
         assert len(found) == 8
-        open_ = {f"table7/{data}/svm/layer1", f"table7/{data}/softmax/layer5"}
+        open_ = {"svm/layer1", "softmax/layer5"}
         assert {k for k, f in found.items() if f.holds is None} == open_
         assert all(f.holds for k, f in found.items() if k not in open_)
-        worse = [row | {"mean": 10.0} if row["layer"] == 7 else row for row in rows]
-        found = {f.key: f for f in table7_layer_probes.judge(cfg, worse, size, True)}
-        assert not found[f"table7/{data}/svm/layer7"].holds
-        assert not found[f"table7/{data}/softmax/layer7"].holds
-        assert table7_layer_probes.judge(cfg, rows, size - 1, True) == []
-
-
-def test_means_and_spreads_of_rows():
-    row = {"network": "n", "classifier": "svm", "layer": 1, "per_class": 3}
-    table = summarise(
-        [row | {"mean_class": v} for v in (1.0, 2.0, 6.0)] + [row | {"layer": 2, "mean_class": 4.0}]
-    )
-    assert table[0]["mean"] == 3.0 and table[0]["std"] == pytest.approx(
-        np.std([1, 2, 6], ddof=1), abs=1e-4
-    )
-    assert table[1] == row | {"layer": 2, "mean": 4.0, "std": "", "folds": 1}
+        found = judged([row | {"mean": 10.0} if row["layer"] == 7 else row for row in rows])
+        assert not found["svm/layer7"].holds and not found["softmax/layer7"].holds
 
 
 # The figure
@@ -325,11 +325,11 @@ def test_lines_and_the_table_show_every_number():
         for name, source, spread in (("a", "here", 1.25), ("p", "paper", math.nan))
         for layer in (7, 5)
     ]
-    drawn = lines(rows, "layer")
-    assert [(line.name, line.paper, list(line.at)) for line in drawn] == [
+    panel = figures.accuracy_panel("SVM", rows, "layer", 12.0)
+    assert [(line.name, line.paper, list(line.at)) for line in panel.lines] == [
         ("a", False, [5, 7]), ("p", True, [5, 7]),
     ]  # fmt: skip
-    panel = figures.AccuracyPanel("SVM", "layer", [5, 6, 7], drawn, 12.0)
+    panel = replace(panel, ticks=[5, 6, 7])
     figure = figures.accuracy_curves([panel, panel], [2, 1], "words")
     words = [t.get_text() for t in figure.texts]
     assert words.count("50.0 ± 1.2") == 2 and words.count("70.0") == 2
@@ -361,46 +361,48 @@ def test_lines_and_the_table_show_every_number():
         (["data=caltech256"], "Caltech-256 is not at"),
     ],
 )
-def test_what_cannot_be_probed_is_refused(smoke_run, tmp_path, overrides, message):
+def test_what_cannot_be_probed_is_refused(snapshot, caltech, tmp_path, overrides, message):
     (tmp_path / "x").touch()
-    cfg = compose(
-        "table7_layer_probes",
-        ["size=smoke", f"snapshot={smoke_run}/last.pt", *overrides]
-        + ([f"data.root={tmp_path}"] if "data=caltech256" in overrides else []),
-    )
+    here = [] if "data=caltech256" not in overrides else [f"data.root={tmp_path}"]
+    given = None if "snapshot=null" in overrides else snapshot
     with pytest.raises(DeconvError, match=message):
-        jobs = table7_layer_probes.jobs(cfg)
-        open_study(cfg, tmp_path, jobs, cfg.train_per_class, [1])
+        cfg, it = subject(
+            "table7_layer_probes", "size=smoke", *overrides, *here, snapshot=given, folder=tmp_path
+        )
+        table7_layer_probes.compute(cfg, it)
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
-def test_the_commands_refuse_before_they_begin(smoke_run, caltech, tmp_path):
+def test_the_commands_refuse_before_they_begin(smoke_run, snapshot, caltech, tmp_path):
     refusal = "size=paper needs a trained network"
     assert_refused("table4_caltech101", ["size=paper"], refusal, tmp_path)
-    there = [f"data.root={caltech}", f"snapshot={smoke_run}/last.pt"]
-    with pytest.raises(DeconvError, match="10 training images of each class leave none"):
-        cfg = compose("table5_caltech256", ["size=smoke", "data=caltech256", *there])
-        open_study(cfg, tmp_path, [("softmax", 7)], cfg.per_class, table5_caltech256.SIZES)
-    cfg = settings("table4_caltech101", smoke_run / "last.pt", tmp_path / "none", "caltech101")
+    there = [
+        "size=smoke",
+        "data=caltech256",
+        f"data.root={caltech}",
+        f"snapshot={smoke_run}/last.pt",
+    ]
+    assert_refused(
+        "table5_caltech256", there, "10 training images of each class leave none", tmp_path
+    )
+    cfg, it = settings("table4_caltech101", snapshot, tmp_path / "none", "caltech101")
     with pytest.raises(DataMissing, match="none of caltech101 is missing"):
-        open_study(cfg, tmp_path, [("softmax", 7)], cfg.per_class, [2])
-    cfg = compose("table4_caltech101", ["size=smoke", "scratch=[a]"])
-    with pytest.raises(DeconvError, match="are networks for caltech101, and the data is scenes"):
-        table4_caltech101.scratch_rows(cfg)
-    cfg = compose("table4_caltech101", ["data=caltech101", f"scratch=[{tmp_path}/none]"])
-    with pytest.raises(DeconvError, match="none is no finished training"):
-        table4_caltech101.scratch_rows(cfg)
+        table4_caltech101.compute(cfg, it)
+    for more, message in (
+        (["size=smoke", "scratch=[a]"], "are networks for caltech101, and the data is scenes"),
+        (["data=caltech101", f"scratch=[{tmp_path}/none]"], "none is no finished training"),
+    ):
+        cfg, _ = subject("table4_caltech101", *more)
+        with pytest.raises(DeconvError, match=message):
+            table4_caltech101.scratch_rows(cfg)
 
 
-def test_two_networks_are_told_apart(smoke_run, caltech, tmp_path):
-    snapshot = deconv.load_snapshot(smoke_run / "last.pt")
+def test_two_networks_are_told_apart(snapshot, caltech, tmp_path):
     other = save_snapshot(tmp_path / "other.pt", replace(snapshot, epoch=1))
-    cfg = settings("table7_layer_probes", smoke_run / "last.pt", caltech, "caltech101",
-                   f"compare={other}", "folds=1", "train_per_class=2", "svm=[7]", "softmax=[]",
-                   "control=false", "c=[1]")  # fmt: skip
-    study = open_study(cfg, tmp_path, table7_layer_probes.jobs(cfg), cfg.train_per_class, [2])
-    table7_layer_probes.compute(cfg, tmp_path, study)
-    table = read_table(tmp_path)
+    cfg, it = settings("table7_layer_probes", snapshot, caltech, "caltech101",
+                       f"compare={other}", "folds=1", "train_per_class=2", "svm=[7]", "softmax=[]",
+                       "control=false", "c=[1]")  # fmt: skip
+    one, two, *paper = table7_layer_probes.compute(cfg, it).tables["table"]
     names = [f"zfnet_mini, trained on scenes ({n})" for n in (1, 2)]
-    assert [row["network"] for row in table] == names and table[0]["mean"] == table[1]["mean"]
-    assert torch.isnan(torch.tensor(table[0]["std"]))
+    assert [one["network"], two["network"]] == names and one["mean"] == two["mean"]
+    assert one["std"] == "" and not paper, "the paper has no row of two images a class"

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import deconv
 from deconv.errors import DeconvError
+from deconv.scenes import Scenes
 from deconv.studies.probes import (
     SCALINGS,
     Scaling,
@@ -27,6 +28,7 @@ from deconv.studies.probes import (
     rotated,
     tap,
 )
+from deconv.studies.probes.folds import over_folds, random_folds, sizes_within
 
 
 def clouds(images=120, features=15, classes=5, seed=0, apart=1.5):
@@ -36,6 +38,30 @@ def clouds(images=120, features=15, classes=5, seed=0, apart=1.5):
     x = random.normal(size=(images, features))
     x[np.arange(images), labels] += apart
     return torch.tensor(x - x.mean(0)), torch.tensor(labels)
+
+
+# Folds
+
+
+def test_few_images_are_a_part_of_many_and_what_is_left_out_takes_no_part():
+    data = Scenes(17 * 9, 0, 32)
+    few, many = random_folds(data, [2, 5], 1, seed=3, test_per_class=50)
+    assert set(few.train) < set(many.train) and len(many.train) == 17 * 5
+    assert not set(many.train) & set(many.test) and len(many.test) == 17 * 4
+    (less,) = random_folds(data, [2], 1, 3, None, without=[0, 7, 20])
+    assert not {0, 7, 20} & {*less.train, *less.test} and len(less.train) == 17 * 2
+    with pytest.raises(DeconvError, match="is a class of 1 image"):
+        sizes_within(Scenes(20, 0, 32), (15, 30))
+
+
+def test_means_and_spreads_over_folds():
+    row = {"network": "n", "classifier": "svm", "layer": 1, "per_class": 3}
+    table = over_folds(
+        [row | {"mean_class": v} for v in (1.0, 2.0, 6.0)] + [row | {"layer": 2, "mean_class": 4.0}]
+    )
+    assert table[0]["mean"] == 3.0
+    assert table[0]["std"] == pytest.approx(np.std([1, 2, 6], ddof=1), abs=1e-4)
+    assert table[1] == row | {"layer": 2, "mean": 4.0, "std": "", "folds": 1}
 
 
 # Classifiers

@@ -1,7 +1,8 @@
 """Linear probes: what a classifier on top of a frozen layer can tell apart (§4.3, §5.2, Table 7).
 
 features → scaled on the training images → C chosen on a fifth of them → classifier → accuracy.
-`features` reads the layers, `spaces` scales them, `linear` fits SVM and softmax.
+`features` reads the layers, `spaces` scales them, `linear` fits SVM and softmax; `folds` does all
+of it over random splits, and `seen_images` tells which test images would not be fair.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 
 from deconv.errors import DeconvError
-from deconv.studies.probes.features import extract, reduce, reduced_width, tap
+from deconv.studies.probes.features import check_layers, extract, reduce, reduced_width, tap
 from deconv.studies.probes.linear import KINDS, Linear, fit_linear
 from deconv.studies.probes.spaces import SCALINGS, Scaling, rotated
 
@@ -23,6 +24,7 @@ __all__ = [
     "Linear",
     "Probed",
     "Scaling",
+    "check_layers",
     "class_accuracies",
     "extract",
     "fit_linear",

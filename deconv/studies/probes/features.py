@@ -73,6 +73,15 @@ def reduced_width(shape: Sequence[int], max_features: int) -> int:
     return shape[0] * side**2 if side else int(torch.Size(shape).numel())
 
 
+def check_layers(net: ChainNet, layers: Iterable[int], max_features: int) -> None:
+    """Raise DeconvError for layers that `tap` or `reduce` would refuse."""
+    points = list(dict.fromkeys(tap(net, layer) for layer in layers))
+    blank = torch.zeros(1, 3, net.input_px, net.input_px, device=net.device)
+    record = net.record(blank, points, logits=False)
+    for point in points:
+        reduced_width(record.activations[point].shape[1:], max_features)
+
+
 def reduce(activations: torch.Tensor, max_features: int) -> torch.Tensor:
     """N×C×H×W or N×C as N×D float32, D at most `max_features`.
 

@@ -1,0 +1,142 @@
+"""Probes over random splits of a data set, the folds, and their accuracies as rows (§5.2)."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Subset
+
+from deconv.data import CentreCrops, Squares, train_and_test
+from deconv.errors import DeconvError
+from deconv.networks import ChainNet
+from deconv.studies.probes import extract, probe, tap
+
+Job = tuple[str, int]
+"""A classifier ("svm" or "softmax") and the number of the layer it stands on."""
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One random split: positions in a data set to train and to test on.
+
+    number: from 0 on. seed: of the split. per_class: training images a class.
+    """
+
+    number: int
+    seed: int
+    per_class: int
+    train: tuple[int, ...]
+    test: tuple[int, ...]
+
+
+def random_folds(
+    data: Squares,
+    per_class: Sequence[int],
+    count: int,
+    seed: int,
+    test_per_class: int | None,
+    without: Sequence[int] = (),
+) -> list[Fold]:
+    """Draw `count` splits for each number of training images a class; fold f has seed + f.
+
+    Args:
+        data: the images; only their labels are read.
+        test_per_class: at most so many test images a class; None: all that are not trained on.
+        without: positions that take no part.
+
+    Raises:
+        DeconvError: where a class has too few images.
+    """
+    kept = np.setdiff1d(np.arange(len(data)), np.asarray(without, dtype=int))
+    targets = [data.targets[i] for i in kept]
+    found = []
+    for k, number in product(per_class, range(count)):
+        parts = train_and_test(targets, data.classes, k, test_per_class, seed + number)
+        train, test = (tuple(kept[parts[name]].tolist()) for name in ("train", "val"))
+        found.append(Fold(number, seed + number, k, train, test))
+    return found
+
+
+def sizes_within(data: Squares, wanted: Sequence[int]) -> list[int]:
+    """Those numbers of training images a class that leave half of each class to test on.
+
+    If none does, half of the smallest class. Raises DeconvError for a class of a single image.
+    """
+    images = np.bincount(data.targets, minlength=len(data.classes))
+    if (smallest := int(images.min())) < 2:
+        raise DeconvError(
+            f"{data.classes[int(images.argmin())]} is a class of {smallest} image(s): training and "
+            "testing want at least one each"
+        )
+    return sorted(k for k in wanted if k <= smallest // 2) or [smallest // 2]
+
+
+def probe_folds(
+    net: ChainNet,
+    crops: CentreCrops,
+    jobs: Sequence[Job],
+    folds: Sequence[Fold],
+    grid: Sequence[float],
+    scaling: str,
+    max_features: int,
+    workers: int = 0,
+) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """Train and test each classifier on each fold.
+
+    Features are read once, of the images that some fold wants. grid, scaling: see `probe`.
+    max_features: see `reduce`. Yields a row and the accuracy of each class in percent.
+    """
+    needed = sorted({i for fold in folds for i in (*fold.train, *fold.test)})
+    row_of = {image: row for row, image in enumerate(needed)}
+    labels = torch.tensor([crops.data.targets[i] for i in needed])
+    taps = {layer: tap(net, layer) for _, layer in jobs}
+    loader = DataLoader(Subset(crops, needed), batch_size=BATCH, num_workers=workers)
+    features = extract(net, loader, list(dict.fromkeys(taps.values())), max_features)
+    for (kind, layer), fold in product(jobs, folds):
+        x = features[taps[layer]]
+        rows = [torch.tensor([row_of[i] for i in part]) for part in (fold.train, fold.test)]
+        train, test = ((x[at].to(net.device), labels[at].to(net.device)) for at in rows)
+        found = probe(train, test, kind, grid, scaling, fold.seed)
+        yield (
+            {
+                "classifier": kind,
+                "layer": layer,
+                "point": taps[layer],
+                "features": x.shape[1],
+                "per_class": fold.per_class,
+                "fold": fold.number,
+                "split_seed": fold.seed,
+                "train_images": len(fold.train),
+                "test_images": len(fold.test),
+                "mean_class": round(found.mean_class, 4),
+                "c": f"{found.c:g}",
+                "gradient": f"{found.gradient:.1e}",
+            },
+            found.per_class,
+        )
+
+
+def over_folds(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each network, classifier, layer and size as one row: mean and sample standard deviation.
+
+    In percent; "std" is "" of a single fold.
+    """
+    keys = ("network", "classifier", "layer", "per_class")
+    groups: dict[tuple, list[float]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row["mean_class"])
+    return [
+        dict(zip(keys, key, strict=True))
+        | {"mean": round(statistics.mean(values), 4)}
+        | {"std": round(statistics.stdev(values), 4) if len(values) > 1 else ""}
+        | {"folds": len(values)}
+        for key, values in groups.items()
+    ]

@@ -1,0 +1,71 @@
+"""What a network saw of the images that it is probed on: only unseen ones may be tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from deconv.data import DRAWN, Squares, train_and_test
+from deconv.errors import DeconvError
+from deconv.studies.probes.folds import Fold
+from deconv.training.snapshots import Snapshot
+
+
+def trained_on(snapshot: Snapshot) -> str:
+    """Name the data set that a network was trained on; of an image folder also its folder."""
+    settings = snapshot.config.get("settings", {}).get("data", {})
+    root = settings.get("root") if snapshot.config.get("data") == "imagefolder" else None
+    return f"{snapshot.config.get('data')}{f' {Path(root).name}' if root else ''}"
+
+
+def seen_images(
+    snapshot: Snapshot, name: str, settings: Mapping[str, Any], data: Squares, folds: Sequence[Fold]
+) -> dict[str, Any]:
+    """Tell what a network saw of a data set; where it holds a caveat, a caption has to say so.
+
+    Args:
+        name: of the data set, as `trained_on` has it.
+        settings: of the data set, without where it lies.
+        data: its images; only their labels are read.
+
+    Raises:
+        DeconvError: naming the fold, where the network was trained on test images.
+    """
+    there, theirs = trained_on(snapshot), snapshot.config.get("data_settings")
+    if there != name:
+        return {"seen": f"the network was trained on {there}, another data set"}
+    whose = f"{snapshot.recipe['name']} of {there} was trained"
+    if not theirs:
+        return {
+            "seen": f"{whose} on images of that data set, it is not known on which, so its test "
+            "images may be among them",
+            "caveat": True,
+        }
+    if settings["name"] in DRAWN:
+        return {"seen": f"{whose} {_share_seen(theirs, data, folds)}", "caveat": True}
+    if theirs == settings:
+        return {"seen": f"the network was trained on 'train' of {there}; this is its 'val'"}
+    return {
+        "seen": f"{whose} with other settings of its data, so some test images may be among those "
+        "that it was trained on",
+        "caveat": True,
+        "data_settings": theirs,
+    }
+
+
+def _share_seen(theirs: Mapping[str, Any], data: Squares, folds: Sequence[Fold]) -> str:
+    chosen = (theirs[key] for key in ("train_per_class", "test_per_class", "seed"))
+    seen = set(train_and_test(data.targets, data.classes, *chosen)["train"])
+    for fold in folds:
+        if both := seen & set(fold.test):
+            raise DeconvError(
+                f"the network was trained on {len(both)} of the {len(fold.test)} test images of "
+                f"fold {fold.number} (split seed {fold.seed}): only the split that it was trained "
+                f"beside is fair: folds=1 data.seed={theirs['seed']}"
+            )
+    trained = {i for fold in folds for i in fold.train}
+    return (
+        f"on {len(seen & trained)} of the {len(trained)} images that the classifiers are trained "
+        "on, and on no test image"
+    )

@@ -1,0 +1,314 @@
+"""What Tables 4, 5 and 7 share: settings, folds, what a network has seen, tables and figures.
+
+A row of a table is a dictionary: source, network, classifier, layer, per_class, mean and std in
+percent ("" where there is no spread), folds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+
+from deconv.data import DRAWN, WHOLE, CentreCrops, Squares
+from deconv.errors import DeconvError, unknown
+from deconv.networks import ChainNet
+from deconv.studies.overlap import find_overlap, overlap_facts
+from deconv.studies.probes import SCALINGS, check_layers, tap
+from deconv.studies.probes.folds import (
+    Fold,
+    Job,
+    over_folds,
+    probe_folds,
+    random_folds,
+    sizes_within,
+)
+from deconv.studies.probes.seen_images import seen_images, trained_on
+from deconv.training.snapshots import Snapshot
+from experiments.kit import inputs
+from experiments.kit.facts import data_facts, describe_network, preprocessing
+from experiments.kit.findings import TRUTH, Finding
+from experiments.kit.inputs import log
+from experiments.kit.result import Result, Saved
+from experiments.kit.settings import Settings
+from experiments.kit.subject import Subject
+
+Row = Mapping[str, Any]
+
+HERE, CONTROL, PAPER = "here", "control", "paper"
+"""Where a row of a table comes from."""
+PAPER_SPLITS = 5  # §5.2
+PRETRAINED = "paper, trained on ImageNet"
+TEST_PER_CLASS = 50
+"""§5.2 for Caltech-101; also for data sets whose settings do not say."""
+SAVES = "arrays.npz table.csv folds.csv findings.json"
+
+
+@dataclass
+class Probing(Settings):
+    snapshot: str | None = None  # null: train cfg.model first (not at size=paper)
+    folds: int = 5  # random splits
+    scaling: str = "l2"  # of features: l2, standardise, none
+    c: list[float] = field(default_factory=lambda: [0.01, 0.1, 1, 10, 100])
+    # tried on a fifth of the training images
+    max_features: int = 10000  # maps with more values are averaged to a coarser grid
+    remove_overlap: bool = False  # true: leave out images whose like the network was trained on
+    overlap_threshold: float = 0.95  # normalised correlation from which on two images count as one
+    overlap_root: str | None = None  # where the network's training images lie now
+    redraw: str | None = None  # a folder of an earlier run: draw it again, compute nothing
+
+    def __post_init__(self) -> None:
+        if self.folds < 1:
+            raise DeconvError(f"folds must be at least 1, got {self.folds}")
+        if not self.c or min(self.c) <= 0:
+            raise DeconvError(f"c takes a list of positive numbers such as [1,10], got {self.c}")
+        if self.scaling not in SCALINGS:
+            raise unknown("scaling of features", self.scaling, SCALINGS)
+
+    @property
+    def test_per_class(self) -> int | None:
+        """At most so many test images a class; None: all that are not trained on."""
+        return getattr(self.data, "test_per_class", TEST_PER_CLASS)
+
+
+@dataclass
+class Study:
+    """Networks to probe on the folds of a data set, and what was found so far.
+
+    data: names and labels alone. snapshots: the first is the command's own. seen: for each what it
+    saw of the data, for the sidecar. rows, each: of all folds probed; accuracy of each class.
+    """
+
+    it: Subject
+    jobs: Sequence[Job]
+    data: Squares
+    folds: list[Fold]
+    snapshots: list[Snapshot]
+    seen: list[dict[str, Any]]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    each: list[np.ndarray] = field(default_factory=list)
+
+    def probe_snapshots(self) -> list[list[Row]]:
+        """Probe each snapshot, named by its data, and by a number where that is not enough."""
+        words = [f"{one.recipe['name']}, trained on {trained_on(one)}" for one in self.snapshots]
+        tables = []
+        for i, snapshot in enumerate(self.snapshots):
+            name = words[i] + (f" ({i + 1})" if words.count(words[i]) > 1 else "")
+            net = self.it.net if i == 0 else snapshot.network().to(self.it.device)
+            tables.append(self.probe(name, net, snapshot.mean))
+        return tables
+
+    def probe(self, name: str, net: ChainNet, mean: torch.Tensor, source: str = HERE) -> list[Row]:
+        """Probe a network on every fold; a row of the table for each classifier, layer and size.
+
+        mean: 3×S×S, subtracted from its images.
+        """
+        cfg, first = self.it.cfg, len(self.rows)
+        crops = CentreCrops(pool(cfg, mean.shape[-1]), mean, net.input_px)
+        how = (cfg.c, cfg.scaling, cfg.max_features, inputs.workers(cfg))
+        for row, accuracies in probe_folds(net, crops, self.jobs, self.folds, *how):
+            self.rows.append({"network": name} | row)
+            self.each.append(accuracies)
+            log(
+                f"{name}: {row['classifier']} on layer {row['layer']}, {row['per_class']} a class, "
+                f"fold {row['fold'] + 1}/{cfg.folds}: {row['mean_class']:.1f} % (C = {row['c']})"
+            )
+        return [{"source": source} | row for row in over_folds(self.rows[first:])]
+
+    @property
+    def as_in_paper(self) -> bool:
+        """Whether the network and the folds are the paper's, so that its numbers are targets."""
+        cfg, snapshot = self.it.cfg, self.snapshots[0]
+        plain = all(
+            value in (None, (), [], 1000, "zfnet") or key in ("init", "input_px")
+            for key, value in snapshot.recipe.items()
+        )
+        trained = snapshot.config.get("data") == "imagenet" and snapshot.recipe["name"] == "zfnet"
+        tested = {"caltech101": 50, "caltech256": None}.get(cfg.data.name, 0) == cfg.test_per_class
+        return plain and trained and tested and cfg.folds == PAPER_SPLITS
+
+    def result(
+        self, table: Sequence[Row], findings: list[Finding], facts: dict[str, Any]
+    ) -> Result:
+        """Tables (means; a row a fold), the accuracy of each class, facts and findings."""
+        for row in table:
+            spread = "" if row["std"] == "" else f" ± {row['std']:.1f}"
+            where = f"{row['classifier']} on layer {row['layer']}, {row['per_class']:2d} a class"
+            log(f"{row['network']}: {where}: {row['mean']:.1f}{spread} %")
+        facts = facts | {
+            "choices": choices(self.it, self.jobs),
+            "data": data_facts(self.it.cfg, "random splits", self.data),
+            "classes": len(self.data.classes),
+            "folds": self.it.cfg.folds,
+            "seen": self.seen,
+        }
+        arrays = {
+            "class_accuracy": np.array(self.each, dtype=np.float32),
+            "classes": np.array(list(self.data.classes)),
+        }
+        return Result(facts, arrays, {"table": table, "folds": self.rows}, findings)
+
+
+def open_study(
+    it: Subject,
+    jobs: Sequence[Job],
+    per_class: Sequence[int],
+    wanted: Sequence[int],
+    others: Sequence[Snapshot] = (),
+) -> Study:
+    """Check everything, train a network where none is named, and draw the folds.
+
+    Args:
+        per_class: training images a class. Empty: those of `wanted`, all of them on the Caltech
+            sets, elsewhere as far as half a class goes.
+        others: further networks to probe.
+    """
+    cfg = it.cfg
+    for net in [it.sketch, *(other.network() for other in others)]:
+        check_layers(net, [layer for _, layer in jobs], cfg.max_features)
+    if cfg.remove_overlap and it.given is None:
+        raise DeconvError("remove_overlap is for a network that was trained elsewhere: snapshot=…")
+    side = inputs.stored_side_px(cfg, it.given)
+    data = pool(cfg, side, listed=True)
+    if per_class or cfg.data.name in DRAWN:
+        per_class = sorted(set(per_class or wanted))
+    else:
+        per_class = sizes_within(data, wanted)
+    drawn = (data, per_class, cfg.folds, getattr(cfg.data, "seed", 0), cfg.test_per_class)
+    folds = random_folds(*drawn)
+    snapshots = [it.snapshot, *others]
+    whose = (inputs.data_name(cfg), inputs.data_settings(cfg))
+    seen = [seen_images(snapshot, *whose, data, folds) for snapshot in snapshots]
+    for words in caveats(seen):
+        log(words)
+    if cfg.remove_overlap:
+        seen[0]["overlap"] = found = overlap(cfg, it.given, pool(cfg, side))
+        folds = random_folds(*drawn, without=[pair[0] for pair in found["pairs"]])
+    it.first_alone()
+    return Study(it, jobs, data, folds, snapshots, seen)
+
+
+def pool(cfg: Probing, side: int, listed: bool = False) -> Squares:
+    """The images that folds are drawn from, as `side` px squares.
+
+    All of a data set that comes in one piece (Caltech-101 and -256), otherwise its "val": images
+    that a network trained on the same data has not seen. listed: only names and labels are
+    wanted, so nothing is decoded into the cache.
+    """
+    if listed:
+        cfg = replace(cfg, data=replace(cfg.data, cache=False))
+    return inputs.squares(cfg, WHOLE if cfg.data.name in DRAWN else "val", side)
+
+
+def overlap(cfg: Probing, snapshot: Snapshot, target: Squares) -> dict[str, Any]:
+    """Facts about the images of `target` whose like the network was trained on.
+
+    The training images are found as the snapshot's own settings name them, or in
+    cfg.overlap_root. Raises DeconvError if they are the same data set, or other images.
+    """
+    settings = snapshot.config.get("settings", {}).get("data")
+    if settings is None:
+        raise DeconvError("the snapshot does not say what it was trained on: remove_overlap=false")
+    if (there := trained_on(snapshot)) == inputs.data_name(cfg):
+        raise DeconvError(
+            f"the network was trained on {there} itself, so every image has its like; "
+            "remove_overlap is for networks that were trained elsewhere"
+        )
+    moved = {"root": cfg.overlap_root} if cfg.overlap_root else {}
+    theirs = replace(cfg, data=OmegaConf.create(settings | moved))
+    source = inputs.squares(theirs, "train", inputs.side_px(theirs, snapshot.network().input_px))
+    if source.fingerprint() != snapshot.config["data_fingerprint"]:
+        raise DeconvError(
+            f"the images under {theirs.data.get('root')} are not those that the network was "
+            "trained on: set overlap_root=<their folder>"
+        )
+    twins = find_overlap(target, source, cfg.overlap_threshold, workers=inputs.workers(cfg))
+    log(f"{len(twins)} of {len(target)} images have their like among {len(source)} for training")
+    read = {"source": {"name": settings["name"], "images": len(source)}}
+    return overlap_facts(twins, len(target), cfg.overlap_threshold) | read
+
+
+# What is said of it
+
+
+def choices(it: Subject, jobs: Sequence[Job]) -> dict[str, str]:
+    """What the paper leaves open about a transfer, and how it was decided, for the sidecar."""
+    cfg, tested = it.cfg, it.cfg.test_per_class
+    taps = dict.fromkeys(f"{layer} is {tap(it.net, layer)}" for _, layer in jobs)
+    return {
+        "layers": f"{', '.join(taps)}: what the next layer is given, after pool and normalisation",
+        "features": f"of the centre crop alone; maps with more than {cfg.max_features} values in "
+        "all averaged to a square grid",
+        "scaling": f"{cfg.scaling}, then minus the training mean, mean squared length 1",
+        "c": f"out of [{', '.join(f'{c:g}' for c in cfg.c)}] by a fifth of the training images, "
+        "then trained on all",
+        "svm": "linear, one class against the rest, squared hinge",
+        "folds": f"{cfg.folds} random splits; spread: sample standard deviation over them",
+        "test_images": f"at most {tested} a class" if tested else "all that are not trained on",
+        "preprocessing": preprocessing(it.net, it.snapshot.mean),
+    }
+
+
+def beats(ours: Row, other: float, spread: float | None, whose: str) -> tuple[bool, str]:
+    """Whether a row lies above another number by more than both spreads, and that rule in words."""
+    margin = (ours["std"] or 0.0) + (spread or 0.0)
+    words = f"above {whose} ({other:.1f} %) by more than both spreads together ({margin:.1f})"
+    return ours["mean"] - other > margin, words
+
+
+def on_scenes(stem: str, ours: Sequence[Row]) -> list[Finding]:
+    """A finding for each size of Table 4 or 5 on the built-in data, of which the paper has none."""
+    rule = "a softmax on layer 7, trained on scenes that the network did not learn from"
+    found = {f"{TRUTH}{stem}/{row['per_class']}": (row["mean"], row["std"] or None) for row in ours}
+    return [Finding(key, *numbers, rule=rule, unit="%") for key, numbers in found.items()]
+
+
+def paper_row(network: str, job: Job, size: int, mean: float, spread: float | None) -> Row:
+    """One of the paper's numbers as a row of a table."""
+    row = {"source": PAPER, "network": network, "classifier": job[0], "layer": job[1]}
+    row |= {"per_class": size, "mean": mean, "std": "" if spread is None else spread}
+    return row | {"folds": PAPER_SPLITS}
+
+
+def paper_rows(table: Mapping[str, Mapping[int, Any]], job: Job) -> list[Row]:
+    """The rows of TABLE4 or TABLE5, the paper's own networks first."""
+    ours = {"pretrained": PRETRAINED, "scratch": "paper, from scratch"}
+    return [
+        paper_row(ours.get(network, network), job, size, *numbers)
+        for network in reversed(table)
+        for size, numbers in table[network].items()
+    ]
+
+
+def saved_rows(saved: Saved) -> list[dict[str, Any]]:
+    """The rows of table.csv, numbers as numbers, an unknown spread as NaN."""
+    return [
+        row
+        | {name: int(row[name]) for name in ("layer", "per_class")}
+        | {"mean": float(row["mean"]), "std": float(row["std"] or math.nan)}
+        for row in saved.rows()
+    ]
+
+
+def folds_in_words(facts: dict[str, Any]) -> str:
+    """How a caption speaks of the folds."""
+    many = f"mean and standard deviation over {facts['folds']} random splits"
+    return many if facts["folds"] > 1 else "one random split"
+
+
+def network_in_words(facts: dict[str, Any]) -> str:
+    """The end of a caption: the network, and what it was trained on where that is not clean."""
+    out = [one["overlap"]["removed"] for one in facts["seen"] if "overlap" in one]
+    like = "images with their like in the network's training set are left out."
+    words = caveats(facts["seen"]) + [f"{removed} {like}" for removed in out]
+    return " ".join([*words, describe_network(facts)])
+
+
+def caveats(seen: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A sentence for each network that may have seen images of the data set."""
+    return [f"Note: {one['seen']}." for one in seen if one.get("caveat")]
