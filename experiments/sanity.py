@@ -24,7 +24,7 @@ findings.json, config.yaml and provenance.json.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -54,8 +54,7 @@ MOST_STOPS = 8
 
 @dataclass
 class Sanity(Figure):
-    layers: list[str] = field(default_factory=lambda: ["conv2", "conv3", "conv5"])
-    # the findings are about the last one
+    layers: tuple[str, ...] = ("conv2", "conv3", "conv5")  # the findings are about the last one
     units: int = by_size(paper=48, laptop=24, smoke=3)  # of each layer, of random live maps
     mining_maps: int = by_size(paper=16, laptop=6, smoke=2)  # of these, to mine over one class
     per_class: int = by_size(

@@ -32,7 +32,6 @@ FLOORS = {
     "questions": ["deconv.studies", "deconv.figures"],
     "shared by experiments": ["experiments.kit"],
     "parts of experiments": [
-        "experiments.invariance_findings",
         "experiments.evolution_findings",
         "experiments.first_two_layers",
         "experiments.occlusion_findings",
@@ -57,10 +56,6 @@ FLOORS = {
         "experiments.feature_maps_page",
         "experiments.feature_maps_tables",
         "experiments.localisation_page",
-        "experiments.invariance_amounts",
-        "experiments.invariance_images",
-        "experiments.invariance_page",
-        "experiments.invariance_tables",
         "experiments.occlusion_page",
         "experiments.probing",
         "experiments.transfer_record",
