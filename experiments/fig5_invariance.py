@@ -181,24 +181,9 @@ def compute(cfg: Invariance, it: Subject) -> Result:
         "scores": rows,
         "classes": class_rows(scores["rotation"], labels, classes, alike),
     }
-    where = "named" if cfg.images else "drawn among those classified rightly, of different classes"
-    if cfg.size_name == "smoke" and not cfg.images:
-        where = "the first ones, classified rightly or not (size=smoke)"
-    choices = {
-        "images": f"{where} (seed {cfg.seed})",
-        "layers": cfg.layers,
-        "distance": "Euclidean, all values of the layer in one vector, not normalised",
-        "interpolation": "bilinear; translations are whole pixels",
-        "fill": cfg.fill,
-        "order": "the stored square is transformed around its middle, then the mean subtracted, "
-        "then the centre cropped",
-        "directions": "translation down, rotation counterclockwise",
-        "translation": f"range meant for {cfg.reference_px or net.input_px} px, in proportion",
-        "preprocessing": preprocessing(net, mean),
-    }
     facts = {
         "figure": "5",
-        "choices": choices,
+        "choices": choices(cfg, it),
         "names": [classes[label] for label in labels[: len(shown)]],
         "layers": cfg.layers,
         "rectified": [net.before(layer) is not None for layer in cfg.layers],
@@ -209,6 +194,25 @@ def compute(cfg: Invariance, it: Subject) -> Result:
     }
     judged = findings(scores, alike, cfg.data.name == "scenes", cfg.seed)
     return Result(facts, arrays, tables, judged)
+
+
+def choices(cfg: Invariance, it: Subject) -> dict[str, Any]:
+    """What the paper leaves open and how it was decided, for the sidecar."""
+    where = "named" if cfg.images else "drawn among those classified rightly, of different classes"
+    if cfg.size_name == "smoke" and not cfg.images:
+        where = "the first ones, classified rightly or not (size=smoke)"
+    return {
+        "images": f"{where} (seed {cfg.seed})",
+        "layers": cfg.layers,
+        "distance": "Euclidean, all values of the layer in one vector, not normalised",
+        "interpolation": "bilinear; translations are whole pixels",
+        "fill": cfg.fill,
+        "order": "the stored square is transformed around its middle, then the mean subtracted, "
+        "then the centre cropped",
+        "directions": "translation down, rotation counterclockwise",
+        "translation": f"range meant for {cfg.reference_px or it.net.input_px} px, in proportion",
+        "preprocessing": preprocessing(it.net, it.snapshot.mean),
+    }
 
 
 def shown_and_others(cfg: Invariance, it: Subject) -> tuple[list[ChosenImage], list[ChosenImage]]:
