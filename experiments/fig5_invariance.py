@@ -14,6 +14,11 @@ of it the mean image, which the network sees as 0; down and counterclockwise are
 another input size translation shrinks in proportion, to whole pixels, which need no interpolation.
 Beside the five, further images are measured in the same way for the numbers.
 
+Cost: (5 + population) × 138 forward passes; laptop with a snapshot about a minute, ZFNet at 224 px
+with population=40 about three minutes, on a CPU core.
+Expected: layer 1 leaps at the smallest change, layer 7 moves almost linearly with translation and
+scale, and turning loses the class except of symmetric objects.
+
 Writes figure.png and figure.pdf, arrays.npz, table.csv (a row an image, transform and amount),
 scores.csv (each measure over all images), classes.csv (the probability kept by each class under
 rotation), findings.json, config.yaml and provenance.json.
@@ -21,220 +26,433 @@ rotation), findings.json, config.yaml and provenance.json.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from pathlib import Path
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, ListConfig
 
-from deconv import distributed, figures
-from deconv.data import SPLITS, Squares, prepare
+from deconv import figures
+from deconv.data import prepare
 from deconv.errors import DeconvError, unknown
+from deconv.figures import Page
 from deconv.figures.invariance import TILE_PX
-from deconv.networks import ChainNet
-from deconv.studies.invariance.response import transform_response
-from deconv.studies.invariance.scores import sides
-from deconv.studies.invariance.warping import IDENTITY, check_transform, warp
-from deconv.training.snapshots import Snapshot
-from experiments.invariance_amounts import amounts, example_amounts
-from experiments.invariance_findings import (
+from deconv.studies.invariance.courses import (
+    LAYERS,
     Course,
-    blank,
-    findings,
+    Scores,
+    course,
     image_scores,
-    summary,
-    symmetric_gap,
+    score_rows,
+    sides,
 )
-from experiments.invariance_images import (
-    check_images,
-    open_data,
-    shown_and_others,
-    symmetric_images,
-)
-from experiments.invariance_page import SAVED, draw
-from experiments.invariance_tables import class_rows, course_arrays, image_rows
-from experiments.kit.chosen_images import ChosenImage, need_label
-from experiments.kit.command import experiment
-from experiments.kit.facts import data_facts, preprocessing, training_facts
-from experiments.kit.findings import write_findings
-from experiments.kit.inputs import build_network, device, given, log
-from experiments.kit.provenance import write_provenance, write_table
-from experiments.kit.redrawing import redraw
-from experiments.kit.training import train_network
+from deconv.studies.invariance.scores import Interval, cell, difference, interval
+from deconv.studies.invariance.warping import IDENTITY, check_transform, warp
+from experiments.kit import Figure, Finding, Result, Saved, Subject, by_size, experiment, log
+from experiments.kit.chosen_images import ChosenImage, named_images, need_label
+from experiments.kit.facts import describe_network, layer_title, preprocessing
+from experiments.kit.findings import TRUTH
+
+MOST_AMOUNTS = 1000
+SHOWN = 5
+"""Images of the paper's figure."""
+SYMMETRIC_SCENES = ("flower", "clock", "windmill")
 
 
-@experiment("fig5_invariance")
-def main(cfg: DictConfig, folder: Path) -> None:
-    """Choose, transform, measure, save, draw; or draw again what an earlier run saved."""
-    if cfg.redraw:
-        redraw(cfg.redraw, folder, SAVED, draw)
-        return
-    snapshot = given(cfg)
-    check(cfg, snapshot)
-    data = open_data(cfg, snapshot)
-    check_images(cfg, snapshot, data)
-    if snapshot is None:
-        log("no snapshot given: training one first")
-        snapshot = train_network(cfg, folder)
-    if distributed.rank() == 0:
-        compute(cfg, folder, snapshot, data)
-        draw(folder, folder)
+@dataclass
+class Examples:
+    translation: tuple[float, ...] = (-60, -30, 0, 30, 60)
+    scale: tuple[float, ...] = (1.0, 1.2, 1.4, 1.6, 1.8)
+    rotation: tuple[float, ...] = (0, 45, 90, 180, 270)
 
 
-def check(cfg: DictConfig, snapshot: Snapshot | None) -> None:
-    """Raise DeconvError for settings that cannot be used, before anything long."""
-    net = snapshot.network() if snapshot else build_network(cfg, 2)
-    if not isinstance(cfg.layers, ListConfig) or len(cfg.layers) != 2:
-        raise DeconvError(f"layers takes two, such as [conv1,fc7], got {cfg.layers}")
+@dataclass
+class Invariance(Figure):
+    images: list[Any] = field(default_factory=list)  # paths, or numbers in the split; []: five
+    # drawn among those that the network gets right, of different classes (smoke: the first)
+    labels: list[str] = field(default_factory=list)  # for paths: the class of each, by name
+    population: int = by_size(paper=120, laptop=120, smoke=5)  # further images, drawn likewise, for
+    # the numbers and in grey
+    layers: tuple[str, str] = ("conv1", "fc7")  # layers 1 and 7; not stated: where in a layer
+    fill: str = "mean"  # what comes in from outside the stored square: mean, edge, mirror
+    translation: tuple[float, float, float] = (-60, 60, 2)  # from, to, step: px downwards
+    scale: tuple[float, float, float] = (1.0, 1.8, 0.02)  # factor
+    rotation: tuple[float, float, float] = (0, 350, 10)  # degrees counterclockwise
+    reference_px: int = 224  # input that translation is meant for: others in proportion, in whole
+    # pixels; 0: as given
+    examples: Examples = field(default_factory=Examples)  # amounts shown as pictures
+    symmetric: list[str] | None = None  # classes whose objects look alike when turned; null:
+    # flower, clock and windmill on the built-in scenes, none elsewhere
+
+    def __post_init__(self) -> None:
+        if len(self.layers) != 2:
+            raise DeconvError(f"layers takes two, such as [conv1,fc7], got {self.layers}")
+        if self.population < 0 or self.reference_px < 0:
+            raise DeconvError("population and reference_px must not be negative")
+        if len(self.images) > (most := len(figures.IMAGE_COLOURS)):
+            raise DeconvError(
+                f"images has {len(self.images)} entries, the figure has colours for {most}"
+            )
+        for kind in IDENTITY:
+            if len(three := getattr(self, kind)) != 3:
+                raise DeconvError(f"{kind} takes [from,to,step], got {three}")
+            first, last, step = three
+            if not (step > 0 and first <= last and (last - first) / step < MOST_AMOUNTS):
+                raise DeconvError(
+                    f"{kind}={three}: needs from <= to, a step above 0 and at most {MOST_AMOUNTS} "
+                    "steps"
+                )
+            if not getattr(self.examples, kind):
+                raise DeconvError(f"examples.{kind} takes a list of numbers, got none")
+
+    def amounts(self, kind: str, input_px: int) -> np.ndarray:
+        """The amounts of a transform, ascending: pixels at `input_px`, factors or degrees."""
+        first, last, step = getattr(self, kind)
+        values = first + step * np.arange(int((last - first) / step + 1e-6) + 1)
+        return np.unique(self._at_input(kind, values, input_px).round(9))
+
+    def shown_amounts(self, kind: str, input_px: int) -> np.ndarray:
+        """The amounts that are shown as pictures."""
+        return self._at_input(kind, np.array(getattr(self.examples, kind)), input_px)
+
+    def _at_input(self, kind: str, values: np.ndarray, input_px: int) -> np.ndarray:
+        """Translations for another input size, in whole pixels; everything else as it is."""
+        if kind != "translation" or self.reference_px in (0, input_px):
+            return values
+        return np.rint(values * input_px / self.reference_px)
+
+
+def check(cfg: Invariance, it: Subject) -> None:
+    """Raise DeconvError for layers, transforms, classes or images that cannot be used."""
+    net = it.sketch
     for layer in cfg.layers:
         net.check_point(layer)
-    if cfg.split not in SPLITS:
-        raise unknown("split", cfg.split, SPLITS)
-    if cfg.population < 0 or cfg.reference_px < 0:
-        raise DeconvError("population and reference_px must not be negative")
-    if isinstance(cfg.images, ListConfig) and len(cfg.images) > len(figures.IMAGE_COLOURS):
-        raise DeconvError(
-            f"images has {len(cfg.images)} entries, the figure has colours for "
-            f"{len(figures.IMAGE_COLOURS)}"
-        )
     for kind, identity in IDENTITY.items():
-        steps = amounts(cfg, kind, net.input_px)
-        check_transform(kind, steps.tolist(), cfg.fill)
-        check_transform(kind, example_amounts(cfg, kind, net.input_px).tolist(), cfg.fill)
-        if not sides(steps, identity, 360.0 if kind == "rotation" else None):
+        amounts = cfg.amounts(kind, net.input_px)
+        for some in (amounts, cfg.shown_amounts(kind, net.input_px)):
+            check_transform(kind, some.tolist(), cfg.fill)
+        if not sides(kind, amounts):
             raise DeconvError(
-                f"{kind}={list(cfg[kind])} has fewer than two amounts on a side of {identity:g}: "
-                "widen the range or make the step smaller"
+                f"{kind}={getattr(cfg, kind)} has fewer than two amounts on a side of "
+                f"{identity:g}: widen the range or make the step smaller"
             )
+    known = (it.given or it.data).classes
+    if it.by_number or cfg.population:
+        if list(it.data.classes) != list(known):
+            raise DeconvError(
+                f"{cfg.data.name} has {len(it.data.classes)} classes that are not the network's "
+                f"{len(known)} (trained on {it.given.config.get('data')}): name its data=…, or "
+                "images=[…] by path with labels=[…] and population=0"
+            )
+    for name in cfg.symmetric or []:
+        if name not in known:
+            raise unknown("class in symmetric", name, known)
+    it.check_images(need_labels=True)
 
 
-def compute(cfg: DictConfig, folder: Path, snapshot: Snapshot, data: Squares | None) -> None:
-    """Transform all images, measure the network's answers and the scores, save it all."""
-    started = time.perf_counter()
-    net = snapshot.network().to(device(cfg))
-    shown, others = shown_and_others(cfg, snapshot, net, data)
-    images, courses = shown + others, {}
+def compute(cfg: Invariance, it: Subject) -> Result:
+    """Transform all images, measure the network's answers, score them."""
+    net, mean = it.net, it.snapshot.mean
+    it.first_alone()
+    shown, others = shown_and_others(cfg, it)
+    images, classes = shown + others, it.snapshot.classes
     labels = [need_label(image) for image in images]
-    arrays: dict[str, np.ndarray] = {"labels": np.array(labels), "shown": np.array(len(shown))}
+    squares = [(image.square, need_label(image)) for image in images]
+    arrays: dict[str, Any] = {"labels": np.array(labels), "shown": np.array(len(shown))}
+    courses = {}
     for kind in IDENTITY:
-        steps = amounts(cfg, kind, net.input_px)
-        log(f"{kind}: {len(images)} images at {len(steps)} amounts")
-        courses[kind] = measure(cfg, net, snapshot, images, kind, steps)
-        arrays |= {
-            f"{kind}/{name}": values for name, values in course_arrays(courses[kind]).items()
-        }
-        some = example_amounts(cfg, kind, net.input_px)
-        arrays |= {
-            f"{kind}/examples": some,
-            f"{kind}/tiles": tiles(shown, snapshot, net.input_px, kind, some, cfg.fill),
-        }
-    scores = {kind: image_scores(course) for kind, course in courses.items()}
-    alike = symmetric_images(cfg, snapshot, labels)
-    rows = summary(scores, cfg.seed)
+        amounts, some = (f(kind, net.input_px) for f in (cfg.amounts, cfg.shown_amounts))
+        log(f"{kind}: {len(images)} images at {len(amounts)} amounts")
+        courses[kind] = course(net, squares, mean, kind, amounts, cfg.layers, cfg.fill)
+        pictures = [[picture(cfg, it, image, kind, one) for one in some] for image in shown]
+        found = courses[kind].arrays() | {"examples": some, "tiles": np.array(pictures)}
+        arrays |= {f"{kind}/{name}": values for name, values in found.items()}
+    scores = {kind: image_scores(one) for kind, one in courses.items()}
+    alike = symmetric_images(cfg, [classes[label] for label in labels])
+    rows = score_rows(scores, cfg.seed)
     if alike is not None:
-        gap = symmetric_gap(scores["rotation"], alike, cfg.seed)
-        rows.append(
-            {"kind": "rotation", "measure": "symmetric - others/kept", "statistic": "mean"}
-            | {name: blank(getattr(gap, name)) for name in ("value", "low", "high", "images")}
-        )
-    np.savez_compressed(folder / "arrays.npz", **arrays)
-    write_table(
-        folder / "table.csv", list(image_rows(images, snapshot.classes, courses, len(shown)))
-    )
-    write_table(folder / "scores.csv", rows)
-    write_table(
-        folder / "classes.csv", class_rows(scores["rotation"], labels, snapshot.classes, alike)
-    )
-    write_findings(folder, findings(scores, alike, cfg.data.name == "scenes", cfg.seed))
-    facts = choices(cfg, net, snapshot, shown) | {
-        "data": data_facts(cfg, cfg.split, data) if data else None,
+        row = {"kind": "rotation", "measure": "symmetric - others/kept", "statistic": "mean"}
+        kept = scores["rotation"]["kept"]
+        rows.append(row | difference(kept[alike], kept[~alike], cfg.seed).row())
+    tables = {
+        "table": image_rows(images, classes, courses, len(shown)),
+        "scores": rows,
+        "classes": class_rows(scores["rotation"], labels, classes, alike),
+    }
+    facts = {
+        "figure": "5",
+        "choices": choices(cfg, it),
+        "names": [classes[label] for label in labels[: len(shown)]],
+        "layers": cfg.layers,
+        "rectified": [net.before(layer) is not None for layer in cfg.layers],
+        "input_px": net.input_px,
+        "square_px": mean.shape[-1],
         "measured_images": len(images),
         "scores": rows,
-        "seconds": round(time.perf_counter() - started, 1),
     }
-    write_provenance(folder, net, facts)
+    judged = findings(scores, alike, cfg.data.name == "scenes", cfg.seed)
+    return Result(facts, arrays, tables, judged)
 
 
-def measure(
-    cfg: DictConfig,
-    net: ChainNet,
-    snapshot: Snapshot,
-    images: Sequence[ChosenImage],
-    kind: str,
-    steps: np.ndarray,
-) -> Course:
-    """What every image does under one transform."""
-    layers = list(cfg.layers)
-    every = [
-        transform_response(
-            net, image.square, snapshot.mean, need_label(image), kind, steps.tolist(), layers,
-            cfg.fill,
-        )
-        for image in images
-    ]  # fmt: skip
-    return Course(
-        kind,
-        steps,
-        tuple(torch.stack([r.distance[layer] for r in every]).numpy() for layer in layers),
-        tuple(np.array([r.norm[layer] for r in every]) for layer in layers),
-        torch.stack([r.probability for r in every]).double().numpy(),
-        np.array([r.clean[0] for r in every]),
-    )
-
-
-def tiles(
-    images: Sequence[ChosenImage],
-    snapshot: Snapshot,
-    input_px: int,
-    kind: str,
-    some: np.ndarray,
-    fill: str,
-) -> np.ndarray:
-    """N×E×3×h×w uint8: what the network sees of the images, reduced to TILE_PX at most."""
-    side = min(input_px, TILE_PX)
-    nothing = torch.zeros_like(snapshot.mean)
-
-    def one(image: ChosenImage, amount: float) -> np.ndarray:
-        moved = warp(image.square, kind, amount, snapshot.mean, fill)
-        seen = prepare(moved, nothing, input_px).round().clamp(0, 255).byte()
-        pixels = np.ascontiguousarray(seen.permute(1, 2, 0).numpy())
-        return figures.tile(pixels, None, side).transpose(2, 0, 1)
-
-    return np.stack([np.stack([one(image, float(a)) for a in some]) for image in images])
-
-
-def choices(
-    cfg: DictConfig, net: ChainNet, snapshot: Snapshot, shown: Sequence[ChosenImage]
-) -> dict[str, Any]:
+def choices(cfg: Invariance, it: Subject) -> dict[str, Any]:
     """What the paper leaves open and how it was decided, for the sidecar."""
     where = "named" if cfg.images else "drawn among those classified rightly, of different classes"
     if cfg.size_name == "smoke" and not cfg.images:
         where = "the first ones, classified rightly or not (size=smoke)"
     return {
-        "figure": "5",
-        "choices": {
-            "images": f"{where} (seed {cfg.seed})",
-            "layers": list(cfg.layers),
-            "distance": "Euclidean, all values of the layer in one vector, not normalised",
-            "interpolation": "bilinear; translations are whole pixels",
-            "fill": cfg.fill,
-            "order": "the stored square is transformed around its middle, then the mean "
-            "subtracted, then the centre cropped",
-            "directions": "translation down, rotation counterclockwise",
-            "translation": f"range meant for {cfg.reference_px or net.input_px} px, in proportion",
-            "preprocessing": preprocessing(net, snapshot.mean),
-        },
-        "names": [snapshot.classes[need_label(image)] for image in shown],
-        "layers": list(cfg.layers),
-        "rectified": [net.before(layer) is not None for layer in cfg.layers],
-        "input_px": net.input_px,
-        "square_px": snapshot.mean.shape[-1],
-        "training": training_facts(snapshot, cfg.snapshot),
+        "images": f"{where} (seed {cfg.seed})",
+        "layers": cfg.layers,
+        "distance": "Euclidean, all values of the layer in one vector, not normalised",
+        "interpolation": "bilinear; translations are whole pixels",
+        "fill": cfg.fill,
+        "order": "the stored square is transformed around its middle, then the mean subtracted, "
+        "then the centre cropped",
+        "directions": "translation down, rotation counterclockwise",
+        "translation": f"range meant for {cfg.reference_px or it.net.input_px} px, in proportion",
+        "preprocessing": preprocessing(it.net, it.snapshot.mean),
     }
 
+
+def shown_and_others(cfg: Invariance, it: Subject) -> tuple[list[ChosenImage], list[ChosenImage]]:
+    """The images that are shown, and those that are only measured."""
+    named = it.images(SHOWN) if cfg.images else []
+    if named and not cfg.population:
+        return named, []
+    wanted = cfg.population + (len(named) or SHOWN)
+    if cfg.size_name == "smoke":
+        log("size=smoke trains too little to choose by: the first images are taken, right or wrong")
+        numbers = list(range(min(wanted, len(it.data))))
+    else:
+        numbers = it.right_ones(wanted, least=1 if named else SHOWN)
+    first = 0 if named else SHOWN
+    taken = {image.index for image in named}
+    rest = [i for i in numbers[first:] if i not in taken][: cfg.population]
+    if len(rest) < cfg.population:
+        log(f"note: {len(rest)} further images instead of {cfg.population}; there are no more")
+    drawn = named_images(numbers[:first] + rest, [], it.snapshot, it.net.input_px, it.data)
+    return named or drawn[:first], drawn[first:]
+
+
+def symmetric_images(cfg: Invariance, names: Sequence[str]) -> np.ndarray | None:
+    """Whether the object of each class looks alike when turned; None where nobody said so."""
+    symmetric = cfg.symmetric
+    if symmetric is None and cfg.data.name == "scenes":
+        symmetric = SYMMETRIC_SCENES
+    return np.array([name in symmetric for name in names]) if symmetric else None
+
+
+def picture(
+    cfg: Invariance, it: Subject, image: ChosenImage, kind: str, amount: float
+) -> np.ndarray:
+    """What the network sees of a transformed image: 3×h×w uint8, at most TILE_PX large."""
+    mean, input_px = it.snapshot.mean, it.net.input_px
+    moved = warp(image.square, kind, float(amount), mean, cfg.fill)
+    seen = prepare(moved, torch.zeros_like(mean), input_px).round().clamp(0, 255).byte()
+    pixels = np.ascontiguousarray(seen.permute(1, 2, 0).numpy())
+    return figures.tile(pixels, None, min(input_px, TILE_PX)).transpose(2, 0, 1)
+
+
+def image_rows(
+    images: Sequence[ChosenImage], classes: Sequence[str], courses: Mapping[str, Course], shown: int
+) -> Iterator[dict[str, Any]]:
+    """Rows of table.csv. Distances as the paper's, and over the untransformed vector's norm."""
+    for kind, one in courses.items():
+        curves = {}
+        for i, name in enumerate(LAYERS):
+            curves |= {f"{name}_distance": one.distance[i], f"{name}_relative": one.relative(i)}
+        curves |= {"probability": one.probability, "kept": one.kept()}
+        for i, image in enumerate(images):
+            name = image.name if image.index is None else image.index
+            about = {"image": name, "class": classes[need_label(image)], "shown": i < shown}
+            for t, amount in enumerate(one.amounts):
+                values = {key: cell(curve[i, t]) for key, curve in curves.items()}
+                yield {"kind": kind, "amount": float(amount)} | about | values
+
+
+def class_rows(
+    scores: Mapping[str, np.ndarray],
+    labels: Sequence[int],
+    classes: Sequence[str],
+    alike: np.ndarray | None,
+) -> list[dict[str, Any]]:
+    """Rows of classes.csv: means over a class's images, the class that keeps most first."""
+    rows = []
+    for label in sorted(set(labels)):
+        at = np.flatnonzero(np.array(labels) == label)
+        row = {"class": classes[label], "images": len(at)}
+        row |= {name: cell(scores[name][at].mean()) for name in ("kept", "right_angles", "dip")}
+        rows.append(row | {"symmetric": "" if alike is None else bool(alike[at[0]])})
+    return sorted(rows, key=lambda row: -(row["kept"] or 0))
+
+
+# The claims
+
+LINEAR = 0.9
+"""R² from which a curve counts as quasi-linear; √x has 0.64, x^(2/3) about 0.9."""
+KEPT = 0.5
+"""The share of the class's probability below which the output counts as not invariant."""
+LEAST = 5
+"""Images from which a claim is judged; the paper shows five."""
+OVER = "95 % bootstrap interval over images"
+
+
+def findings(
+    scores: Scores, symmetric: np.ndarray | None, drawn_scenes: bool, seed: int
+) -> list[Finding]:
+    """Judge the claims of Figure 5 and, on the built-in scenes, what turning does to known objects.
+
+    symmetric: N bool, whose object looks alike when turned, or None.
+    """
+    straight, turned = [scores["translation"], scores["scale"]], scores["rotation"]
+    leaps = [interval(s["layer1/sharp"] - s["layer7/sharp"], np.mean, seed) for s in straight]
+    fits = [interval(s["layer7/line"], np.median, seed) for s in straight]
+    gaps = [interval(s["layer7/line"] - s["layer1/line"], np.median, seed) for s in straight]
+    kept = interval(turned["kept"], np.mean, seed)
+    symmetric_key = f"{TRUTH}fig5_invariance/rotation_symmetric"
+    found = [
+        _finding(
+            "fig5/layer1_sharp",
+            leaps,
+            all(gap.low > 0 for gap in leaps),
+            "share of the largest distance that is reached at a tenth of the range, layer 1 minus "
+            "layer 7, mean over {images} images, the smaller one of translation and scale; "
+            f"spread: half the {OVER}; holds if both intervals lie above 0",
+        ),
+        _finding(
+            "fig5/quasi_linear",
+            fits,
+            all(fit.value >= LINEAR for fit in fits) and all(gap.low > 0 for gap in gaps),
+            "R² of the straight line through the origin of layer 7's distance, median over "
+            "{images} images, the smaller one of translation and scale; spread: half the "
+            f"{OVER}; holds if both are at least {LINEAR:g} and the interval of the difference to "
+            "layer 1's R² lies above 0 in both",
+        ),
+        _finding(
+            "fig5/not_rotation",
+            [kept],
+            kept.high < KEPT,
+            "share of the true class's probability that is kept, mean over all angles and "
+            f"{{images}} images; spread: half the {OVER}; holds if the interval lies below "
+            f"{KEPT:g}. The exception for symmetric objects is {symmetric_key}",
+        ),
+    ]
+    if drawn_scenes:
+        right = interval(turned["right_angles"], np.mean, seed)
+        rule = (
+            "share of the probability kept at 90, 180 and 270° minus that at 45, 135, 225 and "
+            f"315°, mean over {{images}} images; spread: half the {OVER}; holds if the interval "
+            "lies above 0"
+        )
+        found.append(_finding(f"{TRUTH}fig5_invariance/right_angles", [right], right.low > 0, rule))
+    if drawn_scenes and symmetric is not None:
+        gap = difference(turned["kept"][symmetric], turned["kept"][~symmetric], seed)
+        alike, others = int(symmetric.sum()), int((~symmetric).sum())
+        rule = (
+            f"share of the probability kept over all angles, of the {alike} images of classes "
+            f"whose objects are roughly alike when turned minus the {others} others; spread: half "
+            f"the {OVER}, drawn within each group; holds if the interval lies above 0, open below "
+            f"{LEAST} images in a group"
+        )
+        holds = gap.low > 0 if min(alike, others) >= LEAST else None
+        found.append(_finding(symmetric_key, [gap], holds, rule))
+    return found
+
+
+def _finding(key: str, intervals: Sequence[Interval], holds: bool | None, rule: str) -> Finding:
+    """The weakest of some statistics; not judged where one has too few images for an interval."""
+    known = all(one.images >= LEAST and math.isfinite(one.low) for one in intervals)
+    worst = min(intervals, key=lambda one: one.value if math.isfinite(one.value) else -math.inf)
+    value, half = (x if math.isfinite(x) else None for x in (worst.value, worst.half))
+    holds = bool(holds) if known and holds is not None else None
+    return Finding(key, value, half, holds, rule.format(images=worst.images))
+
+
+# The page
+
+TITLES = {"translation": "Vertical translation", "scale": "Scale", "rotation": "Rotation"}
+UNITS = {"translation": " px", "scale": "×", "rotation": "°"}
+OUTSIDE = {
+    "mean": "the mean image",
+    "edge": "its outermost pixels, repeated",
+    "mirror": "its mirror image",
+}
+
+
+def draw(saved: Saved) -> Page:
+    """The figure from the saved files alone."""
+    facts, arrays = saved.facts, saved.arrays
+    shown = int(arrays["shown"])
+    others = len(arrays["labels"]) - shown
+    rows = [_row(arrays, kind, shown, others >= SHOWN) for kind in IDENTITY]
+    columns = [
+        (numbered(name), f"values of {name}{' after the ReLU' * rectified}", "Euclidean distance")
+        for name, rectified in zip(facts["layers"], facts["rectified"], strict=True)
+    ]
+    columns.append(("True class", "softmax probability", "probability"))
+    return figures.invariance(rows, facts["names"], columns, caption(facts, shown, others))
+
+
+def numbered(layer: str) -> str:
+    """A layer's title with its number, of fully connected layers, too: fc7 -> Layer 7."""
+    return f"Layer {layer[2:]}" if layer[:2] == "fc" and layer[2:].isdigit() else layer_title(layer)
+
+
+def _row(
+    arrays: Mapping[str, np.ndarray], kind: str, shown: int, band: bool
+) -> figures.TransformRow:
+    names = [*(f"{layer}/distance" for layer in LAYERS), "probability"]
+    every = [arrays[f"{kind}/{name}"] for name in names]
+    return figures.TransformRow(
+        TITLES[kind],
+        UNITS[kind],
+        arrays[f"{kind}/amounts"],
+        arrays[f"{kind}/examples"],
+        arrays[f"{kind}/tiles"],
+        [curves[:shown] for curves in every],
+        [np.percentile(curves[shown:], [25, 50, 75], axis=0) for curves in every] if band else None,
+    )
+
+
+def caption(facts: dict[str, Any], shown: int, others: int) -> str:
+    """The text under the figure."""
+    score = {(row["kind"], row["measure"]): row["value"] for row in facts["scores"]}
+    (lower, upper), chosen, data = facts["layers"], facts["choices"], facts.get("data")
+
+    def say(kind: str, measure: str) -> str:
+        value = score[kind, measure]
+        return "unknown" if value == "" else f"{value:.2f}".replace("-", "−")
+
+    def both(measure: str, one: str, other: str, name: str) -> str:
+        return " and ".join(
+            f"{say(kind, f'{one}/{measure}')} under {kind} ({name}: "
+            f"{say(kind, f'{other}/{measure}')})"
+            for kind in ("translation", "scale")
+        )
+
+    straight, early = both("line", *LAYERS[::-1], lower), both("sharp", *LAYERS, upper)
+    kept = ", ".join(f"{say(kind, 'kept')} under {kind}" for kind in IDENTITY)
+    source = f" of {data['name']} ({data['split']})" if data else ""
+    count = f"{shown} image{'s' if shown > 1 else ''}"
+    grey = f" Grey: median and middle half of {others} further images." if others >= SHOWN else ""
+    return (
+        f"{count}{source}, {chosen['images']}, shifted down, "
+        "enlarged and turned counterclockwise (first column: what the network sees, in frames of "
+        f"the curves' colours). Distances are Euclidean, between the values of {lower} and of "
+        f"{upper} for the transformed and the untransformed image; their scales differ. The "
+        f"{facts['square_px']} px square is transformed and its central {facts['input_px']} px are "
+        f"fed; outside of the square lies {OUTSIDE[chosen['fill']]}.{grey} Over all "
+        f"{shown + others} images: of its largest distance {lower} has reached at a tenth of the "
+        f"range {early}; a straight line through the origin explains of {upper}'s distance R² = "
+        f"{straight}; of the probability {kept} is kept (shares, mean over the range). "
+        f"{describe_network(facts)}"
+    )
+
+
+SAVES = "arrays.npz table.csv scores.csv classes.csv findings.json"
+
+main = experiment(Invariance, compute, draw, check, SAVES)
 
 if __name__ == "__main__":
     main()

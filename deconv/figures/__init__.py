@@ -22,6 +22,7 @@ from deconv.figures.drawing import (
     FONT,
     INK,
     VOID,
+    Page,
     block,
     grey_centred,
     save,

@@ -45,9 +45,9 @@ def named_images(
     labels: Sequence[str],
     snapshot: Snapshot,
     input_px: int,
-    data: Squares,
+    data: Squares | None,
 ) -> list[ChosenImage]:
-    """Images by their paths, or by their numbers in `data`.
+    """Images by their paths, or by their numbers in `data`, which paths alone do not need.
 
     labels: for paths, the class of each, by name; may be empty where no label is needed.
     Raises DeconvError for a number or class that does not exist, and for labels that are not one
@@ -106,7 +106,7 @@ def draw_right_ones(
 
 
 def _named(
-    one: object, label: str | None, snapshot: Snapshot, input_px: int, data: Squares
+    one: object, label: str | None, snapshot: Snapshot, input_px: int, data: Squares | None
 ) -> ChosenImage:
     if isinstance(one, int | float):
         one = whole_number(one, "images")

@@ -35,6 +35,10 @@ from experiments.kit.training import train_network
 Chosen = list[ChosenImage]
 
 
+def _numbered(images: Sequence[object]) -> bool:
+    return any(isinstance(one, int | float) for one in images)
+
+
 class OthersLeave(Exception):
     """Raised in every process but the first where the rest is the first one's."""
 
@@ -125,18 +129,26 @@ class Subject:
 
         need_labels: whether the class of every image has to be known to the network.
         """
-        same = self.given is None or list(self.given.classes) == list(self.data.classes)
-        if need_labels and not same and not (self.cfg.images and self.cfg.labels):
+        named = self.cfg.images and (self.cfg.labels or not self.by_number)
+        same = named or not self.given or list(self.given.classes) == list(self.data.classes)
+        if need_labels and not same:
             raise DeconvError(
                 f"the network's {len(self.given.classes)} classes are not those of "
                 f"{inputs.data_name(self.cfg)}: name images=[…] and labels=[…], each label one of "
                 "the network's classes"
             )
         if self.cfg.images:
-            blank = Snapshot({}, {}, torch.zeros(self.data[0][0].shape), list(self.data.classes))
-            for image in self._named(self.cfg.images, self.cfg.labels, self.given or blank):
+            of = self.given or Snapshot(
+                {}, {}, torch.zeros(self.data[0][0].shape), list(self.data.classes)
+            )
+            for image in self._named(self.cfg.images, self.cfg.labels, of):
                 if need_labels:
                     need_label(image)
+
+    @property
+    def by_number(self) -> bool:
+        """Whether images of cfg.split are asked for, not files alone."""
+        return not self.cfg.images or _numbered(self.cfg.images)
 
     def images(self, count: int, only_right: bool = True, classes: Sequence[str] = ()) -> Chosen:
         """The images that images= names, or `count` that are drawn."""
@@ -163,7 +175,8 @@ class Subject:
 
     def _named(self, images: Sequence[object], labels: Sequence[str], of: Snapshot) -> Chosen:
         input_px = self.net.input_px if "net" in vars(self) else self.sketch.input_px
-        return named_images(images, labels, of, input_px, self.data)
+        data = self.data if _numbered(images) else None
+        return named_images(images, labels, of, input_px, data)
 
     # Processes and the sidecar
 

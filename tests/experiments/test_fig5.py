@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import assert_refused, command
+from command_line import assert_refused, command, subject
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from PIL import Image
@@ -18,11 +18,7 @@ from deconv import figures
 from deconv.errors import DeconvError
 from deconv.scenes import CLASSES, Scenes, render
 from deconv.studies.invariance.warping import IDENTITY, warp
-from experiments.fig5_invariance import check
-from experiments.invariance_amounts import amounts, example_amounts
-from experiments.invariance_images import check_images, open_data, symmetric_images
-from experiments.invariance_page import numbered
-from experiments.kit.command import compose
+from experiments.fig5_invariance import check, numbered, shown_and_others, symmetric_images
 from experiments.kit.findings import read_findings
 
 POPULATION = 6
@@ -60,7 +56,7 @@ def rows_of(path):
 def test_a_run_leaves_all_its_files(run, facts):
     assert {path.name for path in run.iterdir()} == {
         "figure.png", "figure.pdf", "arrays.npz", "table.csv", "scores.csv", "classes.csv",
-        "findings.json", "config.yaml", "provenance.json",
+        "findings.json", "config.yaml", "provenance.json", "fig5_invariance.log",
     }  # fmt: skip
     with Image.open(run / "figure.png") as picture:
         assert picture.width == 2400
@@ -165,8 +161,8 @@ def test_findings_are_judged_by_their_rules(run):
 
 def test_it_is_drawn_again_from_its_files_alone(run, tmp_path):
     (*_, folder), _ = command("fig5_invariance", f"redraw={run}", cwd=tmp_path)
-    for path in run.iterdir():
-        assert (Path(folder) / path.name).read_bytes() == path.read_bytes(), path.name
+    for path in Path(folder).iterdir():
+        assert (run / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 # What is refused
@@ -193,71 +189,103 @@ def test_an_image_without_a_class_leaves_nothing(smoke_run, tmp_path):
         ("scale=[0,1.8,0.1]", "a factor above 0"),
         ("scale=[1,1.8,0.8]", "fewer than two amounts"),
         ("rotation=[0,350,0.001]", "at most 1000"),
-        ("rotation=[0,ten,1]", "takes .from,to,step."),
+        ("rotation=[0,ten,1]", "rotation"),
         ("examples.scale=[]", "examples.scale takes a list"),
         ("examples.scale=[-1]", "a factor above 0"),
         ("images=[1,2,3,4,5,6,7,8]", "has colours for 7"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(snapshot, override, words):
-    check(compose("fig5_invariance", ["size=smoke"]), snapshot)
     with pytest.raises(DeconvError, match=words):
-        check(compose("fig5_invariance", ["size=smoke", override]), snapshot)
+        check(*subject("fig5_invariance", "size=smoke", override, snapshot=snapshot))
 
 
 def test_images_that_do_not_fit_are_named_before_a_training(snapshot, tmp_path):
     Image.new("RGB", (60, 50)).save(tmp_path / "dog.png")
     dog, data = f"images=[{tmp_path / 'dog.png'}]", Scenes(36, 2, 128)
+
+    def checked(*overrides, given):
+        check(*subject("fig5_invariance", "size=smoke", *overrides, snapshot=given, data=data))
+
     for given in (snapshot, None):
-        asked = ["size=smoke", dog, "labels=[owl]"]
-        check_images(compose("fig5_invariance", asked), given, data)
+        checked(given=given)
+        checked(dog, "labels=[owl]", given=given)
         for overrides, words in (
             ([dog], r"the class of dog\.png is needed"),
             ([dog, "labels=[dog]"], "unknown class 'dog'"),
             (["images=[36]"], "there is no image 36"),
             (["images=[none.png]", "labels=[owl]"], r"cannot read the image none\.png"),
             (["images=[1,2]", "labels=[owl]"], "1 entries for 2 images"),
-            (["images=5"], "images takes a list"),
+            (["images=5"], "images"),
         ):
-            cfg = compose("fig5_invariance", ["size=smoke", *overrides])
             with pytest.raises(DeconvError, match=words):
-                check_images(cfg, given, data)
+                checked(*overrides, given=given)
 
 
-def test_data_of_other_classes_are_refused(snapshot, tmp_path):
+def test_data_of_other_classes_are_refused_where_they_are_needed(snapshot, tmp_path):
     foreign = dataclasses.replace(snapshot, classes=["otter", *snapshot.classes[1:]])
-    with pytest.raises(DeconvError, match="classes that are not the network's"):
-        open_data(compose("fig5_invariance", ["size=smoke"]), foreign)
-    files = ["size=smoke", "images=[a.png]", "labels=[otter]", "population=0"]
-    assert open_data(compose("fig5_invariance", files), foreign) is None
+
+    def checked(*overrides, given=foreign):
+        cfg, it = subject("fig5_invariance", "size=smoke", *overrides, snapshot=given)
+        check(cfg, it)
+        return cfg, it
+
+    Image.new("RGB", (60, 50)).save(tmp_path / "a.png")
+    files = [f"images=[{tmp_path / 'a.png'}]", "labels=[otter]"]
+    for overrides in ([], files, ["images=[1]", "labels=[otter]", "population=0"]):
+        with pytest.raises(DeconvError, match="classes that are not the network's"):
+            checked(*overrides)
+    # Files alone need no data set, which need not even be there.
+    nowhere = ["data=imagefolder", f"data.root={tmp_path / 'nowhere'}"]
+    cfg, it = checked(*files, "population=0", *nowhere)
+    shown, others = shown_and_others(cfg, it)
+    assert ([image.name for image in shown], others) == (["a.png"], [])
+    assert "data" not in it.facts()
     with pytest.raises(DeconvError, match="class in symmetric"):
-        open_data(compose("fig5_invariance", ["size=smoke", "symmetric=[flowers]"]), snapshot)
+        checked("symmetric=[flowers]", given=snapshot)
 
 
 # Settings
 
 
 def test_ranges_shrink_with_the_input_in_whole_pixels():
-    cfg = compose("fig5_invariance")
-    assert amounts(cfg, "translation", 224).tolist() == list(range(-60, 61, 2))
-    assert amounts(cfg, "translation", 112).tolist() == list(range(-30, 31))
-    assert amounts(cfg, "translation", 64).tolist() == list(range(-17, 18))
-    assert example_amounts(cfg, "translation", 112).tolist() == [-30, -15, 0, 15, 30]
-    assert amounts(compose("fig5_invariance", ["reference_px=0"]), "translation", 64)[0] == -60
+    cfg, _ = subject("fig5_invariance")
+    assert cfg.amounts("translation", 224).tolist() == list(range(-60, 61, 2))
+    assert cfg.amounts("translation", 112).tolist() == list(range(-30, 31))
+    assert cfg.amounts("translation", 64).tolist() == list(range(-17, 18))
+    assert cfg.shown_amounts("translation", 112).tolist() == [-30, -15, 0, 15, 30]
+    assert subject("fig5_invariance", "reference_px=0")[0].amounts("translation", 64)[0] == -60
     for size in (64, 224):
-        assert amounts(cfg, "rotation", size).tolist() == list(range(0, 351, 10))
-        scale = amounts(cfg, "scale", size)
+        assert cfg.amounts("rotation", size).tolist() == list(range(0, 351, 10))
+        scale = cfg.amounts("scale", size)
         assert (scale[0], scale[-1], len(scale)) == (1, pytest.approx(1.8), 41)
 
 
-def test_symmetric_classes_are_those_named(snapshot):
-    labels = [CLASSES.index(name) for name in ("owl", "clock", "tree", "flower")]
-    found = symmetric_images(compose("fig5_invariance", ["data=imagenet"]), snapshot, labels)
-    assert found is None, "on photographs nobody said so"
-    scenes = compose("fig5_invariance", ["data=scenes"])
-    assert symmetric_images(scenes, snapshot, labels).tolist() == [False, True, False, True]
-    named = compose("fig5_invariance", ["symmetric=[owl]"])
-    assert symmetric_images(named, snapshot, labels).tolist() == [True, False, False, False]
+def test_symmetric_classes_are_those_named():
+    names = ["owl", "clock", "tree", "flower"]
+
+    def found(*overrides):
+        return symmetric_images(subject("fig5_invariance", *overrides)[0], names)
+
+    assert found("data=imagenet") is None, "on photographs nobody said so"
+    assert found("data=scenes").tolist() == [False, True, False, True]
+    assert found("symmetric=[owl]").tolist() == [True, False, False, False]
+
+
+def test_further_images_are_others_and_follow_the_shown_ones(snapshot):
+    """Which images the network gets right does not matter here: all are, in the order asked."""
+    data = Scenes(36, 2, 128)
+
+    def chosen(*overrides):
+        cfg, it = subject("fig5_invariance", *overrides, snapshot=snapshot, data=data)
+        it.right_ones = lambda count, least: list(range(20))[:count]
+        return [[image.index for image in some] for some in shown_and_others(cfg, it)]
+
+    assert chosen("population=3") == [[0, 1, 2, 3, 4], [5, 6, 7]]
+    assert chosen("population=0") == [[0, 1, 2, 3, 4], []]
+    assert chosen("population=40") == [[0, 1, 2, 3, 4], list(range(5, 20))]
+    assert chosen("images=[1,30]", "population=3") == [[1, 30], [0, 2, 3]]
+    assert chosen("images=[1,30]", "population=0") == [[1, 30], []]
 
 
 def test_layers_are_numbered_as_in_the_paper():

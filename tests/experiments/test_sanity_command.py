@@ -1,12 +1,13 @@
 """The sanity checks as a command: its files, numbers, sentences, findings, what it refuses."""
 
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from command_line import assert_refused, command
+from command_line import assert_refused, command, subject
 from PIL import Image
 
 import deconv
@@ -14,12 +15,10 @@ from deconv.data import CentreCrops
 from deconv.errors import DeconvError
 from deconv.scenes import Scenes
 from deconv.studies import sanity
+from deconv.studies.sanity.shares import GOES, PARTLY, STAYS, share_rows
 from deconv.studies.sanity.similarity import NUMBERS, similarity
-from experiments.kit.command import compose
 from experiments.kit.findings import read_findings
-from experiments.sanity import check
-from experiments.sanity_findings import GOES, PARTLY, STAYS, findings, kept_of, summarise, verdict
-from experiments.sanity_summary import ADVICE, sentences
+from experiments.sanity import QUESTIONS, check, findings, sentences
 
 LAYERS = ["conv2", "conv4"]
 
@@ -41,7 +40,7 @@ def test_the_files_are_complete_and_agree(folder, rows):
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "figure.png", "figure.pdf", "arrays.npz", "table.csv", "summary.md", "findings.json",
-        "provenance.json", "config.yaml",
+        "provenance.json", "config.yaml", "sanity.log",
     }  # fmt: skip
     arrays = np.load(folder / "arrays.npz")
     for row in rows:
@@ -55,12 +54,9 @@ def test_the_files_are_complete_and_agree(folder, rows):
             assert float(row["mean"]) == pytest.approx(some.mean())
             assert float(row["low"]) <= some.mean() + 1e-9 <= float(row["high"]) + 2e-9
     checks = {(row["layer"], row["check"], row["variant"]) for row in rows}
-    assert {v for layer, c, v in checks if (layer, c) == ("conv4", "cascade")} == {
-        "conv1", "conv2", "conv3", "conv4"
-    }  # fmt: skip
-    assert {v for layer, c, v in checks if (layer, c) == ("conv2", "cascade")} == {
-        "conv1", "conv2"
-    }  # fmt: skip
+    below = {"conv2": {"conv1", "conv2"}, "conv4": {"conv1", "conv2", "conv3", "conv4"}}
+    for layer, stops in below.items():
+        assert {v for at, c, v in checks if (at, c) == (layer, "cascade")} == stops
     for layer in LAYERS:
         assert (arrays[f"{layer}/above/all layers above/scores"] == 1).all()
         assert arrays[f"{layer}/above/all layers above/equal"].all()
@@ -107,7 +103,8 @@ def test_the_summary_and_the_findings_say_what_the_table_says(folder, rows):
 
 def test_it_is_drawn_again_from_its_files_alone(folder, tmp_path):
     (*_, again), _ = command("sanity", f"redraw={folder}", cwd=tmp_path)
-    for path in folder.iterdir():
+    assert (Path(again) / "summary.md").is_file()
+    for path in map(folder.joinpath, os.listdir(again)):
         assert (Path(again) / path.name).read_bytes() == path.read_bytes(), path.name
 
 
@@ -135,7 +132,7 @@ def made(unit, switches, weights, chance, equal=True, n=30):
 
 
 def judged(arrays):
-    rows = summarise(arrays, ["conv5"], 0)
+    rows = share_rows(arrays, ["conv5"], 0)
     found = findings(arrays, rows, "conv5", 0.2, 0.5, 0)
     return rows, {one.key.rpartition("/")[2]: one.holds for one in found}
 
@@ -155,33 +152,16 @@ def test_findings_follow_the_numbers():
     assert judged(made(unit=0.55, switches=0.9, weights=0.8, chance=0.1))[1]["own_unit"] is None
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "said"),
-    [(0.0, 0.19, GOES), (0.0, 0.21, PARTLY), (0.49, 0.9, PARTLY), (0.51, 0.9, STAYS)],
-)
-def test_verdicts_follow_the_interval(low, high, said):
-    assert verdict({"kept_low": low, "kept_high": high}, 0.2, 0.5) == said
-
-
 def test_sentences_follow_the_verdicts():
     for unit, said in ((0.1, GOES), (0.4, PARTLY), (0.9, STAYS)):
         rows, _ = judged(made(unit=unit, switches=0.1, weights=0.1, chance=0.1))
         text = " ".join(sentences(rows, "conv5", 0.2, 0.5))
-        for topic in ("unit", "unit outline"):
-            assert [s in text for s in (ADVICE[topic][v] for v in (GOES, PARTLY, STAYS))] == [
-                v == said for v in (GOES, PARTLY, STAYS)
-            ]
-        assert ADVICE["switches"][GOES] in text and "one class shows its own picture" in text
+        for name in ("own_unit", "own_unit_outline"):
+            for verdict in (GOES, PARTLY, STAYS):
+                assert (getattr(QUESTIONS[name], verdict) in text) == (verdict == said)
+        assert QUESTIONS["own_image"].goes in text and "one class shows its own picture" in text
     rows, _ = judged(made(0.5, 0.1, 0.1, 0.1, equal=False))
     assert "only 29 of 30 pictures" in " ".join(sentences(rows, "conv5", 0.2, 0.5))
-
-
-def test_what_is_kept_is_paired_unit_by_unit():
-    random = np.random.default_rng(1)
-    chance = random.uniform(0, 0.6, 40)
-    row = kept_of(chance, chance, 0)  # what is exactly chance keeps exactly nothing
-    assert row == {"kept": 0.0, "kept_low": 0.0, "kept_high": 0.0}
-    assert np.isnan(kept_of(np.full(3, np.nan), chance[:3], 0)["kept"])
 
 
 @pytest.mark.parametrize(
@@ -202,7 +182,7 @@ def test_what_is_kept_is_paired_unit_by_unit():
 )
 def test_settings_that_do_not_fit_are_named(override, words):
     with pytest.raises(DeconvError, match=words):
-        check(compose("sanity", ["size=smoke", override]), None)
+        check(*subject("sanity", "size=smoke", override))
 
 
 def test_a_refusal_leaves_nothing(smoke_run, tmp_path):

@@ -8,6 +8,7 @@ import torch
 
 import deconv
 from deconv.errors import DeconvError
+from deconv.studies.invariance.courses import Course, image_scores, score_rows
 from deconv.studies.invariance.response import BATCH
 from deconv.studies.invariance.scores import (
     at_angles,
@@ -19,7 +20,7 @@ from deconv.studies.invariance.scores import (
     sharp,
     sides,
 )
-from experiments.invariance_findings import Course, findings, image_scores, summary
+from experiments.fig5_invariance import findings
 from experiments.kit.findings import status
 
 SIDE, CROP = 72, 64
@@ -318,7 +319,7 @@ def test_symmetric_objects_and_right_angles_are_scored():
 
 def test_the_summary_names_each_measure_once():
     scores = {kind: image_scores(one) for kind, one in world().items()}
-    rows = summary(scores, 0)
+    rows = score_rows(scores, 0)
     keys = [(row["kind"], row["measure"]) for row in rows]
     assert len(keys) == len(set(keys)) == 3 * 9 + 2
     half = next(r for r in rows if (r["kind"], r["measure"]) == ("translation", "layer7/half"))

@@ -15,6 +15,7 @@ from deconv.mining.top_activations import map_maxima
 from deconv.records import Peaks
 from deconv.rules.run import Run
 from deconv.studies import sanity
+from deconv.studies.sanity.shares import GOES, PARTLY, STAYS, kept_of, verdict
 
 PX = 32
 
@@ -311,3 +312,19 @@ def test_what_is_kept_lies_between_chance_and_all():
     kept = sanity.kept(np.array([0.2, 0.6, 1.0, 0.9]), np.array([0.2, 0.2, 0.2, 0.97]))
     np.testing.assert_allclose(kept[:3], [0, 0.5, 1])
     assert np.isnan(kept[3])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(0.0, 0.19, GOES), (0.0, 0.21, PARTLY), (0.49, 0.9, PARTLY), (0.51, 0.9, STAYS)],
+)
+def test_verdicts_follow_the_interval(low, high, said):
+    assert verdict({"kept_low": low, "kept_high": high}, 0.2, 0.5) == said
+
+
+def test_what_is_kept_is_paired_unit_by_unit():
+    random = np.random.default_rng(1)
+    chance = random.uniform(0, 0.6, 40)
+    row = kept_of(chance, chance, 0)  # what is exactly chance keeps exactly nothing
+    assert row == {"kept": 0.0, "kept_low": 0.0, "kept_high": 0.0}
+    assert np.isnan(kept_of(np.full(3, np.nan), chance[:3], 0)["kept"])

@@ -97,6 +97,15 @@ class Interval:
         """Half the interval's width."""
         return (self.high - self.low) / 2
 
+    def row(self) -> dict[str, float | str]:
+        """Its cells in a table: value, low, high, images."""
+        return {name: cell(value) for name, value in vars(self).items()}
+
+
+def cell(value: float) -> float | str:
+    """A number for a table, rounded; empty where there is none."""
+    return round(value, 6) if math.isfinite(value) else ""
+
 
 def interval(
     values: np.ndarray, statistic: Callable[..., np.ndarray] = np.mean, seed: int = 0

@@ -1,13 +1,36 @@
-"""Another unit in a unit's place: of a random other map of its layer that is active there."""
+"""Which units are looked at, and others in their place: of random maps that are active there."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
+from deconv.errors import DeconvError
+from deconv.records import Peaks
+
 SAME_POSITION, OWN_PEAK = "same position", "own peak"
 PLACES = (SAME_POSITION, OWN_PEAK)
 """Where the other map's unit stands: where the first one stood, or where that map is strongest."""
+
+
+def strongest_units(maxima: Peaks, layer: str, count: int, k: int, seed: int) -> torch.Tensor:
+    """Choose the strongest unit of `count` random maps that are above 0 on k images.
+
+    maxima: C×N, a map's strongest unit on each image. Returns K×4 (image, map, y, x), fewer where
+    there are no more. Raises DeconvError for fewer than two.
+    """
+    live = (maxima.value.sort(dim=1, descending=True).values[:, :k] > 0).all(dim=1)
+    numbers = live.nonzero().flatten()
+    if len(numbers) < 2:
+        raise DeconvError(
+            f"{layer} has {len(numbers)} maps that are above 0 on {k} images: train longer, "
+            "take more images or a smaller k"
+        )
+    random = np.random.default_rng((seed, *layer.encode()))
+    maps = numbers[random.permutation(len(numbers))[:count]]
+    at = maxima.value[maps].argmax(dim=1)
+    image, y, x = (field[maps, at] for field in (maxima.image, maxima.y, maxima.x))
+    return torch.stack([image, maps, y, x], dim=1)
 
 
 def other_units(

@@ -1,0 +1,136 @@
+"""What many images do under one transform, scored image by image (§4.1, Fig. 5)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from deconv.networks import Network
+from deconv.studies.invariance.response import transform_response
+from deconv.studies.invariance.scores import at_angles, interval, line, over_sides, reached, sharp
+from deconv.studies.invariance.scores import sides as sides_of
+from deconv.studies.invariance.warping import IDENTITY
+
+LAYERS = ("layer1", "layer7")
+RIGHT, DIAGONAL = [90.0, 180.0, 270.0], [45.0, 135.0, 225.0, 315.0]
+
+Scores = Mapping[str, Mapping[str, np.ndarray]]
+"""Kind of transform -> measure -> one value an image."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """What all N images did under one transform of T amounts.
+
+    distance: the lower and the upper layer's N×T. norm: both layers' N, of the untransformed
+    images. probability: N×T; clean: N, of the true class.
+    """
+
+    kind: str
+    amounts: np.ndarray
+    distance: tuple[np.ndarray, np.ndarray]
+    norm: tuple[np.ndarray, np.ndarray]
+    probability: np.ndarray
+    clean: np.ndarray
+
+    def kept(self) -> np.ndarray:
+        """N×T: the probability as a share of the untransformed image's."""
+        clean = np.where(self.clean > 0, self.clean, math.nan)
+        return self.probability / clean[:, None]
+
+    def relative(self, layer: int) -> np.ndarray:
+        """N×T: the distance over the norm of the untransformed vector; NaN where that is 0."""
+        norm = np.where(self.norm[layer] > 0, self.norm[layer], math.nan)
+        return self.distance[layer] / norm[:, None]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of it as named arrays."""
+        out = {"amounts": self.amounts, "probability": self.probability, "clean": self.clean}
+        for i, name in enumerate(LAYERS):
+            out |= {f"{name}/distance": self.distance[i], f"{name}/norm": self.norm[i]}
+        return out
+
+
+def course(
+    net: Network,
+    images: Sequence[tuple[torch.Tensor, int]],
+    mean: torch.Tensor,
+    kind: str,
+    amounts: np.ndarray,
+    layers: Sequence[str],
+    fill: str,
+) -> Course:
+    """Measure N images (stored square, true class) under one transform, see `transform_response`.
+
+    layers: the lower and the upper one.
+    """
+    every = [
+        transform_response(net, image, mean, target, kind, amounts.tolist(), layers, fill)
+        for image, target in images
+    ]
+    return Course(
+        kind,
+        amounts,
+        tuple(torch.stack([r.distance[layer] for r in every]).numpy() for layer in layers),
+        tuple(np.array([r.norm[layer] for r in every]) for layer in layers),
+        torch.stack([r.probability for r in every]).double().numpy(),
+        np.array([r.clean[0] for r in every]),
+    )
+
+
+def sides(kind: str, amounts: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The one or two directions away from a transform's identity, see `scores.sides`."""
+    return sides_of(amounts, IDENTITY[kind], 360.0 if kind == "rotation" else None)
+
+
+def image_scores(course: Course) -> dict[str, np.ndarray]:
+    """Score each image: measure -> N values.
+
+    line, sharp: as in `scores`. half: the relative distance at half the range. kept: the mean
+    share of the probability kept over all amounts but the identity. Of rotation also
+    right_angles: the share kept at 90, 180 and 270° minus that at 45, 135, 225 and 315°; and
+    dip: the same of layer 7's relative distance, diagonals minus right angles.
+    """
+    ways = sides(course.kind, course.amounts)
+    scores = {}
+    for i, name in enumerate(LAYERS):
+        scores[f"{name}/line"] = over_sides(line, course.distance[i], ways)
+        scores[f"{name}/sharp"] = over_sides(sharp, course.distance[i], ways)
+        scores[f"{name}/half"] = over_sides(
+            lambda x, d: reached(x, d, 0.5), course.relative(i), ways
+        )
+    kept = course.kept()
+    scores["kept"] = kept[:, course.amounts != IDENTITY[course.kind]].mean(axis=1)
+    if course.kind == "rotation":
+        scores["right_angles"] = _over_diagonals(course.amounts, kept)
+        scores["dip"] = -_over_diagonals(course.amounts, course.relative(1))
+    return scores
+
+
+def _over_diagonals(amounts: np.ndarray, curves: np.ndarray) -> np.ndarray:
+    """The mean at right angles minus that at diagonals."""
+    right, diagonal = (at_angles(amounts, curves, angles) for angles in (RIGHT, DIAGONAL))
+    return right.mean(axis=1) - diagonal.mean(axis=1)
+
+
+def score_rows(scores: Scores, seed: int) -> list[dict[str, Any]]:
+    """Summarise every measure over the images: a row with its statistic and interval.
+
+    Straight lines by the median, because R² has no lower end; everything else by the mean.
+    """
+    rows = []
+    for kind, measures in scores.items():
+        pairs = dict(measures)
+        for name in ("line", "sharp"):
+            gap = measures[f"layer7/{name}"] - measures[f"layer1/{name}"]
+            pairs[f"layer7 - layer1/{name}"] = gap
+        for measure, values in pairs.items():
+            statistic = np.median if measure.endswith("line") else np.mean
+            row = {"kind": kind, "measure": measure, "statistic": statistic.__name__}
+            rows.append(row | interval(values, statistic, seed).row())
+    return rows
