@@ -42,6 +42,7 @@ from deconv.records import Peaks
 from deconv.studies.evolution import (
     PeaksOverTime,
     evolution,
+    layer_arrays,
     layer_rows,
     map_rows,
     strongest_views,
@@ -130,20 +131,14 @@ def compute(cfg: FeatureEvolution, it: Subject) -> Result:
     crops = CentreCrops(data, training.mean, training.network().input_px)
     course = [mine(cfg, it, path, crops) for path in paths.values()]
     it.first_alone()
-    epochs, arrays = list(paths), {"epochs": np.array(list(paths))}
-    maps, rows, shares = {}, [], []
+    epochs = list(paths)
+    arrays, maps, rows, shares = {"epochs": np.array(epochs)}, {}, [], []
     for layer in cfg.layers:
         peaks = [at[layer] for at in course]
         of = evolution(peaks, cfg.threshold)
         shown = maps[layer] = live_maps_first(of.strongest[-1] >= 0, cfg.maps, cfg.seed, layer)
-        arrays |= {
-            f"{layer}/maps": shown.numpy(),
-            f"{layer}/jumped": of.jumped[:, shown].T.numpy(),
-            f"{layer}/turnover": np.array(of.turnover),
-            f"{layer}/settled": np.array(-1 if of.settled is None else of.settled),
-        }
-        for name in ("value", "image", "y", "x"):
-            arrays[f"{layer}/peaks/{name}"] = np.stack([getattr(at, name) for at in peaks])
+        kept = layer_arrays(peaks, of, shown)
+        arrays |= {f"{layer}/{name}": array for name, array in kept.items()}
         rows += map_rows(layer, epochs, peaks, of, shown.tolist())
         shares += layer_rows(layer, epochs, of)
     net, pictures, steps = project_course(cfg, it, paths, crops, course, maps)

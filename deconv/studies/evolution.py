@@ -115,6 +115,25 @@ def _live_images(peaks: Peaks) -> torch.Tensor:
     return torch.where(peaks.value > 0, peaks.image, -1)
 
 
+def layer_arrays(
+    course: Sequence[Peaks], of: Evolution, shown: torch.Tensor
+) -> dict[str, np.ndarray]:
+    """Collect what is kept of a layer: all its peaks, its turnover, and the jumps of M shown maps.
+
+    Returns:
+        maps (M), jumped (M×T), turnover (T), settled (-1 for never), peaks/<field> (T×C×k).
+    """
+    arrays = {
+        "maps": shown.numpy(),
+        "jumped": of.jumped[:, shown].T.numpy(),
+        "turnover": np.array(of.turnover),
+        "settled": np.array(-1 if of.settled is None else of.settled),
+    }
+    for name in ("value", "image", "y", "x"):
+        arrays[f"peaks/{name}"] = np.stack([getattr(peaks, name).numpy() for peaks in course])
+    return arrays
+
+
 def map_rows(
     layer: str,
     epochs: Sequence[int],
