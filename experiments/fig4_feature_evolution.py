@@ -12,6 +12,9 @@ seeded choice among the maps alive at the last snapshot, centre crops, the exact
 one symmetric scale a picture, and turnover: the share of a map's nine strongest images that were
 not among its nine at the snapshot before.
 
+Cost: one pass over the training images a snapshot; laptop with a run: a minute on 2 CPU cores.
+Expected (Figure 4): layers 1 and 2 settle within a few epochs, 4 and 5 need 40 to 50.
+
 Writes figure.png and figure.pdf, animation.gif, arrays.npz (what is drawn, and all peaks),
 table.csv (a row a map and epoch), turnover.csv (a row a layer and epoch), findings.json,
 config.yaml and provenance.json.
@@ -19,84 +22,166 @@ config.yaml and provenance.json.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Collection
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, ListConfig
-from torch.utils.data import DataLoader
 
-from deconv import distributed
-from deconv.data import CentreCrops, Squares
-from deconv.distributed import Share
+from deconv import distributed, figures
+from deconv.data import CentreCrops
 from deconv.errors import DeconvError, unknown
-from deconv.mining.top_activations import CHUNK, top_activations
-from deconv.networks import ChainNet, build
+from deconv.figures import Page
+from deconv.mining.random_maps import live_maps_first
+from deconv.mining.top_activations import top_activations
+from deconv.networks import Network, build
 from deconv.pooling import COLLISIONS
 from deconv.records import Peaks
-from deconv.studies.evolution import evolution
+from deconv.studies.evolution import (
+    PeaksOverTime,
+    evolution,
+    layer_arrays,
+    layer_rows,
+    map_rows,
+    strongest_views,
+)
 from deconv.training import PAPER_EPOCHS
 from deconv.training.course import epoch_ends, same_training
-from deconv.training.snapshots import Snapshot, load_snapshot
-from experiments.evolution_page import SAVED, draw
-from experiments.evolution_pictures import project_course
-from experiments.evolution_tables import save_numbers
-from experiments.kit.command import experiment
-from experiments.kit.facts import data_facts, deconvnet_choices, describe_field
-from experiments.kit.inputs import build_network, data_name, device, log, squares, workers
-from experiments.kit.provenance import write_provenance
-from experiments.kit.redrawing import redraw
+from deconv.training.snapshots import load_snapshot, weights_hash
+from experiments.kit import Finding, Result, Saved, Settings, Subject, experiment, log
+from experiments.kit.facts import (
+    data_facts,
+    deconvnet_choices,
+    describe_field,
+    layer_title,
+    measure_collisions,
+)
+from experiments.kit.inputs import build_network, data_name, squares
 from experiments.kit.training import train_network
 
 K = 9
 """Peaks of a map that turnover compares: as many as Figure 2 shows."""
+FEWEST = 4
+"""Fewer snapshots than this do not judge the claim."""
 
 
-@experiment("fig4_feature_evolution")
-def main(cfg: DictConfig, folder: Path) -> None:
-    """Mine every snapshot, project, save, draw; or draw again what an earlier run saved."""
-    if cfg.redraw:
-        redraw(cfg.redraw, folder, SAVED, draw)
-        return
-    if not cfg.run:
-        train_first(cfg, folder)
-    run = Path(cfg.run or folder)
-    ends = epoch_ends(run)
-    paths = {epoch: ends[epoch] for epoch in choose_epochs(cfg.epochs, ends, f"{run} has")}
-    compute(cfg, folder, paths, same_training(paths))
-    if distributed.rank() == 0:
-        draw(folder, folder)
+@dataclasses.dataclass
+class FeatureEvolution(Settings):
+    run: str | None = None  # folder with epoch_NNN.pt; null: train cfg.model first (not at paper)
+    epochs: list[int] = dataclasses.field(default_factory=list)  # e.g. [0,1,5,20]; []: the paper's
+    # 1 2 5 10 20 30 40 64 as far as the run has them, and its last one where it ended before 64
+    layers: list[str] = dataclasses.field(
+        default_factory=lambda: ["conv1", "conv2", "conv3", "conv4", "conv5"]
+    )
+    maps: int = 6  # of each layer
+    threshold: float = 0.5  # turnover below which a layer counts as settled
+    collisions: str = "sum"  # sum, max, mean, overwrite
+    redraw: str | None = None  # a folder of an earlier run: draw it again, compute nothing
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise DeconvError(f"layers takes a list such as [conv1,conv5], got {self.layers}")
+        if not 0 < self.threshold <= 1:
+            raise DeconvError(f"threshold is a share above 0 and at most 1, got {self.threshold}")
+        if self.collisions not in COLLISIONS:
+            raise unknown("collision policy", self.collisions, COLLISIONS)
 
 
-def train_first(cfg: DictConfig, folder: Path) -> None:
-    """Train cfg.model in `folder`, if what is asked for will be there afterwards."""
-    if cfg.size_name == "paper":
+def check(cfg: FeatureEvolution, it: Subject) -> None:
+    """Raise DeconvError for snapshots that are not there, or will not be, and for unknown maps."""
+    if cfg.run:
+        net = build(**same_training(chosen_snapshots(cfg, Path(cfg.run))).recipe)
+    elif cfg.size_name == "paper":
         raise DeconvError(
             "size=paper needs a training: run python -m experiments.train size=paper first, then "
             "name its folder: run=<folder>"
         )
-    check(cfg, build_network(cfg, 2))
-    last = cfg.train.epochs
-    kept = {0, *cfg.train.snapshot_epochs, *range(last - cfg.train.keep_last + 1, last + 1)}
-    kept = {epoch for epoch in kept if 0 <= epoch <= last}
-    choose_epochs(cfg.epochs, kept, "this training will keep")
-    log("no run given: training one first")
-    train_network(cfg, folder)
-    distributed.from_first(None)  # until process 0 has written the last snapshot
+    else:
+        net, last = build_network(cfg, 2), cfg.train.epochs
+        newest = range(last - cfg.train.keep_last + 1, last + 1)
+        kept = {0, *cfg.train.snapshot_epochs, *newest} & set(range(last + 1))
+        choose_epochs(cfg.epochs, kept, "this training will keep")
+    for layer in cfg.layers:
+        net.check_point(layer)
+    image = torch.zeros(1, 3, net.input_px, net.input_px)
+    for layer, values in net.record(image, cfg.layers, logits=False).activations.items():
+        if not 1 <= cfg.maps <= values.shape[1]:
+            raise DeconvError(
+                f"{layer} has {values.shape[1]} maps: maps={cfg.maps} cannot be shown"
+            )
 
 
-def choose_epochs(asked: Any, there: Collection[int], holder: str) -> list[int]:
+def compute(cfg: FeatureEvolution, it: Subject) -> Result:
+    """Mine the training images at every snapshot, project what is to be shown."""
+    if not cfg.run:
+        log("no run given: training one first")
+        train_network(it.config, it.folder)
+        distributed.from_first(None)  # until process 0 has written the last snapshot
+    paths = chosen_snapshots(cfg, Path(cfg.run or it.folder))
+    training = load_snapshot(list(paths.values())[-1], cfg.model.name)
+    data = squares(cfg, "train", training.mean.shape[-1])
+    as_trained_on = data.fingerprint() == training.config.get("data_fingerprint")
+    if not as_trained_on:
+        log(
+            f"note: {data_name(cfg)} as set here is not what the run was trained on, so the "
+            "figure does not show the strongest of its training images"
+        )
+    crops = CentreCrops(data, training.mean, training.network().input_px)
+    course = [mine(cfg, it, path, crops) for path in paths.values()]
+    it.first_alone()
+    epochs = list(paths)
+    arrays, maps, rows, shares = {"epochs": np.array(epochs)}, {}, [], []
+    for layer in cfg.layers:
+        peaks = [at[layer] for at in course]
+        of = evolution(peaks, cfg.threshold)
+        shown = maps[layer] = live_maps_first(of.strongest[-1] >= 0, cfg.maps, cfg.seed, layer)
+        kept = layer_arrays(peaks, of, shown)
+        arrays |= {f"{layer}/{name}": array for name, array in kept.items()}
+        rows += map_rows(layer, epochs, peaks, of, shown.tolist())
+        shares += layer_rows(layer, epochs, of)
+    net, pictures, steps = project_course(cfg, it, paths, crops, course, maps)
+    choices = {
+        "maps": f"a random subset (seed {cfg.seed}) of those alive at the last snapshot",
+        "peaks": "of all training images as centre crops; read after ReLU, before pooling",
+        "turnover": f"share of a map's {K} strongest images (at most one peak an image, above 0) "
+        "that were not among them at the snapshot before, mean over the live maps",
+        "settled": f"at the first snapshot after which turnover stays below {cfg.threshold:g}",
+        "jumped": "the strongest image is not that of the snapshot before",
+    }
+    facts = {
+        "figure": "4",
+        "choices": choices | deconvnet_choices(net, cfg.collisions, training.mean, cfg.layers),
+        "training": {
+            "run": cfg.run,
+            "data": training.config.get("data"),
+            "images": training.config.get("training_images"),
+            "classes": len(training.classes),
+            "data_fingerprint": training.config.get("data_fingerprint"),
+        },
+        "data": data_facts(cfg, "train", data) | {"as_trained_on": as_trained_on},
+        "snapshots": steps,
+        "panels": {layer: describe_field(net, layer) for layer in cfg.layers},
+        "threshold": cfg.threshold,
+    }
+    tables = {"table": rows, "turnover": shares}
+    return Result(facts, arrays | pictures, tables, [judge(shares, cfg.threshold)], net)
+
+
+def chosen_snapshots(cfg: FeatureEvolution, run: Path) -> dict[int, Path]:
+    """Epoch -> snapshot at its end, of the epochs to show."""
+    ends = epoch_ends(run)
+    return {epoch: ends[epoch] for epoch in choose_epochs(cfg.epochs, ends, f"{run} has")}
+
+
+def choose_epochs(asked: Sequence[int], there: Collection[int], holder: str) -> list[int]:
     """The epochs to show: those asked for, else the paper's that are there, and the last one.
 
     holder: words for a message. Raises DeconvError for an epoch that is not there, naming those
     that are, and for fewer than two.
     """
     listed = ", ".join(map(str, sorted(there)))
-    if not isinstance(asked, ListConfig) or not all(type(epoch) is int for epoch in asked):
-        raise DeconvError(f"epochs takes a list of whole numbers such as [1,10], got {asked}")
     if missing := sorted(set(asked) - set(there)):
         raise DeconvError(
             f"no snapshot at the end of epoch {', '.join(map(str, missing))}: {holder} those of "
@@ -113,109 +198,139 @@ def choose_epochs(asked: Any, there: Collection[int], holder: str) -> list[int]:
     return epochs
 
 
-def check(cfg: DictConfig, net: ChainNet) -> None:
-    """Raise DeconvError for a layer, a count or a policy that does not fit `net`."""
-    if not isinstance(cfg.layers, ListConfig) or not cfg.layers:
-        raise DeconvError(f"layers takes a list such as [conv1,conv5], got {cfg.layers}")
-    for layer in cfg.layers:
-        net.check_point(layer)
-    image = torch.zeros(1, 3, net.input_px, net.input_px)
-    for layer, values in net.record(image, list(cfg.layers), logits=False).activations.items():
-        if not 1 <= cfg.maps <= values.shape[1]:
-            raise DeconvError(
-                f"{layer} has {values.shape[1]} maps: maps={cfg.maps} cannot be shown"
-            )
-    if not 0 < cfg.threshold <= 1:
-        raise DeconvError(f"threshold is a share above 0 and at most 1, got {cfg.threshold}")
-    if cfg.collisions not in COLLISIONS:
-        raise unknown("collision policy", cfg.collisions, COLLISIONS)
-
-
-def compute(cfg: DictConfig, folder: Path, paths: dict[int, Path], training: Snapshot) -> None:
-    """Mine the training images at every snapshot, project what is to be shown, save it all."""
-    started = time.perf_counter()
-    net = build(**training.recipe)
-    check(cfg, net)
-    data = squares(cfg, "train", training.mean.shape[-1])
-    crops = CentreCrops(data, training.mean, net.input_px)
-    about = describe_data(cfg, data, training)
-    del net
-    course = [mine(cfg, path, crops) for path in paths.values()]
-    if distributed.rank() > 0:
-        return
-    changes = {
-        layer: evolution([peaks[layer] for peaks in course], cfg.threshold) for layer in cfg.layers
-    }
-    maps = {
-        layer: choose_maps(of.strongest[-1] >= 0, cfg.maps, cfg.seed, layer)
-        for layer, of in changes.items()
-    }
-    net, arrays, steps = project_course(cfg, paths, crops, course, maps)
-    save_numbers(folder, arrays, list(paths), course, maps, changes)
-    facts = choices(cfg, training, net) | {
-        "data": about,
-        "snapshots": steps,
-        "panels": {layer: describe_field(net, layer) for layer in cfg.layers},
-        "threshold": cfg.threshold,
-        "seconds": round(time.perf_counter() - started, 1),
-    }
-    write_provenance(folder, net, facts)
-
-
-def describe_data(cfg: DictConfig, data: Squares, training: Snapshot) -> dict[str, Any]:
-    """What is mined, for the sidecar; a note if the network was trained on other images."""
-    same = data.fingerprint() == training.config.get("data_fingerprint")
-    if not same:
-        log(
-            f"note: {data_name(cfg)} as set here is not what the run was trained on, so the "
-            "figure does not show the strongest of its training images"
-        )
-    return data_facts(cfg, "train", data) | {"as_trained_on": same}
-
-
-def mine(cfg: DictConfig, path: Path, crops: CentreCrops) -> dict[str, Peaks]:
+def mine(cfg: FeatureEvolution, it: Subject, path: Path, crops: CentreCrops) -> dict[str, Peaks]:
     """The peaks of one snapshot's network over all training images."""
-    net = load_snapshot(path, cfg.model.name).network().to(device(cfg))
+    net = load_snapshot(path, cfg.model.name).network().to(it.device)
     log(f"mining {len(cfg.layers)} layers of {path.name} over {len(crops)} training images")
-    loader = DataLoader(Share(crops, CHUNK), batch_size=CHUNK, num_workers=workers(cfg))
     try:
-        return top_activations(net, loader, cfg.layers, k=K)
+        return top_activations(net, it.loader(crops), cfg.layers, k=K)
     except DeconvError as error:
         raise DeconvError(f"{path}: {error}") from error
 
 
-def choose_maps(live: torch.Tensor, count: int, seed: int, layer: str) -> torch.Tensor:
-    """A seeded random choice of `count` maps among the live ones, in order of number.
+def project_course(
+    cfg: FeatureEvolution,
+    it: Subject,
+    paths: Mapping[int, Path],
+    crops: CentreCrops,
+    course: PeaksOverTime,
+    maps: Mapping[str, torch.Tensor],
+) -> tuple[Network, dict[str, np.ndarray], list[dict[str, Any]]]:
+    """The last network, <layer>/<field> of every PeakViews as M×T×…, facts about each snapshot."""
+    columns: dict[str, list[np.ndarray]] = {}
+    net, steps = None, []
+    for (epoch, path), peaks in zip(paths.items(), course, strict=True):
+        net = None  # one network at a time
+        snapshot = load_snapshot(path, cfg.model.name)
+        net = snapshot.network().to(it.device)
+        log(f"projecting the strongest units of {path.name}")
+        for layer, shown in maps.items():
+            views = strongest_views(
+                net, crops, layer, peaks[layer], shown, collisions=cfg.collisions
+            )
+            for name, values in views.items():
+                columns.setdefault(f"{layer}/{name}", []).append(values)
+        facts = {"epoch": epoch, "file": path.name, "weights_sha256": weights_hash(net)}
+        facts |= {"collision_rate": measure_collisions(net, crops), "metrics": snapshot.metrics}
+        steps.append(facts)
+    return net, {name: np.stack(parts, axis=1) for name, parts in columns.items()}, steps
 
-    live: C bool. Where fewer are alive, dead ones fill up.
+
+# The claim
+
+
+def judge(rows: Sequence[Mapping[str, Any]], threshold: float) -> Finding:
+    """Judge whether lower layers settle first.
+
+    Args:
+        rows: of turnover.csv, layers in order from below, as written or as read from the file.
+        threshold: the turnover below which a layer counts as settled.
     """
-    order = np.random.default_rng((seed, *layer.encode())).permutation(len(live))
-    order = order[np.argsort(~live.numpy()[order], kind="stable")]
-    return torch.from_numpy(np.sort(order[:count]))
+    epochs = sorted({int(row["epoch"]) for row in rows})
+    settled: dict[str, int | None] = {row["layer"]: None for row in rows}
+    for row in reversed(rows):
+        if str(row["settled"]) == "True":
+            settled[row["layer"]] = int(row["epoch"])
+    names, when = list(settled), list(settled.values())
+    each = ", ".join(
+        f"{name} {'never' if epoch is None else epoch}" for name, epoch in settled.items()
+    )
+    rule = (
+        f"value: epochs from the snapshot at which {names[0]} has settled to that at which "
+        f"{names[-1]} has; settled: from then on less than {threshold:g} of a map's nine strongest "
+        f"images change from snapshot to snapshot ({each}; snapshots at "
+        f"{', '.join(map(str, epochs))}); holds if {names[-1]} settles later than {names[0]}, or "
+        "never, and no layer before one below it; how many epochs either takes is not judged"
+    )
+    value = None if None in (when[0], when[-1]) else float(when[-1] - when[0])
+    order = [max(epochs) + 1 if epoch is None else epoch for epoch in when]  # never: last of all
+    holds = order[0] < order[-1] and order == sorted(order)
+    if len(names) < 2 or len(epochs) < FEWEST or all(epoch is None for epoch in when):
+        why = f"two layers, {FEWEST} snapshots and a layer that settles are needed"
+        rule, holds = f"{rule}; not judged: {why}", None
+    return Finding("fig4/lower_first", value, holds=holds, rule=rule)
 
 
-def choices(cfg: DictConfig, training: Snapshot, net: ChainNet) -> dict[str, Any]:
-    """What the paper leaves open and how it was decided, for the sidecar."""
-    return {
-        "figure": "4",
-        "choices": {
-            "maps": f"a random subset (seed {cfg.seed}) of those alive at the last snapshot",
-            "peaks": "of all training images as centre crops; read after ReLU, before pooling",
-            "turnover": f"share of a map's {K} strongest images (at most one peak an image, above "
-            "0) that were not among them at the snapshot before, mean over the live maps",
-            "settled": f"at the first snapshot after which turnover stays below {cfg.threshold:g}",
-            "jumped": "the strongest image is not that of the snapshot before",
-        }
-        | deconvnet_choices(net, cfg.collisions, training.mean, list(cfg.layers)),
-        "training": {
-            "run": cfg.run or None,
-            "data": training.config.get("data"),
-            "images": training.config.get("training_images"),
-            "classes": len(training.classes),
-            "data_fingerprint": training.config.get("data_fingerprint"),
-        },
-    }
+# The page
 
+
+def draw(saved: Saved) -> Page:
+    """Figure and animation from the saved files alone."""
+    facts, epochs = saved.facts, saved.arrays["epochs"].tolist()
+    strips = [_strip(saved.arrays, layer, note) for layer, note in facts["panels"].items()]
+    frames = figures.evolution_frames(strips, epochs)
+    figures.save_animation(frames, saved.folder / "animation.gif")
+    return figures.feature_evolution(strips, epochs, facts["threshold"], caption(facts, strips))
+
+
+def _strip(arrays: Mapping[str, np.ndarray], layer: str, note: str) -> figures.Filmstrip:
+    names = ("maps", "projection", "patch", "inside", "jumped", "turnover")
+    fields = {name: arrays[f"{layer}/{name}"] for name in names}
+    settled = int(arrays[f"{layer}/settled"])
+    return figures.Filmstrip(
+        layer_title(layer), note, **fields, settled=None if settled < 0 else settled
+    )
+
+
+def caption(facts: dict[str, Any], strips: Sequence[figures.Filmstrip]) -> str:
+    """The text under the figure."""
+    data, training, steps = facts["data"], facts["training"], facts["snapshots"]
+    empty = sum(int((~strip.inside.any(axis=(2, 3))).sum()) for strip in strips)
+    tiles = sum(strip.jumped.size for strip in strips)
+    foreign = "" if data["as_trained_on"] else " (which are not those it was trained on)"
+    error = steps[-1]["metrics"].get("val_top1_error")
+    result = "" if error is None else f", in the end {100 - error:.1f} % top-1 on validation images"
+    return (
+        "A row is a map (its number at the left), a random choice among those alive at the last "
+        f"snapshot. Each picture is its strongest activation over {data['images']} training images "
+        f"of {data['name']}{foreign} (centre crops) at the end of that epoch, painted by the "
+        "deconvnet with that image's switches and cut to the exact receptive field (blue-grey lies "
+        "outside the image). Grey is zero; every picture has its own symmetric scale, so contrast "
+        "says nothing about strength. An orange bar between two pictures: the strongest image is "
+        "another one. Empty: "
+        f"the map is nowhere above 0 ({empty} of {tiles} tiles). Curves: how many of the nine "
+        "images that excite a map most were not among its nine at the snapshot before, over all "
+        "maps; bars: from the first snapshot after which that stays below "
+        f"{100 * facts['threshold']:g} %; snapshots lie unevenly far apart. Network: "
+        f"{facts['model']['name']}, trained on "
+        f"{training['images']} images of {training['data']} ({training['classes']} classes)"
+        f"{result}{rates(steps)}. Shared switches: {facts['choices']['collisions']}."
+    )
+
+
+def rates(steps: Sequence[dict[str, Any]]) -> str:
+    """The learning rate at the snapshots, as far as it is known: what settles may follow it."""
+    known = [(s["epoch"], s["metrics"]["lr"]) for s in steps if "lr" in s["metrics"]]
+    parts = [
+        f"{rate:.2g} at epoch {epoch}"
+        for i, (epoch, rate) in enumerate(known)
+        if i == 0 or rate != known[i - 1][1]
+    ]
+    return f"; learning rate {', '.join(parts)}" if parts else ""
+
+
+SAVES = "arrays.npz table.csv turnover.csv findings.json"
+main = experiment(FeatureEvolution, compute, draw, check, saves=SAVES)
 
 if __name__ == "__main__":
     main()

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.evolution_findings import judge
+from experiments.fig4_feature_evolution import judge
 from experiments.kit.findings import TRUTH, Finding
 from experiments.kit.ledger import (
     DATA_HEAD,

@@ -1,4 +1,4 @@
-"""Where projections lie, scored against the known boxes of the built-in scenes.
+"""Do projections lie on what their maps respond to? Scored against boxes of the built-in scenes.
 
     python -m experiments.truth_projections snapshot=<run>/last.pt data=scenes
     python -m experiments.truth_projections redraw=outputs/truth_projections/<folder>
@@ -12,220 +12,242 @@ boxes of the part that the map prefers, is set against
 The preferred part is decided on the even images of the split, everything is scored on the odd
 ones, with the strongest units of each half.
 
+Cost: laptop about a minute (with a snapshot) on 2 CPU cores.
+Expected: more of the energy in the object and in the preferred part than by chance, for a random
+map of the same layer, or in an untrained network; the more so the higher the layer.
+
 Writes figure.png and figure.pdf, arrays.npz (scores, and the pictures that are drawn), table.csv
 (a row a map), summary.csv (a row a layer), findings.json, config.yaml and provenance.json.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, ListConfig
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import Subset
 
-from deconv import distributed
-from deconv.data import SPLITS, CentreCrops, Squares
+from deconv import figures
 from deconv.errors import DeconvError, unknown
-from deconv.mining.top_activations import CHUNK, top_activations
-from deconv.networks import ChainNet, build
+from deconv.figures import Page
+from deconv.mining.random_maps import random_maps
+from deconv.mining.top_activations import top_activations
+from deconv.networks import Network, build
 from deconv.pooling import COLLISIONS
 from deconv.records import Peaks
 from deconv.scenes import Scenes
 from deconv.studies.bootstrap import LEVEL
-from deconv.studies.localisation import Truth, locate_peaks, preferred_part, score, truth_of
-from deconv.training.snapshots import Snapshot
-from experiments.kit.command import experiment
-from experiments.kit.facts import data_facts, deconvnet_choices, describe_field, training_facts
-from experiments.kit.findings import write_findings
-from experiments.kit.inputs import (
-    build_network,
-    device,
-    given,
-    log,
-    squares,
-    stored_side_px,
-    workers,
-)
-from experiments.kit.provenance import write_provenance, write_table
-from experiments.kit.redrawing import redraw
-from experiments.kit.training import train_network
-from experiments.localisation_examples import example_arrays
-from experiments.localisation_findings import (
+from deconv.studies.localisation import (
     GROUPS,
-    STEM,
     TRAINED,
     UNTRAINED,
-    findings,
+    WHAT,
+    boxed_examples,
+    grouped,
     map_rows,
+    score_maps,
     summarise,
+    truth_of,
 )
-from experiments.localisation_page import SAVED, draw
+from experiments.kit import Figure, Finding, Result, Saved, Subject, experiment, log
+from experiments.kit.facts import (
+    deconvnet_choices,
+    describe_field,
+    describe_network,
+    layer_title,
+)
+from experiments.kit.findings import TRUTH
 
 
-@experiment(STEM)
-def main(cfg: DictConfig, folder: Path) -> None:
-    """Mine, project, score, save, draw; or draw again what an earlier run saved."""
-    if cfg.redraw:
-        redraw(cfg.redraw, folder, SAVED, draw)
-        return
-    snapshot = given(cfg)
-    check(cfg, snapshot)
-    data = squares(cfg, cfg.split, stored_side_px(cfg, snapshot))
-    if len(data) < 2 * cfg.k:
-        raise DeconvError(
-            f"{cfg.split!r} has {len(data)} scenes; two halves with k={cfg.k} peaks a map need "
-            f"{2 * cfg.k} or more"
-        )
-    if snapshot is None:
-        log("no snapshot given: training one first")
-        snapshot = train_network(cfg, folder)
-    if distributed.rank() == 0:
-        compute(cfg, folder, snapshot, data)
-        draw(folder, folder)
+@dataclasses.dataclass
+class TruthProjections(Figure):
+    layers: list[str] = dataclasses.field(
+        default_factory=lambda: ["conv1", "conv2", "conv3", "conv4", "conv5"]
+    )  # the findings are about the last one
+    maps: int = 32  # of each layer, a random choice among the live ones
+    k: int = 9  # strongest units of a map, of each half of the images
+    margin: float = 0.05  # by which a share has to exceed each baseline
+    examples: int = 6  # maps of the last layer that are shown
+    collisions: str = "sum"  # sum, max, mean, overwrite
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise DeconvError(f"layers takes a list such as [conv1,conv5], got {self.layers}")
+        for name in ("maps", "k", "examples"):
+            if getattr(self, name) < 1:
+                raise DeconvError(f"{name}={getattr(self, name)} must be at least 1")
+        if not 0 <= self.margin < 1:
+            raise DeconvError(f"margin is a share of energy in 0…1, got {self.margin}")
+        if self.collisions not in COLLISIONS:
+            raise unknown("collision policy", self.collisions, COLLISIONS)
 
 
-def check(cfg: DictConfig, snapshot: Snapshot | None) -> None:
-    """Raise DeconvError for what cannot be computed, before anything long."""
+def check(cfg: TruthProjections, it: Subject) -> None:
+    """Raise DeconvError for data without boxes, too few images, and layers that are unknown."""
     if cfg.data.name != "scenes":
         raise DeconvError(
             f"the boxes of {cfg.data.name} are not known, only those of the built-in scenes: "
             "data=scenes"
         )
-    net = snapshot.network() if snapshot else build_network(cfg, 2)
-    if not isinstance(cfg.layers, ListConfig) or not cfg.layers:
-        raise DeconvError(f"layers takes a list such as [conv1,conv5], got {cfg.layers}")
     for layer in cfg.layers:
-        describe_field(net, layer)  # refuses one that is not known, which would come after mining
-    for name in ("maps", "k", "examples"):
-        if cfg[name] < 1:
-            raise DeconvError(f"{name}={cfg[name]} must be at least 1")
-    if not 0 <= cfg.margin < 1:
-        raise DeconvError(f"margin is a share of energy in 0…1, got {cfg.margin}")
-    if cfg.split not in SPLITS:
-        raise unknown("split", cfg.split, SPLITS)
-    if cfg.collisions not in COLLISIONS:
-        raise unknown("collision policy", cfg.collisions, COLLISIONS)
+        describe_field(it.sketch, layer)  # refuses an unknown layer
+    it.need_images(2 * cfg.k, f"scoring two halves with k={cfg.k} peaks a map")
 
 
-def compute(cfg: DictConfig, folder: Path, snapshot: Snapshot, data: Squares) -> None:
-    """Score both networks, save everything."""
-    started = time.perf_counter()
-    where = device(cfg)
-    net = snapshot.network().to(where)
-    recipe = {key: value for key, value in snapshot.recipe.items() if key != "weights"}
-    untrained = build(**recipe | {"seed": cfg.seed}).to(where)
-    crops = CentreCrops(data, snapshot.mean, net.input_px)
-    scenes = Scenes(len(data), cfg.data[f"{cfg.split}_seed"], snapshot.mean.shape[-1])
-    if scenes.fingerprint() != data.fingerprint():
-        raise DeconvError("the scenes with boxes are not those that were mined")
-    truth = functools.cache(lambda i: truth_of(scenes.scene(i), net.input_px))
+def compute(cfg: TruthProjections, it: Subject) -> Result:
+    """Score the maps of the trained and of the untrained network."""
+    recipe = {key: value for key, value in it.snapshot.recipe.items() if key != "weights"}
+    nets = {TRAINED: it.net, UNTRAINED: build(**recipe | {"seed": cfg.seed}).to(it.device)}
+    halves = {name: [mine(cfg, it, net, half) for half in (0, 1)] for name, net in nets.items()}
+    it.first_alone()
+    scenes = Scenes(
+        len(it.data), getattr(cfg.data, f"{cfg.split}_seed"), it.snapshot.mean.shape[-1]
+    )
+    truth = functools.cache(lambda i: truth_of(scenes.scene(i), it.net.input_px))
+    policy = {"collisions": cfg.collisions}
     arrays: dict[str, np.ndarray] = {}
-    for name, one in ((TRAINED, net), (UNTRAINED, untrained)):
-        halves = [mine(cfg, one, crops, first) for first in (0, 1)]
+    for name, net in nets.items():
         for layer in cfg.layers:
             log(f"{name}: projecting units of {layer}")
-            maps = choose_maps(cfg, [half[layer] for half in halves], layer)
-            chosen = [pick(half[layer], maps) for half in halves]
-            scores = scores_of(cfg, one, crops, truth, layer, maps, chosen)
+            even, odd = (half[layer] for half in halves[name])
+            maps = choose_maps(cfg, [even, odd], layer)
+            scores = score_maps(net, it.crops, truth, layer, maps, even, odd, cfg.seed, **policy)
             arrays |= {f"{name}/{layer}/{key}": values for key, values in scores.items()}
             if name == TRAINED and layer == cfg.layers[-1]:
-                arrays |= example_arrays(cfg, one, crops, scenes, layer, scores, maps, chosen[1])
-    summary = summarise(arrays, list(cfg.layers), cfg.seed)
+                shown = boxed_examples(
+                    net, it.crops, scenes, layer, odd, scores, cfg.examples, cfg.seed, **policy
+                )
+                arrays |= {f"examples/{key}": values for key, values in shown.items()}
+    summary = summarise(arrays, cfg.layers, cfg.seed)
     for row in summary:
         for group in GROUPS:
             arrays[f"summary/{row['layer']}/{row['what']}/{group}"] = np.array(
                 [row[group], row[f"{group}_low"], row[f"{group}_high"]]
             )
-    np.savez_compressed(folder / "arrays.npz", **arrays)
-    write_table(folder / "table.csv", map_rows(arrays, list(cfg.layers)))
-    write_table(folder / "summary.csv", summary)
-    write_findings(folder, findings(summary, cfg.layers[-1], cfg.margin))
-    write_provenance(folder, net, facts(cfg, net, snapshot, data, started))
+    choices = {
+        "energy": "sum of squares over colours and pixels of the projection, unclipped",
+        "peaks": f"k={cfg.k} strongest of each half of the images, at most one per image and "
+        "map; even images decide the part, odd ones score",
+        "maps": f"a random choice (seed {cfg.seed}) of {cfg.maps} a layer among those with "
+        f"{cfg.k} live units in both halves",
+        "preferred_part": "largest mean over the peaks of (share of the energy in the part's "
+        "boxes - share of the receptive field in them); a peak without the part counts as 0",
+        "random_map": "the strongest unit of a random other map that is not 0 on that image",
+        "untrained": f"the same network with first weights of seed {cfg.seed}; its own peaks "
+        "and preferred parts",
+        "intervals": f"{100 * LEVEL:.0f} % bootstrap over maps, which share images",
+        "margin": cfg.margin,
+    }
+    facts = {
+        "figure": "projections against known boxes",
+        "choices": choices
+        | deconvnet_choices(it.net, cfg.collisions, it.snapshot.mean, cfg.layers),
+        "layers": cfg.layers,
+        "k": cfg.k,
+    }
+    tables = {"table": map_rows(arrays, cfg.layers), "summary": summary}
+    return Result(facts, arrays, tables, findings(summary, cfg.layers[-1], cfg.margin))
 
 
-def mine(cfg: DictConfig, net: ChainNet, crops: CentreCrops, first: int) -> dict[str, Peaks]:
+def mine(cfg: TruthProjections, it: Subject, net: Network, first: int) -> dict[str, Peaks]:
     """The strongest units over every second image from `first` on; images by their own number."""
-    loader = DataLoader(
-        Subset(crops, range(first, len(crops), 2)), batch_size=CHUNK, num_workers=workers(cfg)
-    )
-    found = top_activations(net, loader, list(cfg.layers), k=cfg.k)
+    loader = it.loader(Subset(it.crops, range(first, len(it.crops), 2)))
+    found = top_activations(net, loader, cfg.layers, k=cfg.k)
     return {
         layer: Peaks(p.value, torch.where(p.image < 0, p.image, 2 * p.image + first), p.y, p.x)
         for layer, p in found.items()
     }
 
 
-def choose_maps(cfg: DictConfig, halves: Sequence[Peaks], layer: str) -> torch.Tensor:
-    """A seeded choice among the maps whose k strongest units are live in both halves."""
+def choose_maps(cfg: TruthProjections, halves: Sequence[Peaks], layer: str) -> torch.Tensor:
+    """Draw from the maps whose k strongest units are live in both halves."""
     live = torch.stack([(half.value > 0).all(dim=1) for half in halves]).all(dim=0)
-    numbers = live.nonzero().flatten()
-    if len(numbers) < 2:
+    if live.sum() < 2:
         raise DeconvError(
-            f"{layer} has {len(numbers)} maps with {cfg.k} live units in each half of the images: "
-            "train longer, take more images or a smaller k"
+            f"{layer} has {int(live.sum())} maps with {cfg.k} live units in each half of the "
+            "images: train longer, take more images or a smaller k"
         )
-    random = np.random.default_rng((cfg.seed, *layer.encode()))
-    return numbers[np.sort(random.permutation(len(numbers))[: cfg.maps])]
+    return random_maps(live, cfg.maps, cfg.seed, layer)
 
 
-def pick(peaks: Peaks, maps: torch.Tensor) -> Peaks:
-    """The peaks of some maps."""
-    return Peaks(*(values[maps] for values in vars(peaks).values()))
+# The claims
 
 
-def scores_of(
-    cfg: DictConfig,
-    net: ChainNet,
-    crops: CentreCrops,
-    truth: Callable[[int], Truth],
-    layer: str,
-    maps: torch.Tensor,
-    halves: Sequence[Peaks],
-) -> dict[str, np.ndarray]:
-    """`score` of the second half with the parts that the first half chose ("" for none)."""
-    deciding, _ = locate_peaks(net, crops, truth, layer, maps, halves[0], collisions=cfg.collisions)
-    own, random = locate_peaks(
-        net, crops, truth, layer, maps, halves[1], cfg.seed, collisions=cfg.collisions
+def findings(summary: Sequence[dict[str, Any]], layer: str, margin: float) -> list[Finding]:
+    """Judge whether the energy of one layer lies in object and part; only where maps have one."""
+    out = []
+    for row in summary:
+        if row["layer"] != layer or not row["maps"]:
+            continue
+        what = row["what"]
+        lows = [row[f"above_{group}_low"] for group in GROUPS[1:]]
+        half = " (the part chosen on the other half of the images)" if what == "part" else ""
+        rule = (
+            f"mean over {row['maps']} maps of {layer} of the share of a projection's energy in "
+            f"the {what}'s box{half}, ± half the {100 * LEVEL:.0f} % bootstrap interval over "
+            "maps; holds if it is above a random map's unit on the same image, an untrained "
+            "network and the box's share of the receptive field, each by more than "
+            f"{margin:g} at the lower end of the difference's interval"
+        )
+        out.append(
+            Finding(
+                f"{TRUTH}truth_projections/{what}_energy",
+                row[TRAINED],
+                (row[f"{TRAINED}_high"] - row[f"{TRAINED}_low"]) / 2,
+                all(low > margin for low in lows),  # NaN is not
+                rule,
+                "of the energy",
+            )
+        )
+    return out
+
+
+# The page
+
+TITLES = dict(zip(WHAT, ("In the object's box", "In the preferred part"), strict=True))
+
+
+def draw(saved: Saved) -> Page:
+    """The page from the saved files alone."""
+    arrays, layers = saved.arrays, saved.facts["layers"]
+    panels = [
+        figures.SharePanel(
+            title,
+            [layer_title(layer) for layer in layers],
+            [grouped(arrays, layer, what) for layer in layers],
+            [{g: arrays[f"summary/{layer}/{what}/{g}"] for g in GROUPS} for layer in layers],
+        )
+        for what, title in TITLES.items()
+    ]
+    fields = dataclasses.fields(figures.BoxedExamples)[1:]
+    shown = {field.name: arrays[f"examples/{field.name}"] for field in fields}
+    examples = figures.BoxedExamples(layer_title(layers[-1]), **shown)
+    return figures.localisation(panels, examples, caption(saved.facts))
+
+
+def caption(facts: dict[str, Any]) -> str:
+    """The text under the figure."""
+    data = facts["data"]
+    return (
+        f"Share of a projection's energy (sum of squares) inside known boxes, over "
+        f"{data['images']} built-in scenes ({data['split']}). A dot is a map, the mean over its "
+        f"{facts['k']} strongest units on odd images; the part that a map prefers was decided on "
+        "even images. Random map: the strongest unit of another map of the layer on the same "
+        "image. Untrained: the same network before training, with its own strongest units and "
+        "preferred parts. Chance: the share of the receptive field that the boxes cover. Bars: "
+        f"means with {100 * LEVEL:.0f} % bootstrap intervals over maps. Below: a random choice of "
+        "maps, their strongest units on odd images; above the image, below the projection; thin "
+        "box the object, thick boxes the preferred part. "
+        f"{describe_network(facts)}"
     )
-    parts = [preferred_part([one.parts for one in row]) for row in deciding]
-    names = np.array([part or "" for part in parts])
-    return score(own, random, parts) | {"maps": maps.numpy(), "parts": names}
 
 
-def facts(
-    cfg: DictConfig, net: ChainNet, snapshot: Snapshot, data: Squares, started: float
-) -> dict[str, Any]:
-    """The sidecar."""
-    return {
-        "figure": "projections against known boxes",
-        "choices": {
-            "energy": "sum of squares over colours and pixels of the projection, unclipped",
-            "peaks": f"k={cfg.k} strongest of each half of the images, at most one per image and "
-            "map; even images decide the part, odd ones score",
-            "maps": f"a random choice (seed {cfg.seed}) of {cfg.maps} a layer among those with "
-            f"{cfg.k} live units in both halves",
-            "preferred_part": "largest mean over the peaks of (share of the energy in the part's "
-            "boxes - share of the receptive field in them); a peak without the part counts as 0",
-            "random_map": "the strongest unit of a random other map that is not 0 on that image",
-            "untrained": f"the same network with first weights of seed {cfg.seed}; its own peaks "
-            "and preferred parts",
-            "intervals": f"{100 * LEVEL:.0f} % bootstrap over maps, which share images",
-            "margin": cfg.margin,
-        }
-        | deconvnet_choices(net, cfg.collisions, snapshot.mean, list(cfg.layers)),
-        "training": training_facts(snapshot, cfg.snapshot),
-        "data": data_facts(cfg, cfg.split, data),
-        "layers": list(cfg.layers),
-        "k": cfg.k,
-        "seconds": round(time.perf_counter() - started, 1),
-    }
-
+SAVES = "arrays.npz table.csv summary.csv findings.json"
+main = experiment(TruthProjections, compute, draw, check, saves=SAVES)
 
 if __name__ == "__main__":
     main()

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from torch.utils.data import Dataset
 
 from deconv.errors import DeconvError
+from deconv.fields import unclipped_field
+from deconv.mining.peak_views import peak_views
+from deconv.networks import Network
 from deconv.records import Peaks
 
 PeaksOverTime = list[dict[str, Peaks]]
@@ -107,3 +113,87 @@ def settled_at(course: Sequence[float], threshold: float) -> int | None:
 def _live_images(peaks: Peaks) -> torch.Tensor:
     """C×k int64: the images of the peaks, -1 for those that are not above 0."""
     return torch.where(peaks.value > 0, peaks.image, -1)
+
+
+def layer_arrays(
+    course: Sequence[Peaks], of: Evolution, shown: torch.Tensor
+) -> dict[str, np.ndarray]:
+    """Collect what is kept of a layer: all its peaks, its turnover, and the jumps of M shown maps.
+
+    Returns:
+        maps (M), jumped (M×T), turnover (T), settled (-1 for never), peaks/<field> (T×C×k).
+    """
+    arrays = {
+        "maps": shown.numpy(),
+        "jumped": of.jumped[:, shown].T.numpy(),
+        "turnover": np.array(of.turnover),
+        "settled": np.array(-1 if of.settled is None else of.settled),
+    }
+    for name in ("value", "image", "y", "x"):
+        arrays[f"peaks/{name}"] = np.stack([getattr(peaks, name).numpy() for peaks in course])
+    return arrays
+
+
+def map_rows(
+    layer: str,
+    epochs: Sequence[int],
+    course: Sequence[Peaks],
+    of: Evolution,
+    shown: Collection[int],
+) -> Iterator[dict[str, Any]]:
+    """List the strongest unit of every map at every epoch; image, y and x -1 where it is dead."""
+    for number in range(of.strongest.shape[1]):
+        for step, epoch in enumerate(epochs):
+            image = int(of.strongest[step, number])
+            at = [getattr(course[step], name)[number, 0].item() for name in ("value", "y", "x")]
+            value, y, x = at if image >= 0 else (0.0, -1, -1)
+            row = {"layer": layer, "map": number, "epoch": epoch, "value": value}
+            row |= {"image": image, "y": y, "x": x, "jumped": bool(of.jumped[step, number])}
+            yield row | {"shown": number in shown}
+
+
+def layer_rows(layer: str, epochs: Sequence[int], of: Evolution) -> Iterator[dict[str, Any]]:
+    """List the turnover of a layer at every epoch; `jumped` and `live` count maps."""
+    for step, epoch in enumerate(epochs):
+        known = not math.isnan(of.turnover[step])
+        yield {
+            "layer": layer,
+            "epoch": epoch,
+            "turnover": round(of.turnover[step], 4) if known else "",
+            "settled": of.settled is not None and step >= of.settled,
+            "jumped": int(of.jumped[step].sum()),
+            "live": int((of.strongest[step] >= 0).sum()),
+            "maps": of.strongest.shape[1],
+        }
+
+
+def strongest_views(
+    net: Network, crops: Dataset, layer: str, peaks: Peaks, maps: torch.Tensor, **options: str
+) -> dict[str, np.ndarray]:
+    """View the strongest unit of each of M maps at one snapshot; blank where a map is dead.
+
+    Args:
+        crops: what was mined, see `peak_views`. options: those of `project`.
+
+    Returns:
+        Every field of PeakViews but the numbers of the maps, M×…
+    """
+    side = net.input_px
+    top, left, bottom, right = unclipped_field(net, layer, 0, 0, (side, side))
+    canvas, count = (bottom - top, right - left), len(maps)
+    out = {
+        "value": np.zeros(count, np.float32),
+        **{name: np.full(count, -1) for name in ("image", "y", "x")},
+        "box": np.zeros((count, 4), int),
+        "offset": np.zeros((count, 2), int),
+        "projection": np.zeros((count, 3, *canvas), np.float32),
+        "patch": np.zeros((count, 3, *canvas), np.uint8),
+        "inside": np.zeros((count, *canvas), bool),
+    }
+    best = Peaks(*(field[:, :1] for field in vars(peaks).values()))
+    live = (best.value[maps, 0] > 0).nonzero().flatten()
+    if len(live):
+        views = peak_views(net, crops, layer, best, maps[live], **options)
+        for name, values in out.items():
+            values[live.numpy()] = getattr(views, name)[:, 0].numpy()
+    return out

@@ -620,22 +620,18 @@ def test_a_terminated_torchrun_saves_and_one_process_goes_on(settings, tmp_path)
 
 
 def test_figure_2_under_torchrun_has_the_table_of_one_process(alone, settings, tmp_path):
-    from experiments.fig2_top_activations import compute
-    from experiments.kit.command import compose
-    from experiments.kit.inputs import squares, stored_side_px
+    from command_line import command
 
-    trained, snapshot = alone
-    overrides = [*settings, f"snapshot={trained / 'last.pt'}"]
+    overrides = [*settings, f"snapshot={alone[0] / 'last.pt'}"]
     overrides += ["page=[[conv1,conv5]]", "grid.conv1=[2,2]", "grid.conv5=[2,2]"]
-    cfg, expected = compose("fig2_top_activations", overrides), tmp_path / "expected"
-    expected.mkdir()
-    compute(cfg, expected, snapshot, squares(cfg, "val", stored_side_px(cfg, snapshot)))
-
+    (*_, expected), _ = command("fig2_top_activations", *overrides, cwd=tmp_path)
     lines, _ = run("-m", "experiments.fig2_top_activations", *overrides, cwd=tmp_path)
-    [folder] = (tmp_path / "outputs" / "fig2_top_activations").iterdir()
-    assert lines[-1] == str(folder)
-    assert (folder / "table.csv").read_bytes() == (expected / "table.csv").read_bytes()
-    assert (folder / "figure.png").exists()
+    folders = set((tmp_path / "outputs" / "fig2_top_activations").iterdir())
+    assert folders == {Path(expected), Path(lines[-1])}
+    assert (Path(lines[-1]) / "table.csv").read_bytes() == (
+        Path(expected) / "table.csv"
+    ).read_bytes()
+    assert (Path(lines[-1]) / "figure.png").exists()
 
 
 if __name__ == "__main__":

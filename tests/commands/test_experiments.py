@@ -21,15 +21,6 @@ def run(tmp_path_factory):
     return cwd, Path(lines[-1]), lines
 
 
-@pytest.fixture(scope="module")
-def figure(run):
-    """Figure 2 of that network: its folder."""
-    cwd, trained, _ = run
-    snapshot = f"snapshot={trained / 'last.pt'}"
-    lines, _ = command("fig2_top_activations", "size=smoke", snapshot, cwd=cwd)
-    return Path(lines[-1])
-
-
 def test_training_leaves_its_folder_complete_and_names_it_last(run):
     cwd, folder, lines = run
     assert folder.parent == cwd / "outputs" / "train"
@@ -79,41 +70,6 @@ def test_renormalisation_is_counted_for_each_rate_and_scale(run):
     assert "rates takes a list of positive numbers" in error
 
 
-def test_figure_2_is_drawn_from_what_it_says(figure, run):
-    names = {path.name for path in figure.iterdir()}
-    assert names == {
-        "figure.png", "figure.pdf", "arrays.npz", "table.csv", "config.yaml", "provenance.json"
-    }  # fmt: skip
-    facts = json.loads((figure / "provenance.json").read_text())
-    trained = deconv.load_snapshot(run[1] / "last.pt").network()
-    assert facts["weights_sha256"] == weights_hash(trained)
-    assert facts["choices"]["collisions"] == "sum" and 0 < facts["collision_rate"]["pool1"] < 1
-    rows = list(csv.DictReader((figure / "table.csv").open()))
-    arrays = np.load(figure / "arrays.npz")
-    for layer, count in {"conv1": 6, "conv3": 12, "conv5": 8}.items():
-        mine = [row for row in rows if row["layer"] == layer]
-        assert len(mine) == 9 * count
-        assert arrays[f"{layer}/projection"].shape[:2] == (count, 9)
-        assert np.abs(arrays[f"{layer}/projection"]).max(axis=(2, 3, 4)).min() > 0, "none blank"
-        values = arrays[f"{layer}/value"]
-        assert (np.diff(values, axis=1) <= 0).all() and (values > 0).all()
-    with Image.open(figure / "figure.png") as picture:
-        assert picture.width == 2400
-
-
-def test_figure_2_can_be_drawn_again_without_computing(figure, run):
-    lines, _ = command("fig2_top_activations", f"redraw={figure}", cwd=run[0])
-    again = Path(lines[-1])
-    for name in ("figure.png", "arrays.npz", "provenance.json", "config.yaml"):
-        assert (again / name).read_bytes() == (figure / name).read_bytes()
-
-
-def test_figure_2_without_a_snapshot_trains_one(tmp_path):
-    grid = "grid={conv1:[1,1],conv2:[1,1],conv3:[1,1],conv4:[1,1],conv5:[1,1]}"
-    lines, _ = command("fig2_top_activations", "size=smoke", grid, cwd=tmp_path)
-    assert (Path(lines[-1]) / "last.pt").exists() and (Path(lines[-1]) / "figure.png").exists()
-
-
 @pytest.mark.parametrize(
     ("stem", "overrides", "message"),
     [
@@ -132,17 +88,12 @@ def test_figure_2_without_a_snapshot_trains_one(tmp_path):
         ("train", ["size=smoke", "model.num_classes=2"], "2 outputs for 17 classes"),
         ("train", ["size=smoke", "cache_dir=/dev/null", "data.cache=true"], "/dev/null"),
         ("fig2_top_activations", ["size=smoke", "data.val_images=8"], "has 8 images"),
-        ("fig2_top_activations", ["size=smoke", "page=[]"], "page takes rows of layers"),
-        ("fig2_top_activations", ["size=smoke", "page=[conv1]"], "page takes rows of layers"),
-        ("fig2_top_activations", ["size=smoke", "grid.conv1=[0,0]"], "grid of conv1 takes"),
         ("fig2_top_activations", ["size=smoke", "snapshot=/dev/zero"], "no snapshot at"),
         ("train", ["data=imagefolder", "data.root=nowhere"], "nowhere of imagefolder is missing"),
         ("train", ["size=smoke", "train.precision=fp8"], "unknown precision 'fp8'"),
         ("train", ["size=smoke", "device=gpu"], "device=gpu cannot be used"),
         ("train", ["size=smoke", "train.batch_size=0"], "batch_size must be positive"),
         ("train", ["size=smoke", "data.train_images=0"], "at least one scene"),
-        ("fig2_top_activations", ["size=smoke", "page=[[conv6]]"], "Did you mean 'conv"),
-        ("fig2_top_activations", ["size=smoke", "collisions=summ"], "Did you mean 'sum'"),
         ("fig2_top_activations", ["size=paper"], "needs a trained network"),
         ("fig2_top_activations", ["snapshot=none.pt"], "no snapshot at none.pt"),
         ("fig2_top_activations", ["redraw=."], "holds no arrays.npz, table.csv"),
@@ -170,17 +121,3 @@ def test_a_truncated_photograph_is_named_without_a_traceback(tmp_path, workers):
     _, error = command("train", *overrides, cwd=tmp_path, fails=True)
     assert error.startswith("error: cannot read the image") and "dog/5.png" in error
     assert "Traceback" not in error and not list((tmp_path / "outputs").rglob("*.*"))
-
-
-def test_an_unknown_layer_of_the_page_gets_the_nearest(run):
-    cwd, trained, _ = run
-    overrides = ["size=smoke", f"snapshot={trained / 'last.pt'}", "page=[[conv55]]"]
-    _, error = command("fig2_top_activations", *overrides, cwd=cwd, fails=True)
-    assert "unknown layer of zfnet_mini 'conv55'. Did you mean 'conv5'" in error
-
-
-def test_more_maps_than_are_live_are_refused(run):
-    cwd, trained, _ = run
-    overrides = ["size=smoke", f"snapshot={trained / 'last.pt'}", "grid.conv1=[10,10]"]
-    _, error = command("fig2_top_activations", *overrides, cwd=cwd, fails=True)
-    assert "the figure wants 100" in error and "grid.conv1" in error

@@ -1,17 +1,15 @@
 """Networks of others by name: their points, their preprocessing, and what is refused."""
 
-import csv
 import sys
 
-import numpy as np
 import pytest
 import torch
-from command_line import assert_refused, command
+from command_line import assert_refused
 
 import deconv
 from deconv.errors import DeconvError
 from deconv.networks import ChainNet, WrappedNet, is_foreign
-from experiments.kit.command import compose, expand
+from experiments.kit.command import compose
 from experiments.kit.inputs import given
 
 FACTORY = """
@@ -155,32 +153,7 @@ def test_what_is_not_there_is_named(file, name, options, message):
     assert message in str(error.value)
 
 
-def test_figure_2_of_a_residual_network(tmp_path):
-    """The README's command, on the built-in scenes; layers by container, by name and by number."""
-    chosen = ["model=torchvision/resnet18", "model.weights=random", "model.input_px=64",
-              "size=smoke", "page=[[layer1,layer2.0.conv1],[9]]", "grid.other=[1,2]"]  # fmt: skip
-    lines, errors = command("fig2_top_activations", *chosen, cwd=tmp_path)
-    folder = tmp_path / lines[-1]
-    assert "NoRuleWarning" not in errors and (folder / "figure.pdf").is_file()
-    rows = list(csv.DictReader((folder / "table.csv").open()))
-    assert [row["layer"] for row in rows[::18]] == ["layer1", "layer2.0.conv1", "9"]
-    net = given(compose("fig2_top_activations", chosen)).network()
-    assert net.input_px == 64 and isinstance(net, WrappedNet)
-    for row in rows[::7]:
-        box = [int(row[side]) for side in ("top", "left", "bottom", "right")]
-        at = int(row["y"]), int(row["x"])
-        assert box == list(deconv.receptive_field(net, row["layer"], *at, (64, 64)))
-    arrays = np.load(folder / "arrays.npz")
-    for layer in ("layer1", "layer2.0.conv1", "9"):
-        painted, inside = arrays[f"{layer}/projection"], arrays[f"{layer}/inside"]
-        assert (np.abs(painted).max((2, 3, 4)) > 0).all()
-        assert not painted[np.broadcast_to(~inside[:, :, None], painted.shape)].any()
-
-
-def test_names_on_the_command_line_stand_for_one_file():
-    assert expand(["model=timm/resnet18", "seed=1", "model=zfnet"]) == [
-        "model=foreign", "model.name='timm/resnet18'", "seed=1", "model=zfnet"
-    ]  # fmt: skip
+def test_a_network_of_others_is_chosen_by_its_name():
     cfg = compose("fig2_top_activations", ["model=torchvision/alexnet", "model.weights=random"])
     assert cfg.model.name == "torchvision/alexnet" and is_foreign(cfg.model.name)
     snapshot = given(cfg)

@@ -1,4 +1,4 @@
-"""Figure 4: what it mines, how it counts changes, how it draws, and what it refuses."""
+"""Figure 4: what it mines, how it draws, how it judges, and what it refuses."""
 
 import csv
 import json
@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import command
+from command_line import command, subject
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
+from test_evolution import blank, turnover_by_hand
 
 import deconv
 from deconv import figures
@@ -21,12 +22,8 @@ from deconv.figures.animation import GREY
 from deconv.figures.feature_evolution import MARK, TILE_GAP, TILE_PX, strip_pixels
 from deconv.records import Peaks
 from deconv.scenes import Scenes
-from deconv.studies.evolution import evolution, jumps, map_turnover, settled_at, turnover
 from deconv.training.course import epoch_ends, same_training
-from experiments.evolution_findings import judge
-from experiments.evolution_pictures import snapshot_column
-from experiments.fig4_feature_evolution import check, choose_epochs, choose_maps
-from experiments.kit.command import compose
+from experiments.fig4_feature_evolution import check, choose_epochs, judge
 from experiments.kit.findings import read_findings
 
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
@@ -49,7 +46,7 @@ def test_a_run_leaves_all_its_files(run):
     names = {path.name for path in run.iterdir()}
     assert names >= {
         "figure.png", "figure.pdf", "animation.gif", "arrays.npz", "table.csv", "turnover.csv",
-        "findings.json", "config.yaml", "provenance.json",
+        "findings.json", "config.yaml", "provenance.json", "fig4_feature_evolution.log",
     }  # fmt: skip
     (finding,) = read_findings(run)
     assert finding.key == "fig4/lower_first" and finding.holds is None, "three snapshots are few"
@@ -143,7 +140,7 @@ def test_it_is_drawn_again_from_its_files_alone(run, tmp_path):
     (*_, folder), _ = command("fig4_feature_evolution", f"redraw={run}", cwd=tmp_path)
     for name in (
         "figure.png", "figure.pdf", "animation.gif", "arrays.npz", "table.csv", "turnover.csv",
-        "provenance.json", "config.yaml",
+        "findings.json", "provenance.json", "config.yaml",
     ):  # fmt: skip
         assert (Path(folder) / name).read_bytes() == (run / name).read_bytes(), name
 
@@ -172,20 +169,17 @@ def test_bad_input_is_named_and_leaves_nothing(run, tmp_path):
 
 
 def test_epochs_are_the_papers_and_the_last():
-    def chosen(there, asked="[]"):
-        cfg = compose("fig4_feature_evolution", [f"epochs={asked}"])
-        return choose_epochs(cfg.epochs, there, "x has")
+    def chosen(there, asked=()):
+        return choose_epochs(asked, there, "x has")
 
     assert chosen(range(71)) == [1, 2, 5, 10, 20, 30, 40, 64]
     assert chosen([0, 1, 2, 5, 10, 20, 30, 40, 50]) == [1, 2, 5, 10, 20, 30, 40, 50]
     assert chosen([0, 1, 2, 5, 10, 20, 23, 24]) == [1, 2, 5, 10, 20, 24]
-    assert chosen([0, 3, 4, 100, 101], "[100,0,3]") == [0, 3, 100]
+    assert chosen([0, 3, 4, 100, 101], [100, 0, 3]) == [0, 3, 100]
     for there, asked, words in (
-        ([0, 1], "[]", "needs two or more, got epochs \\[1\\]; x has those of epochs 0, 1"),
-        ([0, 1], "[1,1]", "two or more"),
-        ([2, 1], "[1,3,4]", "epoch 3, 4: x has those of epochs 1, 2"),
-        ([2, 1], "[one]", "list of whole numbers"),
-        ([2, 1], "[1.0,2]", "list of whole numbers"),
+        ([0, 1], [], "needs two or more, got epochs \\[1\\]; x has those of epochs 0, 1"),
+        ([0, 1], [1, 1], "two or more"),
+        ([2, 1], [1, 3, 4], "epoch 3, 4: x has those of epochs 1, 2"),
     ):
         with pytest.raises(DeconvError, match=words):
             chosen(there, asked)
@@ -232,147 +226,15 @@ def test_only_ends_of_epochs_of_one_training_are_read(run, tmp_path):
         ("maps=0", "maps=0 cannot be shown"),
         ("threshold=0.0", "threshold is a share"),
         ("collisions=summ", "Did you mean 'sum'"),
+        ("epochs=[1,5]", "epoch 5: this training will keep those of epochs 0, 1, 2"),
+        ("size=paper", "size=paper needs a training"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(override, words):
-    net = deconv.build("zfnet_mini", 3, input_px=64, seed=0)
-    cfg = compose("fig4_feature_evolution", ["layers=[conv1,conv2]", "maps=5"])
-    check(cfg, net)
+    chosen = ["size=smoke", "layers=[conv2]", "maps=5"]
+    check(*subject("fig4_feature_evolution", *chosen))
     with pytest.raises(DeconvError, match=words):
-        check(compose("fig4_feature_evolution", ["layers=[conv2]", override]), net)
-
-
-# What changes
-
-
-def blank(maps, k):
-    nothing = torch.zeros(maps, k, dtype=torch.long)
-    return Peaks(torch.zeros(maps, k), nothing, nothing, nothing)
-
-
-def peaks(rows):
-    """Peaks with the given images of each map, best first; None is an activation of 0."""
-    image = torch.tensor([[0 if i is None else i for i in row] for row in rows])
-    value = torch.tensor([[0.0 if i is None else 9.0 - n for n, i in enumerate(r)] for r in rows])
-    return Peaks(value, image, torch.zeros_like(image), torch.zeros_like(image))
-
-
-def turnover_by_hand(course):
-    """The mean over maps with sets and loops."""
-    out = [math.nan]
-    for t in range(1, len(course)):
-        shares = []
-        for number in range(len(course[0].value)):
-            sets = [
-                {
-                    int(at.image[number, rank])
-                    for rank in range(at.image.shape[1])
-                    if at.value[number, rank] > 0
-                }
-                for at in course[t - 1 : t + 1]
-            ]
-            if sets[1]:
-                shares.append(len(sets[1] - sets[0]) / len(sets[1]))
-        out.append(sum(shares) / len(shares) if shares else math.nan)
-    return out
-
-
-def test_turnover_settling_and_jumps_of_a_typed_out_course():
-    course = [
-        peaks([[1, 2, 3], [4, 5, 6], [None, None, None], [0, 1, 2]]),
-        peaks([[3, 2, 1], [7, 5, 8], [0, 1, 2], [None, None, None]]),
-        peaks([[3, 1, None], [5, 7, 8], [2, 1, 9], [None, None, None]]),
-        peaks([[3, 1, 2], [5, 7, 8], [2, 9, 1], [None, None, None]]),
-    ]
-    found = evolution(course, threshold=0.5)
-    assert found.strongest.tolist() == [[1, 4, -1, 0], [3, 7, 0, -1], [3, 5, 2, -1], [3, 5, 2, -1]]
-    assert found.jumped.tolist() == [
-        [False, False, False, False],
-        [True, True, True, False],
-        [False, True, True, False],
-        [False, False, False, False],
-    ]
-    assert map_turnover(course[0], course[1]).tolist()[:3] == pytest.approx([0, 2 / 3, 1])
-    assert math.isnan(map_turnover(course[0], course[1])[3])
-    wanted = [math.nan, 5 / 9, 1 / 9, 1 / 9]
-    assert found.turnover == pytest.approx(wanted, nan_ok=True)
-    assert found.settled == 1
-    assert evolution(course, threshold=0.1).settled is None
-    assert evolution(course, threshold=0.6).settled == 0
-
-
-def test_turnover_and_jumps_agree_with_plain_loops():
-    for seed in range(20):
-        rng = np.random.default_rng(seed)
-        maps, k, steps = rng.integers(1, 6), rng.integers(1, 10), rng.integers(1, 6)
-        course = []
-        for _ in range(steps):
-            image = np.stack([rng.permutation(12)[:k] for _ in range(maps)])
-            value = -np.sort(-np.maximum(rng.normal(0.5, size=(maps, k)), 0), axis=1)
-            fields = torch.from_numpy(value), *(torch.from_numpy(image) for _ in range(3))
-            course.append(Peaks(*fields))
-        assert turnover(course) == pytest.approx(turnover_by_hand(course), nan_ok=True)
-        found = evolution(course, 0.5)
-        for t in range(steps):
-            for number in range(maps):
-                now, before = (
-                    int(at.image[number, 0]) if at.value[number, 0] > 0 else -1
-                    for at in (course[t], course[t - 1])
-                )
-                assert int(found.strongest[t, number]) == now
-                assert bool(found.jumped[t, number]) == (t > 0 and now >= 0 and now != before)
-
-
-@pytest.mark.parametrize(
-    ("shares", "settled"),
-    [
-        ([math.nan, 0.9, 0.8, 0.7], None),
-        ([math.nan, 0.9, 0.4, 0.3], 1),
-        ([math.nan, 0.4, 0.6, 0.3], 2),
-        ([math.nan, 0.1, 0.1, 0.5], None),
-        ([math.nan, 0.4, 0.4, 0.4], 0),
-        ([math.nan, 0.1, math.nan, 0.1], 2),
-        ([math.nan, 0.1, 0.1, math.nan], None),
-        ([math.nan], None),
-    ],
-)
-def test_settled_is_the_first_snapshot_after_which_turnover_stays_low(shares, settled):
-    assert settled_at(shares, 0.5) == settled
-    after = [i for i in range(len(shares) - 1) if all(v < 0.5 for v in shares[i + 1 :])]
-    assert settled == (after[0] if after else None), "by the definition"
-
-
-def test_other_networks_are_not_compared():
-    with pytest.raises(DeconvError, match="3 maps and the next 2"):
-        turnover([blank(3, 2), blank(2, 2)])
-    assert not jumps(torch.tensor([[1, -1]])).any()
-
-
-def test_live_maps_are_chosen_first_and_by_seed():
-    live = torch.tensor([True, False, True, True, False, True, True, True])
-    first = choose_maps(live, 3, seed=0, layer="conv1")
-    assert live[first].all() and first.tolist() == sorted(set(first.tolist()))
-    assert torch.equal(first, choose_maps(live, 3, seed=0, layer="conv1"))
-    others = [choose_maps(live, 3, seed, layer) for seed in range(4) for layer in LAYERS]
-    assert len({tuple(o.tolist()) for o in others}) > 4
-    assert set(choose_maps(live, 7, 0, "conv1").tolist()) > set(live.nonzero().flatten().tolist())
-
-
-def test_a_dead_map_leaves_an_empty_tile():
-    net = deconv.build("zfnet_mini", 3, input_px=64, init="he", seed=0)
-    with torch.no_grad():
-        net.conv2.weight[1], net.conv2.bias[1] = 0, -1
-    crops = CentreCrops(Scenes(10, 0, 74), torch.full((3, 74, 74), 128.0), 64)
-    loader = torch.utils.data.DataLoader(crops, batch_size=32)
-    found = deconv.top_activations(net, loader, ["conv2"], progress=False)["conv2"]
-    for maps in ([0, 1, 2], [1]):
-        views = snapshot_column(net, crops, "conv2", found, torch.tensor(maps), "sum")
-        for row, number in enumerate(maps):
-            dead = number == 1
-            assert (views["image"][row] == -1) == (views["y"][row] == -1) == dead
-            assert views["inside"][row].any() != dead
-            assert (np.abs(views["projection"][row]).max() > 0) != dead
-        assert views["projection"].shape == (len(maps), 3, 17, 17)
+        check(*subject("fig4_feature_evolution", *chosen, override))
 
 
 # Drawing

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import assert_refused, command
+from command_line import assert_refused, command, subject
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
@@ -16,10 +16,9 @@ from deconv import figures
 from deconv.data import CentreCrops
 from deconv.errors import DeconvError
 from deconv.scenes import Scenes
-from experiments.kit.command import compose
+from deconv.studies.localisation import GROUPS, summarise
 from experiments.kit.findings import read_findings
-from experiments.localisation_findings import GROUPS, findings, summarise
-from experiments.truth_projections import check
+from experiments.truth_projections import check, findings
 
 SMALL = ["size=smoke", "layers=[conv1,conv4]", "maps=4", "k=3", "examples=2"]
 
@@ -35,7 +34,7 @@ def test_the_files_are_complete_and_agree(folder):
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "figure.png", "figure.pdf", "arrays.npz", "table.csv", "summary.csv", "findings.json",
-        "provenance.json", "config.yaml",
+        "provenance.json", "config.yaml", "truth_projections.log",
     }  # fmt: skip
     rows = list(csv.DictReader((folder / "table.csv").open()))
     assert len(rows) == 2 * 2 * 4
@@ -107,8 +106,9 @@ def test_parts_are_chosen_on_even_images_and_scored_on_odd_ones(folder, smoke_ru
 
 def test_it_is_drawn_again_from_its_files_alone(folder, tmp_path):
     (*_, again), _ = command("truth_projections", f"redraw={folder}", cwd=tmp_path)
-    for path in folder.iterdir():
-        assert (Path(again) / path.name).read_bytes() == path.read_bytes(), path.name
+    names = {path.name for path in folder.iterdir()} - {"truth_projections.log"}
+    for name in names:
+        assert (Path(again) / name).read_bytes() == (folder / name).read_bytes(), name
 
 
 def test_data_without_boxes_is_refused_before_anything(smoke_run, tmp_path):
@@ -128,11 +128,13 @@ def test_data_without_boxes_is_refused_before_anything(smoke_run, tmp_path):
         ("margin=1.0", "margin is a share"),
         ("split=vall", "Did you mean 'val'"),
         ("collisions=summ", "Did you mean 'sum'"),
+        ("k=19", "has 36 images; scoring two halves with k=19 peaks a map needs 38 or more"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(override, words):
+    check(*subject("truth_projections", "size=smoke"))
     with pytest.raises(DeconvError, match=words):
-        check(compose("truth_projections", ["size=smoke", override]), None)
+        check(*subject("truth_projections", "size=smoke", override))
 
 
 def shares_of(own, random, untrained, chance, maps=40):

@@ -2,13 +2,12 @@
 
 import pytest
 import torch
-from command_line import command
 from torch import nn
 
 import deconv
 from deconv.errors import DeconvError
 from deconv.mining.map_statistics import map_points
-from experiments.kit.command import check_overrides, compose
+from experiments.kit.command import compose, settings_of
 
 PX = 64
 
@@ -73,13 +72,5 @@ def test_a_number_beyond_the_layers_names_the_ends(nets, net, number, last):
     ],
 )
 def test_numbers_on_the_command_line_are_names(stem, setting, expected):
-    check_overrides(stem, [setting])
-    assert compose(stem, [setting])[setting.partition("=")[0]] == expected
-
-
-def test_figure_2_takes_numbers(smoke_run, tmp_path):
-    lines, _ = command(
-        "fig2_top_activations", f"snapshot={smoke_run / 'last.pt'}", "size=smoke", "page=[[1]]",
-        "grid.other=[1,2]", cwd=tmp_path,
-    )  # fmt: skip
-    assert (tmp_path / lines[-1] / "figure.png").is_file()
+    settings = settings_of(compose(stem, [setting]))
+    assert getattr(settings, setting.partition("=")[0]) == expected

@@ -1,16 +1,12 @@
 """Why is it blank: networks made so that each cause is known, and energies by hand."""
 
-import json
-import re
 from collections import OrderedDict
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
-from command_line import command
 from torch import nn
 
 import deconv
@@ -170,30 +166,6 @@ def test_a_branching_network_says_where_its_signal_ends():
     assert found.cause == "blank: nothing arrives, the signal ends at the rectify of relu"
     with pytest.warns(DeadUnitWarning):
         assert "is dead here" in followed(net, "last", ones, unit).cause
-
-
-def test_figure_2_traces_what_it_shows(smoke_run, tmp_path):
-    lines, _ = command(
-        "fig2_top_activations", "size=smoke", f"snapshot={smoke_run / 'last.pt'}", "trace=true",
-        "page=[[conv2]]", "grid.conv2=[1,2]", cwd=tmp_path,
-    )  # fmt: skip
-    text = (Path(lines[-1]) / "trace.txt").read_text()
-    assert text.count("conv2, unit (image, map, y, x)") == 2
-    assert text.count("pool1      unpool") == 2 and text.count("conv1      filter") == 2
-
-
-def test_figure_2_traces_a_network_that_branches(tmp_path):
-    lines, _ = command(
-        "fig2_top_activations", "model=torchvision/resnet18", "model.weights=random",
-        "model.input_px=64", "data=scenes_smoke", "page=[[layer1]]", "grid.other=[1,1]",
-        "trace=true", cwd=tmp_path,
-    )  # fmt: skip
-    text = (Path(lines[-1]) / "trace.txt").read_text()
-    assert text.count("layer1, unit (image, map, y, x)") == 1 and text.count("arrive") == 1
-    assert re.search(r"^maxpool +unpool ", text, re.M)
-    assert re.search(r"^layer1\.0\.relu:2 +rectify ", text, re.M)
-    facts = json.loads((Path(lines[-1]) / "provenance.json").read_text())
-    assert facts["choices"]["engine"] == "vjp"
 
 
 def test_the_share_of_visible_pixels_is_that_of_a_loop_also_for_large_images():

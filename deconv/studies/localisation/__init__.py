@@ -2,7 +2,7 @@
 
 The paper shows by eye that projections paint what a unit responds to (§4, Fig. 2). Where the boxes
 of an object and its parts are known, as in the built-in scenes, that can be measured.
-`boxes` looks at one projection, `scores` at maps.
+`boxes` looks at one projection, `scores` at maps, `summary` at layers; `examples` are for pictures.
 """
 
 from deconv.studies.localisation.boxes import (
@@ -15,6 +15,7 @@ from deconv.studies.localisation.boxes import (
     truth_of,
     union,
 )
+from deconv.studies.localisation.examples import boxed_examples
 from deconv.studies.localisation.scores import (
     CHANCE,
     OWN,
@@ -24,23 +25,42 @@ from deconv.studies.localisation.scores import (
     other_units,
     preferred_part,
     score,
+    score_maps,
+)
+from deconv.studies.localisation.summary import (
+    GROUPS,
+    TRAINED,
+    UNTRAINED,
+    WHAT,
+    grouped,
+    map_rows,
+    summarise,
 )
 
 __all__ = [
     "CHANCE",
+    "GROUPS",
     "OWN",
     "RANDOM",
+    "TRAINED",
+    "UNTRAINED",
+    "WHAT",
     "Located",
     "Truth",
     "area_share",
+    "boxed_examples",
     "energy_share",
     "excesses",
+    "grouped",
     "in_crop",
     "locate",
     "locate_peaks",
+    "map_rows",
     "other_units",
     "preferred_part",
     "score",
+    "score_maps",
+    "summarise",
     "truth_of",
     "union",
 ]

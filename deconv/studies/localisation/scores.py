@@ -70,6 +70,36 @@ def score(
     return {key: np.array(values) for key, values in out.items()}
 
 
+def score_maps(
+    net: Network,
+    crops: Dataset,
+    truth: Callable[[int], Truth],
+    layer: str,
+    maps: torch.Tensor,
+    deciding: Peaks,
+    scored: Peaks,
+    seed: int,
+    **options: str,
+) -> dict[str, np.ndarray]:
+    """Score M maps on some images by the parts that they prefer on others.
+
+    Args:
+        crops, truth, seed, options: as for `locate_peaks`.
+        deciding, scored: C×k peaks over the images of either kind, those of `maps` live.
+
+    Returns:
+        The shares of `score`, with "maps" (the M numbers) and "parts" (M names, "" for none).
+    """
+    first, second = (
+        Peaks(*(field[maps] for field in vars(peaks).values())) for peaks in (deciding, scored)
+    )
+    decided, _ = locate_peaks(net, crops, truth, layer, maps, first, **options)
+    own, random = locate_peaks(net, crops, truth, layer, maps, second, seed, **options)
+    parts = [preferred_part([one.parts for one in row]) for row in decided]
+    names = np.array([part or "" for part in parts])
+    return score(own, random, parts) | {"maps": maps.numpy(), "parts": names}
+
+
 def locate_peaks(
     net: Network,
     crops: Dataset,

@@ -1,0 +1,131 @@
+"""Figure 2: what the command draws and traces, of any network, and what it refuses."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import command, subject
+from PIL import Image
+
+import deconv
+from deconv.errors import DeconvError
+from deconv.networks import WrappedNet
+from deconv.scenes import Scenes
+from deconv.training.snapshots import weights_hash
+from experiments.fig2_top_activations import check, compute
+from experiments.kit.command import compose
+from experiments.kit.inputs import given
+
+
+@pytest.fixture(scope="module")
+def figure(smoke_run, tmp_path_factory):
+    """The folder of one figure at size=smoke."""
+    lines, _ = command(
+        "fig2_top_activations", "size=smoke", f"snapshot={smoke_run / 'last.pt'}", "trace=true",
+        cwd=tmp_path_factory.mktemp("fig2"),
+    )  # fmt: skip
+    return Path(lines[-1])
+
+
+def test_it_is_drawn_from_what_it_says(figure, smoke_run):
+    names = {path.name for path in figure.iterdir()}
+    assert names == {
+        "figure.png", "figure.pdf", "arrays.npz", "table.csv", "config.yaml", "provenance.json",
+        "trace.txt", "fig2_top_activations.log",
+    }  # fmt: skip
+    facts = json.loads((figure / "provenance.json").read_text())
+    trained = deconv.load_snapshot(smoke_run / "last.pt").network()
+    assert facts["weights_sha256"] == weights_hash(trained)
+    assert facts["choices"]["collisions"] == "sum" and 0 < facts["collision_rate"]["pool1"] < 1
+    rows = list(csv.DictReader((figure / "table.csv").open()))
+    arrays = np.load(figure / "arrays.npz")
+    for layer, count in {"conv1": 6, "conv3": 12, "conv5": 8}.items():
+        mine = [row for row in rows if row["layer"] == layer]
+        assert len(mine) == 9 * count
+        assert arrays[f"{layer}/projection"].shape[:2] == (count, 9)
+        assert np.abs(arrays[f"{layer}/projection"]).max(axis=(2, 3, 4)).min() > 0, "none blank"
+        values = arrays[f"{layer}/value"]
+        assert (np.diff(values, axis=1) <= 0).all() and (values > 0).all()
+    with Image.open(figure / "figure.png") as picture:
+        assert picture.width == 2400
+
+
+def test_each_shown_map_is_traced_at_its_strongest_unit(figure):
+    text = (figure / "trace.txt").read_text()
+    rows = [row for row in csv.DictReader((figure / "table.csv").open()) if row["rank"] == "1"]
+    found = re.findall(r"image (\d+) of the data set: (\w+), unit [^0-9]*\(0, (\d+), ", text)
+    assert found == [(row["image"], row["layer"], row["map"]) for row in rows]
+    assert text.count("pool1      unpool") == len(rows) - 6, "all but conv1's"
+    assert text.count("conv1      filter") == len(rows)
+
+
+def test_it_is_drawn_again_without_computing(figure, tmp_path):
+    (*_, again), _ = command("fig2_top_activations", f"redraw={figure}", cwd=tmp_path)
+    for name in ("figure.png", "arrays.npz", "provenance.json", "config.yaml"):
+        assert (Path(again) / name).read_bytes() == (figure / name).read_bytes()
+
+
+def test_without_a_snapshot_it_trains_one(tmp_path):
+    grid = "grid={conv1:[1,1],conv2:[1,1],conv3:[1,1],conv4:[1,1],conv5:[1,1]}"
+    (*_, folder), _ = command("fig2_top_activations", "size=smoke", grid, cwd=tmp_path)
+    assert (Path(folder) / "last.pt").exists() and (Path(folder) / "figure.png").exists()
+
+
+def test_a_residual_network(tmp_path):
+    """The README's command, on the built-in scenes; layers by container, by name and by number."""
+    chosen = ["model=torchvision/resnet18", "model.weights=random", "model.input_px=64",
+              "size=smoke", "page=[[layer1,layer2.0.conv1],[9]]", "grid.other=[1,2]"]  # fmt: skip
+    lines, errors = command("fig2_top_activations", *chosen, "trace=true", cwd=tmp_path)
+    folder = tmp_path / lines[-1]
+    assert "NoRuleWarning" not in errors and (folder / "figure.pdf").is_file()
+    rows = list(csv.DictReader((folder / "table.csv").open()))
+    assert [row["layer"] for row in rows[::18]] == ["layer1", "layer2.0.conv1", "9"]
+    net = given(compose("fig2_top_activations", chosen)).network()
+    assert net.input_px == 64 and isinstance(net, WrappedNet)
+    for row in rows[::7]:
+        box = [int(row[side]) for side in ("top", "left", "bottom", "right")]
+        at = int(row["y"]), int(row["x"])
+        assert box == list(deconv.receptive_field(net, row["layer"], *at, (64, 64)))
+    arrays = np.load(folder / "arrays.npz")
+    for layer in ("layer1", "layer2.0.conv1", "9"):
+        painted, inside = arrays[f"{layer}/projection"], arrays[f"{layer}/inside"]
+        assert (np.abs(painted).max((2, 3, 4)) > 0).all()
+        assert not painted[np.broadcast_to(~inside[:, :, None], painted.shape)].any()
+    text = (folder / "trace.txt").read_text()
+    assert text.count("layer1, unit (image, map, y, x)") == 2 and text.count("arrive") == 6
+    assert re.search(r"^maxpool +unpool ", text, re.M)
+    assert re.search(r"^layer1\.0\.relu:2 +rectify ", text, re.M)
+    facts = json.loads((folder / "provenance.json").read_text())
+    assert facts["choices"]["engine"] == "vjp"
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("page=[]", "page takes rows of layers"),
+        ("page=[conv1]", "page takes rows of layers"),
+        ("page=[[conv1],[]]", "page takes rows of layers"),
+        ("page=[[conv55]]", "unknown layer of zfnet_mini 'conv55'. Did you mean 'conv5'"),
+        ("grid.conv1=[0,0]", "grid of conv1 takes"),
+        ("grid.conv1=[2]", "grid of conv1 takes"),
+        ("collisions=summ", "Did you mean 'sum'"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named(override, words):
+    data = Scenes(36, 2, 128)
+    check(*subject("fig2_top_activations", "size=smoke", data=data))
+    with pytest.raises(DeconvError, match=words):
+        check(*subject("fig2_top_activations", "size=smoke", override, data=data))
+
+
+def test_more_maps_than_are_live_are_refused(smoke_run):
+    snapshot = deconv.load_snapshot(smoke_run / "last.pt")
+    overrides = ["size=smoke", "page=[[conv1]]", "grid.conv1=[10,10]"]
+    with pytest.raises(DeconvError, match=r"the figure wants 100: .*grid\.conv1"):
+        compute(*subject("fig2_top_activations", *overrides, snapshot=snapshot))
