@@ -126,7 +126,7 @@ class Subject:
         need_labels: whether the class of every image has to be known to the network.
         """
         same = self.given is None or list(self.given.classes) == list(self.data.classes)
-        if need_labels and not same and not (self.cfg.images and self.cfg.labels):
+        if need_labels and not same and not (self.cfg.images and self._labels):
             raise DeconvError(
                 f"the network's {len(self.given.classes)} classes are not those of "
                 f"{inputs.data_name(self.cfg)}: name images=[…] and labels=[…], each label one of "
@@ -134,14 +134,14 @@ class Subject:
             )
         if self.cfg.images:
             blank = Snapshot({}, {}, torch.zeros(self.data[0][0].shape), list(self.data.classes))
-            for image in self._named(self.cfg.images, self.cfg.labels, self.given or blank):
+            for image in self._named(self.cfg.images, self._labels, self.given or blank):
                 if need_labels:
                     need_label(image)
 
     def images(self, count: int, only_right: bool = True, classes: Sequence[str] = ()) -> Chosen:
         """The images that images= names, or `count` that are drawn."""
         if self.cfg.images:
-            return self._named(self.cfg.images, self.cfg.labels, self.snapshot)
+            return self._named(self.cfg.images, self._labels, self.snapshot)
         return self.drawn(count, only_right, classes)
 
     def drawn(self, count: int, only_right: bool = True, classes: Sequence[str] = ()) -> Chosen:
@@ -160,6 +160,11 @@ class Subject:
     def right_ones(self, count: int, **options: Any) -> list[int]:
         """Numbers of images that the network classifies rightly, see `draw_right_ones`."""
         return draw_right_ones(self.snapshot, self.net, self.data, count, self.cfg.seed, **options)
+
+    @property
+    def _labels(self) -> Sequence[str]:
+        """Of images=, where the command has labels=."""
+        return getattr(self.cfg, "labels", [])
 
     def _named(self, images: Sequence[object], labels: Sequence[str], of: Snapshot) -> Chosen:
         input_px = self.net.input_px if "net" in vars(self) else self.sketch.input_px

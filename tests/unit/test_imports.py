@@ -54,8 +54,6 @@ FLOORS = {
         "experiments.evolution_page",
         "experiments.evolution_pictures",
         "experiments.evolution_tables",
-        "experiments.feature_maps_page",
-        "experiments.feature_maps_tables",
         "experiments.localisation_page",
         "experiments.invariance_amounts",
         "experiments.invariance_images",
