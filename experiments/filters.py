@@ -39,6 +39,7 @@ from deconv.studies.first_layers import (
     changed,
     ends,
     entry,
+    intensities,
     layer_filters,
     make_change,
     same_response,
@@ -218,11 +219,8 @@ class Drawn:
         self.weights = arrays[f"{name}/weights"]
         self.black, self.white = (arrays[f"{name}/{rule}/{end}"] for end in ("black", "white"))
         self.constant = self.black == self.white
-        low, high, flat = (
-            values[:, None, None, None] for values in (self.black, self.white, self.constant)
-        )
-        values = np.where(flat, 0.5, (self.weights - low) / np.where(flat, 1, high - low))
-        self.values = values.clip(0, 1)
+        given = (torch.from_numpy(one) for one in (self.weights, self.black, self.white))
+        self.values = intensities(*given).numpy()
 
     def coloured(self) -> np.ndarray:
         """M×h×w×3, of one or three channels."""

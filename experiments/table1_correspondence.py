@@ -45,7 +45,7 @@ from deconv.errors import DeconvError, unknown
 from deconv.networks import build
 from deconv.records import Box
 from deconv.studies.bootstrap import middle
-from deconv.studies.boxes import area, hidden, overlap
+from deconv.studies.boxes import area, masked_pictures, overlap
 from deconv.studies.correspondence.consistency import ZERO
 from deconv.studies.correspondence.delta_table import (
     MASKED,
@@ -139,9 +139,12 @@ def compute(cfg: Correspondence, it: Subject) -> Result:
     nets = {"trained": net}
     if cfg.untrained:
         nets["untrained"] = build(**snapshot.recipe, seed=cfg.seed).to(it.device)
-    first = ([images[i] for i in groups[0]], [masks[i] for i in groups[0]])
+    shown = [
+        masked_pictures(images[i], list(masks[i].values()), cfg.fill, snapshot.mean)
+        for i in groups[0]
+    ]
     arrays = {
-        "pictures": pictures(*first, snapshot.mean, cfg.fill),
+        "pictures": torch.stack(shown).numpy(),
         "masks": np.array(names),
         "boxes": np.array([list(boxes.values()) for boxes in masks]),
         "group": np.array(groups[0]),
@@ -171,23 +174,6 @@ def find_faces(cfg: Correspondence, it: Subject) -> list[Face]:
     kinds = cfg.classes or ["dog face"]
     found = [scene_faces(kind, cfg.faces, seed, *sides, least_px) for kind in kinds]
     return [face for own in found for face in own]
-
-
-def pictures(
-    images: Sequence[torch.Tensor],
-    masks: Sequence[Mapping[str, Box]],
-    mean: torch.Tensor,
-    fill: float,
-) -> np.ndarray:
-    """N×(1+K)×3×c×c uint8: what the network is fed, whole and with each mask, the mean put back."""
-    crop_px = images[0].shape[-1]
-    edge = (mean.shape[-1] - crop_px) // 2
-    views = [
-        torch.cat([image[None], hidden(image, list(boxes.values()), fill)])
-        for image, boxes in zip(images, masks, strict=True)
-    ]
-    shown = torch.stack(views) + mean[:, edge : edge + crop_px, edge : edge + crop_px]
-    return shown.clamp(0, 255).round().to(torch.uint8).numpy()
 
 
 def share_right(it: Subject, kinds: list[str], images: list[torch.Tensor]) -> float | None:
