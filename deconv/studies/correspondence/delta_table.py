@@ -145,10 +145,10 @@ def delta_rows(
         row |= _ends("first", first) | {"draws": np.mean(means), "draws_sd": np.std(means)}
         row |= {"all": own[:, pairs].mean()} | _ends("all", resampled[mask])
         if mask in PARTS:
+            others, shuffler = _columns(names, "random"), np.random.default_rng((sampling.seed, 6))
             row["below_random"], row["p"] = exchange_test(
-                distance, pairs, columns[0], _columns(names, "random"), sampling.shuffles,
-                np.random.default_rng((sampling.seed, 6)),
-            )  # fmt: skip
+                distance, pairs, columns[0], others, sampling.shuffles, shuffler
+            )
         rows.append(row)
     for row in rows:
         at = _columns(names, row["mask"])
