@@ -1,4 +1,4 @@
-"""Filters as pictures: which, by which rule, and what a change of the input does to them.
+r"""Filters as pictures: which, by which rule, and what a change of the input does to them.
 
     python -m experiments.filters snapshot=<run>/last.pt
     python -m experiments.filters model=torchvision/resnet50 model.weights=DEFAULT 'layers=[1,3]'
@@ -10,47 +10,44 @@ them for the page and all for a few filters. A first layer is in colour; deeper 
 for each channel; a row of a fully connected layer is reshaped to the image, or the maps, that it
 takes. Beside it the filters that do the same for a stated other preparation of the images.
 
+Cost: seconds (with a snapshot); model=mlp is trained first, a minute on 2 CPU cores.
+Expected: the layer answers as before the change, to rounding; pictures that have a scale of their
+own change only where the channels are scaled differently.
+
 Writes figure.png and figure.pdf, arrays.npz (weights before and after, what is black and white),
 table.csv (a row a filter shown), config.yaml and provenance.json. There is no claim to judge.
 """
 
 from __future__ import annotations
 
-import json
-import time
-from pathlib import Path
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from deconv import distributed, figures
-from deconv.data import SPLITS, CentreCrops
+from deconv import figures
+from deconv.data import SPLITS
 from deconv.errors import DeconvError, unknown
-from deconv.networks import ChainNet
+from deconv.figures import Page
+from deconv.networks import Network
 from deconv.studies.first_layers import (
     CHANGES,
     RULES,
-    Change,
     LayerFilters,
     changed,
     ends,
     entry,
+    intensities,
     layer_filters,
     make_change,
-    pictures,
     same_response,
     showable,
 )
-from deconv.training.snapshots import Snapshot
-from deconv.whole_number import whole_number
-from experiments.kit.command import experiment
-from experiments.kit.facts import data_facts, describe_network, preprocessing, training_facts
-from experiments.kit.inputs import build_network, device, given, log, squares, stored_side_px
-from experiments.kit.provenance import write_provenance, write_table
-from experiments.kit.redrawing import redraw
-from experiments.kit.training import train_network
+from deconv.studies.first_layers.change_table import Versions, filter_rows
+from experiments.kit import Figure, Result, Saved, Subject, experiment
+from experiments.kit.facts import describe_network, preprocessing
 
 ORDERS = ("number", "strength")
 COMPARED = 8
@@ -61,46 +58,49 @@ FORMULAS = {
     "symmetric": "black: −max |w|, white: +max |w|\nof the filter; grey is 0",
     "symmetric_layer": "black: −max |w|, white: +max |w|\nof all filters of the layer; grey is 0",
 }
-SAVED = ("arrays.npz", "table.csv", "provenance.json", "config.yaml")
 
 
-@experiment("filters")
-def main(cfg: DictConfig, folder: Path) -> None:
-    """Choose, compute, save, draw; or draw again what an earlier run saved."""
-    if cfg.redraw:
-        redraw(cfg.redraw, folder, SAVED, draw)
-        return
-    snapshot = given(cfg)
-    check(cfg, snapshot.network() if snapshot else build_network(cfg, 2), snapshot)
-    if snapshot is None:
-        log("no snapshot given: training one first")
-        snapshot = train_network(cfg, folder)
-    if distributed.rank() == 0:
-        compute(cfg, folder, snapshot)
-        draw(folder, folder)
+@dataclasses.dataclass
+class Filters(Figure):  # split: of the images that the changed layer is compared on
+    layers: list[str] = dataclasses.field(default_factory=list)  # names, or numbers among the
+    # layers with weights; []: the first, and the next that has pictures
+    intensity: str = "filter"  # filter, layer, symmetric, symmetric_layer: see
+    # deconv/studies/first_layers/pictures.py
+    affine: str = "auto"  # none, pixels, unit, standardised, own; auto: standardised if the layer
+    # takes pixels minus the mean, else those
+    scale: list[float] = dataclasses.field(default_factory=list)  # of affine=own, one or three
+    shift: list[float] = dataclasses.field(default_factory=list)  # numbers: x' = scale·x + shift,
+    # where x are pixels minus the mean
+    maps: list[int] = dataclasses.field(default_factory=list)  # numbers of filters;
+    # []: first_maps of a layer that takes the image, deep_maps of others
+    channels: list[int] = dataclasses.field(default_factory=list)  # numbers of channels of deeper
+    # layers; []: the first deep_channels
+    order: str = "number"  # number; strength: largest L2 norm first, where maps=[]
+    first_maps: int = 96
+    deep_maps: int = 10
+    deep_channels: int = 24
+    images_checked: int = 8
+
+    def __post_init__(self) -> None:
+        among = {"split": SPLITS, "order": ORDERS, "intensity": RULES, "affine": CHANGES}
+        for name, valid in among.items():
+            if getattr(self, name) not in valid:
+                raise unknown(name, getattr(self, name), valid)
+        for name in ("first_maps", "deep_maps", "deep_channels", "images_checked"):
+            if getattr(self, name) < 1:
+                raise DeconvError(f"{name} must be at least 1, got {getattr(self, name)}")
 
 
-def check(cfg: DictConfig, net: ChainNet, snapshot: Snapshot | None = None) -> None:
-    """Raise DeconvError for a layer, rule or number that cannot be used, before anything long."""
-    for name, valid in (("split", SPLITS), ("order", ORDERS), ("intensity", RULES)):
-        if cfg[name] not in valid:
-            raise unknown(name, cfg[name], valid)
-    if cfg.affine not in CHANGES:
-        raise unknown("affine", cfg.affine, CHANGES)
-    for name in ("maps", "channels", "layers", "scale", "shift"):
-        if not isinstance(cfg[name], ListConfig):
-            raise DeconvError(f"{name} takes a list such as [1,2], got {cfg[name]}")
-    for name in ("first_maps", "deep_maps", "deep_channels", "images_checked"):
-        if cfg[name] < 1:
-            raise DeconvError(f"{name} must be at least 1, got {cfg[name]}")
-    mean = snapshot.mean if snapshot else torch.zeros(3)
-    for filters in chosen_layers(cfg, net):
+def check(cfg: Filters, it: Subject) -> None:
+    """Raise DeconvError for a layer, filter, channel or change that cannot be used."""
+    mean = it.given.mean if it.given else torch.zeros(3)
+    for filters in chosen_layers(cfg, it.sketch):
         chosen(cfg, filters)
         if filters.sees_image:
-            make_change(cfg.affine, net, filters, mean, cfg.scale, cfg.shift)
+            make_change(cfg.affine, it.sketch, filters, mean, cfg.scale, cfg.shift)
 
 
-def chosen_layers(cfg: DictConfig, net: ChainNet) -> list[LayerFilters]:
+def chosen_layers(cfg: Filters, net: Network) -> list[LayerFilters]:
     """The layers that cfg names; or the first with pictures and the next with pictures."""
     names = [net.check_point(layer).removesuffix(":z") for layer in cfg.layers]
     names = names or showable(net)[:2]
@@ -111,253 +111,205 @@ def chosen_layers(cfg: DictConfig, net: ChainNet) -> list[LayerFilters]:
     return [layer_filters(net, name) for name in names]
 
 
-def chosen(cfg: DictConfig, filters: LayerFilters) -> tuple[list[int], list[int]]:
+def chosen(cfg: Filters, filters: LayerFilters) -> tuple[list[int], list[int]]:
     """The numbers of the filters and of the channels (places in the filter) to show."""
     count, places = filters.weights.shape[:2]
-    maps, channels = list(cfg.maps), [] if filters.sees_image else list(cfg.channels)
-    for name, numbers, most in (("maps", maps, count), ("channels", channels, places)):
-        wrong = [n for n in numbers if not 0 <= whole_number(n, name) < most]
-        if wrong:
+    channels = [] if filters.sees_image else cfg.channels
+    for name, numbers, most in (("maps", cfg.maps, count), ("channels", channels, places)):
+        if wrong := [n for n in numbers if not 0 <= n < most]:
             raise DeconvError(f"{filters.layer} has {name} 0 to {most - 1}, not {wrong[0]}")
-    if not maps:
-        order = range(count)
-        if cfg.order == "strength":
-            order = filters.weights.flatten(1).norm(dim=1).argsort(descending=True).tolist()
-        maps = list(order)[: cfg.first_maps if filters.sees_image else cfg.deep_maps]
-    return maps, channels or list(range(places))[: None if filters.sees_image else
-                                                 cfg.deep_channels]  # fmt: skip
+    order = list(range(count))
+    if cfg.order == "strength":
+        order = filters.weights.flatten(1).norm(dim=1).argsort(descending=True).tolist()
+    most_maps = cfg.first_maps if filters.sees_image else cfg.deep_maps
+    most_channels = places if filters.sees_image else cfg.deep_channels
+    return cfg.maps or order[:most_maps], channels or list(range(places))[:most_channels]
 
 
-def compute(cfg: DictConfig, folder: Path, snapshot: Snapshot) -> None:
-    """Weights, scales, the changed layer and how far it answers alike, saved to `folder`."""
-    started = time.perf_counter()
-    net = snapshot.network().to(device(cfg))
-    uncached = OmegaConf.merge(cfg, {"data": {"cache": False}})  # a few images do not need one
-    data = squares(uncached, cfg.split, stored_side_px(cfg, snapshot))
-    crops = CentreCrops(data, snapshot.mean, net.input_px)
+def compute(cfg: Filters, it: Subject) -> Result:
+    """Take weights, their scales, the changed layer, and how far it answers alike."""
+    snapshot, net = it.snapshot, it.net
+    it.first_alone()
+    cfg.data.cache = False  # a few images do not need one
+    count = min(cfg.images_checked, len(it.crops))
     arrays, rows, layers = {}, [], []
     for filters in chosen_layers(cfg, net):
         maps, channels = chosen(cfg, filters)
-        change = None
-        if filters.sees_image:
-            change = make_change(cfg.affine, net, filters, snapshot.mean, cfg.scale, cfg.shift)
         versions = {"before": (filters.weights.double(), filters.bias.double())}
-        same = {}
+        change, same = None, {}
+        facts: dict[str, Any] = {
+            "layer": filters.layer,
+            "number": filters.number,
+            "filters": list(filters.weights.shape),
+            "sees_image": filters.sees_image,
+            "shown": [len(maps), len(channels)],
+        }
+        if filters.sees_image:
+            factor, offset = entry(net, filters)
+            facts["takes"] = {"factor": factor.tolist(), "offset": offset.tolist()}
+            change = make_change(cfg.affine, net, filters, snapshot.mean, cfg.scale, cfg.shift)
         if change is not None:
             versions["after"] = changed(filters, change)
-            count = min(cfg.images_checked, len(crops))
-            images = torch.stack([crops[i][0] for i in range(count)]).to(device(cfg))
+            images = torch.stack([it.crops[i][0] for i in range(count)]).to(it.device)
             same = same_response(net, filters, change, images)
-        part, found = one_layer(cfg, filters, maps, channels, versions, same)
+            numbers = {"scale": change.scale.tolist(), "shift": change.shift.tolist()}
+            facts["change"] = numbers | {"words": change.words}
+            facts["same"] = {name: float(values.max()) for name, values in same.items()}
+        part = layer_arrays(filters, maps, channels, versions)
         arrays |= {f"{filters.layer}/{name}": values for name, values in part.items()}
-        rows += found
-        layers.append(layer_facts(net, filters, change, same, len(maps), len(channels)))
-    np.savez_compressed(folder / "arrays.npz", **arrays)
-    write_table(folder / "table.csv", rows)
+        rows += filter_rows(filters, maps, cfg.intensity, versions, same)
+        layers.append(facts)
     facts = {
         "figure": "filters (the paper's Figure 6 shows layer 1)",
-        "choices": {"intensity": cfg.intensity, "rule": FORMULAS[cfg.intensity].replace("\n", " "),
-                    "order": cfg.order, "preprocessing": preprocessing(net, snapshot.mean)},
-        "training": training_facts(snapshot, cfg.snapshot),
-        "data": data_facts(cfg, cfg.split, data)
-        | {"images_checked": min(cfg.images_checked, len(crops))},
+        "choices": {
+            "intensity": cfg.intensity,
+            "rule": FORMULAS[cfg.intensity].replace("\n", " "),
+            "order": cfg.order,
+            "preprocessing": preprocessing(net, snapshot.mean),
+        },
+        "data": it.facts()["data"] | {"images_checked": count},
         "layers": layers,
-        "seconds": round(time.perf_counter() - started, 1),
-    }  # fmt: skip
-    write_provenance(folder, net, facts)
+    }
+    return Result(facts, arrays, {"table": rows})
 
 
-def one_layer(
-    cfg: DictConfig,
-    filters: LayerFilters,
-    maps: list[int],
-    channels: list[int],
-    versions: dict[str, tuple[torch.Tensor, torch.Tensor]],
-    same: dict[str, torch.Tensor],
-) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
-    """Arrays by name, and a row of table.csv for each filter shown."""
+def layer_arrays(
+    filters: LayerFilters, maps: list[int], channels: list[int], versions: Versions
+) -> dict[str, np.ndarray]:
+    """The weights shown of one layer, and what each rule draws black and white."""
     out = {"maps": np.array(maps), "channels": np.array(channels)}
     out["channel_numbers"] = filters.channel[maps][:, channels].numpy()
-    rows = [{"layer": filters.layer, "number": filters.number, "map": m} for m in maps]
-    shown = {}
-    for version, (weights, bias) in versions.items():
-        black, white = ends(weights, cfg.intensity)
-        shown[version] = pictures(weights, cfg.intensity)[maps]
+    for version, (weights, _) in versions.items():
         out[f"{version}/weights"] = weights[maps][:, channels].float().numpy()
         for rule in RULES:
             for name, values in zip(("black", "white"), ends(weights, rule), strict=True):
                 out[f"{version}/{rule}/{name}"] = values[maps].float().numpy()
-        for row, m in zip(rows, maps, strict=True):
-            one = weights[m]
-            row |= {f"{name}_{version}": float(value) for name, value in (
-                ("min", one.min()), ("max", one.max()), ("l2", one.norm()), ("bias", bias[m]),
-                ("black", black[m]), ("white", white[m]))}  # fmt: skip
-            row[f"constant_{version}"] = bool(black[m] == white[m])
-    for i, (row, m) in enumerate(zip(rows, maps, strict=True)):
-        row |= {f"z_{name}": float(values[m]) for name, values in same.items()}
-        if "after" in shown:
-            levels = 255 * (shown["after"][i] - shown["before"][i]).abs().max()
-            row["picture_change_levels"] = float(levels)
-    return out, rows
+    return out
 
 
-def layer_facts(
-    net: ChainNet,
-    filters: LayerFilters,
-    change: Change | None,
-    same: dict[str, torch.Tensor],
-    maps: int,
-    channels: int,
-) -> dict[str, Any]:
-    """What the sidecar and the page say of one layer."""
-    facts: dict[str, Any] = {
-        "layer": filters.layer,
-        "number": filters.number,
-        "filters": list(filters.weights.shape),
-        "sees_image": filters.sees_image,
-        "shown": [maps, channels],
-    }
-    if filters.sees_image:
-        factor, offset = entry(net, filters)
-        facts["takes"] = {"factor": factor.tolist(), "offset": offset.tolist()}
-    if change is not None:
-        facts["change"] = {"scale": change.scale.tolist(), "shift": change.shift.tolist()}
-        facts["change"]["words"] = change.words
-        facts["same"] = {name: float(values.max()) for name, values in same.items()}
-    return facts
+# The page
 
 
-# Drawing
-
-
-def draw(source: Path, folder: Path) -> None:
-    """Draw figure.png and figure.pdf into `folder` from the files of `source` alone."""
-    facts = json.loads((source / "provenance.json").read_text())
+def draw(saved: Saved) -> Page:
+    """The figure from the saved files alone."""
+    facts, arrays = saved.facts, saved.arrays
     rule = facts["choices"]["intensity"]
-    first, rules, deeper = [], [], []
-    with np.load(source / "arrays.npz") as arrays:
-        for layer in facts["layers"]:
-            if layer["sees_image"] and not first:
-                first = [grid(arrays, layer, v, rule) for v in versions_of(arrays, layer)]
-                rules = [rule_row(arrays, layer, name) for name in FORMULAS]
-            else:
-                deeper.append(channel_grid(arrays, layer, rule))
-        constant = sum(
-            int((arrays[f"{one['layer']}/before/{rule}/black"]
-                 == arrays[f"{one['layer']}/before/{rule}/white"]).sum())
-            for one in facts["layers"]
-        )  # fmt: skip
-    page = figures.filters(first, rules, deeper, caption(facts, constant))
-    figures.save(page, folder)
+    first, rules, deeper, constant = [], [], [], 0
+    for layer in facts["layers"]:
+        drawn = Drawn(arrays, layer, "before", rule)
+        constant += int(drawn.constant.sum())
+        if layer["sees_image"] and not first:
+            first = [colour_grid(drawn)]
+            if "change" in layer:
+                first.append(colour_grid(Drawn(arrays, layer, "after", rule)))
+            rules = [rule_row(Drawn(arrays, layer, "before", name)) for name in FORMULAS]
+        else:
+            deeper.append(channel_grid(drawn, arrays))
+    return figures.filters(first, rules, deeper, caption(facts, constant))
 
 
-def versions_of(arrays: Any, layer: dict[str, Any]) -> list[str]:
-    return [v for v in ("before", "after") if f"{layer['layer']}/{v}/weights" in arrays]
+class Drawn:
+    """The filters shown of a layer as intensities M×C×h×w by a rule; black, white: M each."""
+
+    def __init__(
+        self, arrays: Mapping[str, np.ndarray], layer: dict[str, Any], version: str, rule: str
+    ) -> None:
+        self.layer, self.version, self.rule = layer, version, rule
+        name = f"{layer['layer']}/{version}"
+        self.weights = arrays[f"{name}/weights"]
+        self.black, self.white = (arrays[f"{name}/{rule}/{end}"] for end in ("black", "white"))
+        self.constant = self.black == self.white
+        given = (torch.from_numpy(one) for one in (self.weights, self.black, self.white))
+        self.values = intensities(*given).numpy()
+
+    def coloured(self) -> np.ndarray:
+        """M×h×w×3, of one or three channels."""
+        shape = (len(self.values), 3, *self.values.shape[2:])
+        return np.broadcast_to(self.values, shape).transpose(0, 2, 3, 1)
+
+    def ends(self) -> tuple[str, str]:
+        """What stands at both ends of the grey scale."""
+        symmetric = self.rule.startswith("symmetric")
+        names = ("−max |w|", "max |w|") if symmetric else ("min", "max")
+        words = []
+        for name, values in zip(names, (self.black, self.white), strict=True):
+            low, high = values.min(), values.max()
+            number = f"{low:.3g}" if low == high else f"{low:.3g} … {high:.3g}"
+            words.append(f"{name}: {number}".replace("-", "−"))
+        return tuple(words)
 
 
-def scaled(arrays: Any, layer: str, version: str, rule: str) -> tuple[np.ndarray, ...]:
-    """Intensities M×C×h×w by a rule, and what is black and white, M each."""
-    weights = arrays[f"{layer}/{version}/weights"]
-    black, white = (arrays[f"{layer}/{version}/{rule}/{name}"] for name in ("black", "white"))
-    low, high = (v[:, None, None, None] for v in (black, white))
-    flat = low == high
-    values = np.where(flat, 0.5, (weights - low) / np.where(flat, 1, high - low))
-    return values.clip(0, 1), black, white
-
-
-def coloured(values: np.ndarray) -> np.ndarray:
-    """M×C×h×w with one or three channels as M×h×w×3."""
-    return np.broadcast_to(values, (len(values), 3, *values.shape[2:])).transpose(0, 2, 3, 1)
-
-
-def grid(arrays: Any, layer: dict[str, Any], version: str, rule: str) -> figures.FilterGrid:
+def colour_grid(drawn: Drawn) -> figures.FilterGrid:
     """A layer that takes the image."""
-    values, black, white = scaled(arrays, layer["layer"], version, rule)
-    size, kind = "×".join(map(str, layer["filters"][1:])), "in colour"
-    if layer["filters"][1] == 1:
-        kind = "grey"
-    if version == "before":
+    layer = drawn.layer
+    if drawn.version == "before":
+        size = "×".join(map(str, layer["filters"][1:]))
+        kind = "grey" if layer["filters"][1] == 1 else "in colour"
         title = f"{layer['layer']}: {layer['shown'][0]} of {layer['filters'][0]} filters"
-        note = f"{size} weights each, {kind}; x: {takes_words(layer)}"
+        note = f"{size} weights each, {kind}; x: {takes_words(layer['takes']['factor'])}"
     else:
-        scale, shift = (numbers(layer["change"][name]) for name in ("scale", "shift"))
+        change = layer["change"]
         title = "The same for x′ = s·x + b, w′ = w/s"
-        note = f"x′: {layer['change']['words']}\ns = {scale}, b = {shift}"
-    return figures.FilterGrid(
-        title, note, coloured(values), black == white, end("min" if rule in
-        ("filter", "layer") else "−max |w|", black), end("max" if rule in ("filter", "layer")
-        else "max |w|", white),
-    )  # fmt: skip
+        note = f"x′: {change['words']}\ns = {three(change['scale'])}, b = {three(change['shift'])}"
+    return figures.FilterGrid(title, note, drawn.coloured(), drawn.constant, *drawn.ends())
 
 
-def end(words: str, values: np.ndarray) -> str:
-    """What stands at one end of the grey scale."""
-    low, high = values.min(), values.max()
-    number = f"{low:.3g}" if low == high else f"{low:.3g} … {high:.3g}"
-    return f"{words}: {number}".replace("-", "−")
-
-
-def takes_words(layer: dict[str, Any]) -> str:
-    factor = layer["takes"]["factor"]
+def takes_words(factor: list[float]) -> str:
+    """What a layer takes, by the factor from pixels to it."""
     if max(abs(f - 1) for f in factor) < 1e-6:
         return "pixels minus the mean"
-    divided = numbers([1 / f for f in factor])
     grey = ", made grey" if len(factor) == 1 else ""
-    return f"pixels minus the mean{grey}, divided by {divided}"
+    return f"pixels minus the mean{grey}, divided by {three([1 / f for f in factor])}"
 
 
-def numbers(values: list[float]) -> str:
+def three(values: Sequence[float]) -> str:
     """One number where all are the same, else all."""
     words = [f"{v:.3g}".replace("-", "−") for v in values]
     return words[0] if len(set(words)) == 1 else f"({', '.join(words)})"
 
 
-def rule_row(arrays: Any, layer: dict[str, Any], rule: str) -> figures.RuleRow:
+def rule_row(drawn: Drawn) -> figures.RuleRow:
     """A few of the filters by one rule."""
-    strength = np.linalg.norm(
-        arrays[f"{layer['layer']}/before/weights"].reshape(layer["shown"][0], -1), axis=1
-    )
-    order = strength.argsort(kind="stable")
+    order = np.linalg.norm(drawn.weights.reshape(len(drawn.weights), -1), axis=1)
+    order = order.argsort(kind="stable")
     at = order[np.linspace(0, len(order) - 1, min(COMPARED, len(order))).round().astype(int)]
-    values, black, white = scaled(arrays, layer["layer"], "before", rule)
-    words = [f"{b:.2g} … {w:.2g}".replace("-", "−") for b, w in zip(black[at], white[at],
-                                                                    strict=True)]  # fmt: skip
-    return figures.RuleRow(f"intensity={rule}", FORMULAS[rule], coloured(values[at]), words)
+    both = zip(drawn.black[at], drawn.white[at], strict=True)
+    words = [f"{black:.2g} … {white:.2g}".replace("-", "−") for black, white in both]
+    title = f"intensity={drawn.rule}"
+    return figures.RuleRow(title, FORMULAS[drawn.rule], drawn.coloured()[at], words)
 
 
-def channel_grid(arrays: Any, layer: dict[str, Any], rule: str) -> figures.FilterGrid:
+def channel_grid(drawn: Drawn, arrays: Mapping[str, np.ndarray]) -> figures.FilterGrid:
     """A layer above others: a row a filter, a column a channel."""
-    name = layer["layer"]
-    values, black, white = scaled(arrays, name, "before", rule)
-    count, columns, height, width = values.shape
-    tiles = np.repeat(values.reshape(-1, height, width, 1), 3, axis=3)
+    name, (total, places, *_) = drawn.layer["layer"], drawn.layer["filters"]
+    count, columns, height, width = drawn.values.shape
     seen = arrays[f"{name}/channel_numbers"]
-    same = (seen == seen[0]).all()
-    words = ("min", "max") if rule in ("filter", "layer") else ("−max |w|", "max |w|")
-    total, places = layer["filters"][:2]
-    note = f"{height}×{width} weights for each of {places} channels; {columns} of these are shown"
+    heads = seen[0] if (seen == seen[0]).all() else arrays[f"{name}/channels"]
     return figures.FilterGrid(
-        f"{name}: {count} of {total} filters, a picture a channel", note, tiles,
-        np.repeat(black == white, columns), end(words[0], black), end(words[1], white), columns,
+        f"{name}: {count} of {total} filters, a picture a channel",
+        f"{height}×{width} weights for each of {places} channels; {columns} of these are shown",
+        np.repeat(drawn.values.reshape(-1, height, width, 1), 3, axis=3),
+        np.repeat(drawn.constant, columns),
+        *drawn.ends(),
+        columns,
         [f"map {m}" for m in arrays[f"{name}/maps"]],
-        [str(c) for c in (seen[0] if same else arrays[f"{name}/channels"])],
-    )  # fmt: skip
+        [str(c) for c in heads],
+    )
 
 
 def caption(facts: dict[str, Any], constant: int) -> str:
     """The text under the figure."""
-    rule = facts["choices"]["rule"]
+    chosen, data = facts["choices"], facts["data"]
     words = (
         f"Weights as pictures. A weight w is drawn with the intensity (w − black)/(white − black); "
-        f"here intensity={facts['choices']['intensity']}: {rule}. All channels of a filter have "
+        f"here intensity={chosen['intensity']}: {chosen['rule']}. All channels of a filter have "
         "one scale, so that its hues are those of its weights; numbers at the ends of the grey "
         "scale are those of the filters shown, from the smallest to the largest. "
     )
     if constant:
         words += f"{constant} filters of one value have no contrast: middle grey with a dash. "
     for layer in facts["layers"]:
-        if "same" in layer:
-            same, data = layer["same"], facts["data"]
+        if same := layer.get("same"):
             words += (
                 f"{layer['layer']} with w′ = w/s and bias b′ = bias − Σ w·b/s answers to x′ as "
                 f"before to x: over {data['images_checked']} images of {data['name']} "
@@ -371,6 +323,8 @@ def caption(facts: dict[str, Any], constant: int) -> str:
             words += ". "
     return f"{words}{describe_network(facts)}"
 
+
+main = experiment(Filters, compute, draw, check, "arrays.npz table.csv")
 
 if __name__ == "__main__":
     main()

@@ -158,3 +158,17 @@ def hidden(image: torch.Tensor, boxes: Sequence[Box], fill: float | torch.Tensor
     for copy, (top, left, bottom, right) in zip(copies, boxes, strict=True):
         copy[:, top:bottom, left:right] = fill
     return copies
+
+
+def masked_pictures(
+    image: torch.Tensor, boxes: Sequence[Box], fill: float, mean: torch.Tensor
+) -> torch.Tensor:
+    """What a network is fed, for people: whole and with each of K boxes hidden, (1+K)×3×c×c uint8.
+
+    image: 3×c×c, the centre crop minus the mean. mean: 3×S×S, which is put back.
+    """
+    crop_px = image.shape[-1]
+    edge = (mean.shape[-1] - crop_px) // 2
+    views = torch.cat([image[None], hidden(image, boxes, fill)])
+    shown = views + mean[:, edge : edge + crop_px, edge : edge + crop_px]
+    return shown.clamp(0, 255).round().to(torch.uint8)

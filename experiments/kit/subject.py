@@ -129,7 +129,7 @@ class Subject:
 
         need_labels: whether the class of every image has to be known to the network.
         """
-        named = self.cfg.images and (self.cfg.labels or not self.by_number)
+        named = self.cfg.images and (self._labels or not self.by_number)
         same = named or not self.given or list(self.given.classes) == list(self.data.classes)
         if need_labels and not same:
             raise DeconvError(
@@ -141,7 +141,7 @@ class Subject:
             of = self.given or Snapshot(
                 {}, {}, torch.zeros(self.data[0][0].shape), list(self.data.classes)
             )
-            for image in self._named(self.cfg.images, self.cfg.labels, of):
+            for image in self._named(self.cfg.images, self._labels, of):
                 if need_labels:
                     need_label(image)
 
@@ -153,7 +153,7 @@ class Subject:
     def images(self, count: int, only_right: bool = True, classes: Sequence[str] = ()) -> Chosen:
         """The images that images= names, or `count` that are drawn."""
         if self.cfg.images:
-            return self._named(self.cfg.images, self.cfg.labels, self.snapshot)
+            return self._named(self.cfg.images, self._labels, self.snapshot)
         return self.drawn(count, only_right, classes)
 
     def drawn(self, count: int, only_right: bool = True, classes: Sequence[str] = ()) -> Chosen:
@@ -172,6 +172,11 @@ class Subject:
     def right_ones(self, count: int, **options: Any) -> list[int]:
         """Numbers of images that the network classifies rightly, see `draw_right_ones`."""
         return draw_right_ones(self.snapshot, self.net, self.data, count, self.cfg.seed, **options)
+
+    @property
+    def _labels(self) -> Sequence[str]:
+        """Of images=, where the command has labels=."""
+        return getattr(self.cfg, "labels", [])
 
     def _named(self, images: Sequence[object], labels: Sequence[str], of: Snapshot) -> Chosen:
         input_px = self.net.input_px if "net" in vars(self) else self.sketch.input_px

@@ -121,14 +121,19 @@ def _seen(scene: Scene, seed: int, index: int, part: str) -> float:
 
 
 def file_faces(
-    path: str | Path, side_px: int, crop_px: int, root: str | Path | None = None
+    path: str | Path,
+    side_px: int,
+    crop_px: int,
+    root: str | Path | None = None,
+    kinds: Sequence[str] = (),
 ) -> list[Face]:
     """The faces of a JSON file of boxes (see above), in its order.
 
     side_px: of the stored square that the network's mean image has; crop_px: of its input. root:
-    the folder of the images, None for that of the file.
+    the folder of the images, None for that of the file. kinds: of these classes alone, () for all.
     Raises DeconvError naming the image and the box for anything that cannot be used: no JSON, no
-    such image, a part missing, unknown, empty, outside the image or outside the crop.
+    such image, a part missing, unknown, empty, outside the image or outside the crop; and naming
+    a class without an image.
     """
     path = Path(path)
     try:
@@ -138,9 +143,13 @@ def file_faces(
     if not isinstance(entries, dict) or not entries:
         raise DeconvError(f'{path} needs the form {{"image.jpg": {{"left_eye": [t,l,b,r], …}}, …}}')
     root = path.parent if root is None else Path(root)
-    return [
+    faces = [
         _file_face(path, root, name, entry, side_px, crop_px) for name, entry in entries.items()
     ]
+    for kind in kinds:
+        if kind not in {face.kind for face in faces}:
+            raise DeconvError(f"{path} has no image of class {kind!r}")
+    return [face for face in faces if not kinds or face.kind in kinds]
 
 
 def _file_face(path: Path, root: Path, name: str, entry: Any, side_px: int, crop_px: int) -> Face:

@@ -177,6 +177,12 @@ def ends(weights: torch.Tensor, rule: str) -> tuple[torch.Tensor, torch.Tensor]:
 
 def pictures(weights: torch.Tensor, rule: str) -> torch.Tensor:
     """Filters M×C×h×w as intensities in 0…1 by a rule of `ends`; ½ where there is no contrast."""
-    black, white = (end[:, None, None, None] for end in ends(weights, rule))
+    return intensities(weights, *ends(weights, rule))
+
+
+def intensities(weights: torch.Tensor, black: torch.Tensor, white: torch.Tensor) -> torch.Tensor:
+    """The same by what is drawn black and white, M each, of which `weights` may be a part."""
+    black, white = (end[:, None, None, None] for end in (black, white))
     flat = white == black
-    return torch.where(flat, 0.5, (weights - black) / torch.where(flat, 1, white - black))
+    values = torch.where(flat, 0.5, (weights - black) / torch.where(flat, 1, white - black))
+    return values.clamp(0, 1)

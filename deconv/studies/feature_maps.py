@@ -1,0 +1,119 @@
+"""Feature maps of images before and after the activation function, and sparsity over depth.
+
+A layer is a pair of points (`MapPoints`): z, what its activation function takes in, and a, what it
+gives. `MapPoints.measured` is the one whose values are counted and ranked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+
+from deconv.errors import DeconvError
+from deconv.fields import receptive_field
+from deconv.mining.map_statistics import MapPoints, MapStatistics, map_points, ordered_maps
+from deconv.mining.top_activations import strongest
+from deconv.networks import Network
+
+STRONG = 0.5
+"""Spearman's ρ of sparsity with depth from which on it is said to rise or fall. Ours."""
+
+
+def points_of(net: Network, layers: Sequence[str], count: int) -> list[MapPoints]:
+    """The points of the named layers in their order; without names, of `count` convolutions.
+
+    These are spread evenly over depth; of a network without convolutions, all its layers are.
+    Raises DeconvError for a layer that does not exist or is named twice.
+    """
+    if not layers:
+        modules = dict(getattr(net, "module", net).named_modules())
+        found = [name for name in net.layers if isinstance(modules.get(name), torch.nn.Conv2d)]
+        found = found or list(net.layers)
+        at = np.linspace(0, len(found) - 1, min(count, len(found))).round().astype(int)
+        layers = [found[i] for i in at]
+    pairs = [map_points(net, layer) for layer in layers]
+    names = [pair.layer for pair in pairs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DeconvError(f"layers names {', '.join(twice)} twice")
+    return pairs
+
+
+def all_activated(net: Network, shown: Sequence[MapPoints]) -> list[MapPoints]:
+    """Every layer with weights that an activation function follows, and those shown.
+
+    In running order, one a measured point: the branches of a sum share theirs.
+    """
+    every = [pair for name in net.layers if (pair := map_points(net, name)).a is not None]
+    by_point = {pair.measured: pair for pair in reversed([*shown, *every])}
+    return [by_point[point] for point in net.points if point in by_point]
+
+
+def maps_of_image(
+    net: Network, image: torch.Tensor, pairs: Sequence[MapPoints], count: int, order: str
+) -> dict[str, dict[str, np.ndarray]]:
+    """Take `count` maps of each layer over one image (3×H×W, preprocessed).
+
+    order: see `ordered_maps`. Returns layer -> maps (M numbers), z and a (M×h×w, where there are),
+    and of each map's strongest unit value, y, x (M) and the receptive field, box (M×4).
+    """
+    asked = sorted({point for pair in pairs for point in (pair.z, pair.a) if point})
+    found = net.record(image[None].to(net.device), asked, logits=False).activations
+    seen = {point: v if v.dim() == 4 else v[:, :, None, None] for point, v in found.items()}
+    out = {}
+    for pair in pairs:
+        peaks = strongest(seen[pair.measured], 0, pair.measured)
+        maps = ordered_maps(seen[pair.measured][0], count, order)
+        part = {
+            name: getattr(peaks, name)[:, 0].cpu()[maps].numpy() for name in ("value", "y", "x")
+        }
+        part["maps"] = maps.numpy()
+        part["box"] = np.array(
+            [
+                receptive_field(net, pair.measured, y, x, tuple(image.shape[1:]))
+                for y, x in zip(part["y"].tolist(), part["x"].tolist(), strict=True)
+            ]
+        )
+        for name, point in (("z", pair.z), ("a", pair.a)):
+            if point:
+                part[name] = seen[point][0].cpu()[maps].numpy()
+        out[pair.layer] = part
+    return out
+
+
+def sparsity_row(net: Network, pair: MapPoints, counted: MapStatistics) -> dict[str, Any]:
+    """Describe a measured layer: shares of values above 0, dead and saturated maps."""
+    share = counted.active_share.numpy()
+    return {
+        "layer": pair.layer,
+        "number": net.layers.index(pair.layer) + 1 if pair.layer in net.layers else None,
+        "measured": pair.measured,
+        "activated": pair.a is not None,
+        "images": counted.images,
+        "maps": len(share),
+        "share_above_0": float(share.mean()),
+        "sparsity": float(1 - share.mean()),
+        "share_above_0_p10": float(np.percentile(share, 10)),
+        "share_above_0_p90": float(np.percentile(share, 90)),
+        "dead": int(counted.dead.sum()),
+        "saturated": int(counted.saturated.sum()),
+        "largest": float(counted.maximum.max()),
+    }
+
+
+def depth_trend(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Correlate sparsity with depth over the activated layers, by Spearman's ranks."""
+    shares = [row["sparsity"] for row in rows if row["activated"]]
+    rho = None
+    if len(shares) > 2 and len(set(shares)) > 1:
+        rho = round(float(spearmanr(range(len(shares)), shares).statistic), 3)
+    return {
+        "layers": len(shares),
+        "spearman": rho,
+        "first_and_last": [shares[0], shares[-1]] if shares else None,
+        "rule": "Spearman's rank correlation of sparsity with depth; one sign needs |rho| of "
+        f"{STRONG:g} or more",
+    }
