@@ -68,13 +68,6 @@ FLOORS = {
         "experiments.sanity_summary",
         "experiments.probing",
         "experiments.transfer_record",
-        "experiments.single_unit",
-    ],
-    "parts of units' answers": ["experiments.unit_answer"],
-    "answers of units": [
-        "experiments.crops_answer",
-        "experiments.ascent_answer",
-        "experiments.directions_answer",
     ],
     "all that is kept": ["experiments.kept_account"],
     "experiments": ["experiments.*", "scripts.*"],
