@@ -50,7 +50,6 @@ FLOORS = {
         "experiments.first_layers_page",
         "experiments.contrast_page",
         "experiments.correspondence_page",
-        "experiments.adaptive_page",
         "experiments.deconvnet_page",
         "experiments.deconvnet_stages",
         "experiments.evolution_page",
