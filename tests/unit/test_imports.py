@@ -50,8 +50,6 @@ FLOORS = {
         "experiments.first_layers_page",
         "experiments.contrast_page",
         "experiments.correspondence_page",
-        "experiments.deconvnet_page",
-        "experiments.deconvnet_stages",
         "experiments.evolution_page",
         "experiments.evolution_pictures",
         "experiments.evolution_tables",
