@@ -126,6 +126,7 @@ def check(cfg: OneMap, it: Subject) -> None:
 
 def find_map(cfg: OneMap, it: Subject, k: int = 0) -> tuple[int, Peaks | None]:
     """The map's number and, for k above 0, its k strongest peaks; then process 0 works alone."""
+    it.net.check_point(cfg.layer)  # before process 0 is alone: all of them train the network
     number, peaks = cfg.map, None
     if k or number is None:
         mined = it.mine([cfg.layer], k=min(max(k, 1), len(it.data)))
