@@ -9,61 +9,79 @@ The methods that Zeiler & Fergus name beside or before their own (§1.1, ECCV's 
 any network, and theirs. Each has an experiment of its own that shows it in full: image_crops,
 fig2_top_activations, max_activation, hessian_invariance.
 
+Cost: laptop about a minute (with a snapshot) on 2 CPU cores.
+Expected: crops and projections of one structure; it may be seen in the maximising images too,
+among much that no image of the data has, at several times the activation.
+
 Writes figure.png and figure.pdf, arrays.npz, table.csv (a row a crop, a start and a direction),
 config.yaml and provenance.json. There is no claim to judge, so no findings.json.
 """
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
-import numpy as np
-from omegaconf import DictConfig
+from dataclasses import dataclass
 
 from deconv import figures
-from experiments.ascent_answer import ascent_answer, ascent_words, optima_of
-from experiments.crops_answer import crops_answer, crops_of, crops_words
-from experiments.directions_answer import directions_answer, directions_words, walks_of
-from experiments.kit.command import experiment
+from deconv.errors import unknown
+from deconv.figures import Page
+from deconv.pooling import COLLISIONS
+from deconv.studies.single_unit.unit_function import unit_function
+from experiments.kit import Result, Saved, Subject, experiment
 from experiments.kit.facts import describe_network
-from experiments.kit.redrawing import redraw
-from experiments.single_unit import subject
-from experiments.unit_answer import SAVED, save, unit_note
+from experiments.kit.single_unit import (
+    WithCrops,
+    WithWalks,
+    ascent,
+    check,
+    crops,
+    directions,
+    find_map,
+    result,
+)
+from experiments.kit.unit_pages import (
+    ascent_words,
+    crops_of,
+    crops_words,
+    optima_of,
+    unit_note,
+    walks_of,
+    walks_words,
+)
 
 
-@experiment("one_unit")
-def main(cfg: DictConfig, folder: Path) -> None:
-    """Compute the four answers, save, draw; or draw again what an earlier run saved."""
-    if cfg.redraw:
-        redraw(cfg.redraw, folder, SAVED, draw)
-        return
-    one = subject(cfg, folder, needs_crops=True, climbs=True)
-    if one is None:
-        return
-    unit = one.unit()
-    crops = crops_answer(cfg, one, pictures=False)
-    climbed, best = ascent_answer(cfg, one, unit)
-    found = directions_answer(cfg, one, unit, best)
-    save(cfg, folder, one, "one unit, four answers", crops=crops, ascent=climbed, walks=found)
-    draw(folder, folder)
+@dataclass
+class OneUnit(WithCrops, WithWalks):
+    collisions: str = "sum"  # of the projections: sum, max, mean, overwrite
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.collisions not in COLLISIONS:
+            raise unknown("collision policy", self.collisions, COLLISIONS)
 
 
-def draw(source: Path, folder: Path) -> None:
-    """Draw figure.png and figure.pdf into `folder` from the files of `source` alone."""
-    arrays = np.load(source / "arrays.npz")
-    facts = json.loads((source / "provenance.json").read_text())
+def compute(cfg: OneUnit, it: Subject) -> Result:
+    """Find the four answers."""
+    number, peaks = find_map(cfg, it, cfg.k)
+    unit = unit_function(it.net, cfg.layer, number)
+    cut = crops(cfg, it, number, peaks, cfg.collisions)
+    climbed, best = ascent(cfg, it, unit)
+    walked = directions(cfg, it, unit, best)
+    return result(cfg, it, number, "one unit, four answers", cut, climbed, walked)
+
+
+def draw(saved: Saved) -> Page:
+    """The figure from the saved files alone."""
+    arrays, facts = saved.arrays, saved.facts
     caption = (
         f"(a) {crops_words(facts, len(arrays['crops/value']))} (b) The deconvnet's projection of "
         "each, with that image's switches; grey is zero, every picture has its own scale. (c) "
-        f"{ascent_words(facts)} (d) {directions_words(facts)} {describe_network(facts)}"
+        f"{ascent_words(facts)} (d) {walks_words(facts)} {describe_network(facts)}"
     )
-    page = figures.one_unit(
-        crops_of(arrays), optima_of(arrays), walks_of(arrays, facts["walks"]),
-        facts["unit"]["title"], unit_note(facts), caption,
-    )  # fmt: skip
-    figures.save(page, folder)
+    answers = crops_of(arrays), optima_of(arrays), walks_of(arrays, facts)
+    return figures.one_unit(*answers, facts["unit"]["title"], unit_note(facts), caption)
 
+
+main = experiment(OneUnit, compute, draw, check, saves="arrays.npz table.csv")
 
 if __name__ == "__main__":
     main()

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
-from deconv.deconvnet.projection import project_steps
+from deconv.deconvnet.projection import project, project_steps
 from deconv.errors import DeconvError
-from deconv.fields import Axis, box_of, support
+from deconv.fields import box_of, support
 from deconv.networks import ChainNet
 from deconv.networks.chain import window
-from deconv.pooling import unpool
 from deconv.records import Box, Record
 
 
@@ -35,6 +35,12 @@ class Level:
     down: torch.Tensor
     box: Box
     switches: torch.Tensor | None
+
+    def winners(self, below: Level, maps: torch.Tensor) -> torch.Tensor:
+        """Which positions of `maps` of the level below won a window of the pool: bool, as there."""
+        won = torch.zeros(len(maps), below.up[0].numel(), dtype=torch.bool)
+        won.scatter_(1, self.switches[maps].flatten(1), True)
+        return won.view(-1, *below.up.shape[1:])
 
 
 def round_trip(
@@ -140,74 +146,39 @@ def leading_maps(levels: Sequence[Level], unit_map: int, count: int) -> list[tor
     return shown
 
 
-@dataclass(frozen=True)
-class PoolDetail:
-    """A few pooling windows of one map, both ways.
+def level_rows(levels: Sequence[Level], shown: Sequence[torch.Tensor]) -> list[dict[str, Any]]:
+    """A row of numbers for each place and direction, in the order of the way: up, then down.
 
-    map: its number. top, left: position in the rectified map of the first of its r×s values.
-    up, pooled: r×s and p×q, the values below the pool and above it. switches: p×q×2 (y, x) within
-    up. signal: p×q, what comes down to these windows. unpooled: r×s, where it goes, from these
-    windows alone. windows: p×q×4 boxes within up.
+    shown: the maps that `leading_maps` chose, whose share of the energy is told.
     """
-
-    map: int
-    top: int
-    left: int
-    up: torch.Tensor
-    pooled: torch.Tensor
-    switches: torch.Tensor
-    signal: torch.Tensor
-    unpooled: torch.Tensor
-    windows: torch.Tensor
-
-
-def pool_detail(
-    below: Level,
-    above: Level,
-    axes: tuple[Axis, Axis],
-    number: int,
-    span: int = 3,
-    collisions: str = "sum",
-) -> PoolDetail:
-    """The span×span neighbouring windows of map `number` with the most top-down energy.
-
-    below, above: the levels on both sides of a pool; axes: its (rows, columns) window.
-    First in scan order among equals; fewer windows than `span` are all shown.
-    """
-    _, height, width = below.up.shape
-    signal, size = above.down[number], (height, width)
-    p, q = (min(span, n) for n in signal.shape)
-    sums = signal.square().unfold(0, p, 1).unfold(1, q, 1).sum(dim=(2, 3))
-    i, j = divmod(int(sums.flatten().argmax()), sums.shape[1])
-    kept = torch.zeros_like(signal)
-    kept[i : i + p, j : j + q] = signal[i : i + p, j : j + q]
-    assert above.switches is not None  # it is the level above a pool
-    switches = above.switches[number]
-    spread = unpool(kept[None, None], switches[None, None], size, collisions)[0, 0]
-    spans = [
-        [_ends(axis, start + n, full) for n in range(count)]
-        for axis, start, count, full in zip(axes, (i, j), (p, q), size, strict=True)
-    ]
-    (top, bottom), (left, right) = (
-        (min(first for first, _ in s), max(last for _, last in s)) for s in spans
-    )
-    inner = (slice(top, bottom), slice(left, right))
-    outer = (slice(i, i + p), slice(j, j + q))
-    at = switches[outer]
-    boxes = [[(a - top, c - left, b - top, d - left) for c, d in spans[1]] for a, b in spans[0]]
-    return PoolDetail(
-        number,
-        top,
-        left,
-        below.up[number][inner],
-        above.up[number][outer],
-        torch.stack([at // size[1] - top, at % size[1] - left], dim=2),
-        signal[outer],
-        spread[inner],
-        torch.tensor(boxes),
-    )
+    pairs = list(zip(levels, shown, strict=True))
+    way = [("up", level, level.up, maps) for level, maps in pairs]
+    way += [("down", level, level.down, maps) for level, maps in pairs[::-1]]
+    rows = []
+    for name, level, values, maps in way:
+        energy = values.double().flatten(1).square().sum(dim=1)
+        total = float(energy.sum())
+        rows.append(
+            {
+                "way": name,
+                "point": level.point,
+                **dict(zip(("maps", "height", "width"), values.shape, strict=True)),
+                "energy": f"{total:.6g}",
+                "positive": round(float((values > 0).double().mean()), 6),
+                "negative": round(float((values < 0).double().mean()), 6),
+                "shown_maps": " ".join(map(str, maps.tolist())),
+                "shown_energy": round(float(energy[maps].sum()) / (total or 1.0), 4),
+                **dict(zip(("top", "left", "bottom", "right"), level.box, strict=True)),
+            }
+        )
+    return rows
 
 
-def _ends(axis: Axis, unit: int, size: int) -> tuple[int, int]:
-    positions = support([axis], unit, size)
-    return int(positions[0]), int(positions[-1]) + 1
+def difference_to_vjp(
+    net: ChainNet, record: Record, levels: Sequence[Level], unit: Sequence[int], collisions: str
+) -> float:
+    """The largest difference of the pixels to the other engine's, over the largest pixel."""
+    rows = torch.tensor([[0, *unit]])
+    other = project(net, record, levels[-1].point, rows, engine="vjp", collisions=collisions)
+    other = other[0].cpu()
+    return float((other - levels[0].down).abs().max() / (other.abs().max() or 1.0))

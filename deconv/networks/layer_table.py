@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -46,6 +47,10 @@ class LayerRow:
     step_px: Pair | None = None
     parameters: int = 0
     multiply_adds: int = 0
+
+    def record(self) -> dict[str, Any]:
+        """The fields for a table; pairs that are alike are written once, others as rows×columns."""
+        return {name: _pair(value) for name, value in vars(self).items()}
 
 
 KINDS = ("image", "convolution", "max-pool", "contrast norm", "average pool", "fully connected")
@@ -95,6 +100,12 @@ def layer_table(net: ChainNet, input_px: int | None = None) -> list[LayerRow]:
 def totals(rows: Sequence[LayerRow]) -> tuple[int, int]:
     """(parameters, multiply-adds) of all rows."""
     return sum(row.parameters for row in rows), sum(row.multiply_adds for row in rows)
+
+
+def _pair(value: Any) -> Any:
+    if not isinstance(value, tuple):
+        return "" if value is None else value
+    return str(value[0]) if value[0] == value[1] else f"{value[0]}×{value[1]}"
 
 
 def _kind(stage: nn.Module) -> str | None:

@@ -25,16 +25,18 @@ def by_size(**values: Any) -> Any:
 OmegaConf.register_new_resolver("by_size", lambda size, values: values[size])
 
 
+def groups(
+    model: str = "zfnet", data: str = "imagenet", train: str = "paper", size: str = "laptop"
+) -> list[Any]:
+    """For the field `defaults` of settings: what a command takes of each group unless told."""
+    return ["base", {"model": model}, {"data": data}, {"train": train}, {"size": size}, "_self_"]
+
+
 @dataclass
 class Settings:
     """What every command takes."""
 
-    defaults: list[Any] = field(
-        default_factory=lambda: [
-            "base", {"model": "zfnet"}, {"data": "imagenet"}, {"train": "paper"},
-            {"size": "laptop"}, "_self_",
-        ]
-    )  # fmt: skip
+    defaults: list[Any] = field(default_factory=groups)
     hydra: Any = None
     model: Any = MISSING
     data: Any = MISSING

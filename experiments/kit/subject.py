@@ -97,13 +97,16 @@ class Subject:
         """The images of cfg.split as the network is fed them."""
         return CentreCrops(self.data, self.snapshot.mean, self.net.input_px)
 
-    def squares(self, split: str) -> Squares:
-        """The images of a split, as large as the network's mean image, or cfg says."""
+    def squares(self, split: str, side_px: int | None = None) -> Squares:
+        """The images of a split, as large as the network's mean image or cfg says.
+
+        side_px: another side, where the images are for no network of cfg.model.
+        """
         if split not in SPLITS:
             raise unknown("split", split, SPLITS)
         if split not in self._squares:
-            side = inputs.stored_side_px(self.cfg, self.given)
-            self._squares[split] = inputs.squares(self.cfg, split, side)
+            side_px = side_px or inputs.stored_side_px(self.cfg, self.given)
+            self._squares[split] = inputs.squares(self.cfg, split, side_px)
         return self._squares[split]
 
     def need_images(self, count: int, why: str) -> None:

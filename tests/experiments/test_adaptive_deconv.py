@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import assert_refused, command
+from command_line import assert_refused, command, subject
 from PIL import Image
 
 from deconv.errors import DeconvError
 from deconv.scenes import Scenes
-from deconv.studies.sparse_coding import AdaptiveDeconvNet, encode
-from experiments.adaptive_deconv import build, check, inside, load, view_maps
-from experiments.kit.command import compose
+from deconv.studies.sparse_coding import encode
+from experiments.adaptive_deconv import check, load
 from experiments.kit.findings import read_findings
 
 
@@ -27,12 +26,12 @@ def folder(tmp_path_factory):
 def test_the_files_are_complete_and_their_numbers_come_again(folder):
     assert {path.name for path in folder.iterdir()} == {
         "figure.png", "figure.pdf", "arrays.npz", "table.csv", "history.csv", "findings.json",
-        "provenance.json", "config.yaml",
+        "provenance.json", "config.yaml", "adaptive_deconv.log",
     }  # fmt: skip
     arrays = np.load(folder / "arrays.npz")
     rows = list(csv.DictReader((folder / "table.csv").open()))
-    cfg = compose("adaptive_deconv", ["size=smoke"])
-    net = build(cfg, 0)
+    cfg, _ = subject("adaptive_deconv", "size=smoke")
+    net = cfg.network()
     for i in range(3):
         net.filters[i].data.copy_(torch.from_numpy(arrays[f"{i + 1}/filters"]))
     images = load(cfg, Scenes(36, 2, 48), 6)
@@ -63,26 +62,6 @@ def test_redrawing_gives_the_same_files(folder, tmp_path):
         assert (Path(again) / name).read_bytes() == (folder / name).read_bytes()
 
 
-def test_views_lie_inside_and_are_cut_to_the_field():
-    net = AdaptiveDeconvNet([4, 4], [3, 3], [5.0, 5.0])
-    images = torch.randn(3, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    found, switches = encode(net, images, 5)
-    size, stride, start = net.field(2)
-    kept = inside(net, 2, found[1].maps, 16)
-    for i in range(8):
-        within = 0 <= i * stride + start and i * stride + start + size <= 16
-        assert bool((kept[:, :, i] != 0).any()) <= within
-    pixels, units = view_maps(net, 2, found[1].maps, switches, (16, 16))
-    assert pixels.shape == (4, 1, size, size)
-    for one, (image, number, y, x) in zip(pixels, units.tolist(), strict=True):
-        alone = torch.zeros_like(found[1].maps[:1])
-        alone[0, number, y, x] = found[1].maps[image, number, y, x].abs()
-        whole = net.down(2, alone, [s[image : image + 1] for s in switches])[0]
-        top, left = (n * stride + start for n in (y, x))
-        torch.testing.assert_close(one, whole[:, top : top + size, left : left + size])
-        assert one.square().sum() == pytest.approx(float(whole.square().sum()))
-
-
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -99,7 +78,7 @@ def test_views_lie_inside_and_are_cut_to_the_field():
 )
 def test_bad_settings_are_refused(override, message):
     with pytest.raises(DeconvError) as error:
-        check(compose("adaptive_deconv", ["size=smoke", override]))
+        check(*subject("adaptive_deconv", "size=smoke", override))
     assert message in str(error.value)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import assert_refused, command
+from command_line import assert_refused, command, subject
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
@@ -18,9 +18,7 @@ from deconv.errors import DeconvError
 from deconv.figures.signed_maps import signed_map
 from deconv.pixels import display_scale
 from deconv.scenes import Scenes
-from experiments.deconvnet_stages import describe_stage
-from experiments.fig1_deconvnet import check, choose_unit
-from experiments.kit.command import compose
+from experiments.fig1_deconvnet import check, choose_unit, describe_stage
 from experiments.kit.findings import read_findings
 
 FILES = ("figure.png", "figure.pdf", "arrays.npz", "table.csv", "findings.json",
@@ -51,7 +49,7 @@ def passed(smoke_run):
 
 
 def test_all_files_are_there_and_tell_the_choices(figure):
-    assert {path.name for path in figure.iterdir()} == set(FILES)
+    assert {path.name for path in figure.iterdir()} == {*FILES, "fig1_deconvnet.log"}
     facts = json.loads((figure / "provenance.json").read_text())
     assert facts["layer"] == "conv3" and facts["image"]["index"] == 7
     assert facts["choices"]["collisions"] == "sum" and "first in scan" in facts["choices"]["ties"]
@@ -154,28 +152,29 @@ def test_a_layer_without_maps_is_refused_by_the_command(smoke_run, tmp_path):
         ("unit=[1,2]", r"unit takes \[map\] or \[map,y,x\]"),
         ("unit=[1,13,0]", "13×13"),
         ("unit=[1,0,-1]", "13×13"),
-        ("unit=[a]", "unit takes"),
-        ("maps=0", "maps must be at least 1"),
-        ("maps=8", "room for maps=7"),
-        ("span=4", "span=3"),
+        ("unit=[a]", "unit"),
+        ("maps=0", "maps=0 cannot be shown: choose 1 to 7"),
+        ("maps=8", "maps=8 cannot be shown"),
+        ("span=4", "span=4 cannot be shown: choose 1 to 3"),
         ("images=[1,2]", "one path or number"),
-        ("images=3", "one path or number"),
+        ("images=3", "images"),
+        ("images=[36]", "there is no image 36: the data set has 36 images"),
+        ("images=[none.png]", "cannot read the image none"),
         ("split=vall", "Did you mean 'val'"),
         ("collisions=summ", "Did you mean 'sum'"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(override, words):
-    net = deconv.build("zfnet_mini", 3, seed=0)
     with pytest.raises(DeconvError, match=words):
-        check(compose("fig1_deconvnet", ["size=smoke", override]), net)
-    check(compose("fig1_deconvnet", ["size=smoke", "unit=[127,12,12]"]), net)
+        check(*subject("fig1_deconvnet", "size=smoke", override))
+    check(*subject("fig1_deconvnet", "size=smoke", "unit=[127,12,12]"))
 
 
 def test_units_are_chosen_or_refused():
     values = torch.tensor([[[0.0, 2.0]], [[3.0, 0.0]]])
 
     def chosen(*overrides):
-        return choose_unit(compose("fig1_deconvnet", overrides), values)
+        return choose_unit(subject("fig1_deconvnet", *overrides)[0], values)
 
     assert chosen() == (1, 0, 0)
     assert chosen("unit=[0]") == chosen("unit=[0,0,1]") == (0, 0, 1)

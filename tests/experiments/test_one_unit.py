@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import assert_refused, command
+from command_line import assert_refused, command, subject
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import deconv
@@ -16,12 +16,9 @@ from deconv.data import CentreCrops
 from deconv.errors import DeconvError
 from deconv.records import Peaks
 from deconv.scenes import Scenes
-from experiments.directions_answer import beyond, clean, directions_words
-from experiments.kit.command import compose
-from experiments.kit.inputs import squares
-from experiments.single_unit import check, live
+from experiments.kit.single_unit import check, live, tenths
+from experiments.kit.unit_pages import beyond, walks_words
 
-STEMS = ("image_crops", "max_activation", "hessian_invariance", "one_unit")
 FILES = ("figure.png", "figure.pdf", "arrays.npz", "table.csv", "provenance.json", "config.yaml")
 
 
@@ -42,7 +39,7 @@ def seen(run, smoke_run):
     facts = json.loads((run / "provenance.json").read_text())
     snapshot = deconv.load_snapshot(smoke_run / "last.pt")
     net = snapshot.network()
-    data = squares(compose("one_unit", ["size=smoke"]), "val", snapshot.mean.shape[-1])
+    data = Scenes(36, 2, snapshot.mean.shape[-1])
     return arrays, facts, net, CentreCrops(data, snapshot.mean, net.input_px)
 
 
@@ -119,21 +116,19 @@ def test_the_walks_are_the_networks_own(seen):
             assert arrays["walks/curves"][row, i] == pytest.approx(float(a), rel=1e-3, abs=1e-2)
     second = arrays["walks/second_derivative"]
     assert (np.diff(second) <= 0).all() and not facts["walks"]["flat"]
-    assert facts["walks"]["fall_deg"] == clean(arrays["walks/fall_deg"])
+    assert facts["walks"]["fall_deg"] == tenths(arrays["walks/fall_deg"])
 
 
 def test_each_alone_and_again_from_its_files(smoke_run, run, tmp_path):
-    folders = {"one_unit": run}
-    for stem in STEMS[:3]:
-        lines, _ = command(
-            stem, "size=smoke", f"snapshot={smoke_run / 'last.pt'}", "layer=conv1", "map=2",
-            cwd=tmp_path,
-        )  # fmt: skip
+    folders = {}
+    for stem in ("image_crops", "max_activation", "hessian_invariance"):
+        overrides = [f"snapshot={smoke_run / 'last.pt'}", "layer=conv1", "map=2"]
+        lines, _ = command(stem, "size=smoke", *overrides, cwd=tmp_path)
         folders[stem] = Path(lines[-1])
-        assert {path.name for path in folders[stem].iterdir()} == set(FILES)
+        assert {path.name for path in folders[stem].iterdir()} == {*FILES, f"{stem}.log"}
     flat = json.loads((folders["hessian_invariance"] / "provenance.json").read_text())
     assert flat["walks"]["flat"], "conv1:z is linear"
-    assert "none is more invariant" in directions_words(flat)
+    assert "none is more invariant" in walks_words(flat)
     (*_, again), _ = command("one_unit", f"redraw={run}", cwd=tmp_path)
     for name in FILES:
         assert (Path(again) / name).read_bytes() == (run / name).read_bytes(), name
@@ -153,26 +148,24 @@ def test_any_network(tmp_path):
     [
         (["layer=conv7"], "Did you mean 'conv"),
         (["map=999"], "no map 999"),
-        (["k=0"], "k=0 cannot be shown"),
-        (["starts=26"], "starts=26 cannot be shown"),
-        (["norm=0"], "norm=0: choose more than 0"),
-        (["steps=0"], "steps=0: choose 1"),
-        (["first_angle_deg=0.0"], "first_angle_deg=0.0"),
+        (["k=0"], "k=0 cannot be used: choose 1 or more, at most 25"),
+        (["starts=26"], "starts=26 cannot be used: choose 1 or more, at most 25"),
+        (["norm=0"], "norm=0 cannot be used: choose more than 0"),
+        (["steps=0"], "steps=0 cannot be used: choose 1"),
+        (["first_angle_deg=0.0"], "first_angle_deg=0 cannot be used: choose more than 0"),
         (["blur_px=-1"], "blur_px=-1"),
         (["layer=conv1", "jitter_px=5"], "do not fit the 5 px"),
         (["smoothing=softplsu"], "Did you mean 'softplus'"),
-        (["smoothing_width=0.0"], "share above 0"),
+        (["smoothing_width=0.0"], "smoothing_width=0 cannot be used: choose more than 0"),
         (["refine_steps=-1"], "refine_steps=-1"),
-        (["directions=7"], "directions=7 at each end"),
+        (["directions=7"], "directions=7 cannot be used: choose 1 or more, at most 6"),
         (["largest_angle_deg=91.0"], "largest_angle_deg=91"),
         (["collisions=summ"], "Did you mean 'sum'"),
     ],
 )
 def test_settings_that_do_not_fit_are_named_at_once(overrides, words):
-    net = deconv.build("zfnet_mini", 3, input_px=64, fc_width=16, seed=0)
-    cfg = compose("one_unit", ["size=smoke", *overrides])
     with pytest.raises(DeconvError, match=words):
-        check(cfg, net, Scenes(4, 0, 64), needs_crops=True, climbs=True)
+        check(*subject("one_unit", "size=smoke", *overrides, data=Scenes(4, 0, 64)))
 
 
 def test_what_a_second_derivative_does_not_tell_is_said():
@@ -190,13 +183,13 @@ def test_what_a_second_derivative_does_not_tell_is_said():
 def test_dead_maps_are_told_and_live_peaks_kept():
     value = torch.tensor([[3.0, 2.0, 0.0], [0.0, 0.0, 0.0], [4.0, 1.0, 0.5]])
     peaks = Peaks(value, *(torch.zeros(3, 3, dtype=torch.long) for _ in range(3)))
-    crops = CentreCrops(Scenes(4, 0, 74), torch.zeros(3, 74, 74), 64)
 
     def chosen(*overrides):
-        return live(peaks, compose("one_unit", ["size=smoke", *overrides]), crops)
+        number, kept = live(*subject("one_unit", *overrides, data=Scenes(4, 0, 74)), peaks)
+        return number, kept.value.shape
 
-    assert chosen()[1] == 2 and chosen()[0].value.shape == (3, 3)
-    assert chosen("map=0")[1] == 0 and chosen("map=0")[0].value.shape == (3, 2)
+    assert chosen() == (2, (3, 3))
+    assert chosen("map=0") == (0, (3, 2))
     with pytest.raises(DeconvError, match="map 1 of conv5 is never above 0 over the 4 images"):
         chosen("map=1")
     value.zero_()

@@ -9,11 +9,11 @@ from oracles import SMALL_SIZE, randn, relative_error, small_net
 from torch import nn
 
 import deconv
+from deconv.deconvnet.pool_windows import pool_detail
 from deconv.deconvnet.round_trip import (
     Level,
     leading_maps,
     map_points,
-    pool_detail,
     round_trip,
     strongest_unit,
 )

@@ -12,6 +12,7 @@ from deconv.studies.sparse_coding import (
     encode,
     fit_filters,
     infer,
+    inside,
     lipschitz,
     pick,
     pool_blocks,
@@ -19,6 +20,7 @@ from deconv.studies.sparse_coding import (
     strongest_units,
     train,
     unpool_blocks,
+    view_maps,
 )
 from deconv.studies.sparse_coding import inference as inference_module
 
@@ -351,3 +353,23 @@ def test_inference_and_learning_refuse():
         infer(net, 1, randn(1, 1, 8, 8), [], 3, solver="fsta")
     with pytest.raises(DeconvError, match="learning takes an image"):
         train(net, none, epochs=1, steps=1, filter_steps=1, switch_steps=1)
+
+
+def test_views_lie_inside_and_are_cut_to_the_field():
+    net = AdaptiveDeconvNet([4, 4], [3, 3], [5.0, 5.0])
+    images = torch.randn(3, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    found, switches = encode(net, images, 5)
+    size, stride, start = net.field(2)
+    kept = inside(net, 2, found[1].maps, 16)
+    for i in range(8):
+        within = 0 <= i * stride + start and i * stride + start + size <= 16
+        assert bool((kept[:, :, i] != 0).any()) <= within
+    pixels, units = view_maps(net, 2, found[1].maps, switches, (16, 16))
+    assert pixels.shape == (4, 1, size, size)
+    for one, (image, number, y, x) in zip(pixels, units.tolist(), strict=True):
+        alone = torch.zeros_like(found[1].maps[:1])
+        alone[0, number, y, x] = found[1].maps[image, number, y, x].abs()
+        whole = net.down(2, alone, [s[image : image + 1] for s in switches])[0]
+        top, left = (n * stride + start for n in (y, x))
+        torch.testing.assert_close(one, whole[:, top : top + size, left : left + size])
+        assert one.square().sum() == pytest.approx(float(whole.square().sum()))

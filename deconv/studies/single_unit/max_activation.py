@@ -51,6 +51,11 @@ class Ascent:
         """The start with the largest value, among those that had a gradient."""
         return int(self.value.masked_fill(self.flat, -math.inf).argmax())
 
+    def pair_agreement(self) -> torch.Tensor:
+        """Correlations between the images of every two starts that had a gradient."""
+        same = agreement(self.images[~self.flat])
+        return same[tuple(torch.triu_indices(*same.shape, offset=1))]
+
 
 def random_starts(
     shape: tuple[int, ...], count: int, norm: float, seed: int, dtype: torch.dtype = torch.float32

@@ -55,6 +55,24 @@ class UnitFunction:
         with torch.no_grad():
             return self._read(patches, self.layer)
 
+    def cut(self, images: torch.Tensor) -> torch.Tensor:
+        """What the unit sees of images …×H×W: …×h×w."""
+        top, left, bottom, right = self.box
+        return images[..., top:bottom, left:right]
+
+    def pictures(
+        self, patches: torch.Tensor, mean: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Patches as people see them, the mean image added: K×3×h×w uint8; the share cut at 0…255.
+
+        mean: 3×S×S, as stored; the network sees its centre.
+        """
+        side = self.net.input_px
+        edge = (mean.shape[-1] - side) // 2
+        seen = patches.float().cpu() + self.cut(mean[:, edge : edge + side, edge : edge + side])
+        clipped = ((seen < 0) | (seen > 255)).flatten(1).float().mean(dim=1)
+        return seen.clamp(0, 255).round().byte(), clipped
+
     def inputs(self, patches: torch.Tensor) -> torch.Tensor:
         """K×3×H×W: the patches in their place in the mean image."""
         top, left, bottom, right = self.box

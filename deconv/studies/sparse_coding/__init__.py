@@ -11,7 +11,7 @@ Layer l explains an image y by feature maps z_l that are sparse, through all lay
 F is transposed convolution with the layer's filters, U unpooling with the image's switches. The
 error is that of the image, not of the layer below. `pooling` holds U, `network` R and its
 transpose, `inference` finds z for given filters, `learning` alternates it with filters for given
-z, `views` shows units in pixel space.
+z, `views` shows units in pixel space, `measures` counts what is explained.
 
 Known from the paper's abstract: alternating layers of convolutional sparse coding and max pooling,
 each layer reconstructs the input, up to four layers, no labels. Known from the caption of its
@@ -26,25 +26,50 @@ input; borders.
 
 from deconv.studies.sparse_coding.inference import SOLVERS, Inferred, encode, infer, lipschitz
 from deconv.studies.sparse_coding.learning import Epoch, fit_filters, train
+from deconv.studies.sparse_coding.measures import (
+    Measured,
+    epoch_row,
+    layer_row,
+    learning_curve,
+    measure,
+    signal_to_noise_db,
+)
 from deconv.studies.sparse_coding.network import AdaptiveDeconvNet
 from deconv.studies.sparse_coding.pooling import pick, pool_blocks, unpool_blocks
-from deconv.studies.sparse_coding.views import Strongest, decompose, project_units, strongest_units
+from deconv.studies.sparse_coding.views import (
+    Strongest,
+    decompose,
+    inside,
+    project_units,
+    strongest_unit,
+    strongest_units,
+    view_maps,
+)
 
 __all__ = [
     "SOLVERS",
     "AdaptiveDeconvNet",
     "Epoch",
     "Inferred",
+    "Measured",
     "Strongest",
     "decompose",
     "encode",
+    "epoch_row",
     "fit_filters",
     "infer",
+    "inside",
+    "layer_row",
+    "learning_curve",
     "lipschitz",
+    "measure",
     "pick",
     "pool_blocks",
     "project_units",
+    "signal_to_noise_db",
+    "strongest_unit",
     "strongest_units",
     "train",
     "unpool_blocks",
+    "view_maps",
 ]

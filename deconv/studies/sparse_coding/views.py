@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 
 from deconv.errors import DeconvError
 from deconv.studies.sparse_coding.network import AdaptiveDeconvNet
@@ -94,10 +95,56 @@ def decompose(
     pictures = [net.down(layer, kept, own)[0]]
     for at, count in zip(range(layer - 1, 0, -1), counts, strict=False):
         weight = net.filters[at]
-        painted = torch.nn.functional.conv_transpose2d(kept, weight, padding=weight.shape[-1] // 2)
+        painted = F.conv_transpose2d(kept, weight, padding=weight.shape[-1] // 2)
         maps = unpool_blocks(painted, own[at - 1], net.pool_px, net.pool_maps)
         flat = maps.flatten()
         best = flat.abs().topk(min(count, flat.numel())).indices
         kept = torch.zeros_like(flat).scatter(0, best, flat[best]).view_as(maps)
         pictures.append(net.down(at, kept, own)[0])
     return pictures
+
+
+def inside(net: AdaptiveDeconvNet, layer: int, maps: torch.Tensor, side_px: int) -> torch.Tensor:
+    """Zero the units of `maps` whose field reaches over the image's border.
+
+    All are kept where no unit's field lies inside.
+    """
+    size, stride, start = net.field(layer)
+    first = torch.arange(maps.shape[-1], device=maps.device) * stride + start
+    whole = (first >= 0) & (first + size <= side_px)
+    if not whole.any():
+        return maps
+    return maps * (whole[:, None] & whole[None, :]).to(maps.dtype)
+
+
+def view_maps(
+    net: AdaptiveDeconvNet,
+    layer: int,
+    maps: torch.Tensor,
+    switches: Sequence[torch.Tensor],
+    size: tuple[int, int],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Paint each map's strongest unit alone, with a positive sign, cut to its field.
+
+    Returns K×C×s×s (zeros outside the image and for dead maps) and units K×4, -1 for dead maps.
+    """
+    best = strongest_units(inside(net, layer, maps, size[0]), 1)
+    number = torch.arange(len(best.value), device=maps.device)
+    units = torch.stack([best.image[:, 0], number, best.y[:, 0], best.x[:, 0]], 1)
+    pixels = project_units(net, layer, units.clamp(min=0), best.value[:, 0].abs(), switches, size)
+    side, stride, start = net.field(layer)
+    padded = F.pad(pixels, (side,) * 4)
+    corners = units[:, 2:].clamp(min=0) * stride + start + side
+    cut = [
+        one[:, top : top + side, left : left + side]
+        for one, (top, left) in zip(padded, corners.tolist(), strict=True)
+    ]
+    return torch.stack(cut), torch.where(best.image >= 0, units, -1)
+
+
+def strongest_unit(net: AdaptiveDeconvNet, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Find the last layer's strongest unit over all images: (image, map, y, x) and its value."""
+    side_px = maps.shape[-1] * net.pool_px ** (net.layers - 1)
+    maps = inside(net, net.layers, maps, side_px)
+    unit = torch.stack(torch.unravel_index(maps.abs().argmax(), maps.shape))
+    return unit, maps[tuple(unit)]

@@ -1,0 +1,95 @@
+"""Walks from a unit's best image over the sphere: how far it may change before the unit falls.
+
+The directions are eigenvectors of the Hessian of the rounded unit; what is read along them is the
+network itself. Random directions are walked beside them: Zeiler & Fergus hold that a quadratic form
+is too simple for high layers, and this is what tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from deconv.studies.single_unit.hessian_invariance import (
+    Directions,
+    curves,
+    fall_deg,
+    hessian_directions,
+    random_tangents,
+)
+from deconv.studies.single_unit.max_activation import max_activation, slope_of, value_and_gradient
+from deconv.studies.single_unit.smoothing import smoothed
+from deconv.studies.single_unit.unit_function import UnitFunction
+
+FALL = 0.8
+"""An activation below this share of its value at x⁺ has fallen."""
+REFINE_DEG = 3.0
+"""First turn of the steps that go on from the best image."""
+HALF, RANDOM = 30, 8
+"""Angles on each side of x⁺; random directions to compare with."""
+
+
+@dataclass(frozen=True)
+class Walks:
+    """The unit along K directions of the Hessian, and along random ones.
+
+    optimum: x⁺, 1×3×h×w. rounded_value, value: of the rounded unit and of the unit there. slope:
+    how steep the rounded unit still is there, see `Ascent`. angles_deg: A. curves: K×A and random:
+    RANDOM×A, activations. fall_deg, random_fall_deg: how far one can walk, NaN where nothing falls.
+    """
+
+    optimum: torch.Tensor
+    rounded_value: float
+    value: float
+    slope: float
+    found: Directions
+    angles_deg: np.ndarray
+    curves: np.ndarray
+    random: np.ndarray
+    fall_deg: np.ndarray
+    random_fall_deg: np.ndarray
+
+
+def walks(
+    unit: UnitFunction,
+    image: torch.Tensor,
+    count: int,
+    largest_angle_deg: float,
+    width: float | None,
+    refine_steps: int,
+    seed: int = 0,
+) -> Walks:
+    """Walk along the `count` most and the `count` least invariant directions at an image.
+
+    width: of the rounding, see `smoothed`; None takes the Hessian of the network as it is.
+    refine_steps: climbed on from the image before the Hessian is taken. Raises DeconvError as
+    `hessian_directions` does.
+    """
+    f, optimum, slope = rounded_optimum(unit, image, width, refine_steps)
+    found = hessian_directions(f, optimum, count, seed)
+    angles = np.linspace(-largest_angle_deg, largest_angle_deg, 2 * HALF + 1)
+    own, chance = (
+        curves(unit.activation, optimum, vectors, angles).numpy()
+        for vectors in (found.vectors, random_tangents(optimum, RANDOM, seed))
+    )
+    falls = (np.array([fall_deg(one, angles, FALL) for one in some]) for some in (own, chance))
+    value, rounded = (float(one(optimum).detach()) for one in (unit, f))
+    return Walks(optimum, rounded, value, slope, found, angles, own, chance, *falls)
+
+
+def rounded_optimum(
+    unit: UnitFunction, image: torch.Tensor, width: float | None, refine_steps: int
+) -> tuple[Callable[[torch.Tensor], torch.Tensor], torch.Tensor, float]:
+    """The function whose Hessian is taken, its optimum near an image, how steep it still is there.
+
+    The best image of the ascent lies on ridges of a piecewise linear function, where a rounded one
+    has no optimum, and so no directions in which it falls slowest: it is climbed on from there.
+    """
+    f = unit if width is None else smoothed(unit, image, width)
+    if not refine_steps:
+        return f, image, float(slope_of(image, *value_and_gradient(f, image)))
+    found = max_activation(f, image, float(image.norm()), refine_steps, REFINE_DEG)
+    return f, found.images, float(found.slope)
