@@ -43,7 +43,6 @@ FLOORS = {
         "experiments.localisation_findings",
         "experiments.transfer",
         "experiments.transfer_findings",
-        "experiments.ablation_findings",
     ],
     "pages of experiments": [
         "experiments.first_layer_claims",
