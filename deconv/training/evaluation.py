@@ -12,11 +12,15 @@ import torch
 from torch.utils.data import DataLoader
 
 from deconv.data.batches import labelled
+from deconv.data.crops import CentreCrops, TenCrops
 from deconv.distributed import gather_shares
 from deconv.errors import DeconvError
 from deconv.networks import Network
 
 PRECISIONS = ("fp32", "bf16", "auto")
+
+TEST_CROPS = {"ten": (TenCrops, 8), "centre": (CentreCrops, 32)}
+"""Way to crop test images -> (its data set, images a batch)."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,14 @@ class Accuracy:
     top5: float
     mean_class: float
     loss: float
+
+
+def two_standard_errors(images: int, *shares: float) -> float:
+    """Return two standard errors of a share, or of the difference of two, over so many images each.
+
+    Shares and result are in percent.
+    """
+    return 200 * (sum(share / 100 * (1 - share / 100) for share in shares) / images) ** 0.5
 
 
 @contextlib.contextmanager

@@ -13,18 +13,15 @@ import torch
 from tqdm import tqdm
 
 from deconv import distributed
-from deconv.data.crops import CentreCrops, Squares, TenCrops
+from deconv.data.crops import CentreCrops, Squares
 from deconv.errors import DeconvError, Interrupted
 from deconv.networks import ChainNet
-from deconv.training.evaluation import Accuracy, evaluate
+from deconv.training.evaluation import TEST_CROPS, Accuracy, evaluate
 from deconv.training.recipe import Recipe
 from deconv.training.run_folder import check_unused, keep, settle, snapshot_name
 from deconv.training.schedule import learning_rate
 from deconv.training.snapshots import Snapshot, load_weights
 from deconv.training.updates import Updates, loader
-
-TEN_BATCH = 8
-"""Images a batch when each is ten sub-crops."""
 
 
 def _nothing(*_: object) -> None:
@@ -228,7 +225,7 @@ class _Run:
             if epoch % recipe.eval_every == 0 or epoch == recipe.epochs:
                 row |= _metrics("val", self._accuracy(CentreCrops, recipe.batch_size))
             if epoch == recipe.epochs and recipe.test_crops == "ten":
-                row |= _metrics("ten_crop", self._accuracy(TenCrops, TEN_BATCH))
+                row |= _metrics("ten_crop", self._accuracy(*TEST_CROPS["ten"]))
         except _Stopped:
             self.save()
             self._interrupt()

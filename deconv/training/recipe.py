@@ -7,14 +7,13 @@ from typing import Any
 
 from deconv.data.crops import CROPS
 from deconv.errors import DeconvError, unknown
-from deconv.training.evaluation import PRECISIONS
+from deconv.training.evaluation import PRECISIONS, TEST_CROPS
 
 PAPER_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)
 """The snapshots of Figure 4."""
 
 SCHEDULES = ("plateau", "fixed", "cosine")
 OPTIMIZERS = ("sgd", "adamw")
-TESTS = ("ten", "centre")
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class Recipe:
             ("crops", "way to crop", CROPS),
             ("schedule", "schedule", SCHEDULES),
             ("optimizer", "optimizer", OPTIMIZERS),
-            ("test_crops", "crops to test on", TESTS),
+            ("test_crops", "crops to test on", TEST_CROPS),
         ):
             if getattr(self, name) not in valid:
                 raise unknown(what, getattr(self, name), valid)

@@ -47,7 +47,7 @@ def explain(error: Exception, keys: Callable[[], Iterable[str]]) -> str:
         key, first = found.group(1), text.splitlines()[0]
         if "not in" in first or "not in struct" in text:
             return str(unknown("setting", key, sorted(keys())))
-        if "Missing mandatory value" in text or "???" in text:
+        if "missing mandatory value" in text.lower() or "???" in text:
             return f"{key} has to be given: {key}=…"
         return f"{key} takes {_kind(text)}: {first}"
     return text.splitlines()[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -11,6 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from deconv.errors import DeconvError
 from deconv.training import Recipe
 from deconv.training.snapshots import is_code
+from experiments.kit.command import compose
+from experiments.kit.provenance import overrides
 
 FREE = {
     "cache_dir",
@@ -75,6 +78,30 @@ def go_on(
             + "\nLeave them out, or train anew without resume"
         )
     return OmegaConf.create(asked | {"resume": cfg.resume})
+
+
+def saved_settings(
+    stem: str, cfg: DictConfig, folder: Path, may_change: Collection[str]
+) -> DictConfig:
+    """The settings of `folder`, which an experiment with several trainings goes on with.
+
+    Args:
+        stem: of the experiment.
+        cfg: the configuration of the command that goes on.
+        folder: that of the experiment.
+        may_change: as for `go_on`.
+    Raises DeconvError if the folder is another experiment's or would become another run.
+    """
+    path = folder / "config.yaml"
+    saved = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
+    if missing := sorted(cfg.keys() - saved.keys()):
+        raise DeconvError(
+            f"{folder} is not a folder of {stem}: its config.yaml has no {missing[0]}"
+        )
+    asked = go_on(saved, cfg, overrides(), may_change)
+    # Composed again, the groups have their kinds; what an older version saved beside is left out.
+    kinds = compose(stem, [f"{group}={asked[group].name}" for group in ("model", "data")])
+    return OmegaConf.merge(kinds, {key: asked[key] for key in kinds})
 
 
 def _bound(saved: dict[str, Any]) -> set[str]:

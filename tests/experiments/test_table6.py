@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from command_line import assert_refused, command
+from command_line import assert_refused, command, subject
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -16,14 +15,13 @@ from test_multi_label import write_voc
 
 import deconv
 from deconv.data import prepare
-from deconv.data.average_precision import ABSENT, IGNORED, PRESENT
-from deconv.data.multi_label import part_marks
+from deconv.data.average_precision import IGNORED, PRESENT
 from deconv.data.sources import VOC_CLASSES
 from deconv.errors import DeconvError
 from deconv.scenes import PARTS, Scenes
-from experiments.kit.command import compose
+from deconv.scenes.part_marks import part_marks
 from experiments.kit.findings import read_findings
-from experiments.table6_pascal import chance_precisions, check, findings, ranks, table
+from experiments.table6_pascal import check, findings, table
 
 
 @pytest.fixture(scope="module")
@@ -126,14 +124,14 @@ def test_voc_is_judged_beside_the_paper(voc, smoke_run, tmp_path):
         (["size=paper"], "data=imagenet has one label an image; Table 6 takes data=voc2012"),
         (["data=caltech101"], "data=caltech101 has one label"),
         (["data=voc2012"], "name one that was trained on others, snapshot="),
-        (["strengths=[]"], "strengths is empty"),
+        (["strengths=[]"], "strengths takes positive numbers"),
         (["strengths=[0]"], "strengths takes positive numbers"),
-        (["strengths=[a]"], "strengths takes positive numbers"),
+        (["strengths=[a]"], "strengths takes a number"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(overrides, message):
     with pytest.raises(DeconvError, match=message):
-        check(compose("table6_pascal", ["size=smoke", *overrides]))
+        check(*subject("table6_pascal", "size=smoke", *overrides))
 
 
 def test_missing_voc_and_a_missing_layer_are_named(smoke_run, tmp_path):
@@ -160,16 +158,6 @@ def test_a_network_is_not_trained_on_several_labels(voc, tmp_path):
 # Rows and findings by hand
 
 
-def test_chance_is_what_random_orders_bring():
-    """Of one image among n, the mean of 1/rank: the n-th harmonic number over n."""
-    n = 5
-    marks = np.array([[PRESENT], *[[ABSENT]] * (n - 1)])
-    scores = np.arange(n, dtype=float)[:, None]
-    wanted = sum(1 / rank for rank in range(1, n + 1)) / n
-    found = np.mean([chance_precisions(scores, marks, seed)[0] for seed in range(40)])
-    assert found == pytest.approx(wanted, abs=0.04) and found > 1 / n + 0.15
-
-
 def judged(values):
     names = list(VOC_CLASSES)
     precisions = np.array([values.get(name, np.nan) for name in names])
@@ -191,8 +179,3 @@ def test_findings_of_voc_by_hand():
     near = {f.key: f for f in findings("voc2012", judged({"dog": 51.0, "car": 49.0, "cow": 50.0}))}
     assert near["table6/dog"].holds is None
     assert findings("voc2012", judged({})) == []
-
-
-def test_ranks_share_the_places_of_equal_values():
-    assert ranks([3.0, 1.0, 3.0, 2.0]).tolist() == [2.5, 0.0, 2.5, 1.0]
-    assert torch.equal(torch.from_numpy(ranks([1.0])), torch.zeros(1, dtype=torch.float64))

@@ -9,10 +9,10 @@ from PIL import Image
 
 from deconv.data import Cached, MultiLabel, photographs
 from deconv.data.average_precision import ABSENT, IGNORED, PRESENT
-from deconv.data.multi_label import part_marks
 from deconv.data.sources import VOC_CLASSES
 from deconv.errors import DeconvError
 from deconv.scenes import PARTS, Part, Scene, Scenes, scene_parts
+from deconv.scenes.part_marks import part_marks
 
 COLOURS = {"dog": (200, 60, 60), "car": (60, 200, 60), "sofa": (60, 60, 200)}
 

@@ -10,6 +10,7 @@ from deconv.data.average_precision import ABSENT, IGNORED, PRESENT
 from deconv.errors import DeconvError
 from deconv.studies.probes.one_vs_rest import (
     average_precisions,
+    chance_precisions,
     choose_strength,
     fit_one_vs_rest,
     layer_values,
@@ -85,3 +86,13 @@ def test_values_are_those_of_each_image_alone():
         one = torch.cat([net.record(x[None], [layer]).activations[layer] for x in images])
         np.testing.assert_allclose(values, one.flatten(1), rtol=1e-4, atol=1e-5)
         assert np.array_equal(same, marks.numpy()) and net.training
+
+
+def test_chance_is_what_random_orders_bring():
+    """Of one image among n, the mean of 1/rank: the n-th harmonic number over n."""
+    n = 5
+    marks = np.array([[PRESENT], *[[ABSENT]] * (n - 1)])
+    scores = np.arange(n, dtype=float)[:, None]
+    wanted = sum(1 / rank for rank in range(1, n + 1)) / n
+    found = np.mean([chance_precisions(scores, marks, seed)[0] for seed in range(40)])
+    assert found == pytest.approx(wanted, abs=0.04) and found > 1 / n + 0.15

@@ -19,6 +19,8 @@ from deconv.networks import Network
 
 MOST_STEPS = 1000
 """Of the solver, for each classifier."""
+DEALS = 20
+"""How often scores are dealt out at random to see what chance brings."""
 
 
 def layer_values(net: Network, loader: DataLoader, layer: str) -> tuple[np.ndarray, np.ndarray]:
@@ -85,6 +87,16 @@ def average_precisions(scores: np.ndarray, marks: np.ndarray) -> np.ndarray:
         if (wanted == PRESENT).any() and not np.isnan(own).any():
             found[number] = average_precision(own, wanted)
     return found
+
+
+def chance_precisions(scores: np.ndarray, marks: np.ndarray, seed: int) -> np.ndarray:
+    """C average precisions where the scores are dealt out to random images: the mean of DEALS.
+
+    With few images it is well above the share of them that shows the class.
+    """
+    rng = np.random.default_rng(seed)
+    deals = [average_precisions(scores[rng.permutation(len(scores))], marks) for _ in range(DEALS)]
+    return np.mean(deals, axis=0)
 
 
 def mean_of_known(precisions: np.ndarray) -> float:
