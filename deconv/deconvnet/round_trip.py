@@ -38,6 +38,7 @@ class Level:
 
     def winners(self, below: Level, maps: torch.Tensor) -> torch.Tensor:
         """Which positions of `maps` of the level below won a window of the pool: bool, as there."""
+        assert self.switches is not None  # it is the level above a pool
         won = torch.zeros(len(maps), below.up[0].numel(), dtype=torch.bool)
         won.scatter_(1, self.switches[maps].flatten(1), True)
         return won.view(-1, *below.up.shape[1:])

@@ -74,9 +74,9 @@ def accuracy_panel(
     lines = []
     for network in dict.fromkeys(row["network"] for row in order):
         own = [row for row in order if row["network"] == network]
-        columns = ([row[name] for row in own] for name in (axis, "mean", "std"))
+        at, mean, spread = ([row[name] for row in own] for name in (axis, "mean", "std"))
         kind = own[0]["source"]
-        lines.append(AccuracyLine(network, *columns, kind == "paper", kind == "control"))
+        lines.append(AccuracyLine(network, at, mean, spread, kind == "paper", kind == "control"))
     ticks = sorted({row[axis] for row in rows})
     return AccuracyPanel(title, NAMES_OF_AXES[axis], ticks, lines, chance)
 

@@ -168,7 +168,7 @@ def layer_rows(layer: str, epochs: Sequence[int], of: Evolution) -> Iterator[dic
 
 
 def strongest_views(
-    net: Network, crops: Dataset, layer: str, peaks: Peaks, maps: torch.Tensor, **options: str
+    net: Network, crops: Dataset, layer: str, peaks: Peaks, maps: torch.Tensor, **options: Any
 ) -> dict[str, np.ndarray]:
     """View the strongest unit of each of M maps at one snapshot; blank where a map is dead.
 

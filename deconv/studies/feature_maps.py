@@ -30,8 +30,7 @@ def points_of(net: Network, layers: Sequence[str], count: int) -> list[MapPoints
     Raises DeconvError for a layer that does not exist or is named twice.
     """
     if not layers:
-        modules = dict(getattr(net, "module", net).named_modules())
-        found = [name for name in net.layers if isinstance(modules.get(name), torch.nn.Conv2d)]
+        found = [n for n in net.layers if isinstance(net.module_of(n), torch.nn.Conv2d)]
         found = found or list(net.layers)
         at = np.linspace(0, len(found) - 1, min(count, len(found))).round().astype(int)
         layers = [found[i] for i in at]
@@ -73,7 +72,7 @@ def maps_of_image(
         part["maps"] = maps.numpy()
         part["box"] = np.array(
             [
-                receptive_field(net, pair.measured, y, x, tuple(image.shape[1:]))
+                receptive_field(net, pair.measured, y, x, (image.shape[1], image.shape[2]))
                 for y, x in zip(part["y"].tolist(), part["x"].tolist(), strict=True)
             ]
         )

@@ -151,7 +151,7 @@ def delta_rows(
             )
         rows.append(row)
     for row in rows:
-        at = _columns(names, row["mask"])
+        at = _columns(names, str(row["mask"]))
         if row["mask"] in PARTS:
             row |= _ends("below_random", resampled["random"] - resampled[row["mask"]])
         row |= {"still": changes.still[:, at].mean(), "change": changes.size[:, at].mean()}
@@ -191,7 +191,8 @@ def _between(distance: np.ndarray, columns: list[int], mixed: bool) -> np.ndarra
 def _mean_delta(own: np.ndarray, group: Sequence[int]) -> tuple[float, float]:
     """Δ of a group and its standard deviation over pairs; of several masks the means of both."""
     both = [delta(torch.from_numpy(one[np.ix_(group, group)])) for one in own]
-    return tuple(float(np.mean(values)) for values in zip(*both, strict=True))
+    means, deviations = zip(*both, strict=True)
+    return float(np.mean(means)), float(np.mean(deviations))
 
 
 def _ends(name: str, values: np.ndarray) -> dict[str, float]:

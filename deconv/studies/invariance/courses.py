@@ -73,11 +73,13 @@ def course(
         transform_response(net, image, mean, target, kind, amounts.tolist(), layers, fill)
         for image, target in images
     ]
+    lower, upper = (torch.stack([r.distance[name] for r in every]).numpy() for name in layers)
+    below, above = (np.array([r.norm[name] for r in every]) for name in layers)
     return Course(
         kind,
         amounts,
-        tuple(torch.stack([r.distance[layer] for r in every]).numpy() for layer in layers),
-        tuple(np.array([r.norm[layer] for r in every]) for layer in layers),
+        (lower, upper),
+        (below, above),
         torch.stack([r.probability for r in every]).double().numpy(),
         np.array([r.clean[0] for r in every]),
     )
@@ -131,6 +133,10 @@ def score_rows(scores: Scores, seed: int) -> list[dict[str, Any]]:
             pairs[f"layer7 - layer1/{name}"] = gap
         for measure, values in pairs.items():
             statistic = np.median if measure.endswith("line") else np.mean
-            row = {"kind": kind, "measure": measure, "statistic": statistic.__name__}
+            row: dict[str, Any] = {
+                "kind": kind,
+                "measure": measure,
+                "statistic": statistic.__name__,
+            }
             rows.append(row | interval(values, statistic, seed).row())
     return rows

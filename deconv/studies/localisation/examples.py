@@ -28,7 +28,7 @@ def boxed_examples(
     scores: Mapping[str, np.ndarray],
     count: int,
     seed: int,
-    **options: str,
+    **options: Any,
 ) -> dict[str, np.ndarray]:
     """Draw up to `count` of the scored maps that prefer a part, and collect what a page shows.
 

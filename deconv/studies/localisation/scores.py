@@ -79,7 +79,7 @@ def score_maps(
     deciding: Peaks,
     scored: Peaks,
     seed: int,
-    **options: str,
+    **options: Any,
 ) -> dict[str, np.ndarray]:
     """Score M maps on some images by the parts that they prefer on others.
 

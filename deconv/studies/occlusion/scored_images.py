@@ -16,7 +16,7 @@ from deconv.deconvnet.projection import project
 from deconv.networks import Network
 from deconv.scenes import Scene
 from deconv.studies.boxes import covered_share, crop_box
-from deconv.studies.occlusion.maps import occlude
+from deconv.studies.occlusion.maps import OcclusionMaps, occlude
 from deconv.studies.occlusion.scores import (
     Comparison,
     compare,
@@ -52,12 +52,13 @@ def score_arrays(
     label (N×rows×columns), clean (N×3), map (N), corners (rows×columns×2), painted
     (N×rows×columns bool); and for scenes box (N×4), parts (K×5: row, box) and part_names (K).
     """
-    out: dict[str, list[Any]] = {name: [] for name in ("probability", "activation", "label",
-                                                       "clean", "map", "painted")}  # fmt: skip
+    fields = ("probability", "activation", "label", "clean", "map")
+    out: dict[str, list[Any]] = {name: [] for name in (*fields, "painted")}
     for image, target in images:
         maps = occlude(net, image, target, layer, squares="inside", **options)
+        assert isinstance(maps, OcclusionMaps)  # of one image
         corners = maps.positions.numpy()
-        for name in ("probability", "activation", "label", "clean", "map"):
+        for name in fields:
             out[name].append(np.asarray(getattr(maps, name)))
         pixels = strongest_projection(net, image, layer, maps.map, collisions)
         out["painted"].append(squares_over_most(pixels, corners, options["size_px"], MOST))

@@ -54,7 +54,8 @@ class Ascent:
     def pair_agreement(self) -> torch.Tensor:
         """Correlations between the images of every two starts that had a gradient."""
         same = agreement(self.images[~self.flat])
-        return same[tuple(torch.triu_indices(*same.shape, offset=1))]
+        rows, columns = torch.triu_indices(len(same), len(same), offset=1)
+        return same[rows, columns]
 
 
 def random_starts(
