@@ -62,23 +62,6 @@ def test_evaluation_agrees_with_the_last_metrics_of_the_training(run):
     assert "snapshot=" in error and "Traceback" not in error
 
 
-def test_renormalisation_is_counted_for_each_rate_and_scale(run):
-    lines, _ = command(
-        "renormalisation", "size=smoke", "updates=4", "rates=[0.01,0.5]", "scales=[4.0]",
-        "train.max_rms=0.024", cwd=run[0],
-    )  # fmt: skip
-    rows = list(csv.DictReader((Path(lines[-1]) / "table.csv").open()))
-    assert [(row["rate"], row["layer"]) for row in rows] == [
-        (rate, f"conv{n}") for rate in ("0.01", "0.5") for n in range(1, 6)
-    ]
-    for row in rows:
-        acted = float(row["largest_rms"]) > 0.024
-        assert (int(row["filters_scaled"]) > 0) == acted == (row["first_update"] != "")
-    assert any(int(row["filters_scaled"]) for row in rows)
-    _, error = command("renormalisation", "size=smoke", "rates=[0]", cwd=run[0], fails=True)
-    assert "rates takes a list of positive numbers" in error
-
-
 def test_figure_2_is_drawn_from_what_it_says(figure, run):
     names = {path.name for path in figure.iterdir()}
     assert names == {
