@@ -34,7 +34,6 @@ FLOORS = {
     "parts of experiments": [
         "experiments.invariance_findings",
         "experiments.evolution_findings",
-        "experiments.first_two_layers",
         "experiments.occlusion_findings",
         "experiments.correspondence_findings",
         "experiments.sanity_findings",
@@ -46,9 +45,6 @@ FLOORS = {
         "experiments.ablation_findings",
     ],
     "pages of experiments": [
-        "experiments.first_layer_claims",
-        "experiments.first_layers_page",
-        "experiments.contrast_page",
         "experiments.correspondence_page",
         "experiments.adaptive_page",
         "experiments.deconvnet_page",
