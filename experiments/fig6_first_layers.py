@@ -37,7 +37,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure as Page
 from torch.utils.data import DataLoader, Subset
 
@@ -52,13 +51,8 @@ from deconv.studies.first_layers.features import (
     random_aliasing,
     strengths,
 )
-from deconv.studies.first_layers.quality import (
-    aliased,
-    bands,
-    responses_aliased,
-    share_within,
-    square_stride,
-)
+from deconv.studies.first_layers.quality import square_stride
+from deconv.studies.first_layers.spectra import excess_aliasing, spectra, spectrum_in_numbers
 from deconv.training.snapshots import weights_hash
 from experiments.kit import Comparison, Finding, Result, Saved, Subject, experiment
 from experiments.kit.facts import deconvnet_choices, describe_network
@@ -135,11 +129,14 @@ def compute(cfg: FirstLayers, it: Subject) -> Result:
     rows, networks = [], {}
     for role, one in it.roles.items():
         found = features(one.net, one.crops, peaks[role], cfg.collisions)
-        found |= spectra(cfg, one, found)
+        images = (one.crops[i][0] for i in range(min(cfg.response_images, len(one.crops))))
+        found |= spectra(one.net, found, cfg.bands, FREQUENCIES, images)
         if role != "without":
             found["random_aliased"] = controls(cfg, one)
         arrays |= {f"{role}/{name}": array for name, array in found.items()}
-        rows += [summary(cfg, role, one, found, layer) for layer in (FIRST, SECOND)]
+        for layer in (FIRST, SECOND):
+            row = {"network": role, "layer": layer} | strengths(one.net, found, layer, cfg.faint)
+            rows.append(rounded(row | spectrum_in_numbers(one.net, found, layer)))
         networks[role] = {
             "model": one.net.recipe,
             "weights_sha256": weights_hash(one.net),
@@ -153,34 +150,16 @@ def compute(cfg: FirstLayers, it: Subject) -> Result:
     }
     facts = {
         "figure": "6",
-        "choices": choices(cfg) | deconvnet_choices(
-            ours.net, cfg.collisions, ours.snapshot.mean, (FIRST, SECOND)
-        ),
+        "choices": choices(cfg)
+        | deconvnet_choices(ours.net, cfg.collisions, ours.snapshot.mean, (FIRST, SECOND)),
         "data": ours.facts()["data"],
         "networks": networks,
         "unequal": differences,
         "rows": rows,
         "response_images": min(cfg.response_images, len(ours.data)),
-    }  # fmt: skip
-    found = findings(rows, arrays, differences, cfg.faint)
-    return Result(facts, arrays, {"table": rows}, found, net=ours.net)
-
-
-def spectra(
-    cfg: FirstLayers, one: Subject, found: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """The spectra of filters and projections, and what layer 1's stride aliases."""
-    conv, out = one.net.get_submodule(FIRST), {}
-    stride = square_stride(conv)
-    for layer, name in ((FIRST, "filters"), (SECOND, "projection")):
-        signals = torch.from_numpy(found[name])
-        out[f"{layer}/aliased"] = aliased(signals, stride).numpy()
-        out[f"{layer}/bands"] = bands(signals, cfg.bands).numpy()
-        curve = [share_within(signals, f).nanmean().item() for f in FREQUENCIES]
-        out[f"{layer}/within"] = np.array(curve)
-    images = (one.crops[i][0] for i in range(min(cfg.response_images, len(one.crops))))
-    out["responses_aliased"] = responses_aliased(conv, images).numpy()
-    return out
+    }
+    judged = findings(rows, arrays, differences, cfg.faint)
+    return Result(facts, arrays, {"table": rows}, judged, net=ours.net)
 
 
 def controls(cfg: FirstLayers, one: Subject) -> np.ndarray:
@@ -190,32 +169,6 @@ def controls(cfg: FirstLayers, one: Subject) -> np.ndarray:
     seeds = range(CONTROL_SEED, CONTROL_SEED + cfg.controls)
     recipe = one.snapshot.recipe
     return random_aliasing(recipe, one.crops, loader, seeds, cfg.collisions, one.device)
-
-
-def summary(
-    cfg: FirstLayers, role: str, one: Subject, found: Mapping[str, np.ndarray], layer: str
-) -> dict[str, Any]:
-    """The row of table.csv for one network and layer.
-
-    Strengths are those of the layer's filters; the spectrum is that of the filters for layer 1,
-    of the projections for layer 2, and `aliased` refers to the stride of layer 1 in both.
-    """
-    stride = square_stride(one.net.get_submodule(FIRST))
-    shares = _mean(found[f"{layer}/bands"]).tolist()
-    row = {"network": role, "layer": layer} | strengths(one.net, found, layer, cfg.faint)
-    row["spectrum_of"] = "filters" if layer == FIRST else "projections"
-    row |= dict(zip(("low", "mid", "high"), shares, strict=True))
-    row["aliased"] = float(_mean(found[f"{layer}/aliased"]))
-    row["white_noise_aliased"] = 1 - 1 / stride**2
-    for name, at in (("random_aliased", SECOND), ("responses_aliased", FIRST)):
-        row[name] = float(_mean(found[name])) if layer == at and name in found else ""
-    return rounded(row)
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """The mean over filters that are not zero; NaN where all are."""
-    known = values[~np.isnan(values.reshape(len(values), -1)).any(axis=1)]
-    return known.mean(axis=0) if len(known) else np.full(values.shape[1:], np.nan)
 
 
 def choices(cfg: FirstLayers) -> dict[str, str]:
@@ -301,20 +254,14 @@ def dead(first: Mapping[str, Mapping[str, Any]], faint_share: float) -> Finding:
 
 
 def aliasing(arrays: Mapping[str, np.ndarray]) -> Finding:
-    """Whether projections of layer 2 above the coarse layer hold more that its stride aliases.
-
-    A larger stride aliases more of anything, so each share is taken relative to that of the same
-    network with random weights; then a network that has learnt nothing does not differ.
-    """
-    means, variances = [], []
-    for role in ("coarse", "ours"):
-        shares, random = arrays[f"{role}/{SECOND}/aliased"], arrays[f"{role}/random_aliased"]
-        shares = shares[~np.isnan(shares)] / random.mean()
-        if len(shares) < 2:
-            return not_judged(Finding("fig6/aliasing", rule=ALIASING), "fewer than two live")
-        means.append(shares.mean())
-        variances += [shares.var(ddof=1) / len(shares), (random / random.mean()).var(ddof=1)]
-    more, spread = float(means[0] - means[1]), 2 * math.sqrt(sum(variances))
+    """Whether projections of layer 2 above the coarse layer hold more that its stride aliases."""
+    both = [
+        (arrays[f"{role}/{SECOND}/aliased"], arrays[f"{role}/random_aliased"])
+        for role in ("coarse", "ours")
+    ]
+    if min(int((~np.isnan(shares)).sum()) for shares, _ in both) < 2:
+        return not_judged(Finding("fig6/aliasing", rule=ALIASING), "fewer than two live")
+    more, spread = excess_aliasing(*both)
     return Finding("fig6/aliasing", more, spread, more > spread, ALIASING)
 
 

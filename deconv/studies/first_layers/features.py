@@ -100,9 +100,13 @@ def strengths(
 
 
 def random_aliasing(
-    recipe: Mapping[str, Any], crops: CentreCrops, loader: Iterable, seeds: Iterable[int],
-    collisions: str, device: torch.device,
-) -> np.ndarray:  # fmt: skip
+    recipe: Mapping[str, Any],
+    crops: CentreCrops,
+    loader: Iterable,
+    seeds: Iterable[int],
+    collisions: str,
+    device: torch.device,
+) -> np.ndarray:
     """Measure what layer 1's stride aliases of layer 2's projections under random weights.
 
     Args:
