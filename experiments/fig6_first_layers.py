@@ -13,6 +13,17 @@ images; dominance, dead and faint filters and aliasing as `deconv.studies.first_
 measures them.
 
 Networks that are not given are trained first: twins of `ours` by one recipe, but for the change.
+At size=paper these trainings come first:
+    python -m experiments.train size=paper train.max_rms=null        (without)
+    python -m experiments.train size=paper model=alexnet             (coarse, as the paper's; or
+                                model.first_layer=coarse: nothing differs but layers 1 and 2)
+    python -m experiments.train size=paper                           (ours)
+
+Cost: one pass over the validation images a network, and the training of those not given; laptop
+4 minutes on 2 CPU cores.
+Expected: without renormalisation one filter dominates; 7×7 stride 2 has fewer dead features than
+11×11 stride 4, and layer 2 above it is free of aliasing artefacts.
+
 Writes figure.png and figure.pdf, arrays.npz (what is drawn, and the measures of each filter),
 table.csv (a row a network and layer), findings.json, config.yaml and provenance.json; trained
 networks in a folder each.
@@ -20,99 +31,85 @@ networks in a folder each.
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
-from typing import Any
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
-from omegaconf import DictConfig, ListConfig
 from torch.utils.data import DataLoader, Subset
 
-from deconv import distributed
-from deconv.data import CentreCrops, Squares
-from deconv.errors import DeconvError
-from deconv.mining.top_activations import CHUNK, top_activations
-from deconv.networks import ChainNet, build
-from deconv.studies.first_layers.quality import (
-    aliased,
-    bands,
-    responses_aliased,
-    share_within,
-    square_stride,
-)
-from deconv.training.snapshots import Snapshot, weights_hash
-from experiments.first_layer_claims import FEW, differences, judge
-from experiments.first_layers_page import ROLES, SAVED, draw
-from experiments.first_two_layers import (
+from deconv import figures
+from deconv.errors import DeconvError, unknown
+from deconv.figures import Page
+from deconv.mining.top_activations import CHUNK
+from deconv.pooling import COLLISIONS
+from deconv.studies.first_layers.features import (
     FIRST,
     SECOND,
-    brief_training,
-    check_common,
-    digits,
-    given_networks,
-    look,
-    projections,
+    features,
+    random_aliasing,
     strengths,
 )
-from experiments.kit.command import experiment
-from experiments.kit.facts import data_facts, deconvnet_choices, training_facts
-from experiments.kit.findings import write_findings
-from experiments.kit.inputs import build_network, device, squares, stored_side_px, workers
-from experiments.kit.provenance import write_provenance, write_table
-from experiments.kit.redrawing import redraw
-from experiments.kit.training import train_missing
+from deconv.studies.first_layers.quality import square_stride
+from deconv.studies.first_layers.spectra import excess_aliasing, spectra, spectrum_in_numbers
+from deconv.training.snapshots import weights_hash
+from experiments.kit import Comparison, Finding, Result, Saved, Subject, experiment
+from experiments.kit.facts import deconvnet_choices, describe_network
+from experiments.kit.inputs import workers
+from experiments.kit.printed import rounded
+from experiments.kit.series import unequal
 
 FREQUENCIES = np.linspace(0, 0.5, 51)
 """Cycles a pixel, where the curves of the spectra are computed."""
 CONTROL_IMAGES, CONTROL_SEED = 256, 1000
 """Of networks with random weights: images they are mined over, the seed of the first one."""
+FEW = 0.1
+"""Filters dominate if no larger share of them holds half of their layer's energy."""
 
 
-@experiment("fig6_first_layers")
-def main(cfg: DictConfig, folder: Path) -> None:
-    """Train what is missing, look at the three networks, save, draw; or draw again."""
-    if cfg.redraw:
-        redraw(cfg.redraw, folder, SAVED, draw)
-        return
-    check(cfg)
-    given = given_networks(cfg, ROLES)
-    settings = {role: twin(cfg, role, given.get("ours")) for role in ROLES}
-    check_networks(settings, given)
-    compute(cfg, folder, train_missing(settings, given, folder))
-    if distributed.rank() == 0:
-        draw(folder, folder)
+@dataclasses.dataclass
+class FirstLayers(Comparison):
+    without: str | None = None  # snapshot of a network without renormalisation
+    coarse: str | None = None  # snapshot of one with a coarse first layer
+    ours: str | None = None  # snapshot of the network itself
+    faint: float = 0.1  # a filter is faint below this share of the strongest filter's RMS
+    bands: list[float] = dataclasses.field(default_factory=lambda: [0.125, 0.25])  # cycles a
+    # pixel: where the middle band of frequencies begins and ends
+    response_images: int = 32  # images whose layer 1 responses are taken at every pixel
+    controls: int = 5  # networks of random weights that aliasing is compared with, per stride
+    collisions: str = "sum"  # sum, max, mean, overwrite
+
+    roles: ClassVar = {
+        "without": {"train.max_rms": None},
+        "coarse": {"model.first_layer": "coarse"},
+        "ours": {},
+    }
+    twins_of: ClassVar = ("ours",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.collisions not in COLLISIONS:
+            raise unknown("collision policy", self.collisions, COLLISIONS)
+        if not 0 < self.faint < 1:
+            raise DeconvError(f"faint is a share between 0 and 1, got {self.faint}")
+        if len(self.bands) != 2 or not 0 < self.bands[0] < self.bands[1] < 0.5:
+            raise DeconvError(
+                f"bands takes two frequencies that rise within 0…0.5, got {self.bands}"
+            )
+        for name, least in (("response_images", 1), ("controls", 2)):
+            if (value := getattr(self, name)) < least:
+                raise DeconvError(f"{name} must be at least {least}, got {value}")
 
 
-def check(cfg: DictConfig) -> None:
-    """Raise DeconvError for a setting that cannot be used, before anything long."""
-    check_common(cfg, ROLES, "fig6_first_layers")
-    edges = list(cfg.bands) if isinstance(cfg.bands, ListConfig) else []
-    numbers = len(edges) == 2 and all(isinstance(e, int | float) for e in edges)
-    if not numbers or not 0 < edges[0] < edges[1] < 0.5:
-        raise DeconvError(f"bands takes two frequencies that rise within 0…0.5, got {cfg.bands}")
-    for name, least in (("response_images", 1), ("controls", 2)):
-        if cfg[name] < least:
-            raise DeconvError(f"{name} must be at least {least}, got {cfg[name]}")
-
-
-def twin(cfg: DictConfig, role: str, ours: Snapshot | None) -> DictConfig:
-    """The settings by which the network of a role is trained; of `ours` if it is given."""
-    changes = {"model.first_layer": "coarse"} if role == "coarse" else {}
-    changes |= {"train.max_rms": None} if role == "without" else {}
-    return brief_training(cfg, changes, ours)
-
-
-def check_networks(settings: dict[str, DictConfig], given: dict[str, Snapshot]) -> None:
+def check(cfg: FirstLayers, it: Subject) -> None:
     """Raise DeconvError for networks that do not belong in their role."""
     strides = {}
-    for role, cfg in settings.items():
-        snapshot = given.get(role)
-        net = snapshot.network() if snapshot else build_network(cfg, 2)
+    for role, one in it.roles.items():
         for layer in (FIRST, SECOND):
-            net.check_point(layer)
-        strides[role] = square_stride(net.get_submodule(FIRST))
-        recipe = snapshot.config.get("train", {}) if snapshot else cfg.train
+            one.sketch.check_point(layer)
+        strides[role] = square_stride(one.sketch.get_submodule(FIRST))
+        recipe = one.given.config.get("train", {}) if one.given else one.config.train
         limit = recipe.get("max_rms", "not known")
         if limit != "not known" and (limit is None) != (role == "without"):
             wanted = "null" if role == "without" else "a limit"
@@ -124,131 +121,233 @@ def check_networks(settings: dict[str, DictConfig], given: dict[str, Snapshot]) 
         )
 
 
-def compute(cfg: DictConfig, folder: Path, snapshots: dict[str, Snapshot]) -> None:
-    """Look at each network, judge the paper's claims, save it all."""
-    started = time.perf_counter()
-    arrays, rows, networks = {"frequencies": FREQUENCIES}, [], {}
-    sides = {role: stored_side_px(cfg, snapshot) for role, snapshot in snapshots.items()}
-    data = {side: squares(cfg, cfg.split, side) for side in set(sides.values())}
-    for role, snapshot in snapshots.items():
-        net = snapshot.network().to(device(cfg))
-        crops = CentreCrops(data[sides[role]], snapshot.mean, net.input_px)
-        found = look(cfg, role, net, crops)
-        if distributed.rank() > 0:
-            continue
-        found |= spectra(cfg, net, crops, found)
+def compute(cfg: FirstLayers, it: Subject) -> Result:
+    """Look at each network and judge the paper's claims."""
+    peaks = {role: one.mine([FIRST, SECOND], k=1) for role, one in it.roles.items()}
+    it.first_alone()
+    arrays: dict[str, np.ndarray] = {"frequencies": FREQUENCIES}
+    rows, networks = [], {}
+    for role, one in it.roles.items():
+        found = features(one.net, one.crops, peaks[role], cfg.collisions)
+        images = (one.crops[i][0] for i in range(min(cfg.response_images, len(one.crops))))
+        found |= spectra(one.net, found, cfg.bands, FREQUENCIES, images)
         if role != "without":
-            found["random_aliased"] = controls(cfg, snapshot, data[sides[role]])
+            found["random_aliased"] = controls(cfg, one)
         arrays |= {f"{role}/{name}": array for name, array in found.items()}
-        rows += [summary(cfg, role, net, found, layer) for layer in (FIRST, SECOND)]
+        for layer in (FIRST, SECOND):
+            row = {"network": role, "layer": layer} | strengths(one.net, found, layer, cfg.faint)
+            rows.append(rounded(row | spectrum_in_numbers(one.net, found, layer)))
         networks[role] = {
-            "model": net.recipe,
-            "weights_sha256": weights_hash(net),
-            "max_rms": snapshot.config.get("train", {}).get("max_rms"),
-            "training": training_facts(snapshot, cfg[role]),
+            "model": one.net.recipe,
+            "weights_sha256": weights_hash(one.net),
+            "max_rms": one.snapshot.config.get("train", {}).get("max_rms"),
+            "training": one.facts()["training"],
         }
-    if distributed.rank() > 0:
-        return
-    unequal = {role: differences(snapshots["ours"], snapshots[role], role) for role in ROLES[:2]}
-    np.savez_compressed(folder / "arrays.npz", **arrays)
-    write_table(folder / "table.csv", rows)
-    write_findings(folder, judge(rows, arrays, unequal, cfg.faint))
-    facts = choices(cfg, net, snapshots["ours"].mean) | {
-        "data": data_facts(cfg, cfg.split, data[sides["ours"]]),
+    ours = it.roles["ours"]
+    differences = {
+        role: unequal(ours.snapshot, it.roles[role].snapshot, apart)
+        for role, apart in (("without", "max_rms"), ("coarse", "network"))
+    }
+    facts = {
+        "figure": "6",
+        "choices": choices(cfg)
+        | deconvnet_choices(ours.net, cfg.collisions, ours.snapshot.mean, (FIRST, SECOND)),
+        "data": ours.facts()["data"],
         "networks": networks,
-        "unequal": unequal,
+        "unequal": differences,
         "rows": rows,
-        "response_images": min(cfg.response_images, len(data[sides["ours"]])),
-        "seconds": round(time.perf_counter() - started, 1),
+        "response_images": min(cfg.response_images, len(ours.data)),
     }
-    write_provenance(folder, net, facts)
+    judged = findings(rows, arrays, differences, cfg.faint)
+    return Result(facts, arrays, {"table": rows}, judged, net=ours.net)
 
 
-def spectra(
-    cfg: DictConfig, net: ChainNet, crops: CentreCrops, found: dict[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """The spectra of what `look` found, and what layer 1's stride aliases, as arrays by name."""
-    conv, out = net.get_submodule(FIRST), {}
-    stride = square_stride(conv)
-    for layer, name in ((FIRST, "filters"), (SECOND, "projection")):
-        signals = torch.from_numpy(found[name])
-        out[f"{layer}/aliased"] = aliased(signals, stride).numpy()
-        out[f"{layer}/bands"] = bands(signals, list(cfg.bands)).numpy()
-        curve = [share_within(signals, f).nanmean().item() for f in FREQUENCIES]
-        out[f"{layer}/within"] = np.array(curve)
-    images = [crops[i][0] for i in range(min(cfg.response_images, len(crops)))]
-    out["responses_aliased"] = responses_aliased(conv, images).numpy()
-    return out
+def controls(cfg: FirstLayers, one: Subject) -> np.ndarray:
+    """What is aliased in networks of random weights, over the first CONTROL_IMAGES."""
+    some = Subset(one.crops, range(min(CONTROL_IMAGES, len(one.crops))))
+    loader = DataLoader(some, batch_size=CHUNK, num_workers=workers(cfg))
+    seeds = range(CONTROL_SEED, CONTROL_SEED + cfg.controls)
+    recipe = one.snapshot.recipe
+    return random_aliasing(recipe, one.crops, loader, seeds, cfg.collisions, one.device)
 
 
-def controls(cfg: DictConfig, snapshot: Snapshot, data: Squares) -> np.ndarray:
-    """What layer 1's stride aliases of layer 2's projections, in networks of random weights.
-
-    One number each, the mean over maps, of cfg.controls networks over the first CONTROL_IMAGES.
-    """
-    shares = []
-    for number in range(cfg.controls):
-        net = build(**snapshot.recipe, seed=CONTROL_SEED + number).to(device(cfg))
-        crops = CentreCrops(data, snapshot.mean, net.input_px)
-        some = Subset(crops, range(min(CONTROL_IMAGES, len(crops))))
-        loader = DataLoader(some, batch_size=CHUNK, num_workers=workers(cfg))
-        peaks = top_activations(net, loader, SECOND, k=1, progress=False)[SECOND]
-        pictures = torch.from_numpy(projections(net, crops, peaks, cfg.collisions)["projection"])
-        stride = square_stride(net.get_submodule(FIRST))
-        shares.append(aliased(pictures, stride).nanmean().item())
-    return np.array(shares)
-
-
-def summary(
-    cfg: DictConfig, role: str, net: ChainNet, found: dict[str, np.ndarray], layer: str
-) -> dict[str, Any]:
-    """The row of table.csv for one network and layer.
-
-    Strengths are those of the layer's filters; the spectrum is that of the filters for layer 1,
-    of the projections for layer 2, and `aliased` refers to the stride of layer 1 in both.
-    """
-    stride = square_stride(net.get_submodule(FIRST))
-    shares = dict(zip(("low", "mid", "high"), _mean(found[f"{layer}/bands"]), strict=True))
-    return strengths(cfg, role, net, found, layer) | {
-        "spectrum_of": "filters" if layer == FIRST else "projections",
-        **{name: digits(share) for name, share in shares.items()},
-        "aliased": digits(_mean(found[f"{layer}/aliased"])),
-        "white_noise_aliased": 1 - 1 / stride**2,
-        "random_aliased": digits(_mean(found["random_aliased"]))
-        if layer == SECOND and role != "without"
-        else "",
-        "responses_aliased": digits(_mean(found["responses_aliased"])) if layer == FIRST else "",
-    }
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """The mean over filters that are not zero; NaN where all are."""
-    known = values[~np.isnan(values.reshape(len(values), -1)).any(axis=1)]
-    return known.mean(axis=0) if len(known) else np.full(values.shape[1:], np.nan)
-
-
-def choices(cfg: DictConfig, net: ChainNet, mean: torch.Tensor) -> dict[str, Any]:
+def choices(cfg: FirstLayers) -> dict[str, str]:
     """What the paper leaves open and how it was decided, for the sidecar."""
     return {
-        "figure": "6",
-        "choices": {
-            "maps": "all of layers 1 and 2",
-            "peaks": "the strongest unit of each map; read after ReLU, before pooling",
-            "dead": "never above 0 on the images",
-            "faint": f"RMS below {cfg.faint:g} of the strongest filter's",
-            "dominance": f"half of layer 1's squared weights in at most {FEW:g} of its filters",
-            "bands": f"max(|f_y|, |f_x|) up to {cfg.bands[0]}, up to {cfg.bands[1]}, above, cycles "
-            "a pixel",
-            "aliasing": "energy at |f_y| or |f_x| above 1/(2·stride of layer 1)",
-            "random weights": f"{cfg.controls} networks of the same recipe, over the first "
-            f"{CONTROL_IMAGES} images",
-            "responses": f"of the first {cfg.response_images} images, at every pixel, without bias "
-            "and ReLU",
-            "filters": "drawn on one scale a panel",
-        }
-        | deconvnet_choices(net, cfg.collisions, mean, (FIRST, SECOND)),
+        "maps": "all of layers 1 and 2",
+        "peaks": "the strongest unit of each map; read after ReLU, before pooling",
+        "dead": "never above 0 on the images",
+        "faint": f"RMS below {cfg.faint:g} of the strongest filter's",
+        "dominance": f"half of layer 1's squared weights in at most {FEW:g} of its filters",
+        "bands": f"max(|f_y|, |f_x|) up to {cfg.bands[0]}, up to {cfg.bands[1]}, above, cycles "
+        "a pixel",
+        "aliasing": "energy at |f_y| or |f_x| above 1/(2·stride of layer 1)",
+        "random weights": f"{cfg.controls} networks of the same recipe, over the first "
+        f"{CONTROL_IMAGES} images",
+        "responses": f"of the first {cfg.response_images} images, at every pixel, without bias "
+        "and ReLU",
+        "filters": "drawn on one scale a panel",
     }
 
+
+# The claims
+
+
+def findings(
+    rows: Sequence[Mapping[str, Any]],
+    arrays: Mapping[str, np.ndarray],
+    differences: Mapping[str, Sequence[str]],
+    faint_share: float,
+) -> list[Finding]:
+    """The claims of Figure 6; a comparison of trainings that are not equal is not judged.
+
+    differences: what the trainings of "without" and "coarse" differ in from that of "ours".
+    """
+    first = {row["network"]: row for row in rows if row["layer"] == FIRST}
+    same = np.array_equal(arrays["without/filters"], arrays["ours/filters"])
+    idle = "no filter reached the limit and both networks are one" if same else ""
+    apart = {
+        role: f"the trainings differ in {', '.join(what)}" if what else ""
+        for role, what in differences.items()
+    }
+    return [
+        not_judged(dominating(first), apart["without"] or idle),
+        not_judged(dead(first, faint_share), apart["coarse"]),
+        not_judged(aliasing(arrays), apart["coarse"]),
+    ]
+
+
+def not_judged(finding: Finding, why: str) -> Finding:
+    """The finding without a verdict if there is a reason why."""
+    rule = f"{finding.rule}; not judged, as {why}"
+    return dataclasses.replace(finding, holds=None, rule=rule) if why else finding
+
+
+def dominating(first: Mapping[str, Mapping[str, Any]]) -> Finding:
+    """Whether a few filters dominate without renormalisation, and not with it."""
+    share = {role: row["filters_of_half"] / row["maps"] for role, row in first.items()}
+    rule = (
+        "value: the smallest share of layer 1's filters that holds half of its squared weights, "
+        f"without renormalisation (with it: {share['ours']:.3f}); holds if that is at most {FEW:g} "
+        "without and more with"
+    )
+    holds = share["without"] <= FEW < share["ours"]
+    return Finding("fig6/dominating", share["without"], holds=holds, rule=rule)
+
+
+def dead(first: Mapping[str, Mapping[str, Any]], faint_share: float) -> Finding:
+    """Whether the coarse first layer has the larger share of dead or faint filters."""
+    share = {role: row["dead_or_faint"] / row["maps"] for role, row in first.items()}
+    kind = {
+        role: f"{row['kernel']}×{row['kernel']}, stride {row['stride']}"
+        for role, row in first.items()
+    }
+    rule = (
+        "value: share of layer 1's filters that no image brings above 0 or whose RMS is below "
+        f"{faint_share:g} of the strongest's, of the coarse layer ({kind['coarse']}) minus "
+        f"that of the fine one ({kind['ours']}: {share['ours']:.3f}); holds if above 0, not judged "
+        "if neither layer has any"
+    )
+    more = share["coarse"] - share["ours"]
+    some = share["coarse"] + share["ours"] > 0
+    return Finding("fig6/dead", more, holds=more > 0 if some else None, rule=rule)
+
+
+def aliasing(arrays: Mapping[str, np.ndarray]) -> Finding:
+    """Whether projections of layer 2 above the coarse layer hold more that its stride aliases."""
+    both = [
+        (arrays[f"{role}/{SECOND}/aliased"], arrays[f"{role}/random_aliased"])
+        for role in ("coarse", "ours")
+    ]
+    if min(int((~np.isnan(shares)).sum()) for shares, _ in both) < 2:
+        return not_judged(Finding("fig6/aliasing", rule=ALIASING), "fewer than two live")
+    more, spread = excess_aliasing(*both)
+    return Finding("fig6/aliasing", more, spread, more > spread, ALIASING)
+
+
+ALIASING = (
+    "value: share of the spectral energy of layer 2's projections above the Nyquist frequency of "
+    "layer 1's stride, mean over live maps, relative to the same network with random weights, "
+    "coarse minus fine; spread: two standard deviations, of these means and among random weights "
+    "together; holds if the value exceeds its spread"
+)
+
+
+# The page
+
+
+def draw(saved: Saved) -> Page:
+    """The figure from the saved files alone."""
+    facts, arrays = saved.facts, saved.arrays
+    networks = [panel(arrays, facts, role) for role in FirstLayers.roles]
+    limit = facts["networks"]["ours"]["max_rms"]
+    return figures.first_layers(*networks, arrays["frequencies"], caption(facts), max_rms=limit)
+
+
+def panel(
+    arrays: Mapping[str, np.ndarray], facts: dict[str, Any], role: str
+) -> figures.FirstLayers:
+    """What the page needs of one network."""
+    row = next(r for r in facts["rows"] if (r["network"], r["layer"]) == (role, FIRST))
+    kernel, stride = row["kernel"], row["stride"]
+    times = row["largest_rms"] / row["median_rms"] if row["median_rms"] else math.inf
+    return figures.FirstLayers(
+        f"{kernel}×{kernel} stride {stride}",
+        stride,
+        arrays[f"{role}/filters"],
+        arrays[f"{role}/{FIRST}/rms"],
+        arrays[f"{role}/projection"],
+        arrays[f"{role}/inside"],
+        {f"layer {n}": arrays[f"{role}/conv{n}/within"] for n in (1, 2)},
+        f"{row['maps']} of {kernel}×{kernel} px, strongest {times:.1f}× median, "
+        f"{row['dead']} dead, {row['faint']} faint",
+    )
+
+
+def caption(facts: dict[str, Any]) -> str:
+    """The text under the figure."""
+    data, networks = facts["data"], facts["networks"]
+    rows = {(row["network"], row["layer"]): row for row in facts["rows"]}
+    lost = [100 * (rows[role, FIRST]["responses_aliased"] or 0) for role in ("coarse", "ours")]
+    random = [100 * (rows[role, SECOND]["random_aliased"] or 0) for role in ("coarse", "ours")]
+    return (
+        "(a) to (c): the filters of layer 1, one scale a panel, grey is zero; (a) trained without "
+        "the renormalisation of filters, (b) with a coarse first layer. (d), (e): of each map of "
+        f"layer 2 the strongest activation over {data['images']} images of {data['name']} "
+        f"({data['split']}), painted by the deconvnet with that image's switches and cut to the "
+        "exact receptive field (blue-grey lies outside the image); every picture has its own "
+        "symmetric scale, a dash is a dead map. Dead: never above 0 on these images; faint: "
+        f"{facts['choices']['faint']}. Spectra: the share of energy at frequencies up to f along "
+        "both axes; what lies above the dot, the Nyquist frequency 1/(2·stride) of layer 1, is "
+        f"aliased. In layer 2 of networks with random weights that is {random[0]:.0f} % for the "
+        f"coarse and {random[1]:.0f} % for the fine layer 1; of layer 1's responses to "
+        f"{facts['response_images']} images it is {lost[0]:.0f} % in (b) and {lost[1]:.0f} % in "
+        f"(c). {describe_inequality(facts)}{describe_network(networks['ours'])} "
+        f"{describe_others(networks)} Shared switches: {facts['choices']['collisions']}."
+    )
+
+
+LETTERS = {"without": "(a)", "coarse": "(b)"}
+
+
+def describe_inequality(facts: dict[str, Any]) -> str:
+    """A sentence about comparisons that are not between twins; empty if all are."""
+    parts = [f"{LETTERS[r]} in {', '.join(what)}" for r, what in facts["unequal"].items() if what]
+    return f"Trained otherwise than (c): {'; '.join(parts)}. " if parts else ""
+
+
+def describe_others(networks: dict[str, Any]) -> str:
+    """A sentence about the networks of (a) and (b)."""
+    words = []
+    for role, letter in LETTERS.items():
+        training, model = networks[role]["training"], networks[role]["model"]
+        error = training["metrics"].get("val_top1_error")
+        result = "" if error is None else f", {100 - error:.1f} %"
+        words.append(f"{letter} {model['name']}, {training['epochs']} epochs{result}")
+    return f"That is (c); {'; '.join(words)}."
+
+
+main = experiment(FirstLayers, compute, draw, check, saves="arrays.npz table.csv findings.json")
 
 if __name__ == "__main__":
     main()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 MISSING = "–"
 
@@ -37,3 +39,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def bullets(texts: Iterable[str]) -> str:
     """A list in Markdown."""
     return "\n".join(f"- {text}" for text in texts)
+
+
+def rounded(row: Mapping[str, Any], places: int = 5) -> dict[str, Any]:
+    """A row of a table with its floats rounded; None for what is not finite."""
+    floats = {key: value for key, value in row.items() if isinstance(value, float)}
+    return dict(row) | {
+        key: round(value, places) if math.isfinite(value) else None for key, value in floats.items()
+    }

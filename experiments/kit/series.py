@@ -44,15 +44,39 @@ def epochs_of_each(cfg: DictConfig) -> int:
 def altered(cfg: DictConfig, changes: Mapping[str, Any]) -> DictConfig:
     """A copy of `cfg` with dotted settings changed; what follows from them by reference does too.
 
-    Fixed drops of the rate keep their share of the way where train.epochs changes.
+    Fixed drops of the rate keep their share of the way where train.epochs alone changes.
     """
     out = copy.deepcopy(cfg)
     for key, value in changes.items():
         OmegaConf.update(out, key, value, force_add=True)
-    if (epochs := changes.get("train.epochs")) and epochs != cfg.train.epochs:
+    epochs = changes.get("train.epochs", cfg.train.epochs)
+    if epochs != cfg.train.epochs and "train.lr_drops" not in changes:
         drops = [max(1, round(drop * epochs / cfg.train.epochs)) for drop in cfg.train.lr_drops]
         out.train.lr_drops = sorted({drop for drop in drops if drop < epochs})
     return out
+
+
+def twin(cfg: DictConfig, changes: Mapping[str, Any], like: Snapshot | None = None) -> DictConfig:
+    """The settings of a brief training that differs from others of its kind in `changes` alone.
+
+    It takes cfg.epochs epochs, cfg.train.epochs at most, and is validated and kept at the end
+    alone. The rate falls where that of a whole training does, so that a given snapshot of an early
+    epoch has an equal twin. like: the network is this one's in place of cfg.model.
+    """
+    epochs = min(cfg.epochs, cfg.train.epochs)
+    brief = {
+        "pictures": "none",
+        "train.epochs": epochs,
+        "train.eval_every": epochs,
+        "train.keep_last": 1,
+        "train.lr_drops": cfg.train.lr_drops,
+        "train.snapshot_epochs": [epochs],
+        "train.test_crops": "centre",
+    }
+    if like is not None:
+        cfg = copy.deepcopy(cfg)
+        cfg.model = OmegaConf.create(dict(like.recipe))
+    return altered(cfg, changes | brief)
 
 
 def trained_in(cfg: DictConfig, folder: Path) -> Snapshot:
@@ -112,3 +136,36 @@ def as_in_the_paper(snapshot: Snapshot, network: str) -> bool:
         and build.get("input_px") in (None, 224)
         and build.get("dropout") in (None, 0.5)
     )
+
+
+NO_DIFFERENCE = (
+    "epochs",
+    "snapshot_epochs",
+    "keep_last",
+    "save_steps",
+    "eval_every",
+    "test_crops",
+    "workers",
+    "seed",
+    "compile",
+    "channels_last",
+    "lr_drops",
+)
+"""Settings that do not make trainings unequal, or are compared as far as they were reached."""
+
+
+def unequal(one: Snapshot, other: Snapshot, apart: str) -> list[str]:
+    """What two trainings differ in beside `apart`: "network", or a setting such as "max_rms"."""
+    left, right = _course(one), _course(other)
+    return sorted(n for n in left | right if n != apart and left.get(n) != right.get(n))
+
+
+def _course(snapshot: Snapshot) -> dict[str, Any]:
+    recipe = snapshot.config.get("train", {})
+    return {name: value for name, value in recipe.items() if name not in NO_DIFFERENCE} | {
+        "epochs": snapshot.epoch,
+        "images": snapshot.config.get("data_fingerprint"),
+        "lr_drops": [epoch for epoch in recipe.get("lr_drops", ()) if epoch < snapshot.epoch],
+        "max_rms": recipe.get("max_rms"),
+        "network": snapshot.settings(),
+    }

@@ -7,12 +7,15 @@ conf/train, and `size` chooses among all of them, see conf/size.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
+from deconv.data import SPLITS
+from deconv.errors import DeconvError, unknown
 from deconv.networks import is_foreign
 from deconv.training import Recipe
 
@@ -55,6 +58,27 @@ class Figure(Settings):
     snapshot: str | None = None  # null: train cfg.model first (not at size=paper)
     split: str = "val"  # where images are drawn from
     redraw: str | None = None  # a folder of an earlier run: draw it again, compute nothing
+
+
+@dataclass
+class Comparison(Settings):
+    """A command that compares networks in roles, see `Subject.roles`.
+
+    Each role is a setting, too: it names the snapshot of that network; null: a twin is trained.
+    """
+
+    roles: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # role -> what its training changes
+    twins_of: ClassVar[Sequence[str]] = ()  # twins have the network of the first of these given
+
+    epochs: int = 10  # of each network that is trained here, at most train.epochs
+    split: str = "val"  # the images that the networks are looked at on
+    redraw: str | None = None  # a folder of an earlier run: draw it again, compute nothing
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise unknown("split", self.split, SPLITS)
+        if self.epochs < 1:
+            raise DeconvError(f"epochs must be at least 1, got {self.epochs}")
 
 
 # Models

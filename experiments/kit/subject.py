@@ -19,7 +19,7 @@ from deconv.errors import DeconvError, unknown
 from deconv.mining.top_activations import CHUNK, top_activations
 from deconv.networks import Network
 from deconv.records import Peaks
-from deconv.training.snapshots import Snapshot
+from deconv.training.snapshots import Snapshot, load_snapshot
 from experiments.kit import inputs
 from experiments.kit.chosen_images import (
     ChosenImage,
@@ -29,6 +29,7 @@ from experiments.kit.chosen_images import (
 )
 from experiments.kit.facts import data_facts, measure_collisions, training_facts
 from experiments.kit.inputs import log
+from experiments.kit.series import twin
 from experiments.kit.settings import Settings
 from experiments.kit.training import train_network
 
@@ -46,11 +47,14 @@ class OthersLeave(Exception):
 class Subject:
     """The network and the images that a command's settings name.
 
-    config: the settings as Hydra has them, for trainings. cfg: the same as a dataclass.
+    config: the settings as Hydra has them, for trainings. cfg: the same, usually as a dataclass.
+    setting: the one that names the snapshot.
     """
 
-    def __init__(self, config: DictConfig, cfg: Settings, folder: Path) -> None:
-        self.config, self.cfg, self.folder = config, cfg, folder
+    def __init__(
+        self, config: DictConfig, cfg: Settings, folder: Path, setting: str = "snapshot"
+    ) -> None:
+        self.config, self.cfg, self.folder, self.setting = config, cfg, folder, setting
         self._squares: dict[str, Squares] = {}
 
     # The network
@@ -58,7 +62,7 @@ class Subject:
     @cached_property
     def given(self) -> Snapshot | None:
         """The snapshot that snapshot= or model.weights= names; None where one is trained first."""
-        return inputs.given(self.cfg)
+        return inputs.given(self.cfg) if hasattr(self.cfg, "snapshot") else None
 
     @cached_property
     def sketch(self) -> Network:
@@ -72,7 +76,8 @@ class Subject:
         """The trained network; trained now where none is given. All processes ask together."""
         if self.given:
             return self.given
-        log("no snapshot given: training one first")
+        log(f"{self.setting}= is not given: training one first")
+        self.folder.mkdir(exist_ok=True)
         return train_network(self.config, self.folder)
 
     @cached_property
@@ -84,6 +89,33 @@ class Subject:
     def device(self) -> torch.device:
         """Where networks run."""
         return inputs.device(self.cfg)
+
+    @cached_property
+    def roles(self) -> dict[str, Subject]:
+        """The networks that a `Comparison` compares, in its order, each as a subject of its own.
+
+        One that is not given is trained in a folder of its role's name when it is first needed.
+        Raises DeconvError if one is not given at size=paper, where that takes days.
+        """
+        paths = {role: getattr(self.cfg, role) for role in self.cfg.roles}
+        missing = [f"{role}=" for role, path in paths.items() if not path]
+        if missing and self.cfg.size_name == "paper":
+            raise DeconvError(
+                f"size=paper needs trained networks, {', '.join(missing)} missing: --help lists "
+                "the trainings"
+            )
+        model = self.cfg.model.name
+        given = {role: load_snapshot(path, model) if path else None for role, path in paths.items()}
+        like = next((given[role] for role in self.cfg.twins_of if given[role]), None)
+        opened: dict[int, dict[str, Squares]] = {}
+        found = {}
+        for role, changes in self.cfg.roles.items():
+            config = twin(self.config, changes | {"snapshot": paths[role]}, like)
+            one = found[role] = Subject(config, config, self.folder / role, role)
+            one.given = given[role]
+            # Images as large for two roles are opened once.
+            one._squares = opened.setdefault(inputs.stored_side_px(config, one.given), {})
+        return found
 
     # The images
 
@@ -124,7 +156,8 @@ class Subject:
 
     def mine(self, layers: Sequence[str], k: int) -> dict[str, Peaks]:
         """The strongest units of every map over cfg.split; all processes ask together."""
-        log(f"mining {', '.join(layers)} of {self.net.name} over {len(self.crops)} images")
+        whose = self.net.name if self.setting == "snapshot" else f"{self.setting}= {self.net.name}"
+        log(f"mining {', '.join(layers)} of {whose} over {len(self.crops)} images")
         return top_activations(self.net, self.loader(self.crops), list(layers), k=k)
 
     def check_images(self, need_labels: bool = False) -> None:

@@ -7,7 +7,7 @@ import dataclasses
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,22 +68,6 @@ def train_network(
         elif distributed.rank() == 0:
             check_unused(folder)
         return _train(cfg, folder, path, start, stop)
-
-
-def train_missing(
-    settings: Mapping[str, DictConfig], given: Mapping[str, Snapshot], folder: Path
-) -> dict[str, Snapshot]:
-    """A network for each role, in the order of `settings`: the given one, or else trained by them.
-
-    Each that is trained has its files in a folder of its role's name.
-    """
-    found = {}
-    for role, cfg in settings.items():
-        if role not in given:
-            log(f"{role}= is not given: training it first, {cfg.train.epochs} epochs")
-            (folder / role).mkdir(exist_ok=True)
-        found[role] = given[role] if role in given else train_network(cfg, folder / role)
-    return found
 
 
 def _resumed(

@@ -38,38 +38,6 @@ def test_training_leaves_its_folder_complete_and_names_it_last(run):
     assert isinstance(snapshot.classes, list) and len(snapshot.classes) >= 10
 
 
-def test_evaluation_agrees_with_the_last_metrics_of_the_training(run):
-    cwd, folder, _ = run
-    last = list(csv.DictReader((folder / "metrics.csv").open()))[-1]
-    for crops, prefix in (("ten", "ten_crop"), ("centre", "val")):
-        lines, _ = command(
-            "evaluate", "size=smoke", "precision=fp32", f"crops={crops}",
-            f"snapshot={folder / 'last.pt'}", cwd=cwd,
-        )  # fmt: skip
-        (row,) = csv.DictReader((Path(lines[-1]) / "table.csv").open())
-        assert float(row["top1"]) == pytest.approx(100 - float(last[f"{prefix}_top1_error"]))
-        assert float(row["loss"]) == pytest.approx(float(last[f"{prefix}_loss"]), rel=1e-5)
-    _, error = command("evaluate", "size=smoke", cwd=cwd, fails=True)
-    assert "snapshot=" in error and "Traceback" not in error
-
-
-def test_renormalisation_is_counted_for_each_rate_and_scale(run):
-    lines, _ = command(
-        "renormalisation", "size=smoke", "updates=4", "rates=[0.01,0.5]", "scales=[4.0]",
-        "train.max_rms=0.024", cwd=run[0],
-    )  # fmt: skip
-    rows = list(csv.DictReader((Path(lines[-1]) / "table.csv").open()))
-    assert [(row["rate"], row["layer"]) for row in rows] == [
-        (rate, f"conv{n}") for rate in ("0.01", "0.5") for n in range(1, 6)
-    ]
-    for row in rows:
-        acted = float(row["largest_rms"]) > 0.024
-        assert (int(row["filters_scaled"]) > 0) == acted == (row["first_update"] != "")
-    assert any(int(row["filters_scaled"]) for row in rows)
-    _, error = command("renormalisation", "size=smoke", "rates=[0]", cwd=run[0], fails=True)
-    assert "rates takes a list of positive numbers" in error
-
-
 @pytest.mark.parametrize(
     ("stem", "overrides", "message"),
     [

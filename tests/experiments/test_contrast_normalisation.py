@@ -7,131 +7,36 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import assert_refused, command
+from command_line import assert_refused, command, subject
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from omegaconf import OmegaConf
-from oracles import randn
 from PIL import Image
-from torch.utils.data import DataLoader
 
 import deconv
 from deconv import figures
 from deconv.data import CentreCrops
-from deconv.distributed import Share
 from deconv.errors import DeconvError
 from deconv.fields import unclipped_field
 from deconv.scenes import Scenes
-from deconv.studies.map_correlation import map_correlations, redundancy
-from experiments.contrast_normalisation import (
-    around,
-    check_networks,
-    judge,
-    norm_of,
-)
-from experiments.contrast_page import ROLES, numbers
-from experiments.first_two_layers import brief_training, check_common
-from experiments.kit.command import compose
+from deconv.training.snapshots import save_snapshot
+from experiments.contrast_normalisation import ROLES, check, findings, numbers
 from experiments.kit.findings import read_findings
 
-# Correlations
-
-
-class _Images(torch.utils.data.Dataset):
-    def __init__(self, images):
-        self.images = images
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, i):
-        return self.images[i], 0
-
-
-def loop_correlation(one, other):
-    """Pearson's, number by number."""
-    n = len(one)
-    mean, mean_other = sum(one) / n, sum(other) / n
-    both = sum((a - mean) * (b - mean_other) for a, b in zip(one, other, strict=True))
-    spread = sum((a - mean) ** 2 for a in one) * sum((b - mean_other) ** 2 for b in other)
-    return both / spread**0.5 if spread else float("nan")
-
-
-def test_correlations_are_those_of_loops():
-    net = deconv.build("zfnet_mini", 3, input_px=32, fc_width=4, init="he", norm="local", seed=0)
-    with torch.no_grad():
-        net.conv1.weight[2], net.conv1.bias[2] = 0, -1  # dead
-        net.conv1.weight[3], net.conv1.bias[3] = 0, 0.3  # the same everywhere
-        net.conv1.weight[5], net.conv1.bias[5] = 2 * net.conv1.weight[4], 2 * net.conv1.bias[4]
-    images = randn(5, 3, 32, 32).float()
-    loader = DataLoader(Share(_Images(images), 2), batch_size=2)
-    points = ["conv1", "norm1"]
-    found = map_correlations(net, loader, points, progress=False)
-    values = net.record(images, points).activations
-    for point in points:
-        maps = [values[point][:, c].double().flatten().tolist() for c in range(7)]
-        pairs = []
-        for a in range(7):
-            for b in range(7):
-                wanted = loop_correlation(maps[a], maps[b])
-                still = point == "conv1" and {a, b} & {2, 3}
-                assert np.isnan(float(found[point][a, b])) == bool(still)
-                if not still:
-                    assert float(found[point][a, b]) == pytest.approx(wanted, abs=1e-6)
-                    pairs += [abs(wanted)] if a != b else []
-        assert redundancy(found[point][:7, :7]) == pytest.approx(sum(pairs) / len(pairs), abs=1e-6)
-    assert float(found["conv1"][4, 5]) == pytest.approx(1)
-
-
-def test_redundancy_of_typed_cases():
-    nan = float("nan")
-    one = torch.tensor([[1.0, -0.5, nan], [-0.5, 1.0, nan], [nan, nan, nan]])
-    assert redundancy(one) == 0.5
-    assert redundancy(torch.tensor([[1.0, 0.2, 0.6], [0.2, 1, -0.1], [0.6, -0.1, 1]])) == (
-        pytest.approx(0.3)
-    )
-    assert np.isnan(redundancy(torch.ones(1, 1))) and np.isnan(redundancy(one[1:, 1:]))
-
-
-def test_correlating_refuses_nothing_and_nan():
-    net = deconv.build("zfnet_mini", 3, input_px=32, fc_width=4, seed=0)
-    with pytest.raises(DeconvError, match="yields no image"):
-        map_correlations(net, [], ["conv1"], False)
-    with pytest.raises(DeconvError, match="at least one layer"):
-        map_correlations(net, [], [], False)
-    with pytest.raises(DeconvError, match="conv1 has NaN values"):
-        map_correlations(net, [(torch.full((1, 3, 32, 32), torch.nan), 0)], ["conv1"], False)
-
+STEM = "contrast_normalisation"
 
 # Networks
 
 
 def test_twins_differ_in_their_normalisation_alone():
-    cfg = compose("contrast_normalisation", ["size=laptop", "epochs=7"])
-    twins = {role: brief_training(cfg, {"model.norm": role}, None) for role in ROLES}
-    plain = {role: OmegaConf.to_container(one) for role, one in twins.items()}
+    _, it = subject(STEM, "size=laptop", "epochs=7")
+    plain = {role: OmegaConf.to_container(one.config) for role, one in it.roles.items()}
     assert [plain[role]["model"].pop("norm") for role in ROLES] == list(ROLES)
     assert plain["response"] == plain["local"] == plain["none"]
     assert plain["none"]["train"]["epochs"] == plain["none"]["train"]["eval_every"] == 7
-    assert cfg.model.norm is None, "left as it was"
+    assert it.config.model.norm is None, "left as it was"
     built = [deconv.build("zfnet_mini", 3, norm=role, seed=0) for role in ROLES]
     first, *others = [dict(net.named_parameters()) for net in built]
     assert all(torch.equal(first[n], net[n]) for net in others for n in first), "first weights"
-
-
-@pytest.mark.parametrize(
-    ("name", "norm", "wanted"),
-    [
-        ("zfnet_mini", "local", ("pool2", "norm2")),
-        ("zfnet_mini", None, ("pool2", "norm2")),
-        ("zfnet_mini", "none", ("pool2", None)),
-        ("alexnet", "local", ("conv2", "norm2")),
-        ("alexnet", "none", ("pool2", None)),
-    ],
-)
-def test_points_around_a_normalisation(name, norm, wanted):
-    with torch.device("meta"):
-        net = deconv.build(name, 3, norm=norm)
-    assert around(net, "conv2") == wanted and norm_of(net) == (norm or "response")
 
 
 def snapshot(**recipe):
@@ -155,18 +60,19 @@ def snapshot(**recipe):
         ),
     ],
 )
-def test_networks_that_do_not_belong_together_are_refused(given, words):
-    def settings(snapshots):
-        cfg = compose("contrast_normalisation", ["size=smoke"])
-        like = next(iter(snapshots.values()), None)
-        return {role: brief_training(cfg, {"model.norm": role}, like) for role in ROLES}
+def test_networks_that_do_not_belong_together_are_refused(given, words, tmp_path):
+    def look(snapshots):
+        paths = {
+            role: save_snapshot(tmp_path / f"{role}.pt", one) for role, one in snapshots.items()
+        }
+        cfg, it = subject(STEM, "size=smoke", *(f"{role}={path}" for role, path in paths.items()))
+        check(cfg, it)
+        return it
 
-    fit = {"response": snapshot(), "local": snapshot(norm="local")}
-    check_networks(settings(fit), fit)
-    assert settings(fit)["none"].model.fc_width == 4, "a twin of what is given"
-    wrong = {role: snapshot(**recipe) for role, recipe in given.items()}
+    it = look({"response": snapshot(), "local": snapshot(norm="local")})
+    assert it.roles["none"].config.model.fc_width == 4, "a twin of what is given"
     with pytest.raises(DeconvError) as error:
-        check_networks(settings(wrong), wrong)
+        look({role: snapshot(**recipe) for role, recipe in given.items()})
     assert words in str(error.value)
 
 
@@ -181,10 +87,9 @@ def test_networks_that_do_not_belong_together_are_refused(given, words):
     ],
 )
 def test_settings_that_do_not_fit_are_named(overrides, words):
-    name = "contrast_normalisation"
-    check_common(compose(name, ["size=laptop"]), ROLES, name)
+    check(*subject(STEM, "size=laptop"))
     with pytest.raises(DeconvError) as error:
-        check_common(compose(name, overrides), ROLES, name)
+        check(*subject(STEM, *overrides))
     assert words in str(error.value)
 
 
@@ -195,7 +100,7 @@ def test_settings_that_do_not_fit_are_named(overrides, words):
 def run(smoke_run, tmp_path_factory):
     """The page at size=smoke with `response` given, its twins trained."""
     (*_, folder), _ = command(
-        "contrast_normalisation", "size=smoke", f"response={smoke_run / 'last.pt'}", "seed=3",
+        STEM, "size=smoke", f"response={smoke_run / 'last.pt'}", "seed=3",
         cwd=tmp_path_factory.mktemp("contrast"),
     )  # fmt: skip
     return Path(folder)
@@ -205,7 +110,7 @@ def test_a_run_leaves_all_its_files_and_the_networks_it_trained(run):
     names = {path.name for path in run.iterdir()}
     assert names == {
         "figure.png", "figure.pdf", "arrays.npz", "table.csv", "findings.json", "config.yaml",
-        "provenance.json", "local", "none",
+        "provenance.json", "contrast_normalisation.log", "local", "none",
     }  # fmt: skip
     facts = json.loads((run / "provenance.json").read_text())
     recipes = {role: dict(facts["networks"][role]["model"]) for role in ROLES}
@@ -265,16 +170,16 @@ def test_what_is_measured_is_what_the_networks_have(run, smoke_run):
 
 
 def test_it_is_drawn_again_from_its_files_alone(run, tmp_path):
-    (*_, folder), _ = command("contrast_normalisation", f"redraw={run}", cwd=tmp_path)
+    (*_, folder), _ = command(STEM, f"redraw={run}", cwd=tmp_path)
     for path in run.iterdir():
-        if path.is_file():
+        if path.is_file() and path.suffix != ".log":
             assert (Path(folder) / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 def test_bad_input_leaves_nothing(run, tmp_path):
     words = "none= has to be trained with model.norm=none, not local"
     given = f"none={run / 'local' / 'last.pt'}"
-    assert_refused("contrast_normalisation", ["size=smoke", given], words, tmp_path)
+    assert_refused(STEM, ["size=smoke", given], words, tmp_path)
 
 
 # Findings and the page
@@ -299,7 +204,7 @@ def rows_of(**falls):
     ],
 )
 def test_redundancy_has_to_fall_in_both_layers(response, local, holds):
-    found = judge(rows_of(response=response, local=local, none=(None, None)))
+    found = findings(rows_of(response=response, local=local, none=(None, None)))
     assert [finding.holds for finding in found] == holds
     for finding, falls in zip(found, (response, local), strict=True):
         if finding.holds is None:
