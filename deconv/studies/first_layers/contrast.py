@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from deconv.mining.map_statistics import map_statistics
-from deconv.networks import Network
+from deconv.networks import ChainNet, Network
 from deconv.networks.zfnet import NORMS
 from deconv.studies.map_correlation import map_correlations, redundancy
 
 
-def norm_of(net: Network) -> str:
+def norm_of(net: ChainNet) -> str:
     """Say which of `NORMS` a network has."""
     kinds = {module: name for name, module in NORMS.items() if module is not None}
     found = {kinds[type(module)] for module in net.modules() if type(module) in kinds}

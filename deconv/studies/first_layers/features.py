@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from deconv.data import CentreCrops
+from deconv.errors import DeconvError
 from deconv.fields import unclipped_field
 from deconv.mining.peak_views import peak_views
 from deconv.mining.top_activations import top_activations
@@ -26,6 +28,14 @@ from deconv.studies.first_layers.quality import (
 FIRST, SECOND = "conv1", "conv2"
 
 
+def convolution(net: Network, layer: str) -> nn.Conv2d:
+    """Return the module of a convolutional layer. Raises DeconvError for another kind."""
+    module = net.module_of(layer)
+    if not isinstance(module, nn.Conv2d):
+        raise DeconvError(f"{layer} of {net.name} is no convolution: take a network that has one")
+    return module
+
+
 def features(
     net: Network, crops: CentreCrops, peaks: Mapping[str, Peaks], collisions: str
 ) -> dict[str, np.ndarray]:
@@ -41,10 +51,10 @@ def features(
         <layer>/strongest, the largest activation of each map, and <layer>/rms of each filter.
     """
     out = projections(net, crops, peaks[SECOND], collisions)
-    out["filters"] = net.get_submodule(FIRST).weight.detach().cpu().float().numpy()
+    out["filters"] = convolution(net, FIRST).weight.detach().cpu().float().numpy()
     for layer in (FIRST, SECOND):
         out[f"{layer}/strongest"] = peaks[layer].value[:, 0].numpy()
-        out[f"{layer}/rms"] = filter_rms(net.get_submodule(layer).weight.detach()).cpu().numpy()
+        out[f"{layer}/rms"] = filter_rms(convolution(net, layer).weight.detach()).cpu().numpy()
     return out
 
 
@@ -83,7 +93,7 @@ def strengths(
         faint_share: a filter is faint if its RMS is below this share of the strongest's; a map is
             dead if it is never above 0 on the images.
     """
-    conv, rms = net.get_submodule(layer), torch.from_numpy(found[f"{layer}/rms"])
+    conv, rms = convolution(net, layer), torch.from_numpy(found[f"{layer}/rms"])
     dead, weak = found[f"{layer}/strongest"] <= 0, faint(rms, faint_share).numpy()
     return {
         "kernel": conv.kernel_size[0],
@@ -122,6 +132,6 @@ def random_aliasing(
         net = build(**recipe, seed=seed).to(device)
         peaks = top_activations(net, loader, SECOND, k=1, progress=False)[SECOND]
         pictures = torch.from_numpy(projections(net, crops, peaks, collisions)["projection"])
-        stride = square_stride(net.get_submodule(FIRST))
+        stride = square_stride(convolution(net, FIRST))
         shares.append(aliased(pictures, stride).nanmean().item())
     return np.array(shares)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader
 
 from deconv.data import Batches, Squares, TrainingCrops
-from deconv.networks import Network
+from deconv.networks import ChainNet
 from deconv.networks.dropout import dropout_keys, with_keys
 from deconv.training import Recipe
 from deconv.training.evaluation import autocast
@@ -19,7 +19,7 @@ from deconv.training.renormalisation import conv_layers, rescale
 
 
 def count_renormalised(
-    net: Network,
+    net: ChainNet,
     data: Squares,
     mean: torch.Tensor,
     recipe: Recipe,
@@ -41,7 +41,8 @@ def count_renormalised(
         the limit ("": none ever); filters_scaled in all; largest_rms before scaling; and of the
         training: updates done, and the last loss (nan: no longer finite, the training ended).
     """
-    where, layers = net.device, conv_layers(net)
+    where, layers, limit = net.device, conv_layers(net), recipe.max_rms
+    assert limit is not None  # the command refuses such a recipe
     optimizer = torch.optim.SGD(
         net.parameters(), rate, recipe.momentum, weight_decay=recipe.weight_decay
     )
@@ -65,7 +66,7 @@ def count_renormalised(
         for name, layer in layers.items():
             rms = layer.weight.detach().square().mean(dim=(1, 2, 3)).sqrt().max().item()
             largest[name] = max(largest[name], rms)
-        over = rescale(list(layers.values()), recipe.max_rms).tolist()
+        over = rescale(list(layers.values()), limit).tolist()
         for name, count in zip(layers, over, strict=True):
             scaled[name] += count
             if count:
@@ -84,7 +85,7 @@ def count_renormalised(
 
 
 def _batches(
-    net: Network, data: Squares, mean: torch.Tensor, recipe: Recipe, updates: int
+    net: ChainNet, data: Squares, mean: torch.Tensor, recipe: Recipe, updates: int
 ) -> Iterator[tuple[int, int, Any, torch.Tensor, torch.Tensor]]:
     """(epoch, update, indices, images, labels) of the first updates of a training by `recipe`."""
     batches = Batches(len(data), recipe.batch_size, recipe.seed)

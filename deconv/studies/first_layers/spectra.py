@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from deconv.networks import Network
-from deconv.studies.first_layers.features import FIRST, SECOND
+from deconv.studies.first_layers.features import FIRST, SECOND, convolution
 from deconv.studies.first_layers.quality import (
     aliased,
     bands,
@@ -39,7 +39,7 @@ def spectra(
         For both layers <layer>/aliased, C, by layer 1's stride; <layer>/bands, C×3; <layer>/within,
         the share of energy up to each frequency, mean over maps; and responses_aliased, C.
     """
-    conv, out = net.get_submodule(FIRST), {}
+    conv, out = convolution(net, FIRST), {}
     stride = square_stride(conv)
     for layer, name in ((FIRST, "filters"), (SECOND, "projection")):
         signals = torch.from_numpy(found[name])
@@ -66,7 +66,7 @@ def spectrum_in_numbers(
         "mid": mid,
         "high": high,
         "aliased": float(_mean(found[f"{layer}/aliased"])),
-        "white_noise_aliased": 1 - 1 / square_stride(net.get_submodule(FIRST)) ** 2,
+        "white_noise_aliased": 1 - 1 / square_stride(convolution(net, FIRST)) ** 2,
     }
     for name, at in (("random_aliased", SECOND), ("responses_aliased", FIRST)):
         row[name] = float(_mean(found[name])) if layer == at and name in found else ""
