@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import assert_refused, command, subject
-from PIL import Image
+from golden import assert_golden
 
 from deconv.errors import DeconvError
 from deconv.scenes import Scenes
@@ -52,8 +52,7 @@ def test_the_files_are_complete_and_their_numbers_come_again(folder):
     assert gains["truth/adaptive_deconv/gain_over_random"].value == pytest.approx(float(gain))
     facts = json.loads((folder / "provenance.json").read_text())
     assert "unverified" in facts["choices"] and facts["model"]["name"] == "adaptive_deconv"
-    with Image.open(folder / "figure.png") as picture:
-        assert picture.width == 2400
+    assert_golden(folder)
 
 
 def test_redrawing_gives_the_same_files(folder, tmp_path):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from command_line import assert_refused, command, subject
+from golden import assert_golden
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from omegaconf import OmegaConf
-from PIL import Image
 
 import deconv
 from deconv import figures
@@ -118,8 +118,7 @@ def test_a_run_leaves_all_its_files_and_the_networks_it_trained(run):
     assert recipes["response"] == recipes["local"] == recipes["none"]
     assert facts["unequal"] == {"local": [], "none": []}
     assert {f.key.rpartition("/")[2] for f in read_findings(run)} == {"response", "local"}
-    with Image.open(run / "figure.png") as picture:
-        assert picture.width == 2400
+    assert_golden(run)
 
 
 def test_what_is_measured_is_what_the_networks_have(run, smoke_run):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import assert_refused, command, subject
+from golden import assert_golden
 
 import deconv
 from deconv import figures
@@ -73,6 +74,7 @@ def test_redrawing_gives_the_same_files(made, tmp_path):
     lines, _ = command("feature_maps", f"redraw={folder}", cwd=tmp_path)
     names = {path.name for path in Path(lines[-1]).iterdir()}
     assert names >= {"figure.png", "figure.pdf", "arrays.npz", "table.csv", "units.csv"}
+    assert_golden(folder)
     for name in names:
         assert (Path(lines[-1]) / name).read_bytes() == (folder / name).read_bytes(), name
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from command_line import assert_refused, command, subject
+from golden import assert_golden
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from PIL import Image
 
 import deconv
 from deconv import figures
@@ -53,8 +53,7 @@ def test_all_files_are_there_and_tell_the_choices(figure):
     facts = json.loads((figure / "provenance.json").read_text())
     assert facts["layer"] == "conv3" and facts["image"]["index"] == 7
     assert facts["choices"]["collisions"] == "sum" and "first in scan" in facts["choices"]["ties"]
-    with Image.open(figure / "figure.png") as picture:
-        assert picture.width == 2400 and picture.height < 3600
+    assert_golden(figure)
 
 
 def test_each_box_of_the_way_up_is_a_plain_pass(figure, passed):

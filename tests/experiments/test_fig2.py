@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import command, subject
-from PIL import Image
+from golden import assert_golden
 
 import deconv
 from deconv.errors import DeconvError
@@ -49,8 +49,7 @@ def test_it_is_drawn_from_what_it_says(figure, smoke_run):
         assert np.abs(arrays[f"{layer}/projection"]).max(axis=(2, 3, 4)).min() > 0, "none blank"
         values = arrays[f"{layer}/value"]
         assert (np.diff(values, axis=1) <= 0).all() and (values > 0).all()
-    with Image.open(figure / "figure.png") as picture:
-        assert picture.width == 2400
+    assert_golden(figure)
 
 
 def test_each_shown_map_is_traced_at_its_strongest_unit(figure):

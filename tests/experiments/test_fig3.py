@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from command_line import assert_refused, command
+from golden import assert_golden
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from oracles import meta
-from PIL import Image
 
 from deconv import figures
 from deconv.networks.layer_table import layer_table, totals
@@ -53,8 +53,7 @@ def test_the_papers_network_has_the_papers_sides(run):
     facts = json.loads((folder / "provenance.json").read_text())
     assert facts["judged"] == "zfnet, 224 px, as built"
     assert facts["parameters"] == 62_357_608 and "paddings" in facts["choices"]
-    with Image.open(folder / "figure.png") as picture:
-        assert picture.width == 2400
+    assert_golden(folder)
 
 
 def test_the_reported_sum_follows_from_the_figures_sizes():

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import command, subject
+from golden import assert_golden
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 from test_evolution import blank, turnover_by_hand
@@ -56,8 +57,7 @@ def test_a_run_leaves_all_its_files(run):
     assert len(set(hashes)) == 3 and hashes[-1] == facts["weights_sha256"]
     assert facts["data"]["as_trained_on"] and facts["data"]["images"] == 60
     assert facts["choices"]["collisions"] == "sum" and facts["threshold"] == 0.5
-    with Image.open(run / "figure.png") as picture:
-        assert picture.width == 2400
+    assert_golden(run)
 
 
 def test_the_strongest_units_are_those_of_a_search_by_hand(run):

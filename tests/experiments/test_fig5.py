@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import assert_refused, command, subject
+from golden import assert_golden
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from PIL import Image
@@ -58,8 +59,7 @@ def test_a_run_leaves_all_its_files(run, facts):
         "figure.png", "figure.pdf", "arrays.npz", "table.csv", "scores.csv", "classes.csv",
         "findings.json", "config.yaml", "provenance.json", "fig5_invariance.log",
     }  # fmt: skip
-    with Image.open(run / "figure.png") as picture:
-        assert picture.width == 2400
+    assert_golden(run)
     assert facts["measured_images"] == 5 + POPULATION and facts["rectified"] == [True, True]
     assert facts["names"] == [CLASSES[render(2, i, 128).label] for i in range(5)]
     arrays = np.load(run / "arrays.npz")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from command_line import assert_refused, command, subject
+from golden import assert_golden
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from omegaconf import OmegaConf
-from PIL import Image
 
 import deconv
 from deconv import figures
@@ -60,8 +60,7 @@ def test_a_run_leaves_all_its_files_and_the_networks_it_trained(run, smoke_run):
         snapshot = deconv.load_snapshot(run / role / "last.pt")
         assert snapshot.epoch == 2
     assert {f.key for f in read_findings(run)} == {"fig6/dominating", "fig6/dead", "fig6/aliasing"}
-    with Image.open(run / "figure.png") as picture:
-        assert picture.width == 2400
+    assert_golden(run)
 
 
 def test_what_is_measured_is_what_the_networks_have(run, smoke_run):

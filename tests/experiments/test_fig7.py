@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import assert_refused, command, subject
+from golden import assert_golden
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from PIL import Image
@@ -65,8 +66,7 @@ def test_a_run_leaves_all_its_files(run, facts):
         "figure.png", "figure.pdf", "arrays.npz", "table.csv", "findings.json", "config.yaml",
         "provenance.json", "fig7_occlusion.log",
     }  # fmt: skip
-    with Image.open(run / "figure.png") as picture:
-        assert picture.width == 2400
+    assert_golden(run)
     chosen = facts["choices"]
     assert (chosen["size_px"], chosen["stride_px"], chosen["squares"]) == (SIZE, STRIDE, "overhang")
     assert chosen["collisions"] == "sum" and facts["scored"]["images"] == 3

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import assert_refused, command, subject
-from PIL import Image
+from golden import assert_golden
 
 import deconv
 from deconv.errors import DeconvError
@@ -39,8 +39,7 @@ def test_a_run_leaves_what_it_drew(run, smoke_run, tmp_path):
         assert float(row["white_after"]) == pytest.approx(after.max(), rel=1e-5)
         assert float(row["z_difference"]) < 1e-5 * float(row["z_largest"]) + 1e-5
         assert row["constant_before"] == "False"
-    with Image.open(run / "figure.png") as picture:
-        assert picture.width == 2400
+    assert_golden(run)
     (*_, folder), _ = command("filters", f"redraw={run}", cwd=tmp_path)
     for path in Path(folder).iterdir():
         assert (run / path.name).read_bytes() == path.read_bytes(), path.name

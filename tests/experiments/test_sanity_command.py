@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import assert_refused, command, subject
-from PIL import Image
+from golden import assert_golden
 
 import deconv
 from deconv.data import CentreCrops
@@ -60,8 +60,7 @@ def test_the_files_are_complete_and_agree(folder, rows):
     for layer in LAYERS:
         assert (arrays[f"{layer}/above/all layers above/scores"] == 1).all()
         assert arrays[f"{layer}/above/all layers above/equal"].all()
-    with Image.open(folder / "figure.png") as picture:
-        assert picture.width == 2400
+    assert_golden(folder)
 
 
 def test_a_number_of_the_table_by_hand(folder, smoke_run):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import assert_refused, command, subject
+from golden import assert_golden
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
@@ -53,8 +54,7 @@ def test_a_run_leaves_all_its_files(run):
     assert facts["data"]["images"] == 6 and facts["classes"] == {"dog face": 6}
     assert {"delta", "spread", "sign", "masks", "random", "fill", "sides"} <= set(facts["choices"])
     assert 0 <= facts["right"] <= 1 and 0 <= facts["borrowed_overlap"] < 1
-    with Image.open(folder / "figure.png") as picture:
-        assert picture.width == 2400
+    assert_golden(folder)
 
 
 def test_delta_is_that_of_loops_over_hidden_faces(run, at, smoke_run):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import command, subject
+from golden import assert_golden
 
 import deconv
 from deconv import figures
@@ -66,7 +67,8 @@ def test_a_row_that_fails_is_reported_and_the_others_are_there(run):
         f"Try them again with resume={folder}" in line or "resume=" in line for line in lines
     )
     assert any(line.split()[:3] == [NETWORK, "no", "7"] and "failed" in line for line in lines)
-    assert (folder / "figure.png").exists() and (folder / "figure.pdf").exists()
+    assert (folder / "figure.pdf").exists()
+    assert_golden(folder)
     keys = {finding.key.split("/")[2] for finding in read_findings(folder)}
     assert keys == {"none", "no 3,4", "6,7: 2048"}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import assert_refused, command, subject
+from golden import assert_golden
 from PIL import Image
 
 import deconv
@@ -219,8 +220,7 @@ def test_a_figure_is_drawn_again_from_its_files(probed, tmp_path):
     lines, _ = command("table7_layer_probes", f"redraw={probed}", cwd=tmp_path)
     for name in ("figure.png", "figure.pdf", "table.csv", "findings.json"):
         assert (Path(lines[-1]) / name).read_bytes() == (probed / name).read_bytes()
-    with Image.open(probed / "figure.png") as picture:
-        assert picture.width == 2400
+    assert_golden(probed)
 
 
 # Tables 4 and 5 on small trees in Caltech's layout

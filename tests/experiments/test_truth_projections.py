@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from command_line import assert_refused, command, subject
+from golden import assert_golden
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from PIL import Image
 
 import deconv
 from deconv import figures
@@ -51,8 +51,7 @@ def test_the_files_are_complete_and_agree(folder):
         row = summary["conv4", what]
         lows = [float(row[f"above_{group}_low"]) for group in GROUPS[1:]]
         assert found[f"truth/truth_projections/{what}_energy"].holds is (min(lows) > 0.05)
-    with Image.open(folder / "figure.png") as picture:
-        assert picture.width == 2400
+    assert_golden(folder)
 
 
 def test_parts_are_chosen_on_even_images_and_scored_on_odd_ones(folder, smoke_run):
