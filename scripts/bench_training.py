@@ -74,7 +74,7 @@ def ours(net: ChainNet, batch: int, precision: str) -> Callable[[], None]:
     data = Synthetic(batch, side)
     recipe = Recipe(batch_size=batch, precision=precision, lr=1e-3)
     updates = Updates(net, data, torch.full((3, side, side), 128.0), recipe)
-    updates.begin(1, updates.new_progress())
+    updates.start_epoch(1, updates.new_progress())
     images, target = next(iter(updates.loader))
 
     def update() -> None:
