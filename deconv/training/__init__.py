@@ -1,6 +1,6 @@
-"""Training: stochastic gradient descent with the filter renormalisation of §3, in runs that resume.
+"""Training (§3): SGD with filter renormalisation, in runs that can be resumed.
 
-`fit` is the whole of it; `Recipe` says how; `run_folder` keeps the snapshots.
+`fit` is the training loop, `Recipe` its settings; `run_folder` stores the snapshots.
 """
 
 from deconv.training.fit import Hooks, fit
