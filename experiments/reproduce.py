@@ -32,7 +32,7 @@ from tqdm import tqdm
 
 from deconv import distributed
 from deconv.errors import DeconvError, Interrupted, unknown
-from deconv.training import held
+from deconv.training import lock_folder
 from deconv.training.snapshots import load_snapshot
 from experiments.kit import Command, Settings, compose, ledger, log
 from experiments.kit.command import settings_of
@@ -132,7 +132,7 @@ def run(_: DictConfig, cfg: Reproduce, folder: Path) -> None:
     """Run what is wanted and not finished, write the ledger, tell what failed."""
     if distributed.ranks() > 1:
         raise DeconvError("reproduce runs as one process: train under torchrun, then give run=")
-    with held(folder):
+    with lock_folder(folder):
         cfg, asked, state = settings(cfg, folder)
         stems = chosen(cfg)
         network = check_run(cfg, stems)

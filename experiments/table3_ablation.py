@@ -39,7 +39,7 @@ from deconv import distributed, figures
 from deconv.errors import DeconvError, Interrupted, unknown
 from deconv.figures import Page
 from deconv.networks.changes import CHANGES, WIDE, build_arguments
-from deconv.training import held
+from deconv.training import lock_folder
 from deconv.training.evaluation import PRECISIONS, TEST_CROPS, evaluate, two_standard_errors
 from deconv.training.snapshots import Snapshot, weights_hash
 from experiments.kit import Finding, Result, Saved, Settings, Subject, experiment, log
@@ -124,7 +124,7 @@ def check(cfg: Ablation, it: Subject) -> None:
 def compute(cfg: Ablation, it: Subject) -> Result:
     """Train and measure what the table still lacks."""
     # One command at a time: two would train the same row.
-    with held(it.folder) if distributed.rank() == 0 else contextlib.nullcontext():
+    with lock_folder(it.folder) if distributed.rank() == 0 else contextlib.nullcontext():
         rows = [row(cfg, it, *one) for one in cfg.plan()]
     it.first_alone()
     done = [line for line in rows if line["state"] == "done"]

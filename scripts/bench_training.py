@@ -74,7 +74,7 @@ def ours(net: ChainNet, batch: int, precision: str) -> Callable[[], None]:
     data = Synthetic(batch, side)
     recipe = Recipe(batch_size=batch, precision=precision, lr=1e-3)
     updates = Updates(net, data, torch.full((3, side, side), 128.0), recipe)
-    updates.begin(1, updates.new_progress())
+    updates.start_epoch(1, updates.new_progress())
     images, target = next(iter(updates.loader))
 
     def update() -> None:
@@ -124,7 +124,7 @@ def stock(net: ChainNet) -> nn.Sequential:
 
 
 def multiply_adds(net: ChainNet) -> int:
-    """Of one image's update: weights × positions, three times, in the first layer twice."""
+    """Multiply-adds per image and update: 3 × weights × positions, 2 × in the first layer."""
     image = torch.zeros(1, 3, net.input_px, net.input_px)
     points = [name if name == net.layers[-1] else f"{name}:z" for name in net.layers]
     seen = net.record(image, points).activations
@@ -198,8 +198,8 @@ def measure(model: str, batch: int, rounds: int, device: torch.device) -> dict[s
 
 def loading(folder: str, input_px: int, images: int = 300) -> float:
     """Images a second that one process makes ready to train on, from an image folder."""
-    data = photographs("imagefolder", folder, "val", input_px * 256 // 224)
     side = input_px * 256 // 224
+    data = photographs("imagefolder", folder, "val", side)
     crops = TrainingCrops(data, torch.zeros(3, side, side), input_px, seed=0)
     keys = [(1, index) for index in range(min(images, len(crops)))]
     crops[keys[0]]
@@ -210,7 +210,7 @@ def loading(folder: str, input_px: int, images: int = 300) -> float:
 
 
 def table(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """Format the result as text."""
     lines = [f"{'':14}{'images/s':>10}{'of matmul':>11}{'ours is':>9}"]
     for precision in ("fp32", "bf16"):
         found = result[precision]
@@ -241,7 +241,7 @@ def main() -> None:
             raise DeconvError("--batch and --rounds must be at least 1")
         net = deconv.build(options.model, CLASSES, seed=0)
         pairs = [argument.partition("=") for argument in options.loading]
-        # First, for a wrong folder must not cost the measurement.
+        # First, so that a wrong folder does not waste the measurement.
         rates = {n: loading(folder, net.input_px) for n, _, folder in pairs}
         result = measure(options.model, options.batch, options.rounds, device)
         result["loading"] = rates

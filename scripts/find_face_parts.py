@@ -63,7 +63,7 @@ def _around(point: np.ndarray, extents: tuple[float, ...], unit: float) -> list[
 
 
 def sheet(found: dict[str, dict], folder: Path, path: Path, most: int = 48) -> None:
-    """The first images with their boxes, side by side, to look at."""
+    """Draw the first images with their boxes, for inspection."""
     tiles = []
     for name, boxes in list(found.items())[:most]:
         image = read_rgb(folder / name)
@@ -79,7 +79,7 @@ def sheet(found: dict[str, dict], folder: Path, path: Path, most: int = 48) -> N
 
 
 def main() -> None:
-    """The command."""
+    """Detect, select and write the boxes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="images of people, one face each")
     parser.add_argument("--out", type=Path, default=Path("faces.json"))

@@ -1,4 +1,4 @@
-"""The trained network in the package, from nothing: deconv/pretrained/zfnet_mini.safetensors.
+"""Make the trained network in the package, deconv/pretrained/zfnet_mini.safetensors.
 
     python scripts/make_pretrained.py [<run folder>]
 
@@ -26,7 +26,7 @@ TRAIN = ("experiments.train", "size=laptop", "pictures=none")
 
 
 def train() -> Path:
-    """Run the training and give its folder."""
+    """Run the training and return its folder."""
     done = subprocess.run(
         [sys.executable, "-m", *TRAIN], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
     )
@@ -34,7 +34,7 @@ def train() -> Path:
 
 
 def top1_error(snapshot: Snapshot) -> float:
-    """In percent, on the validation images of its own training."""
+    """Top-1 error in percent on the validation images of its own training."""
     settings = snapshot.config["data_settings"]
     scenes = Scenes(settings["val_images"], settings["val_seed"], snapshot.mean.shape[-1])
     net = snapshot.network()

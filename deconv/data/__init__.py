@@ -1,4 +1,4 @@
-"""Data sets as uint8 squares, and the crops of them that networks are fed."""
+"""Data sets as uint8 squares, and the mean-subtracted crops that networks take."""
 
 from deconv.data.cache import Cached, cache_path
 from deconv.data.crops import (

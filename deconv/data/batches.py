@@ -1,4 +1,4 @@
-"""A walk over a data set: whatever a loader yields, as batches of images that a network takes."""
+"""Loop over a loader: whatever form its batches have, yield images that a network takes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from deconv.data.workers import apart
+from deconv.data.workers import isolate_worker
 from deconv.distributed import rank, share_of
 from deconv.errors import DeconvError
 from deconv.images import check_batch
 
 IMAGE_KEYS = ("images", "image", "pixel_values", "inputs", "input", "img", "x")
 LABEL_KEYS = ("labels", "label", "targets", "target", "y")
-"""Under the first of these that a dictionary has, it holds its images and its labels."""
+"""Keys of a dictionary batch for its images and labels; the first one present is used."""
 
 
 class Placed(Protocol):
-    """A network that says where its weights are and of what type."""
+    """A network that knows the device and dtype of its weights."""
 
     @property
     def name(self) -> str: ...
@@ -40,23 +40,23 @@ def walk(
     progress: bool = True,
     channels_last: bool = False,
 ) -> Iterator[tuple[torch.Tensor, Any]]:
-    """Yield a loader's batches as (images N×3×H×W that the network takes, labels or None).
+    """Yield (images N×3×H×W, labels or None) for each batch of a loader.
 
-    The images are on the device and of the type of the weights; no gradient is followed to them.
+    Images are detached and moved to the device and dtype of the weights.
 
     Args:
-        loader: a DataLoader, also of a stream, or any iterable of batches. A batch is images, or
-            (images, labels, …), or a dictionary with IMAGE_KEYS and LABEL_KEYS; images are a
-            tensor, an array, or a list of images of one size. Empty batches are left out.
-        doing: names the progress bar; without it there is none.
-        progress: whether the bar is shown on a terminal, by the first process.
-        channels_last: the images' memory layout; on a CPU pooling is then an order of magnitude
+        loader: a DataLoader (map-style or iterable) or any iterable of batches. A batch is images,
+            (images, labels, …) or a dictionary with IMAGE_KEYS and LABEL_KEYS; images are a
+            tensor, an array or a list of images of one size. Empty batches are skipped.
+        doing: label of the progress bar; empty: no bar.
+        progress: whether process 0 shows the bar on a terminal.
+        channels_last: memory layout of the images; makes pooling on a CPU an order of magnitude
             faster.
 
     Raises:
-        DeconvError: for what is none of these; images that are not preprocessed, have no batch
-            axis, or are of several sizes; and a loader without images, unless it is over one
-            process's `Share` of some.
+        DeconvError: for batches of another form; for images that are not preprocessed, lack a
+            batch axis or differ in size; for a loader without images, unless it covers one
+            process's `Share` of a data set that has some.
     """
     layout = torch.channels_last if channels_last else torch.preserve_format
     seen, hidden = 0, None if doing and progress and rank() == 0 else True
@@ -71,7 +71,7 @@ def walk(
 
 
 def labelled(net: Placed, loader: Iterable) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield `walk` with a tensor of labels. Raises DeconvError where there are none."""
+    """Yield `walk` with labels as a tensor; DeconvError if a batch has none."""
     for images, labels in walk(net, loader):
         if labels is None:
             raise DeconvError("the loader yields images without labels: yield (images, labels)")
@@ -81,8 +81,8 @@ def labelled(net: Placed, loader: Iterable) -> Iterator[tuple[torch.Tensor, torc
 def walk_squares(
     data: Any, doing: str, workers: int = 0, progress: bool = True, batch_size: int = 64
 ) -> Iterator[torch.Tensor]:
-    """Yield the images of stored squares in order, N×3×S×S uint8, with a bar named by `doing`."""
-    loader = DataLoader(data, batch_size, num_workers=workers, worker_init_fn=apart)
+    """Yield the images of stored squares in order, N×3×S×S uint8; `doing` labels the bar."""
+    loader = DataLoader(data, batch_size, num_workers=workers, worker_init_fn=isolate_worker)
     for images, _ in tqdm(loader, doing, disable=None if progress and rank() == 0 else True):
         yield images
 
@@ -100,7 +100,7 @@ def _read(net: Placed, loader: Iterable) -> Iterator[tuple[torch.Tensor, Any]]:
         images = _tensor(images)
         if images.dim() and not len(images):
             continue
-        # Of each image there can be several crops, N×K×3×H×W, see `deconv.training.evaluation`.
+        # N×K×3×H×W: K crops of each image, see `deconv.training.evaluation`.
         check_batch(images.flatten(0, -4) if images.dim() > 4 else images, net.name)
         if size not in (None, images.shape[1:]):
             raise DeconvError(
@@ -112,7 +112,7 @@ def _read(net: Placed, loader: Iterable) -> Iterator[tuple[torch.Tensor, Any]]:
 
 
 def _count(loader: Any) -> int | None:
-    """How many images a loader has; None where it does not know, as a stream."""
+    """Number of images of a loader; None if unknown, as for an iterable data set."""
     try:
         return len(loader.dataset)
     except (AttributeError, TypeError, NotImplementedError):
@@ -120,19 +120,19 @@ def _count(loader: Any) -> int | None:
 
 
 def image_and_label(batch: Any) -> tuple[Any, Any]:
-    """The images and the labels, if any, of a batch or of a dictionary of one image."""
+    """Split a batch, or one item, into images and labels (None if there are none)."""
     if isinstance(batch, Mapping):
         keys = [key for key in IMAGE_KEYS if key in batch]
         if not keys:
             raise DeconvError(
                 f"a batch has no images: of its keys {', '.join(map(str, batch)) or '(none)'}, "
-                f"call that of the images one of {', '.join(IMAGE_KEYS)}"
+                f"name the one with the images {' or '.join(IMAGE_KEYS)}"
             )
         return batch[keys[0]], next((batch[key] for key in LABEL_KEYS if key in batch), None)
     if not isinstance(batch, list | tuple) or all(map(_is_image, batch)):
         return batch, None
-    items = (isinstance(p, Mapping) or (_is_list(p) and p and _is_image(p[0])) for p in batch)
-    if len(batch) > 1 and all(items):
+    is_item = (isinstance(p, Mapping) or (_is_list(p) and p and _is_image(p[0])) for p in batch)
+    if len(batch) > 1 and all(is_item):
         raise DeconvError(
             "a batch is a list of items: collate them, as a DataLoader does by default"
         )
@@ -163,7 +163,7 @@ def _tensor(images: Any) -> torch.Tensor:
         return torch.from_numpy(np.array(images, images.dtype.newbyteorder("="), order="C"))
     what = f"array of {images.dtype}" if isinstance(images, np.ndarray) else str(type(images))
     raise DeconvError(
-        f"a network cannot take {what}: make preprocessed float tensors N×3×H×W of the images"
+        f"a network cannot take {what}: convert the images to preprocessed float tensors N×3×H×W"
     )
 
 

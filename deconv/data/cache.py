@@ -1,4 +1,4 @@
-"""Squares made once and kept as one array on disk, so that no later pass decodes or draws them."""
+"""Squares cached as one memory-mapped array, so that images are decoded or drawn only once."""
 
 from __future__ import annotations
 
@@ -22,15 +22,17 @@ from deconv.locks import lock
 
 
 def cache_path(data: Squares, folder: str | Path) -> Path:
-    """The file that holds, or will hold, the squares of a data set."""
+    """Return where the squares of a data set are, or will be, cached."""
     return Path(folder) / f"{data.cache_key()}.npy"
 
 
 class Cached(Dataset):
-    """The same items as `data`, read from folder/<cache key>.npy, which is made if missing.
+    """The items of `data` from folder/<cache key>.npy, written first if missing.
 
     The array is memory-mapped: processes share it, and memory does not grow with the data set.
-    Raises DeconvError where it is damaged, or the disk has no room for it.
+
+    Raises:
+        DeconvError: if the file is damaged or does not fit on the disk.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class Cached(Dataset):
         self.images = _read(self.path, len(self.targets))
 
     def __getstate__(self) -> dict[str, object]:
-        # A spawned worker maps the file itself; a pickled memmap would be a copy of it all.
+        # Spawned workers map the file themselves; pickling a memmap would copy all of it.
         return self.__dict__ | {"images": None}
 
     def __setstate__(self, state: dict[str, object]) -> None:
@@ -58,12 +60,11 @@ class Cached(Dataset):
         return torch.from_numpy(self.images[index]), self.targets[index]
 
     def fingerprint(self) -> str:
-        """The fingerprint of the data set it was made from."""
+        """Return the fingerprint of the original data set."""
         return self._fingerprint
 
 
 def _read(path: Path, length: int) -> np.ndarray:
-    """The array of a cache of so many squares, mapped."""
     try:
         images = np.load(path, mmap_mode="c")  # copy-on-write: torch wants writable
     except (ValueError, EOFError) as error:
@@ -74,18 +75,18 @@ def _read(path: Path, length: int) -> np.ndarray:
 
 
 def _damaged(path: Path, why: str) -> DeconvError:
-    return DeconvError(f"{path} is damaged ({why}): delete it, and it is made anew")
+    return DeconvError(f"{path} is damaged ({why}): delete it, and it is written again")
 
 
 def _write(data: Squares, path: Path, workers: int, progress: bool) -> None:
-    _clear_left(path)
+    _delete_stale(path)
     shape = (len(data), *data[0][0].shape)
     try:
         with whole(path) as temporary:
             array = open_memmap(temporary, "w+", np.uint8, shape)
             with temporary.open("r+b") as file:
-                lock(file)  # by which `_clear_left` of another run knows that it is being written
-                _set_aside(file)
+                lock(file)  # tells another run's `_delete_stale` that it is in use
+                _reserve_space(file)
                 done = 0
                 for images in walk_squares(data, "preparing images", workers, progress):
                     array[done : done + len(images)] = images.numpy()
@@ -98,23 +99,23 @@ def _write(data: Squares, path: Path, workers: int, progress: bool) -> None:
         ) from error
 
 
-def _set_aside(file: IO[bytes]) -> None:
-    """Claim the disk's room for a file that is as long as it will be.
+def _reserve_space(file: IO[bytes]) -> None:
+    """Allocate the disk space of a file now.
 
-    Else the first page that finds no room would end the process by a signal.
+    On a full disk, writing to a mapped page would otherwise kill the process by SIGBUS.
     """
     try:
         os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
     except AttributeError:
-        pass  # not on this system
+        pass  # not on this platform
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # not on this file system
             raise
 
 
-def _clear_left(path: Path) -> None:
-    """Delete what killed runs were writing of a cache: what no living process has locked."""
-    for left in path.parent.glob(f".{path.name}.*.tmp"):
-        with contextlib.suppress(OSError), left.open("r+b") as file:
+def _delete_stale(path: Path) -> None:
+    """Delete temporary files of killed runs: those that no living process has locked."""
+    for stale in path.parent.glob(f".{path.name}.*.tmp"):
+        with contextlib.suppress(OSError), stale.open("r+b") as file:
             if lock(file):
-                left.unlink()
+                stale.unlink()

@@ -1,4 +1,4 @@
-"""Classes are numbers; for people each has a name of its own."""
+"""Class names: made unique, and looked up."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from deconv.errors import unknown
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
-    """Put a class's number behind its name where several classes have that name.
+    """Append the class number to names that several classes share.
 
     ImageNet's two cranes, a bird and a machine, become "crane (134)" and "crane (517)".
     """
@@ -20,9 +20,10 @@ def unique_names(names: Sequence[str]) -> list[str]:
 
 
 def class_number(name: str | int, names: Sequence[str]) -> int:
-    """The number of the class with a name, or with that number where no class is named so.
+    """Look up a class by name, or by number if no class has that name.
 
-    Raises DeconvError with the nearest names for one that does not exist.
+    Raises:
+        DeconvError: if there is no such class; suggests the nearest names.
     """
     if str(name) in names:
         return list(names).index(str(name))

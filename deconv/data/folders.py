@@ -1,4 +1,4 @@
-"""Folders of images, one a class, without what desktops, archives and notebooks leave in them."""
+"""Class folders of images, skipping litter from operating systems, archives and notebooks."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 _OF_WINDOWS = ("$RECYCLE.BIN", "System Volume Information", "Thumbs.db", "desktop.ini")
 LITTER = ("__MACOSX", "@eaDir", "#recycle", *_OF_WINDOWS)
-"""What archives, network drives and Windows leave, beside all names that begin with a dot."""
+"""Left by archives, network drives and Windows; besides all names that begin with a dot."""
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is never a class or an image."""
+    """Whether a file or folder of this name is litter."""
     return name.startswith(".") or name in LITTER
 
 
 def class_folders(folder: Path) -> list[Path]:
-    """The visible folders in a folder, by name."""
+    """List the visible folders in a folder, sorted."""
     return sorted(p for p in folder.iterdir() if p.is_dir() and not is_hidden(p.name))
 
 
 def images_in(folder: Path, nested: bool = True) -> list[str]:
-    """The paths of the visible images in a folder, in order. nested: also of its sub-folders."""
+    """List the visible images in a folder, sorted. nested: include its sub-folders."""
     found = []
     for place, _, names in sorted(os.walk(folder, followlinks=True)):
         inside = Path(place).relative_to(folder).parts

@@ -1,4 +1,4 @@
-"""Images that show several classes at once: squares, each with a mark for every class."""
+"""Multi-label data sets: squares with a mark for every class."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from deconv.errors import DeconvError
 
 
 class MultiLabel(Dataset):
-    """A data set of squares under marks instead of labels.
+    """Squares with marks in place of labels.
 
-    Item i is (3×side×side uint8 RGB, C int8 of PRESENT, IGNORED, ABSENT). squares: the images;
-    their own labels do not count. targets: N×C int8. classes: C names.
+    Item i is (3×side×side uint8 RGB, C int8 of PRESENT, IGNORED, ABSENT).
+
+    Args:
+        squares: the images; their labels are not used.
+        targets: N×C int8.
+        classes: C names.
     """
 
     def __init__(self, squares: Squares, targets: torch.Tensor, classes: Sequence[str]) -> None:
@@ -35,10 +39,10 @@ class MultiLabel(Dataset):
         return self.squares[index][0], self.targets[index]
 
     def fingerprint(self) -> str:
-        """Sixteen hex digits over the images' fingerprint, the classes and the marks."""
+        """Hash the images' fingerprint, the classes and the marks: 16 hex digits."""
         key = f"{self.squares.fingerprint()} {self.classes}".encode()
         return hashlib.sha256(key + self.targets.numpy().tobytes()).hexdigest()[:16]
 
     def cache_key(self) -> str:
-        """The images' own: marks do not change the squares."""
+        """Return the images' own key: marks do not change the squares."""
         return self.squares.cache_key()

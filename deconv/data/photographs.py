@@ -1,4 +1,4 @@
-"""Images of a data set of PIL images as the paper's squares."""
+"""PIL-image data sets as the paper's uint8 squares (§3)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from deconv.data.class_names import unique_names
 from deconv.errors import DeconvError
 from deconv.images import square, to_rgb
 
-VERSION = 2  # raise it with every change of how squares are made, so that caches are made anew
+VERSION = 2  # raise whenever squares are made differently: it invalidates caches
 
 
 class Photographs(Dataset):
-    """Some images of a data set such as torchvision's, as the paper's squares (§3).
+    """Images of a torchvision-style data set as the paper's squares (§3).
 
-    Item i is (3×side×side uint8 RGB, label). `paths` names each image: for messages and for the
-    fingerprint. Raises DeconvError naming the file for an image that cannot be read.
+    Item i is (3×side×side uint8 RGB, label); DeconvError names the file of an unreadable image.
+
+    Args:
+        paths: a name for each image, for messages and the fingerprint.
+        chosen: indices of the images to use; all by default.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class Photographs(Dataset):
             ) from error
 
     def fingerprint(self) -> str:
-        """Sixteen hex digits over the names, sizes and labels of the files and the side."""
+        """Hash names, sizes and labels of the files and the side: 16 hex digits."""
         digest = hashlib.sha256(f"side={self.side_px}".encode())
         for path, label in zip(self.paths, self.targets, strict=True):
             size = os.path.getsize(path) if os.path.exists(path) else 0
@@ -64,7 +67,7 @@ class Photographs(Dataset):
         return digest.hexdigest()[:16]
 
     def cache_key(self) -> str:
-        """The fingerprint, with where the files are and when they were changed."""
+        """Extend the fingerprint by the files' locations and modification times."""
         digest = hashlib.sha256(f"{VERSION} {self.fingerprint()}".encode())
         for path in self.paths:
             changed = os.stat(path).st_mtime_ns if os.path.exists(path) else 0

@@ -1,4 +1,4 @@
-"""Where photographs come from: each data set in torchvision's layout, split and checked."""
+"""Data sets of photographs in torchvision's layouts: found on disk, split and checked."""
 
 from __future__ import annotations
 
@@ -20,22 +20,20 @@ from deconv.errors import DataMissing, DeconvError, unknown
 
 SPLITS = ("train", "val")
 WHOLE = "all"
-"""In place of a split, all images of a data set out of DRAWN."""
+"""Instead of a split: all images of a data set in DRAWN."""
 DRAWN = ("caltech101", "caltech256")
-"""The data sets that come in one piece, so that both splits are drawn at random by a seed."""
-
-
+"""Data sets without official splits; theirs are drawn at random by a seed."""
 SPLIT_FOLDERS = {"train": ("train", "training"), "val": ("val", "valid", "validation")}
-"""Split -> the names of its folder, in any case."""
+"""Split -> possible names of its folder, case-insensitive."""
 
 
 def imagefolder(
     root: Path, split: str, side_px: int, val_fraction: float = 0.2, seed: int = 0
 ) -> Photographs:
-    """root/train/<class>/… and root/val/<class>/…, see SPLIT_FOLDERS; or root/<class>/… alone.
+    """Read root/train/<class>/… and root/val/<class>/… (see SPLIT_FOLDERS), or root/<class>/….
 
-    A root without such folders is split by `seed`: of each class a `val_fraction` (at least one
-    image of a class that has two) goes to "val".
+    Without split folders, a random `val_fraction` of each class (at least one image if the class
+    has two) is held out for "val".
     """
     folders = _split_folders(root)
     if folders and split not in folders:
@@ -53,7 +51,7 @@ def imagefolder(
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
-    """Split -> its folder, for the splits that have one."""
+    """Map each split found to its folder."""
     found: dict[str, Path] = {}
     for folder in class_folders(root):
         for split, names in SPLIT_FOLDERS.items():
@@ -71,10 +69,10 @@ def _split_folders(root: Path) -> dict[str, Path]:
 def _by_class(
     where: Path, left_out: str | None = None, nested: bool = True
 ) -> tuple[ImageFiles, list[str]]:
-    """The images of the folders in a folder, each a class but `left_out`, and the classes."""
+    """Read one folder per class, without `left_out`: the images and the class names."""
     folders = [folder for folder in class_folders(where) if folder.name != left_out]
     if not folders:
-        raise DeconvError(f"{where} is not one folder of images for each class: it holds none")
+        raise DeconvError(f"{where} holds no folders: it needs one folder of images per class")
     images = [images_in(folder, nested) for folder in folders]
     if empty := [f.name for f, own in zip(folders, images, strict=True) if not own]:
         raise DeconvError(f"class folders without an image in {where}: {', '.join(empty[:5])}")
@@ -83,7 +81,7 @@ def _by_class(
 
 
 def _per_class(targets: Sequence[int], count: Callable[[int], int], seed: int) -> list[int]:
-    """For each class, `count(its size)` of its indices, drawn by (seed, class)."""
+    """Draw `count(class size)` indices of each class by (seed, class)."""
     labels = np.asarray(targets)
     drawn: list[int] = []
     for label in np.unique(labels):
@@ -101,15 +99,20 @@ def train_and_test(
     test_per_class: int | None,
     seed: int,
 ) -> dict[str, list[int]]:
-    """A random split by (seed, class): "train" and "val" -> positions in `targets`, in order.
+    """Draw a random split by (seed, class): "train" and "val" -> sorted positions in `targets`.
 
-    `train_per_class` of each class to train on, of the others at most `test_per_class` (None: all)
-    to test on. With one seed, fewer images to train on are a part of more of them.
-    Raises DeconvError naming the classes of which none would be left to test on.
+    For one seed a smaller training set is a subset of a larger one.
+
+    Args:
+        train_per_class: training images of each class.
+        test_per_class: at most so many of the others for testing; None: all.
+
+    Raises:
+        DeconvError: if a class would have no test image left; names the classes.
     """
     if train_per_class < 1 or (test_per_class is not None and test_per_class < 1):
         raise DeconvError(
-            f"a split wants at least one image of a class, got {train_per_class=} and "
+            f"a split needs at least one image per class, got {train_per_class=} and "
             f"{test_per_class=}"
         )
     sizes = np.bincount(np.asarray(targets), minlength=len(classes))
@@ -139,21 +142,15 @@ def caltech101(
     seed: int = 0,
     download: bool = False,
 ) -> Photographs:
-    """Caltech-101 in torchvision's layout, root/caltech101/101_ObjectCategories (§5.2).
+    """Read Caltech-101 from root/caltech101/101_ObjectCategories (§5.2), torchvision's layout.
 
-    The split is random by `seed`: `train_per_class` images (15 or 30) to train on and at most
-    `test_per_class` (50) of the others to test on. The background class is left out, as
-    torchvision does.
+    The split is random by `seed`: `train_per_class` training images (15 or 30) and at most
+    `test_per_class` (50) test images. As in torchvision there is no background class.
     """
     folder = root / "caltech101" / "101_ObjectCategories"
-    if _fetch(folder, download, "Caltech-101", "caltech101"):
+    if _needs_download(folder, download, "Caltech-101", "caltech101"):
         datasets.Caltech101(str(root), download=True)
-    data, classes = _by_class(folder, BACKGROUND, nested=False)
-    chosen = None
-    if split != WHOLE:
-        parts = train_and_test(data.targets, classes, train_per_class, test_per_class, seed)
-        chosen = parts[split]
-    return Photographs(data, data.targets, classes, data.paths, side_px, chosen)
+    return _caltech(folder, split, side_px, train_per_class, test_per_class, seed, BACKGROUND)
 
 
 BACKGROUND = "BACKGROUND_Google"
@@ -172,18 +169,33 @@ def caltech256(
     seed: int = 0,
     download: bool = False,
 ) -> Photographs:
-    """Caltech-256 in torchvision's layout, root/caltech256/256_ObjectCategories (§5.2).
+    """Read Caltech-256 from root/caltech256/256_ObjectCategories (§5.2), torchvision's layout.
 
-    The split is random by `seed`: `train_per_class` images (15, 30, 45 or 60, Table 5) to train on
-    and at most `test_per_class` of the others to test on; None takes all of them, as the paper
-    states no number for this set. The classes keep the names of their folders, such as "001.ak47".
-    clutter: whether the background class is a class like the others, the 257th.
+    The split is random by `seed`: `train_per_class` training images (15, 30, 45 or 60, Table 5) and
+    at most `test_per_class` test images (None: all others, as the paper states no number for this
+    set). Class names are folder names, such as "001.ak47".
+
+    Args:
+        clutter: include the background class as the 257th.
     """
     folder = root / "caltech256" / "256_ObjectCategories"
-    if _fetch(folder, download, "Caltech-256", "caltech256"):
+    if _needs_download(folder, download, "Caltech-256", "caltech256"):
         datasets.Caltech256(str(root), download=True)
     # The background sorts last, so that all other images keep their positions without it.
-    data, classes = _by_class(folder, None if clutter else CLUTTER, nested=False)
+    left_out = None if clutter else CLUTTER
+    return _caltech(folder, split, side_px, train_per_class, test_per_class, seed, left_out)
+
+
+def _caltech(
+    folder: Path,
+    split: str,
+    side_px: int,
+    train_per_class: int,
+    test_per_class: int | None,
+    seed: int,
+    left_out: str | None,
+) -> Photographs:
+    data, classes = _by_class(folder, left_out, nested=False)
     chosen = None
     if split != WHOLE:
         parts = train_and_test(data.targets, classes, train_per_class, test_per_class, seed)
@@ -198,7 +210,7 @@ class _ImageNet(datasets.ImageNet):
 
 
 def imagenet(root: Path, split: str, side_px: int) -> Photographs:
-    """ImageNet 2012 as torchvision reads it: its archives, or what it unpacked."""
+    """Read ImageNet 2012 as torchvision does: from its archives or what it unpacked of them."""
     try:
         names = [name[0] for name in _ImageNet(str(root), split).classes]
     except (RuntimeError, OSError) as error:
@@ -211,9 +223,9 @@ def imagenet(root: Path, split: str, side_px: int) -> Photographs:
 def imagenette(
     root: Path, split: str, side_px: int, size: str = "full", download: bool = False
 ) -> Photographs:
-    """Imagenette, ten classes of ImageNet; size "full", "320px" or "160px" (shorter side)."""
+    """Read Imagenette, ten classes of ImageNet. size: "full", "320px" or "160px" (shorter side)."""
     folder = root / {"full": "imagenette2"}.get(size, f"imagenette2-{size.removesuffix('px')}")
-    if _fetch(folder, download, "Imagenette", "imagenette"):
+    if _needs_download(folder, download, "Imagenette", "imagenette"):
         datasets.Imagenette(str(root), split, size=size, download=True)
     data, wnids = _by_class(folder / split)
     names = [datasets.Imagenette._WNID_TO_CLASS.get(wnid, [wnid])[0] for wnid in wnids]
@@ -221,16 +233,18 @@ def imagenette(
 
 
 def cifar10(root: Path, split: str, side_px: int, download: bool = False) -> Photographs:
-    """CIFAR-10: 32 px images, enlarged or reduced to `side_px`; "val" is its test set."""
-    fetch = _fetch(root / "cifar-10-batches-py", download, "CIFAR-10", "cifar10")
+    """Read CIFAR-10: 32 px images resized to `side_px`; "val" is its test set."""
+    fetch = _needs_download(root / "cifar-10-batches-py", download, "CIFAR-10", "cifar10")
     data = datasets.CIFAR10(str(root), train=split == "train", download=fetch)
     names = [f"{split} image {i}" for i in range(len(data))]
     return Photographs(data, data.targets, data.classes, names, side_px)
 
 
 def fashion_mnist(root: Path, split: str, side_px: int, download: bool = False) -> Photographs:
-    """Fashion-MNIST: grey 28 px images as RGB, enlarged to `side_px`; "val" is its test set."""
-    fetch = _fetch(root / "FashionMNIST" / "raw", download, "Fashion-MNIST", "fashion_mnist")
+    """Read Fashion-MNIST: grey 28 px images as RGB at `side_px`; "val" is its test set."""
+    fetch = _needs_download(
+        root / "FashionMNIST" / "raw", download, "Fashion-MNIST", "fashion_mnist"
+    )
     data = datasets.FashionMNIST(str(root), train=split == "train", download=fetch)
     names = [f"{split} image {i}" for i in range(len(data))]
     return Photographs(data, data.targets.tolist(), data.classes, names, side_px)
@@ -241,16 +255,16 @@ aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse m
 pottedplant sheep sofa train tvmonitor
 """
 VOC_CLASSES = tuple(_VOC_WORDS.split())
-"""Table 6, under VOC's own names."""
+"""The classes of Table 6 by VOC's names."""
 
 
 def voc2012(root: Path, split: str, side_px: int, download: bool = False) -> MultiLabel:
-    """PASCAL VOC 2012 in torchvision's layout, root/VOCdevkit/VOC2012, under VOC's marks.
+    """Read PASCAL VOC 2012 from root/VOCdevkit/VOC2012, torchvision's layout.
 
-    A class is PRESENT in an image if its annotation has an object of it that is not difficult,
-    IGNORED if it has difficult ones alone, else ABSENT: what VOC's lists for classification say.
+    As in VOC's classification lists, a class is PRESENT if the image has a non-difficult object of
+    it, IGNORED if it has difficult ones only, else ABSENT.
     """
-    fetch = _fetch(root / "VOCdevkit" / "VOC2012", download, "PASCAL VOC 2012", "voc2012")
+    fetch = _needs_download(root / "VOCdevkit" / "VOC2012", download, "PASCAL VOC 2012", "voc2012")
     data = datasets.VOCDetection(
         str(root), "2012", split, download=fetch, target_transform=_no_label
     )
@@ -264,7 +278,7 @@ def _no_label(annotation: object) -> int:
 
 
 def _voc_marks(path: str) -> list[int]:
-    """The mark of each class by one annotation file."""
+    """Return the mark of each class in one annotation file."""
     difficult: dict[str, list[bool]] = {}
     try:
         for thing in ElementTree.parse(path).getroot().findall("object"):
@@ -273,28 +287,13 @@ def _voc_marks(path: str) -> list[int]:
     except (OSError, ElementTree.ParseError) as error:
         raise DeconvError(f"cannot read the annotation {path}: {error}. Replace it.") from error
     if strange := sorted(difficult.keys() - set(VOC_CLASSES)):
-        raise DeconvError(f"{path} names {', '.join(strange)}, which is no class of VOC 2012")
+        raise DeconvError(
+            f"{path} names {', '.join(strange)}, not a class of VOC 2012. Replace it."
+        )
     return [
         ABSENT if name not in difficult else IGNORED if all(difficult[name]) else PRESENT
         for name in VOC_CLASSES
     ]
-
-
-_DOWNLOAD = "data.download=true fetches it into data.root"
-TO_GET = {
-    "imagefolder": "put photographs into <folder>/<class>/…, or into train and val folders of "
-    "such; scripts/prepare_tiny_imagenet.py makes one of Tiny ImageNet",
-    "caltech101": _DOWNLOAD,
-    "caltech256": _DOWNLOAD,
-    "imagenet": "with an account at image-net.org download ILSVRC2012_devkit_t12.tar.gz, "
-    "ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar into one folder, and name it; "
-    "scripts/prepare_imagenet.py makes a smaller copy of them",
-    "imagenette": _DOWNLOAD,
-    "cifar10": _DOWNLOAD,
-    "fashion_mnist": _DOWNLOAD,
-    "voc2012": _DOWNLOAD,
-}
-"""Data set -> how to get it, for the errors that it is not there."""
 
 
 def _missing(what: str, name: str) -> DataMissing:
@@ -303,8 +302,8 @@ def _missing(what: str, name: str) -> DataMissing:
     )
 
 
-def _fetch(folder: Path, download: bool, title: str, name: str) -> bool:
-    """Whether a data set is still to be downloaded. Raises DataMissing where it may not be."""
+def _needs_download(folder: Path, download: bool, title: str, name: str) -> bool:
+    """Whether to download a data set; DataMissing if it is missing and may not be downloaded."""
     if not download and not folder.is_dir():
         raise _missing(f"{title} is not at {folder}", name)
     return not folder.is_dir()
@@ -320,16 +319,28 @@ SOURCES: dict[str, Callable[..., Photographs | MultiLabel]] = {
     "fashion_mnist": fashion_mnist,
     "voc2012": voc2012,
 }
+TO_GET = dict.fromkeys(SOURCES, "data.download=true fetches it into data.root") | {
+    "imagefolder": "put photographs into <folder>/<class>/…, or into train and val folders of "
+    "such; scripts/prepare_tiny_imagenet.py makes one of Tiny ImageNet",
+    "imagenet": "with an account at image-net.org download ILSVRC2012_devkit_t12.tar.gz, "
+    "ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar into one folder, and name it; "
+    "scripts/prepare_imagenet.py makes a smaller copy of them",
+}
+"""Data set -> how to get it, for DataMissing."""
 
 
 def photographs(
     name: str, root: str | Path, split: str, side_px: int, **options: Any
 ) -> Photographs | MultiLabel:
-    """One split of a data set of photographs, as squares of `side_px`.
+    """Open one split of a data set of photographs as squares of `side_px`.
 
-    name: one of SOURCES; split: "train" or "val", of those in DRAWN also WHOLE; options: those of
-    the source.
-    Raises DataMissing if the folder is missing or empty and says how to get the data.
+    Args:
+        name: a key of SOURCES.
+        split: "train" or "val"; for data sets in DRAWN also WHOLE.
+        options: keyword arguments of the source.
+
+    Raises:
+        DataMissing: if the folder is missing or empty; says how to get the data.
     """
     if name not in SOURCES:
         raise unknown("data set", name, SOURCES)

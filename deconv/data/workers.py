@@ -1,4 +1,4 @@
-"""The processes that load images, and the signals that are not meant for them."""
+"""Data-loading worker processes and the signals they must not receive."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import os
 import signal
 
 
-def apart(number: int) -> None:
-    """Keep a DataLoader's worker out of what stops the run; its `worker_init_fn`.
+def isolate_worker(number: int) -> None:
+    """Shield a DataLoader worker from signals to the run (a `worker_init_fn`).
 
-    torchrun, a terminal's Ctrl-C and timeout(1) signal a whole process group. A worker that ended
-    by that would raise an error in the run at any place, and it could no longer save. So workers
-    get a group of their own, and ignore SIGUSR1, which Slurm sends to every process of a step.
-    PyTorch ends them with the run all the same, also one that is killed. A SIGTERM to every
-    process of a container or cgroup still reaches them: there `train.save_steps` bounds the loss.
+    torchrun, Ctrl-C and timeout(1) signal the whole process group. A worker that died of that would
+    raise an error anywhere in the run, which could then no longer save. So each worker gets its own
+    group and ignores SIGUSR1, which Slurm sends to every process of a step. PyTorch still ends the
+    workers with the run, even if it is killed. A SIGTERM to all processes of a container or cgroup
+    does reach them; `train.save_steps` bounds that loss.
     """
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)

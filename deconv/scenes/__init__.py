@@ -1,8 +1,8 @@
 """The built-in data set: photo-like scenes with known parts, drawn on demand.
 
-`scene` puts one together; the other files draw its shapes, textures, light, parts and objects.
-Everything draws from a random generator that is handed in, in an order that does not depend on the
-image size, so that the same seed shows the same scene at every size.
+`scene` composes one; the other files draw its shapes, textures, light, parts and objects. All
+randomness comes from a generator passed in, used in an order that does not depend on the image
+size, so a seed shows the same scene at every size.
 """
 
 from deconv.scenes.part_marks import PARTS, scene_parts

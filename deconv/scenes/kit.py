@@ -1,4 +1,4 @@
-"""The surfaces and small choices that all parts of one object share."""
+"""Materials and style parameters shared by all parts of one object."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ class Kit:
 
 
 def draw_kit(rng: np.random.Generator, textures: tuple[str, ...], scale: float = 0.6) -> Kit:
-    """A random kit whose large surfaces mostly carry one of `textures`."""
+    """Draw a kit whose large surfaces mostly have one of `textures`."""
     body = draw_material(rng, textures, scale=scale)
     second = draw_material(rng, textures, scale=scale)
     accent = draw_material(rng, textures, scale=scale)

@@ -1,4 +1,4 @@
-"""The built-in scenes under marks of their parts, as PASCAL marks objects (Table 6)."""
+"""Multi-label marks of the parts in built-in scenes, in PASCAL VOC's scheme (Table 6)."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ PARTS = tuple(_WORDS.split())
 """The names of the parts that the objects of the built-in scenes have."""
 
 LEAST_SHARE = 0.06
-"""Of the image's side: a part that is nowhere this long inside the centre crop is too small."""
+"""A part shorter than this fraction of the image side in the centre crop is IGNORED."""
 CROP_SHARE = 224 / 256
-"""§3: the centre crop's side."""
+"""§3: side of the centre crop as a fraction of the image's."""
 
 
 def part_marks(scene: Scene) -> list[int]:
-    """The marks of PARTS in a scene: of its object's parts, not of stray ones around it.
+    """Mark each of PARTS in a scene; stray parts around the object do not count.
 
-    IGNORED, as VOC's difficult objects are: parts that are there but too small or cut off.
+    Parts that are too small or cut off are IGNORED, like VOC's difficult objects.
     """
     side = scene.image.shape[0]
     edge = side * (1 - CROP_SHARE) / 2
@@ -53,7 +53,7 @@ def part_marks(scene: Scene) -> list[int]:
 
 
 class _Marks(Dataset):
-    """The marks of scenes, for several processes to draw at once."""
+    """Data set of marks, so that loader workers draw scenes in parallel."""
 
     def __init__(self, scenes: Scenes) -> None:
         self.scenes = scenes
@@ -68,10 +68,11 @@ class _Marks(Dataset):
 def scene_parts(
     scenes: Scenes, squares: Squares, folder: str | Path | None = None, workers: int = 0
 ) -> MultiLabel:
-    """Scenes under the marks of their parts.
+    """Pair scenes with the marks of their parts.
 
-    squares: the same scenes, drawn or cached. folder: where the marks are kept, as drawing them
-    takes as long as drawing the images; None keeps nothing.
+    Args:
+        squares: the same scenes, drawn or cached.
+        folder: cache of the marks, which take as long as drawing the images; None: no cache.
     """
     path = None if folder is None else Path(folder) / f"{scenes.cache_key()}-parts.npy"
     if path is not None and path.exists():

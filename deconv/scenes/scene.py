@@ -1,11 +1,11 @@
-"""Photo-like scenes of objects put together from shared parts, made from (seed, index) alone.
+"""Photo-like scenes of objects composed of shared parts, a pure function of (seed, index).
 
-Every scene shows one object of one of `CLASSES` before a background that does not know the class,
-among stray parts, under a random light, partly hidden now and then. Colours come from one palette
-for all classes, and classes share their parts (wheels, windows, eyes, wings, petals …), so that
-neither a colour nor one part names the class. The boxes of the object and of its parts are exact.
+Each scene shows one object of `CLASSES` on a background independent of the class, among stray
+parts, under random light, sometimes partly occluded. All classes share one palette and their parts
+(wheels, windows, eyes, wings, petals …), so neither a colour nor a single part reveals the class.
+The boxes of the object and its parts are exact.
 
-Left and right (`left_eye`, `right_eye`) are those of the image, not the animal's own.
+Left and right (`left_eye`, `right_eye`) are the image's, not the animal's.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from deconv.scenes.planes import whole_view
 from deconv.scenes.view import Box, View
 from deconv.whole_number import whole_number
 
-VERSION = 2  # raise it with every change of the pictures, so that caches are made anew
+VERSION = 2  # raise whenever the pictures change: it invalidates caches
 MIN_PX = 32
 CLASSES: tuple[str, ...] = tuple(OBJECTS)
 
@@ -44,13 +44,15 @@ class Part:
 class Scene:
     """One picture with its ground truth.
 
-    image: uint8 (size, size, 3), RGB. box: of the object; part boxes lie inside it. A box bounds
-    the pixels of which the part covers at least two fifths, after all transforms, clipped to the
-    image, as far as other parts of the same object leave them in sight. Whatever stands in front
-    of the object (grass, poles, leaves, stray parts) does not change a box: it tells where the
-    part is, seen or not. A part without such a pixel (outside the image, behind another part, too
-    small at this size) is left out; a part that there is more than once is listed as often, in
-    painting order.
+    A box bounds the pixels that the part covers by at least two fifths after all transforms,
+    clipped to the image, where no other part of the same object hides them. Foreground occluders
+    (grass, poles, leaves, stray parts) do not change boxes. A part without such a pixel (outside
+    the image, behind another part, too small at this size) is omitted.
+
+    Attributes:
+        image: uint8 (size, size, 3), RGB.
+        box: the object's; part boxes lie inside it.
+        parts: in painting order; a part that occurs several times is listed each time.
     """
 
     image: np.ndarray
@@ -60,13 +62,13 @@ class Scene:
 
 
 def class_of(seed: int, index: int) -> int:
-    """The label of a scene. Every block of `len(CLASSES)` scenes holds each class once."""
+    """Return the label of a scene; each block of `len(CLASSES)` scenes has every class once."""
     block, place = divmod(index, len(CLASSES))
     return int(np.random.default_rng((seed, block, 1)).permutation(len(CLASSES))[place])
 
 
 def _place(rng: np.random.Generator, size_px: int) -> tuple[View, tuple[float, float], float]:
-    """The object's view, its centre (x, y) and half its extent, both in shares of the image."""
+    """Draw the object's view, centre (x, y) and half extent, both as fractions of the image."""
     half = 0.45 - 0.26 * rng.random() ** 1.3
     room = max(0.0, 0.56 - half)
     x, y = 0.5 + rng.uniform(-1, 1, 2) * room
@@ -81,7 +83,7 @@ def _place(rng: np.random.Generator, size_px: int) -> tuple[View, tuple[float, f
 def _backdrop(
     rng: np.random.Generator, size_px: int, horizon: float, light: Light
 ) -> tuple[np.ndarray, bool]:
-    """The finished background, float32 (s, s, 3), and whether it has a ground."""
+    """Draw the background, float32 (s, s, 3); also return whether it has a ground."""
     shares = [share for _, share, _ in BACKDROPS]
     draw, _, grounded = BACKDROPS[int(rng.choice(len(BACKDROPS), p=shares))]
     image = draw(rng, size_px, horizon, light)
@@ -91,7 +93,7 @@ def _backdrop(
 
 
 def _defocus(image: np.ndarray, share: float) -> np.ndarray:
-    """`image` blurred by `share` of its size, as behind the plane of focus."""
+    """Blur by `share` of the image size, as behind the plane of focus."""
     sigma = share * len(image)
     return cv2.GaussianBlur(image, (0, 0), sigma) if sigma > 0.3 else image
 
@@ -99,7 +101,7 @@ def _defocus(image: np.ndarray, share: float) -> np.ndarray:
 def _shadowed(
     image: np.ndarray, silhouette: np.ndarray, base: float | None, light: Light
 ) -> np.ndarray:
-    """`image` under the object's shadow: on the ground from the row `base`, or on a wall (None)."""
+    """Cast the object's shadow on the ground from row `base`, or on a wall (None)."""
     if base is None:
         shade = wall_shadow(silhouette, light)
     else:
@@ -115,20 +117,22 @@ def _check_size(size_px: int) -> None:
 def render(
     seed: int, index: int, size_px: int = 128, *, omit: frozenset[str] = frozenset()
 ) -> Scene:
-    """The scene (seed, index): a pure function, the same in every process and, for one version of
-    NumPy and OpenCV, on every machine.
+    """Draw scene (seed, index), deterministically for one version of NumPy and OpenCV.
 
-    size_px: 32 or more; the same (seed, index) shows the same scene at every size. omit: names of
-    parts not to paint; their boxes are left out. All else stays as it is, the shadow on the
-    background too; only the soft shade that some parts throw on the object itself goes with them.
-    Raises DeconvError for a negative seed or index and for a size below 32.
+    Args:
+        size_px: 32 or more; every size shows the same scene.
+        omit: names of parts not to paint; their boxes are omitted. All else stays, including the
+            shadow on the background; only soft shade that such a part casts on the object goes.
+
+    Raises:
+        DeconvError: for a negative seed or index, or a size below 32.
     """
     if seed < 0 or index < 0:
         raise DeconvError(f"seed and index must not be negative, got {seed=}, {index=}")
     _check_size(size_px)
     label = class_of(seed, index)
     rng = np.random.default_rng((seed, index))
-    # One generator for each stage: what one stage draws does not move the others.
+    # One generator per stage, so that draws in one stage do not shift the others.
     stage, behind, paint, front = rng.spawn(4)
     light = Light.draw(stage)
     view, centre, half = _place(stage, size_px)
@@ -158,7 +162,7 @@ def render(
 
 
 class Scenes(Dataset):
-    """`length` scenes of one seed; item i is (uint8 tensor (3, size, size), label)."""
+    """Data set of `length` scenes of one seed; item i is (3×size×size uint8, label)."""
 
     def __init__(self, length: int, seed: int, size_px: int = 128) -> None:
         """Raises DeconvError for length < 1, a negative seed, or a size below 32."""
@@ -179,17 +183,17 @@ class Scenes(Dataset):
         return torch.from_numpy(scene.image).permute(2, 0, 1).contiguous(), scene.label
 
     def scene(self, i: int) -> Scene:
-        """Scene i with its boxes; raises IndexError outside 0 … length - 1."""
+        """Draw scene i with its boxes; IndexError outside 0 … length - 1."""
         i = whole_number(i, "a data set")
         if not 0 <= i < self.length:
             raise IndexError(f"scene {i} of {self.length}: use 0 to {self.length - 1}")
         return render(self.seed, i, self.size_px)
 
     def cache_key(self) -> str:
-        """The fingerprint and the version of the library that draws."""
+        """Return the fingerprint with the version of OpenCV, which draws."""
         return f"{self.fingerprint()}-cv{cv2.__version__}"
 
     def fingerprint(self) -> str:
-        """A short text that changes whenever the pictures do."""
+        """Return 12 hex digits that change whenever the pictures do."""
         key = f"{VERSION}/{self.seed}/{self.length}/{self.size_px}"
         return hashlib.sha256(key.encode()).hexdigest()[:12]

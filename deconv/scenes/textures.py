@@ -1,4 +1,4 @@
-"""A bank of tileable surface textures, made once per process from a constant.
+"""A bank of tileable surface textures, made once per process from a fixed seed.
 
 A texture is float32 (256, 256, 2): channel 0 mixes a surface's two colours and lies in [0, 1],
 channel 1 lightens or darkens it and lies in about [-1, 1]. Each is kept with smaller copies, so

@@ -1,6 +1,6 @@
-"""Training: stochastic gradient descent with the filter renormalisation of §3, in runs that resume.
+"""Training (§3): SGD with filter renormalisation, in runs that can be resumed.
 
-`fit` is the whole of it; `Recipe` says how; `run_folder` keeps the snapshots.
+`fit` is the training loop, `Recipe` its settings; `run_folder` stores the snapshots.
 """
 
 from deconv.training.fit import Hooks, fit
@@ -8,9 +8,9 @@ from deconv.training.recipe import PAPER_EPOCHS, Recipe, recipe_dict
 from deconv.training.renormalisation import renormalise
 from deconv.training.run_folder import (
     check_unused,
-    held,
+    lock_folder,
     newest_intact,
-    set_aside,
+    rename_damaged,
     snapshots,
     writing,
 )
@@ -22,12 +22,12 @@ __all__ = [
     "Recipe",
     "check_unused",
     "fit",
-    "held",
     "learning_rate",
+    "lock_folder",
     "newest_intact",
     "recipe_dict",
+    "rename_damaged",
     "renormalise",
-    "set_aside",
     "snapshots",
     "stalls",
     "writing",

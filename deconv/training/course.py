@@ -1,4 +1,4 @@
-"""The course of one training: its snapshots at the ends of epochs, read one after the other."""
+"""The end-of-epoch snapshots of one training."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from deconv.training.snapshots import Snapshot, load_snapshot
 
 
 def epoch_ends(folder: str | Path) -> dict[int, Path]:
-    """Epoch -> the snapshot at its end, of those that a run's folder holds; 0 is untrained.
+    """Map each epoch to the snapshot at its end in a run's folder; 0 is untrained.
 
-    Snapshots within epochs are left out. Raises DeconvError for a folder that is not there or
-    holds none.
+    Raises:
+        DeconvError: if the folder is missing or has no such snapshot.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -35,25 +35,33 @@ def epoch_ends(folder: str | Path) -> dict[int, Path]:
 
 
 def same_training(paths: Mapping[int, Path]) -> Snapshot:
-    """The last of some snapshots without weights, once all are read and found to belong together.
+    """Check that snapshots are intact and belong to one training; return the last.
 
-    paths: epoch -> file, at least one. One snapshot is in memory at a time. Worth its seconds
-    before hours of work on all of them: raises DeconvError naming the one that is damaged, of
-    another epoch than it says, or of another network or mean image than those before it.
+    Worth its seconds before hours of work on them. One snapshot is in memory at a time.
+
+    Args:
+        paths: epoch -> file, at least one.
+
+    Returns:
+        The last snapshot, without weights and optimizer.
+
+    Raises:
+        DeconvError: naming a snapshot that is damaged, of another epoch than its name says, or of
+            another network or mean image than those before it.
     """
-    kept: Snapshot | None = None
+    last: Snapshot | None = None
     for epoch, path in paths.items():
         snapshot = load_snapshot(path)
         if snapshot.epoch != epoch:
             raise DeconvError(f"{path} holds the end of epoch {snapshot.epoch}: rename it")
-        if kept and (
-            snapshot.settings() != kept.settings() or not torch.equal(snapshot.mean, kept.mean)
+        if last and (
+            snapshot.settings() != last.settings() or not torch.equal(snapshot.mean, last.mean)
         ):
             raise DeconvError(
                 f"{path} is of another training than the snapshots before it (another network or "
                 "mean image): name a folder that holds one training"
             )
-        kept = dataclasses.replace(snapshot, weights={}, optimizer=None)
-        del snapshot  # or its weights would stay while the next ones are read
-    assert kept is not None
-    return kept
+        last = dataclasses.replace(snapshot, weights={}, optimizer=None)
+        del snapshot  # frees its weights before the next ones are read
+    assert last is not None
+    return last

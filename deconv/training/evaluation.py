@@ -1,4 +1,4 @@
-"""How good a network is on a labelled data set."""
+"""Accuracy and loss of networks and ensembles on a labelled data set."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from deconv.networks import Network
 PRECISIONS = ("fp32", "bf16", "auto")
 
 TEST_CROPS = {"ten": (TenCrops, 8), "centre": (CentreCrops, 32)}
-"""Way to crop test images -> (its data set, images a batch)."""
+"""Crops of test images -> (data set of crops, images per batch)."""
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Results on a data set, in percent. `mean_class` is the mean of the per-class accuracies."""
+    """Accuracies in percent (`mean_class`: the mean of the per-class accuracies) and mean loss."""
 
     top1: float
     top5: float
@@ -34,16 +34,16 @@ class Accuracy:
 
 
 def two_standard_errors(images: int, *shares: float) -> float:
-    """Return two standard errors of a share, or of the difference of two, over so many images each.
+    """Compute two standard errors of a proportion, or of the difference of two (all in percent).
 
-    Shares and result are in percent.
+    images: number of images behind each proportion.
     """
     return 200 * (sum(share / 100 * (1 - share / 100) for share in shares) / images) ** 0.5
 
 
 @contextlib.contextmanager
 def evaluation(net: Network) -> Iterator[None]:
-    """Evaluation mode without gradients; the training flag is as before when it ends."""
+    """Enter evaluation mode without gradients; restore the training flag afterwards."""
     was_training = net.training
     net.eval()
     try:
@@ -59,17 +59,17 @@ def evaluate(
     precision: str = "fp32",
     on_batch: Callable[[], None] = lambda: None,
 ) -> Accuracy:
-    """Top-1, top-5 and mean per-class accuracy (percent) and loss over batches (images, labels).
+    """Evaluate a network on batches (images, labels).
 
-    images: N×3×H×W; or N×10×3×H×W sub-crops of each image, over which the probabilities are
-        averaged.
-    loader: over a `deconv.distributed.Share` of a data set each process runs its part and all get
-        the result for the whole, the same to the last bit for any number of processes.
-    on_batch: called before each batch; what it raises ends the evaluation.
+    Args:
+        loader: images are N×3×H×W, or N×10×3×H×W sub-crops whose probabilities are averaged. Over
+            a `deconv.distributed.Share` each process runs its shard and all return the result for
+            the whole data set, bit-exact for any number of processes.
+        on_batch: called before each batch; what it raises ends the evaluation.
     """
-    alone = (([images], target) for images, target in labelled(net, loader))
-    found = _evaluate([net], alone, [[0]], precision, on_batch)
-    return _accuracies(gather_shares(loader, found))[0]
+    batches = (([images], target) for images, target in labelled(net, loader))
+    columns = _evaluate([net], batches, [[0]], precision, on_batch)
+    return _accuracies(gather_shares(loader, columns))[0]
 
 
 def evaluate_ensembles(
@@ -79,26 +79,29 @@ def evaluate_ensembles(
     precision: str = "fp32",
     on_batch: Callable[[], None] = lambda: None,
 ) -> list[Accuracy]:
-    """What `evaluate` finds for averages of networks, in one pass over the images.
+    """Evaluate ensembles (averaged probabilities) in one pass over the images.
 
-    nets: of the same classes; each may want images of its own size and mean.
-    loader: yields (a list with one tensor a network, as `evaluate` takes them, and labels); see
-        `deconv.data.TenCropsOfEach`. Shares work as there.
-    members: for each ensemble, the numbers of its networks in `nets`. Its probabilities are the
-        mean over them, and over the sub-crops of each: all count alike.
-    Raises DeconvError for an ensemble without a network or with one that is not in `nets`.
+    Args:
+        nets: networks with the same classes; input sizes and means may differ.
+        loader: yields (a list with each network's images as for `evaluate`, labels); see
+            `deconv.data.TenCropsOfEach`. Works with shares as `evaluate` does.
+        members: for each ensemble the indices of its networks in `nets`. Probabilities are averaged
+            with equal weights over networks and sub-crops.
+
+    Raises:
+        DeconvError: for an empty ensemble or an index that is not in `nets`.
     """
     for numbers in members:
         if not numbers or not set(numbers) <= set(range(len(nets))):
             raise DeconvError(
                 f"an ensemble names networks by 0…{len(nets) - 1}, at least one; got {numbers}"
             )
-    found = _evaluate(nets, loader, members, precision, on_batch)
-    return _accuracies(gather_shares(loader, found))
+    columns = _evaluate(nets, loader, members, precision, on_batch)
+    return _accuracies(gather_shares(loader, columns))
 
 
 Columns = Sequence[list[float]]
-"""For each image: whether the label is first, among the first five, the loss, the label."""
+"""Per image: top-1 hit, top-5 hit, loss, label."""
 
 
 def _evaluate(
@@ -108,10 +111,9 @@ def _evaluate(
     precision: str,
     on_batch: Callable[[], None],
 ) -> list[Columns]:
-    """Judge every image by each ensemble."""
+    """Collect the Columns of each ensemble."""
     device = next(nets[0].parameters()).device
-    # Numbers, not tensors: small tensors that stay would keep malloc from using the large blocks
-    # between them again.
+    # Python floats: many small live tensors fragment the heap.
     found: list[Columns] = [([], [], [], []) for _ in members]
     with contextlib.ExitStack() as stack:
         for net in nets:
@@ -122,21 +124,21 @@ def _evaluate(
             target = target.to(device)
             scores = [_scores(n, v.to(device)) for n, v in zip(nets, views, strict=True)]
             for columns, numbers in zip(found, members, strict=True):
-                judged = _judge(_averaged([scores[number] for number in numbers]), target)
-                for column, values in zip(columns, judged, strict=True):
+                batch = _columns(_average([scores[number] for number in numbers]), target)
+                for column, values in zip(columns, batch, strict=True):
                     column += values.tolist()
     return found
 
 
 def _accuracies(parts: Sequence[list[Columns]]) -> list[Accuracy]:
-    """One Accuracy an ensemble. parts: the Columns of consecutive parts of the images."""
-    return [_accuracy(one) for one in zip(*parts, strict=True)]
+    """Merge the Columns of consecutive shards into one Accuracy per ensemble."""
+    return [_accuracy(shards) for shards in zip(*parts, strict=True)]
 
 
-def _accuracy(parts: Sequence[Columns]) -> Accuracy:
+def _accuracy(shards: Sequence[Columns]) -> Accuracy:
     hit, five, loss, label = (
-        torch.tensor(list(chain(*columns)), dtype=torch.float64)
-        for columns in zip(*parts, strict=True)
+        torch.tensor(list(chain(*column)), dtype=torch.float64)
+        for column in zip(*shards, strict=True)
     )
     if not len(hit):
         raise DeconvError("the validation set is empty")
@@ -150,23 +152,23 @@ def _accuracy(parts: Sequence[Columns]) -> Accuracy:
 
 
 def _scores(net: Network, images: torch.Tensor) -> torch.Tensor:
-    """Logarithms of the probabilities, averaged over the sub-crops if there are any: N×classes."""
+    """Compute log probabilities, N×classes, averaged over sub-crops if there are any."""
     scores = net(images.flatten(0, -4)).float().log_softmax(1)
     return scores if images.dim() < 5 else _mean(scores.unflatten(0, (-1, images.shape[1])))
 
 
-def _averaged(scores: Sequence[torch.Tensor]) -> torch.Tensor:
-    """The mean of several networks' probabilities; of one network they stay as they are."""
+def _average(scores: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Average the networks' probabilities; those of a single network stay bit-exact."""
     return scores[0] if len(scores) == 1 else _mean(torch.stack(list(scores), 1))
 
 
 def _mean(scores: torch.Tensor) -> torch.Tensor:
-    """The logarithm of the mean of K probabilities given as logarithms: N×K×classes, N×classes."""
+    """Average K probabilities in log space: N×K×classes -> N×classes."""
     return scores.logsumexp(1) - math.log(scores.shape[1])
 
 
-def _judge(scores: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """The four Columns of a batch."""
+def _columns(scores: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Compute the four Columns of a batch."""
     best = scores.topk(min(5, scores.shape[1])).indices
     loss = -scores.gather(1, target[:, None])[:, 0]
     hits = best[:, 0] == target, (best == target[:, None]).any(1)
@@ -174,14 +176,14 @@ def _judge(scores: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, ..
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
-    """bfloat16 autocast for "bf16", nothing for "fp32"; "auto" takes bf16 where it is fast."""
+    """Autocast to bfloat16 for "bf16", not for "fp32"; for "auto" where bfloat16 is fast."""
     if precision == "fp32" or (precision == "auto" and not _fast_bf16(device)):
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 def _fast_bf16(device: torch.device) -> bool:
-    """Whether the processor multiplies bfloat16 matrices itself; emulation is slower than fp32."""
+    """Whether the hardware multiplies bfloat16 matrices; emulation is slower than fp32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")

@@ -1,6 +1,6 @@
-"""A look at a network while it is trained: its first filters, their RMS, and which maps are dead.
+"""Monitor a network during training: first-layer filters, filter RMS and dead feature maps.
 
-Look, save, then draw: `deconv.figures.training_page` draws what `load_watch` reads.
+`deconv.figures.training_page` draws what `save_watch` writes.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from deconv.networks import Network
 
 @dataclass(frozen=True)
 class Watch:
-    """What one look at a network found.
+    """Measurements of a network at one step.
 
-    filters:    C×3×k×k float32, the weights of the first convolutional layer (0×3×0×0 without one).
-    filter_rms: convolutional layer -> float32 sqrt(mean w²) of each filter, which §3 of the paper
-                keeps at 0.1 or below.
-    strongest:  layer -> float32, the largest activation of each map over all positions of all
-                watched images; every layer of `net.layers` but the logits. 0: the map is dead.
-    images:     how many images were watched.
+    Attributes:
+        filters: C×3×k×k float32, weights of the first convolutional layer (0×3×0×0 without one).
+        filter_rms: convolutional layer -> float32 sqrt(mean w²) of each filter; §3 keeps it ≤ 0.1.
+        strongest: layer -> float32, each map's largest activation over all positions of all images,
+            for every layer of `net.layers` but the logits. 0: the map is dead.
+        images: number of images.
     """
 
     filters: np.ndarray
@@ -40,16 +40,20 @@ class Watch:
     images: int
 
     def dead(self) -> dict[str, np.ndarray]:
-        """Layer -> the numbers of the maps that none of the watched images brought above 0."""
+        """Map each layer to the indices of its maps that are never above 0."""
         return {layer: np.flatnonzero(value <= 0) for layer, value in self.strongest.items()}
 
 
 def watch(net: Network, batches: Iterable) -> Watch:
-    """Run images up a network in evaluation mode and keep each map's largest activation.
+    """Measure the filters, and each map's largest activation over images in evaluation mode.
 
-    batches: yields preprocessed images in any form of `deconv.data.batches`. The network's training
-    flag is as before when this ends, and memory is one batch and one number a map.
-    Raises DeconvError if there is no image, or for NaN activations.
+    The training flag is restored. Memory: one batch and one number per map.
+
+    Args:
+        batches: yields preprocessed images in any form of `deconv.data.batches`.
+
+    Raises:
+        DeconvError: if there is no image, or for NaN activations.
     """
     layers = list(net.layers[:-1])
     best: dict[str, torch.Tensor] = {}
@@ -62,8 +66,11 @@ def watch(net: Network, batches: Iterable) -> Watch:
                 raise DeconvError(f"{layer} of {net.name} holds NaN: look at its weights")
             best[layer] = torch.maximum(best[layer], found) if layer in best else found
         seen += len(images)
-    convolutions = [(n, m) for n in net.layers if isinstance(m := net.module_of(n), nn.Conv2d)]
-    weights = {name: stage.weight.detach().float().cpu() for name, stage in convolutions}
+    weights = {
+        name: module.weight.detach().float().cpu()
+        for name in net.layers
+        if isinstance(module := net.module_of(name), nn.Conv2d)
+    }
     return Watch(
         filters=next((w.numpy().copy() for w in weights.values()), np.zeros((0, 3, 0, 0), "f4")),
         filter_rms={n: w.square().mean(dim=(1, 2, 3)).sqrt().numpy() for n, w in weights.items()},
@@ -73,10 +80,9 @@ def watch(net: Network, batches: Iterable) -> Watch:
 
 
 def save_watch(path: str | Path, watched: Watch) -> Path:
-    """Write a Watch as .npz, whole or not at all, with its SHA-256 in a file beside it.
+    """Write a Watch as .npz, atomically, with its SHA-256 in a file beside it.
 
-    Keys: filters, images, filter_rms/<layer>, strongest/<layer>. The same Watch gives the same
-    bytes.
+    Keys: filters, images, filter_rms/<layer>, strongest/<layer>. The bytes are deterministic.
     """
     arrays: dict[str, Any] = {"filters": watched.filters, "images": np.array(watched.images)}
     for field in ("filter_rms", "strongest"):
@@ -87,7 +93,7 @@ def save_watch(path: str | Path, watched: Watch) -> Path:
 
 
 def load_watch(path: str | Path) -> Watch:
-    """Read what `save_watch` wrote. Raises DeconvError naming a missing, damaged or other file."""
+    """Read a file of `save_watch`; DeconvError if it is missing, damaged or another file."""
     path = Path(path)
     if not path.is_file():
         raise DeconvError(f"there is no saved look at {path}; save_watch writes one")

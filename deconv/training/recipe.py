@@ -1,4 +1,4 @@
-"""How to train: the recipe of §3 as data, checked when it is made."""
+"""Training settings (§3), validated on construction."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ OPTIMIZERS = ("sgd", "adamw")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. The defaults are the paper's (§3); what it leaves open is marked X.
+    """Training settings. Defaults are the paper's (§3); X marks what the paper does not state.
 
-    epochs, batch_size, lr, momentum: §3. The batch is the one over all processes.
-    optimizer: "sgd" with momentum (§3); "adamw" (Loshchilov & Hutter 2019, β = momentum and
-        0.999). Differs from paper: "adamw".
-    weight_decay: X, not mentioned in the paper.
-    schedule: when the rate falls. §3: lowered by hand when the validation error stalls.
-        "plateau" (X: the rule): times lr_factor when `patience` validations in a row have not
-        brought the top-1 error `min_improvement` percentage points under its best, at most
-        max_drops times (AlexNet: three). It reads the validation error; where that is also the
-        test error, "fixed" keeps the two apart.
-        "fixed": times lr_factor after each epoch of lr_drops.
-        "cosine": a half cosine from lr to 0. Differs from paper.
-    warmup_epochs: the rate rises in a straight line during them. Differs from paper if not 0.
-    label_smoothing: share of the target spread over all classes. Differs from paper if not 0.
-    max_rms: a convolutional filter whose root mean square exceeds this is scaled back to it after
-        each update (X: how often); None never does, as in Figure 6 (a).
-    crops: see `deconv.data.TrainingCrops`.
-    test_crops: what the trained network is tested on after the last epoch, "ten" sub-crops of
-        each image or the "centre" alone (X). Validation between epochs always takes the centre.
-    precision: "bf16" runs under autocast; "auto" does so where that is fast.
-    channels_last: memory layout of images and filters; several times as fast.
-    compile: run through torch.compile.
-    eval_every: epochs between validations (the last epoch always has one).
-    snapshot_epochs: epochs whose snapshot is never deleted; Figure 4's.
-    keep_last: how many of the newest snapshots are kept beside them.
-    save_steps: updates between snapshots within an epoch; 0 saves at the ends of epochs alone.
-    workers: processes that load images. They do not change the result.
-    seed: of order, crops and dropout.
+    Attributes:
+        batch_size: images per update over all processes (§3).
+        optimizer: "sgd" with momentum (§3) or "adamw" (Loshchilov & Hutter 2019, β = momentum and
+            0.999). Differs from paper: "adamw".
+        weight_decay: X.
+        schedule: when the learning rate drops. §3: by hand, when the validation error stalls.
+            "plateau" (the rule is X): times `lr_factor` when `patience` validations in a row did
+            not lower the best top-1 error by `min_improvement` percentage points; at most
+            `max_drops` times (AlexNet: three). It reads the validation error; where that is also
+            the test error, use "fixed".
+            "fixed": times `lr_factor` after each epoch in `lr_drops`.
+            "cosine": half a cosine from `lr` to 0. Differs from paper.
+        warmup_epochs: epochs of linear warm-up. Differs from paper if not 0.
+        label_smoothing: target probability spread over all classes. Differs from paper if not 0.
+        max_rms: after each update (X: how often) a convolutional filter with a larger RMS is
+            scaled back to it; None: never, as in Figure 6 (a).
+        crops: see `deconv.data.TrainingCrops`.
+        test_crops: "ten" or "centre" (X) for the test after the last epoch. Validation between
+            epochs always uses the centre crop.
+        precision: "bf16" uses autocast; "auto" does so on hardware with fast bfloat16.
+        channels_last: memory layout of images and filters; several times as fast.
+        eval_every: epochs between validations; the last epoch is always validated.
+        snapshot_epochs: epochs whose snapshots are kept for good.
+        keep_last: how many of the newest snapshots are kept besides.
+        save_steps: updates between snapshots within an epoch; 0: at the ends of epochs only.
+        workers: data-loading processes; the result does not depend on their number.
+        seed: of data order, crops and dropout.
     """
 
     epochs: int = 70
@@ -77,9 +77,6 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("lr_drops", "snapshot_epochs"):
-            if isinstance(epochs := getattr(self, name), list):
-                object.__setattr__(self, name, tuple(epochs))
         for name, what, valid in (
             ("precision", "precision", PRECISIONS),
             ("crops", "way to crop", CROPS),
@@ -103,15 +100,16 @@ class Recipe:
             raise DeconvError(f"label_smoothing must be below 1, got {self.label_smoothing!r}")
         for name in ("channels_last", "compile"):
             if not isinstance(getattr(self, name), bool):
-                raise DeconvError(f"{name} is true or false, got {getattr(self, name)!r}")
+                raise DeconvError(f"{name} must be true or false, got {getattr(self, name)!r}")
         for name in ("lr_drops", "snapshot_epochs"):
             value = getattr(self, name)
-            if not isinstance(value, tuple) or not all(isinstance(v, int) for v in value):
+            if not isinstance(value, list | tuple) or not all(isinstance(v, int) for v in value):
                 raise DeconvError(f"{name} takes a list of epochs, got {value!r}")
+            object.__setattr__(self, name, tuple(value))
         if self.lr_drops and self.schedule != "fixed":
             raise DeconvError(
                 f"lr_drops={list(self.lr_drops)} belong to schedule=fixed, not to "
-                f"schedule={self.schedule}: set one of the two"
+                f"schedule={self.schedule}: change one of the two"
             )
 
     def _check_number(self, name: str, kind: type, low: float) -> None:
@@ -123,5 +121,5 @@ class Recipe:
 
 
 def recipe_dict(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as plain data, for a snapshot."""
+    """Convert to plain data for a snapshot."""
     return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(recipe).items()}

@@ -1,4 +1,4 @@
-"""The folder of one run: who may write there, which snapshots stay, and which is the newest."""
+"""A run's folder: its lock, which snapshots are kept, and which one to resume from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DAMAGED = ".damaged"
 _NAME = re.compile(r"epoch_(\d{3,})(?:_step_(\d{6,}))?")
 _CHECKED = (".pt", f".pt{CHECKSUM}")
 _SUFFIXES = (*_CHECKED, ".safetensors", f".safetensors{CHECKSUM}")
-_HALF_WRITTEN = re.compile(
+_TEMPORARY = re.compile(
     r"\.(epoch_\d+.*|metrics\.csv|config\.yaml|provenance\.json|last\.pt)\.\d+"
     r"(\.tmp|\.png|\.pdf)?"
 )
@@ -33,14 +33,14 @@ def snapshot_name(snapshot: Snapshot) -> str:
 
 
 def snapshots(folder: str | Path) -> list[Path]:
-    """The snapshots of a run, oldest first."""
+    """List the snapshots of a run, oldest first."""
     return [path for stem in _stems(folder) if (path := Path(folder) / f"{stem}.pt").exists()]
 
 
 def _stems(folder: str | Path, suffixes: Collection[str] = _SUFFIXES) -> list[str]:
-    """The names, without their endings, that snapshots or what belongs to them have; oldest first.
+    """List file stems of snapshots, oldest first.
 
-    A run that was killed while it saved or deleted can leave a part of what belongs together.
+    A run killed while saving or deleting can leave some of the files of one snapshot.
     """
     found = set()
     for path in Path(folder).iterdir():
@@ -51,7 +51,7 @@ def _stems(folder: str | Path, suffixes: Collection[str] = _SUFFIXES) -> list[st
 
 
 def _position(stem: str) -> tuple[int, int]:
-    """(finished epochs, updates after them) by the name of a snapshot."""
+    """Parse (finished epochs, updates after them)."""
     match = _NAME.fullmatch(stem)
     assert match is not None
     epoch, step = match.groups()
@@ -59,28 +59,33 @@ def _position(stem: str) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Keep every other run out of `folder`; the hold ends with the process, however it ends.
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Lock a run folder against other runs; the lock dies with the process.
 
-    Raises DeconvError naming the process that holds it. Where files cannot be locked, as on some
-    network disks, it warns that nothing keeps a second run out.
+    Warns where files cannot be locked, as on some network disks.
+
+    Raises:
+        DeconvError: if another process holds the lock; names it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a+") as file:
-        got = lock(file)
-        if got is False:
+        locked = lock(file)
+        if locked is False:
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise DeconvError(
                 f"{folder} is in use by {holder}: wait for it or stop it, or train in another "
                 "folder"
             )
-        if got is None:
+        if locked is None:
             warnings.warn(
-                f"{folder} is on a disk without locks: see to it that no second run writes there",
+                f"{folder} is on a disk without locks: make sure that no second run writes there",
                 stacklevel=3,
             )
-        _clear_half_written(folder)
+        # Only a killed run can have left temporary files: this process holds the lock.
+        for path in [*folder.iterdir(), *folder.glob("watch/.*")]:
+            if _TEMPORARY.fullmatch(path.name):
+                path.unlink()
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
@@ -88,7 +93,7 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def check_unused(folder: Path) -> None:
-    """Raise DeconvError if `folder` holds anything of a run that could be gone on with."""
+    """Raise DeconvError if `folder` holds snapshots."""
     if folder.is_dir() and snapshots(folder):
         raise DeconvError(
             f"{folder} already holds the snapshots of a run: go on with resume={folder}, or "
@@ -96,85 +101,84 @@ def check_unused(folder: Path) -> None:
         )
 
 
-def _clear_half_written(folder: Path) -> None:
-    """Delete what a killed run was writing; under the hold nobody else does."""
-    for path in [*folder.iterdir(), *folder.glob("watch/.*")]:
-        if _HALF_WRITTEN.fullmatch(path.name):
-            path.unlink()
-
-
-def keep(
+def save_rotating(
     folder: Path, snapshot: Snapshot, kept_epochs: Collection[int], keep_last: int, plain: bool
 ) -> Path:
-    """Save a snapshot, then delete those that are no longer wanted.
-
-    Wanted are the `keep_last` newest and, for good, the ends of `kept_epochs` and the untrained
-    network. Nothing is deleted before the new file has been read again and found whole.
-    last.pt becomes a link to it. plain: also write its weights as safetensors.
-    """
+    """Save a snapshot, check the written file, then `rotate`."""
     path = folder / snapshot_name(snapshot)
     with writing(path):
         save_snapshot(path, snapshot)
     if wrong := damage(path):
         raise DeconvError(f"{path} was written, but {wrong}: the disk of {folder} may be failing")
-    settle(folder, snapshot, kept_epochs, keep_last, plain)
+    rotate(folder, snapshot, kept_epochs, keep_last, plain)
     return path
 
 
-def settle(
+def rotate(
     folder: Path, snapshot: Snapshot, kept_epochs: Collection[int], keep_last: int, plain: bool
 ) -> None:
-    """What `keep` does once the newest snapshot is written; also after a kill in between."""
+    """Link last.pt to a saved snapshot and delete the snapshots no longer needed.
+
+    Kept are the `keep_last` newest and, for good, the untrained network and the ends of
+    `kept_epochs`.
+
+    Args:
+        plain: also write the snapshot's weights as safetensors.
+    """
     path = folder / snapshot_name(snapshot)
     weights = path.with_suffix(".safetensors")
     if plain and damage(weights):
         with writing(weights):
             save_safetensors(weights, snapshot)
-    with writing(path.parent / LAST):
-        _point_last(path)
-    wanted = {old.stem for old in snapshots(folder)[-keep_last:]} | {path.stem}
+    _link_last(path)
+    kept = {old.stem for old in snapshots(folder)[-keep_last:]} | {path.stem}
     for stem in _stems(folder):
         epoch, step = _position(stem)
-        if stem not in wanted and (step or epoch not in {0, *kept_epochs}):
+        if stem not in kept and (step or epoch not in {0, *kept_epochs}):
             for suffix in _SUFFIXES:
                 (folder / f"{stem}{suffix}").unlink(missing_ok=True)
 
 
-def _point_last(path: Path) -> None:
-    """Make last.pt of its folder a link to a snapshot."""
-    with whole(path.parent / LAST) as link:
-        link.unlink(missing_ok=True)  # a killed process of this number may have left it
+def _link_last(path: Path) -> None:
+    """Make last.pt a link to a snapshot in the same folder."""
+    last = path.parent / LAST
+    with writing(last), whole(last) as link:
+        link.unlink(missing_ok=True)  # a killed process with the same number may have left it
         link.symlink_to(path.name)
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn an OSError, such as a full disk, into what to do about it.
+    """Turn an OSError such as a full disk into a DeconvError that says what to do.
 
-    path: what the block writes, right in the folder of a run.
+    Args:
+        path: the file that the block writes, in the run's folder.
     """
     try:
         yield
     except OSError as error:
         raise DeconvError(
-            f"cannot write {path}: {error.strerror or error}. The snapshots before it are as they "
-            f"were; make room and go on with resume={path.parent}"
+            f"cannot write {path}: {error.strerror or error}. The snapshots before it are intact; "
+            f"make room and go on with resume={path.parent}"
         ) from error
 
 
 def newest_intact(folder: str | Path, report: Callable[[str], None]) -> tuple[Path, Snapshot]:
-    """The newest snapshot that a run can go on from, past damaged ones.
+    """Load the newest undamaged snapshot with an optimizer state.
 
-    report: called with a line for each one that is skipped. Raises DeconvError with the list if
-    none is left; a run never starts afresh by itself.
+    Args:
+        report: called with one line for each snapshot skipped.
+
+    Raises:
+        DeconvError: if none is left, with the list: a run never restarts from scratch by itself.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise DeconvError(f"there is no run folder {folder}")
     skipped = []
     stems = _stems(folder, _CHECKED)
-    if gone := _gone(folder, stems):
-        skipped.append(f"{gone}: {LAST} points to it, and it is not there")
+    if target := _dangling_target(folder, stems):
+        skipped.append(f"{target}: {LAST} points to it, and it is not there")
         report(f"skipping {skipped[-1]}")
     for stem in reversed(stems):
         path = folder / f"{stem}.pt"
@@ -183,7 +187,7 @@ def newest_intact(folder: str | Path, report: Callable[[str], None]) -> tuple[Pa
                 raise DeconvError(wrong)
             snapshot = load_snapshot(path)
             if snapshot.optimizer is None:
-                raise DeconvError("it holds no optimizer to go on with")
+                raise DeconvError("it has no optimizer state to resume from")
             return path, snapshot
         except DeconvError as error:
             skipped.append(f"{path.name}: {error}")
@@ -196,8 +200,8 @@ def newest_intact(folder: str | Path, report: Callable[[str], None]) -> tuple[Pa
     )
 
 
-def _gone(folder: Path, stems: Collection[str]) -> str | None:
-    """The snapshot that last.pt points to, if nothing of it is left."""
+def _dangling_target(folder: Path, stems: Collection[str]) -> str | None:
+    """Return what last.pt points to if none of that snapshot's files is left."""
     link = folder / LAST
     if not link.is_symlink():
         return None
@@ -205,21 +209,20 @@ def _gone(folder: Path, stems: Collection[str]) -> str | None:
     return None if Path(target).stem in stems else target
 
 
-def set_aside(folder: Path, newest: Path) -> None:
-    """Rename the snapshots after `newest`, found damaged, so that they no longer count as new.
+def rename_damaged(folder: Path, newest: Path) -> None:
+    """Rename the damaged snapshots after `newest` and point last.pt to it.
 
-    last.pt points to `newest` afterwards. Their checksums are renamed as well, so that one that
-    could not be read for a moment is whole again under its old name.
+    Checksums are renamed too: a file that was unreadable for a while is intact again under its old
+    name.
     """
     for stem in _stems(folder, _CHECKED):
         if _position(stem) > _position(newest.stem):
-            path, beside = (folder / f"{stem}{suffix}" for suffix in _CHECKED)
+            path, checksum = (folder / f"{stem}{suffix}" for suffix in _CHECKED)
             if not path.exists():
-                beside.unlink(missing_ok=True)
+                checksum.unlink(missing_ok=True)
                 continue
-            for one in (beside, path):
-                if one.exists():
-                    one.rename(one.with_name(one.name + DAMAGED))
-    if _gone(folder, _stems(folder, _CHECKED)):
-        with writing(folder / LAST):
-            _point_last(newest)
+            for file in (checksum, path):
+                if file.exists():
+                    file.rename(file.with_name(file.name + DAMAGED))
+    if _dangling_target(folder, _stems(folder, _CHECKED)):
+        _link_last(newest)

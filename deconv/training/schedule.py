@@ -1,4 +1,4 @@
-"""The learning rate as a function of the recipe and of what validation has said so far."""
+"""The learning rate as a function of the recipe and the validation history."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from deconv.training.recipe import Recipe
 def learning_rate(
     recipe: Recipe, epoch: int, history: Sequence[dict[str, Any]] = (), part: float = 0.0
 ) -> float:
-    """The rate during an epoch (the first is 1), of which the fraction `part` is done.
+    """Compute the learning rate; it has no state, so a resumed run has none to restore.
 
-    history: the metrics of the epochs before it. A function of the past alone, so that a resumed
-    run has no schedule to restore.
+    Args:
+        epoch: counted from 1.
+        history: the metrics of the epochs before it.
+        part: fraction of the epoch that is done.
     """
     done = epoch - 1 + part
     rate = recipe.lr
@@ -31,23 +33,23 @@ def learning_rate(
 
 
 def stalls(recipe: Recipe, history: Sequence[dict[str, Any]]) -> list[int]:
-    """The epochs after which the validation error had stalled, as the plateau rule sees it.
+    """List the epochs after which the plateau rule drops the learning rate.
 
-    It had if the last `patience` validations have not brought it `min_improvement` points under
-    the best before them; the count starts anew after a drop. Only epochs that `eval_every` divides
-    count, so that the validation after the last epoch makes no difference to a run that goes on.
+    It drops when `patience` validations in a row did not lower the best error by `min_improvement`
+    points; counting restarts after a drop. Only epochs divisible by `eval_every` count, so the
+    extra validation after the last epoch does not affect a run that is resumed with more epochs.
     """
     drops: list[int] = []
-    best, waiting = math.inf, 0
+    best, stalled = math.inf, 0
     for row in history:
         due = row["epoch"] % recipe.eval_every == 0
         if not due or "val_top1_error" not in row or len(drops) == recipe.max_drops:
             continue
         if row["val_top1_error"] <= best - recipe.min_improvement:
-            best, waiting = row["val_top1_error"], 0
+            best, stalled = row["val_top1_error"], 0
             continue
-        waiting += 1
-        if waiting == recipe.patience:
+        stalled += 1
+        if stalled == recipe.patience:
             drops.append(int(row["epoch"]))
-            waiting = 0
+            stalled = 0
     return drops

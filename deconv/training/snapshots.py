@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -21,27 +22,30 @@ from deconv.networks.weights import MEAN, load_weights, read, upgraded
 
 FORMAT = 3
 READABLE = (1, 2, 3)
-"""Format 1 knew neither `history` nor `progress`: good for figures, not for going on. Up to format
-2 chains of others divided nothing, see `deconv.networks.weights.upgraded`."""
+"""Format 1 has neither `history` nor `progress`: it serves figures but cannot be resumed. Up to
+format 2 foreign chains did not divide their input, see `deconv.networks.weights.upgraded`."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything known of a training at one step: enough to go on as if it had never stopped.
+    """The complete state of a training at one step, enough for a bit-exact resume.
 
-    There is no state of a random generator in it, because order, crops and dropout are functions
-    of (seed, epoch, image), and no state of the schedule, which is a function of `history`.
+    It holds no random state, as order, crops and dropout are functions of (seed, epoch, image), and
+    no scheduler state, which is a function of `history`.
 
-    recipe:    arguments of `deconv.build`.    weights: the network's state_dict, on the CPU.
-    mean:      3×S×S float32, the per-pixel training mean (0…255) that inputs have subtracted.
-    classes:   class names in the order of the logits, each another.
-    epoch:     finished epochs; `step` counts optimizer updates.
-    optimizer: its state_dict (None for a network that is not to be trained on).
-    config:    plain data, for reading; a run that goes on takes its settings from it.
-    metrics:   numbers of the last finished epoch, e.g. "val_top1_error" in percent.
-    history:   the metrics of every finished epoch.
-    progress:  sums over the part of the next epoch that is done; empty at the end of an epoch.
-    trusted:   not in a file: whether `network` may run the code that the recipe names, if it does.
+    Attributes:
+        recipe: arguments of `deconv.build`.
+        weights: the network's state_dict, on the CPU.
+        mean: 3×S×S float32, the per-pixel training mean (0…255) that is subtracted from inputs.
+        classes: class names in the order of the logits, made unique.
+        epoch: finished epochs.
+        step: optimizer updates so far.
+        optimizer: its state_dict; None if the training is not to be resumed.
+        config: plain data; a resumed run takes its settings from it.
+        metrics: numbers of the last finished epoch, e.g. "val_top1_error" in percent.
+        history: the metrics of every finished epoch.
+        progress: sums over the finished part of the next epoch; empty at the end of an epoch.
+        trusted: whether `network` may run code that the recipe names; never saved.
     """
 
     recipe: dict[str, Any]
@@ -62,27 +66,26 @@ class Snapshot:
         object.__setattr__(self, "classes", unique_names(self.classes))
 
     def settings(self) -> dict[str, Any]:
-        """The recipe with the default of every argument of `deconv.build` that it leaves out.
+        """Fill the recipe with the defaults of `deconv.build`, to compare snapshots.
 
-        What two snapshots are compared by: one written before `build` learned an argument is of
-        the same network as one written after.
+        A recipe saved before `build` gained an argument then equals one saved after.
         """
         signature = inspect.signature(build).parameters.values()
         defaults = {p.name: p.default for p in signature if p.default is not p.empty}
         return defaults | self.recipe
 
     def network(self) -> Network:
-        """The network, rebuilt and filled, in evaluation mode.
+        """Rebuild the network with its weights, in evaluation mode, without downloading any.
 
-        Nothing is downloaded: trained weights that the recipe names are left out, as the
-        snapshot's own take their place. Raises DeconvError naming the weights that do not fit,
-        and for a recipe that names code in a file unless `trusted`.
+        Raises:
+            DeconvError: for weights that do not fit, and unless `trusted` for a recipe that names
+                code in a file.
         """
         name = self.recipe.get("name")
         if not self.trusted and is_code(name):
             raise DeconvError(
-                f"to rebuild the snapshot's network would run the code {name}: have a look at it, "
-                f"then name it yourself, by model.name='{name}' or load_snapshot(path, {name!r})"
+                f"rebuilding the snapshot's network would run the code {name}: inspect it, then "
+                f"name it yourself by model.name='{name}' or load_snapshot(path, {name!r})"
             )
         try:
             net = build(**self.recipe | {"weights": None})
@@ -98,16 +101,18 @@ class Snapshot:
 
 
 def is_code(name: Any) -> bool:
-    """Whether a network's name stands for a function in a file, which would be run to build it."""
+    """Whether a network's name is a function in a file, which building it would run."""
     return isinstance(name, str) and name.startswith("file:")
 
 
 def save_snapshot(path: str | Path, snapshot: Snapshot) -> Path:
-    """Write a snapshot whole or not at all, with its SHA-256 in a file beside it.
+    """Write a snapshot atomically, with its SHA-256 in a file beside it.
 
-    Both are written under temporary names in the same folder and flushed, then renamed, then the
-    folder is flushed. Raises OSError, leaving what was there before, if the disk is full, and
-    DeconvError for what `load_snapshot` would refuse to read.
+    Both are written under temporary names and flushed, then renamed, then the folder is flushed.
+
+    Raises:
+        OSError: e.g. if the disk is full; an existing file is left as it was.
+        DeconvError: for content that `load_snapshot` would refuse.
     """
     content = {name: getattr(snapshot, name) for name in _STORED}
     for name in PLAIN:
@@ -116,53 +121,56 @@ def save_snapshot(path: str | Path, snapshot: Snapshot) -> Path:
 
 
 def save_safetensors(path: str | Path, snapshot: Snapshot) -> Path:
-    """The plain weights as safetensors, for other programs, written as `save_snapshot` does.
+    """Write the weights alone as safetensors, for other programs, atomically with a checksum.
 
-    Its metadata hold the network's recipe and the classes, as JSON.
+    The metadata hold the network's recipe and the classes, as JSON.
     """
-    told = {name: getattr(snapshot, name) for name in ("recipe", "classes", "format")}
-    notes = {name: json.dumps(value) for name, value in told.items()}
-    content = safetensors.torch.save(snapshot.weights, metadata=notes)
+    metadata = _json_fields(snapshot, ("recipe", "classes", "format"))
+    content = safetensors.torch.save(snapshot.weights, metadata=metadata)
     return write_checked(path, lambda file: file.write(content))
 
 
 def save_compact(path: str | Path, snapshot: Snapshot) -> Path:
-    """Write a snapshot to look at, not to go on with, as one small safetensors file.
+    """Write a snapshot for inference as one small safetensors file, for `load_snapshot`.
 
-    Weights are rounded to fp16 and the mean image to uint8. `load_snapshot` reads it.
+    Weights are rounded to fp16 and the mean image to uint8; the optimizer is left out.
     """
-    told = _STORED - {"weights", "mean", "optimizer", "progress"}
-    notes = {name: json.dumps(getattr(snapshot, name)) for name in sorted(told)}
+    names = _STORED - {"weights", "mean", "optimizer", "progress"}
+    metadata = _json_fields(snapshot, sorted(names))
     tensors = {name: weight.half().contiguous() for name, weight in snapshot.weights.items()}
     tensors[MEAN] = snapshot.mean.round().to(torch.uint8).contiguous()
-    content = safetensors.torch.save(tensors, metadata=notes)
+    content = safetensors.torch.save(tensors, metadata=metadata)
     return write_checked(path, lambda file: file.write(content))
 
 
+def _json_fields(snapshot: Snapshot, names: Iterable[str]) -> dict[str, str]:
+    return {name: json.dumps(getattr(snapshot, name)) for name in names}
+
+
 SHIPPED = Path(__file__).parents[1] / "pretrained"
-"""Networks in the package, as `save_compact` writes them; scripts/make_pretrained.py makes them."""
+"""The trained networks in the package, made by scripts/make_pretrained.py."""
 
 
 def load_snapshot(path: str | Path, code: str | None = None) -> Snapshot:
     """Read a snapshot without running code in the file.
 
     Args:
-        path: of the file, or the name of a network in the package, such as "zfnet_mini", trained
-            on the built-in scenes. A file at that path wins over the name.
-        code: the name "file:…" of a network that its recipe may name, and `Snapshot.network` run.
+        path: a file, or the name of a network in the package such as "zfnet_mini" (trained on the
+            built-in scenes). A file of that name takes precedence.
+        code: the network name "file:…" that the recipe may have and `Snapshot.network` may run.
 
     Raises:
-        DeconvError: if the file is missing, damaged (also by the checksum beside it, if there is
-            one), or no snapshot of this library.
-        MemoryError, OSError: as they come, since they are the machine's.
+        DeconvError: if the file is missing, damaged (also by its checksum, if there is one) or not
+            a snapshot of this library.
+        MemoryError, OSError: from the machine, unchanged.
     """
     path = Path(path)
-    names = {one.stem: one for one in SHIPPED.glob("*.safetensors")}
+    names = {file.stem: file for file in SHIPPED.glob("*.safetensors")}
     if not path.is_file():
         path = names.get(str(path), path)
     if not path.is_file():
         folder = path if path.is_dir() else path.parent
-        there = sorted(one.name for one in folder.glob("*.pt"))
+        there = sorted(file.name for file in folder.glob("*.pt"))
         instead = f"there are {', '.join(there)}" if there else "train one with experiments.train"
         raise DeconvError(
             f"there is no snapshot at {path}; {instead}; in the package: {', '.join(names)}"
@@ -191,11 +199,11 @@ def load_snapshot(path: str | Path, code: str | None = None) -> Snapshot:
 _STORED = {f.name for f in fields(Snapshot)} - {"trusted"}
 
 PLAIN = ("recipe", "config", "metrics", "history", "progress")
-"""The fields that hold texts, numbers, lists and dictionaries alone."""
+"""Fields of strings, numbers, lists and dictionaries only."""
 
 
 def _check_plain(value: Any, name: str) -> None:
-    """Raise DeconvError, naming the place, for anything but plain data."""
+    """Raise DeconvError with the path to the first value that is not plain data."""
     if isinstance(value, dict):
         for key, item in value.items():
             _check_plain(key, f"a key of {name}")
@@ -208,7 +216,7 @@ def _check_plain(value: Any, name: str) -> None:
 
 
 def weights_hash(net: nn.Module) -> str:
-    """Sixteen hex digits of SHA-256 over names, types, shapes and values of all weights."""
+    """Hash names, types, shapes and values of all weights: 16 hex digits of SHA-256."""
     digest = hashlib.sha256()
     for name, tensor in sorted(net.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -1,4 +1,4 @@
-"""The updates of a training: the batches, the network as it runs them, and the optimizer."""
+"""Optimizer steps: data loader, model wrapper, optimizer and filter renormalisation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from deconv import distributed
 from deconv.data.crops import Batches, Squares, TrainingCrops
-from deconv.data.workers import apart
+from deconv.data.workers import isolate_worker
 from deconv.errors import DeconvError
 from deconv.networks import ChainNet
 from deconv.networks.dropout import dropout_keys, with_keys
@@ -26,10 +26,10 @@ from deconv.training.renormalisation import conv_layers, rescale
 
 
 class Updates:
-    """What makes one update after the other; under torchrun, on this process's part of each batch.
+    """Run optimizer steps; under torchrun each process handles its shard of the batch.
 
-    Its state is that of the network and of `optimizer`. What an epoch has brought so far is kept
-    by the caller in a `progress`, plain data: see `new_progress`.
+    Its state is that of the network and of `optimizer`. The caller holds the running sums of the
+    epoch in `progress`, plain data (see `new_progress`).
     """
 
     def __init__(self, net: ChainNet, data: Squares, mean: torch.Tensor, recipe: Recipe) -> None:
@@ -38,9 +38,8 @@ class Updates:
         self.batches = Batches(
             len(data), recipe.batch_size, recipe.seed, distributed.rank(), distributed.ranks()
         )
-        crops = TrainingCrops(data, mean, net.input_px, recipe.seed, recipe.crops)
         self.loader = loader(
-            crops,
+            TrainingCrops(data, mean, net.input_px, recipe.seed, recipe.crops),
             recipe,
             self.device,
             batch_sampler=self.batches,
@@ -48,18 +47,18 @@ class Updates:
         )
         self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         net.to(memory_format=self.layout)
-        self.model = _wrapped(net, recipe, self.device)
+        self.model = _wrap(net, recipe, self.device)
         self.optimizer = _optimizer(net, recipe)
         self.convs = conv_layers(net)
         self.counts = torch.zeros(len(self.convs), dtype=torch.int64, device=self.device)
 
     def new_progress(self) -> dict[str, Any]:
-        """An epoch of which nothing is done: sums over its updates, all processes together."""
+        """Return zeroed sums over the updates of an epoch, all processes together."""
         scaled = dict.fromkeys(self.convs, 0)
         return {"step": 0, "loss": 0.0, "hits": 0, "seen": 0, "renormalised": scaled}
 
-    def begin(self, epoch: int, progress: dict[str, Any]) -> None:
-        """Make `loader` yield what is left of an epoch (the first is 1)."""
+    def start_epoch(self, epoch: int, progress: dict[str, Any]) -> None:
+        """Point `loader` at the remaining batches of an epoch (counted from 1)."""
         self.batches.epoch, self.batches.first = epoch, progress["step"]
         self.net.train()
 
@@ -71,30 +70,36 @@ class Updates:
         target: torch.Tensor,
         stop: Callable[[], bool] = lambda: False,
     ) -> bool:
-        """One update by the next of the loader's batches, at a learning rate; adds to `progress`.
+        """Take one optimizer step and add its sums to `progress`.
 
-        Returns whether any process was asked to stop. Raises DeconvError, before anything is
-        changed, if the loss is not finite.
+        Args:
+            rate: learning rate.
+            images, target: the loader's next batch.
+
+        Returns:
+            Whether `stop` returned true in any process.
+
+        Raises:
+            DeconvError: if the loss is not finite, before anything is changed.
         """
         batch = self.batches.batch(progress["step"])
-        own = self.batches.part(batch)
+        own = self.batches.shard(batch)
         images = images.to(self.device, memory_format=self.layout, non_blocking=True)
         target = target.to(self.device, non_blocking=True)
         logits = self._forward(own if len(own) else batch[:1], images)
         losses = F.cross_entropy(logits, target, reduction="none")[: len(own)]
         hits = (logits.argmax(1) == target)[: len(own)]
-        loss, right, asked = distributed.total(
+        loss, hit_count, stops = distributed.total(
             [losses.detach().sum().item(), hits.sum().item(), float(stop())]
         )
         if not math.isfinite(loss):
             bad = own[~losses.detach().isfinite().cpu().numpy()]
             raise DeconvError(self._not_finite(loss, bad.tolist(), progress["step"], rate))
-        if self.recipe.label_smoothing:
-            smoothing = self.recipe.label_smoothing
+        if smoothing := self.recipe.label_smoothing:
             losses = F.cross_entropy(logits, target, reduction="none", label_smoothing=smoothing)
             losses = losses[: len(own)]
         self.optimizer.zero_grad(set_to_none=True)
-        # DistributedDataParallel takes the mean over processes, which may have unequal parts.
+        # DistributedDataParallel averages over processes, whose shards may differ in size.
         (losses.sum() * (distributed.ranks() / len(batch))).backward()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -103,45 +108,45 @@ class Updates:
             self.counts += rescale(self.convs.values(), self.recipe.max_rms).to(self.device)
         progress["step"] += 1
         progress["loss"] += loss
-        progress["hits"] += int(right)
+        progress["hits"] += int(hit_count)
         progress["seen"] += len(batch)
-        return asked > 0
+        return stops > 0
 
     def _forward(self, indices: np.ndarray, images: torch.Tensor) -> torch.Tensor:
         keys = dropout_keys(self.recipe.seed, self.batches.epoch, torch.from_numpy(indices))
         with with_keys(self.net, keys), autocast(self.device, self.recipe.precision):
             return self.model(images).float()
 
-    def count(self, progress: dict[str, Any]) -> None:
-        """Move the filters counted on the device over to `progress`."""
+    def flush_counts(self, progress: dict[str, Any]) -> None:
+        """Move the counts of rescaled filters from the device to `progress`."""
         for name, count in zip(self.convs, self.counts.tolist(), strict=True):
             progress["renormalised"][name] += count
         self.counts.zero_()
 
     def _not_finite(self, loss: float, bad: list[int], step: int, rate: float) -> str:
-        """What to do; bad: images of this process's part, as every process must call it."""
-        bad = sorted(index for part in distributed.gather(bad) for index in part)
+        """Write the error message; a collective call. bad: images of this process's shard."""
+        bad = sorted(index for shard in distributed.gather(bad) for index in shard)
         shown = ", ".join(map(str, bad[:8])) + (", …" if len(bad) > 8 else "")
         which = f"that of images {shown} of the training set" if bad else "the sum over the batch"
         return (
             f"the loss is {loss} in epoch {self.batches.epoch}, batch {step} ({which}): look at "
             f"the images if they are few; else train anew with a lower train.lr ({rate:g} here), "
-            "which is locked when a run goes on. The weights were not touched by this batch"
+            "which is locked when a run is resumed. This batch did not change the weights"
         )
 
 
 def loader(data: Dataset, recipe: Recipe, device: torch.device, **options: Any) -> DataLoader:
-    """A DataLoader with the recipe's workers."""
-    options |= {"num_workers": recipe.workers, "worker_init_fn": apart}
+    """Make a DataLoader with the recipe's workers."""
+    options |= {"num_workers": recipe.workers, "worker_init_fn": isolate_worker}
     return DataLoader(data, pin_memory=device.type == "cuda", **options)
 
 
-def _wrapped(net: ChainNet, recipe: Recipe, device: torch.device) -> Callable[..., torch.Tensor]:
+def _wrap(net: ChainNet, recipe: Recipe, device: torch.device) -> Callable[..., torch.Tensor]:
     model: nn.Module = net
     if distributed.ranks() > 1:
         devices = [device.index] if device.type == "cuda" else None
-        # Else it would regroup the gradients after its first update, and three or more processes
-        # would then add them up in another order than a run that goes on does.
+        # Otherwise it regroups the gradients after the first update, and three or more processes
+        # then sum them in another order than a resumed run does.
         model = DistributedDataParallel(net, device_ids=devices, find_unused_parameters=True)
         warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
     return torch.compile(model) if recipe.compile else model

@@ -21,10 +21,10 @@ from deconv.training import (
     Recipe,
     check_unused,
     fit,
-    held,
+    lock_folder,
     newest_intact,
     recipe_dict,
-    set_aside,
+    rename_damaged,
     writing,
 )
 from deconv.training.snapshots import Snapshot, load_snapshot
@@ -60,7 +60,7 @@ def train_network(
         overrides = provenance.overrides()
     with contextlib.ExitStack() as stack:
         if distributed.rank() == 0:
-            stack.enter_context(held(folder))
+            stack.enter_context(lock_folder(folder))
         stop = stack.enter_context(stop_signals())
         path = start = None
         if cfg.get("resume"):
@@ -142,7 +142,7 @@ def _train(
 
     if distributed.rank() == 0:
         if start is not None:
-            set_aside(folder, path)
+            rename_damaged(folder, path)
             with writing(folder / "metrics.csv"):
                 write_table(folder / "metrics.csv", rows)
         with writing(folder / "config.yaml"):

@@ -32,7 +32,7 @@ import deconv
 from deconv import distributed
 from deconv.atomic_files import damage
 from deconv.networks import ChainNet
-from deconv.training import held, snapshots
+from deconv.training import lock_folder, snapshots
 from experiments.kit import compose
 from experiments.kit import training as trained
 from experiments.kit.command import EXIT_BAD_INPUT, EXIT_INTERRUPTED
@@ -770,5 +770,5 @@ def test_going_on_with_other_threads_says_so(stopped):
 
 def test_a_lock_is_let_go_of_at_the_end_of_a_run(tmp_path):
     run(tmp_path / "run", "train.epochs=1")
-    with held(tmp_path / "run"):
+    with lock_folder(tmp_path / "run"):
         pass

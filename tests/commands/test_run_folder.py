@@ -18,8 +18,16 @@ from deconv.data import mean_image
 from deconv.data.crops import Batches
 from deconv.errors import DeconvError
 from deconv.networks import build
-from deconv.training import Recipe, fit, held, newest_intact, run_folder, set_aside, snapshots
-from deconv.training.run_folder import keep, snapshot_name
+from deconv.training import (
+    Recipe,
+    fit,
+    lock_folder,
+    newest_intact,
+    rename_damaged,
+    run_folder,
+    snapshots,
+)
+from deconv.training.run_folder import save_rotating, snapshot_name
 
 UPDATES = 4
 """Of each epoch of the runs below, which are only their snapshots."""
@@ -43,7 +51,7 @@ def snapshot(epoch, step=0, **changes):
 def saved(folder, *positions, kept=(), keep_last=2, plain=False):
     """A folder in which a run has left snapshots at these (epoch, step)."""
     for position in positions:
-        path = keep(folder, snapshot(*position), kept, keep_last, plain)
+        path = save_rotating(folder, snapshot(*position), kept, keep_last, plain)
     return path
 
 
@@ -90,7 +98,7 @@ def test_exactly_the_last_ones_and_those_kept_for_good_remain(tmp_path, every, k
         done.append((epoch, step))
         final = not step and (epoch in kept or epoch == 6)
         plain |= {(epoch, step)} if final else set()
-        keep(tmp_path, snapshot(epoch, step), kept, keep_last, plain=final)
+        save_rotating(tmp_path, snapshot(epoch, step), kept, keep_last, plain=final)
         wanted = {p for p in done if p in done[-keep_last:] or (not p[1] and p[0] in {0, *kept})}
         files = {f"{name_of(*p)}.pt" for p in wanted}
         files |= {f"{name_of(*p)}.safetensors" for p in wanted & plain}
@@ -103,7 +111,7 @@ def test_exactly_the_last_ones_and_those_kept_for_good_remain(tmp_path, every, k
 def test_a_snapshot_is_saved_again_under_its_name(tmp_path):
     """As when a run is asked to stop in the validation after an update at which it saved."""
     saved(tmp_path, (0, 0), (0, 3), (0, 4))
-    path = keep(tmp_path, snapshot(0, 4, metrics={"again": 1.0}), (), 2, plain=False)
+    path = save_rotating(tmp_path, snapshot(0, 4, metrics={"again": 1.0}), (), 2, plain=False)
     assert [p.name for p in snapshots(tmp_path)] == [
         "epoch_000.pt", "epoch_000_step_000003.pt", "epoch_000_step_000004.pt"
     ]  # fmt: skip
@@ -141,7 +149,7 @@ def test_nothing_is_deleted_if_the_new_file_is_not_whole(tmp_path, monkeypatch):
 
     monkeypatch.setattr(run_folder, "save_snapshot", save)
     with pytest.raises(DeconvError, match=r"epoch_003\.pt was written, but .*may be failing"):
-        keep(tmp_path, snapshot(3), (), 2, plain=False)
+        save_rotating(tmp_path, snapshot(3), (), 2, plain=False)
     assert {path: path.read_bytes() for path in before} == before
     assert os.readlink(tmp_path / "last.pt") == "epoch_002.pt"
     lines = []
@@ -164,7 +172,7 @@ def test_a_write_that_fails_says_what_to_do_and_changes_nothing(tmp_path, monkey
     else:
         monkeypatch.setattr(os, refused, full)
     with pytest.raises(DeconvError, match=r"cannot write .*epoch_003\.pt: No space") as error:
-        keep(tmp_path, snapshot(3), (), 2, plain=True)
+        save_rotating(tmp_path, snapshot(3), (), 2, plain=True)
     monkeypatch.undo()
     assert f"make room and go on with resume={tmp_path}" in str(error.value)
     after = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -315,7 +323,7 @@ HARM = {
     ),
     "no optimizer": (
         lambda p: deconv.save_snapshot(p, snapshot(3, optimizer=None)),
-        "it holds no optimizer to go on with",
+        "it has no optimizer state to resume from",
     ),
 }
 
@@ -382,11 +390,11 @@ def test_what_was_skipped_no_longer_counts(tmp_path):
         for one in (name, f"{name}.sha256"):
             contents[one] = (tmp_path / one).read_bytes()
     path, _ = newest_intact(tmp_path, print)
-    set_aside(tmp_path, path)
+    rename_damaged(tmp_path, path)
     assert [p.name for p in snapshots(tmp_path)] == ["epoch_000.pt", "epoch_001.pt"]
     for name, content in contents.items():
         assert (tmp_path / f"{name}.damaged").read_bytes() == content
-    set_aside(tmp_path, path)
+    rename_damaged(tmp_path, path)
     assert newest_intact(tmp_path, pytest.fail)[0] == path
 
 
@@ -397,7 +405,7 @@ def test_what_was_set_aside_for_a_moment_s_failure_can_be_taken_back(tmp_path, m
         real = run_folder.damage
         patch.setattr(run_folder, "damage", lambda path: (path == newest and "no") or real(path))
         path, _ = newest_intact(tmp_path, print)
-    set_aside(tmp_path, path)
+    rename_damaged(tmp_path, path)
     assert path.name == "epoch_001.pt" and not newest.exists()
     for one in list(tmp_path.glob("*.damaged")):
         one.rename(one.with_suffix(""))
@@ -433,11 +441,11 @@ def test_a_machine_that_fails_is_not_called_a_damaged_snapshot(tmp_path, monkeyp
 
 def test_a_folder_is_made_and_names_who_holds_it(tmp_path):
     folder = tmp_path / "deep" / "run"
-    with held(folder):
+    with lock_folder(folder):
         assert re.fullmatch(rf"process {os.getpid()} on \S+", (folder / ".lock").read_text())
-    with held(folder), pytest.raises(ZeroDivisionError):
+    with lock_folder(folder), pytest.raises(ZeroDivisionError):
         _ = 1 / 0
-    with held(folder):
+    with lock_folder(folder):
         assert (folder / ".lock").read_text().count("process") == 1
 
 
@@ -451,10 +459,16 @@ def test_a_disk_without_locks_is_not_taken_for_another_run(tmp_path, monkeypatch
     (tmp_path / ".lock").write_text("process 3 on elsewhere")
     monkeypatch.setattr(fcntl, "lockf", fail)
     if number in ("EACCES", "EAGAIN"):
-        with pytest.raises(DeconvError, match="in use by process 3 on elsewhere"), held(tmp_path):
+        with (
+            pytest.raises(DeconvError, match="in use by process 3 on elsewhere"),
+            lock_folder(tmp_path),
+        ):
             pass
         return
-    with pytest.warns(UserWarning, match=f"{tmp_path} is on a disk without locks"), held(tmp_path):
+    with (
+        pytest.warns(UserWarning, match=f"{tmp_path} is on a disk without locks"),
+        lock_folder(tmp_path),
+    ):
         assert f"process {os.getpid()} on" in (tmp_path / ".lock").read_text()
 
 
@@ -467,7 +481,7 @@ def test_what_a_killed_run_left_half_written_is_cleared_away(tmp_path):
     for name in half:
         (tmp_path / name).write_bytes(b"half")
     (tmp_path / ".last.pt.123").symlink_to("epoch_002.pt")
-    with held(tmp_path):
+    with lock_folder(tmp_path):
         assert names(tmp_path) == before | {".lock"}
 
 

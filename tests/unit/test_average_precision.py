@@ -86,7 +86,7 @@ def test_what_has_no_average_precision_is_refused():
     for scores, marks, words in (
         ([1.0, 2.0], [ABSENT, IGNORED], "needs an image that shows the class"),
         ([1.0, np.nan], [PRESENT, ABSENT], "finite scores"),
-        ([1.0], [PRESENT, ABSENT], "one score and one mark an image"),
+        ([1.0], [PRESENT, ABSENT], "one score and mark per image"),
     ):
         with pytest.raises(DeconvError, match=words):
             average_precision(np.array(scores), np.array(marks))

@@ -138,13 +138,13 @@ def test_resized_crops_are_parts_within_the_limits_of_size_and_shape():
 
 
 def test_a_resized_crop_is_what_pillow_makes_of_the_same_part():
-    from deconv.data.crops import _part, _resized_cut
+    from deconv.data.crops import _crop, _random_box
 
     image = Noise(1, 48).images[0]
     mean = torch.rand(3, 48, 48) * 255
     for seed in range(5):
-        box = _part(np.random.default_rng(seed), 48)
-        found = _resized_cut(image, mean, 20, box, mirror=True)
+        box = _random_box(np.random.default_rng(seed), 48)
+        found = _crop(image, mean, box, mirror=True, resize_px=20)
         top, left, bottom, right = box
         for plane, pixels in zip(found, image.float() - mean, strict=True):
             part = Image.fromarray(pixels.numpy()[top:bottom, left:right])
@@ -189,7 +189,7 @@ def test_processes_divide_each_batch_among_them(ranks):
     for number, batch in enumerate(whole):
         found, sizes = [], []
         for part in parts:
-            own = part.part(part.batch(number))
+            own = part.shard(part.batch(number))
             held = list(part)[number]
             assert held == ([(2, i) for i in own] if len(own) else batch[:1])
             found += [(2, i) for i in own]

@@ -484,7 +484,8 @@ def test_a_disk_without_room_for_the_cache_is_a_message_and_no_bus_error(tmp_pat
     mount = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", str(tmp_path)]
     if shutil.which("unshare") is None or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("a disk of one's own is not to be had here")
-    paths = (Path(__file__).parents[2], Path(__file__).parents[1])
+    unit, tests, checkout = Path(__file__).parents[:3]
+    paths = (checkout, tests, unit, tests / "commands")
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))}, timeout=120,
@@ -538,7 +539,7 @@ def test_a_damaged_cache_is_named_and_to_be_deleted(tmp_path, harm):
         np.save(cached.path, np.zeros((4, 3, 8, 8), np.uint8))
     else:
         cached.path.write_bytes(content[:200] if harm == "cut" else b"")
-    said = r"abc-1\.npy is damaged .*delete it, and it is made anew"
+    said = r"abc-1\.npy is damaged .*delete it, and it is written again"
     with pytest.raises(DeconvError, match=said):
         Cached(Counting(), tmp_path, progress=False)
     with pytest.raises(DeconvError, match=said):

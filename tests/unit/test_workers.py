@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from deconv.data.workers import apart
+from deconv.data.workers import isolate_worker
 
 
 class Process(Dataset):
@@ -27,7 +27,7 @@ def test_a_worker_has_a_group_of_its_own_and_lives_through_sigusr1(start):
         Process(),
         batch_size=None,
         num_workers=1,
-        worker_init_fn=apart,
+        worker_init_fn=isolate_worker,
         multiprocessing_context=start,
         prefetch_factor=1,
     )

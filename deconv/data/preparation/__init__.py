@@ -1,7 +1,7 @@
-"""One-time resized copies of large data sets, so that decoding does not hold up training.
+"""One-time resized copies of large data sets, so that decoding does not slow down training.
 
-`layouts` and `imagenet` plan where each image of a data set goes; `copying` makes the copies;
-`manifest` keeps their hashes; `command` is the command line that scripts/prepare_*.py share.
+`layouts` and `imagenet` plan where each image goes; `copying` makes the copies; `manifest` stores
+their hashes; `command` is the command line shared by scripts/prepare_*.py.
 """
 
 from deconv.data.preparation.copying import resized_copy, resized_jpeg

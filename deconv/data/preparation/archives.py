@@ -1,4 +1,4 @@
-"""Archives that have to be unpacked to be read, because they are compressed."""
+"""Unpack compressed archives, which cannot be read in place."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from deconv.errors import DeconvError
 
 @contextmanager
 def unpacked(source: Path, beside: Path) -> Iterator[Path]:
-    """The folder `source`; or, of an archive, a temporary folder in `beside` with what it holds.
+    """Yield `source` if it is a folder, else a temporary folder in `beside` with its contents.
 
-    Archives inside the archive are unpacked, too. Raises DeconvError if there is nothing at
-    `source`, or if it cannot be unpacked.
+    Nested archives are unpacked too.
+
+    Raises:
+        DeconvError: if `source` is missing or cannot be unpacked.
     """
     if source.is_dir():
         yield source

@@ -1,4 +1,4 @@
-"""The command line that scripts/prepare_*.py share."""
+"""Command line shared by scripts/prepare_*.py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from deconv.data.preparation.plan import Plan
 from deconv.errors import DeconvError
 
 DIFFERS, BAD_INPUT, INTERRUPTED = 1, 2, 130
-"""Exit statuses: a copy is not as its manifest says; an error; Ctrl-C (128 + SIGINT)."""
+"""Exit statuses: the copy differs from its manifest; bad input; Ctrl-C (128 + SIGINT)."""
 
 
 def main(
@@ -26,10 +26,11 @@ def main(
     arguments: Sequence[str] | None = None,
     archive: bool = True,
 ) -> int:
-    """Run one script's command; returns the exit status. The target is printed last.
+    """Run one script's command and return its exit status; prints the target last.
 
-    layout: from the source folder to the plan. archive: whether the source may be an archive,
-    which is then unpacked into a temporary folder beside the target.
+    Args:
+        layout: makes the plan for a source folder.
+        archive: whether the source may be an archive, unpacked temporarily beside the target.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter

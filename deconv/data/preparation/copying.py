@@ -1,4 +1,4 @@
-"""The resized copy itself: one image, and all of them."""
+"""Make resized copies: of one image, and of a whole data set."""
 
 from __future__ import annotations
 
@@ -20,19 +20,17 @@ from deconv.images import resized, to_rgb
 SHORTER_PX = 256
 """§3: the shorter side is resized to 256 px."""
 QUALITY = 95
-"""Of the JPEG files, on libjpeg's scale; with 4:4:4, all colours are kept at full resolution."""
+"""JPEG quality on libjpeg's scale; 4:4:4 keeps colour at full resolution."""
 NAMED = 100
-"""Unreadable images that an error names."""
+"""At most so many unreadable images are named in an error."""
 
 
 def resized_jpeg(data: bytes, shorter_px: int = SHORTER_PX) -> bytes:
-    """An image file as an RGB JPEG file whose shorter side is at most `shorter_px`.
+    """Re-encode an image file as RGB JPEG with a shorter side of at most `shorter_px`.
 
-    The aspect ratio is kept and nothing is cut. The resampling is that of
-    `deconv.images.square`, so that the square of the copy is the square of the original but for
-    what JPEG loses.
-    Images are never enlarged: a JPEG file (RGB or grey) that is small enough comes back as it is,
-    byte for byte. Raises what Pillow raises for a file that cannot be read whole.
+    The aspect ratio is kept and nothing is cut. Resampling is that of `deconv.images.square`, so
+    the squares of copy and original differ only by JPEG compression. Images are never enlarged: a
+    small enough RGB or grey JPEG file is returned byte for byte. Pillow's errors pass through.
     """
     with Image.open(io.BytesIO(data)) as image:
         image.load()
@@ -54,12 +52,16 @@ def resized_copy(
     workers: int = 0,
     progress: bool = False,
 ) -> Path:
-    """Write the copy that `plan` lists into `folder`, with its manifest; returns the folder.
+    """Write the copy that `plan` lists into `folder`, with its manifest; return the folder.
 
-    workers: processes; 0 works in this one. After an interrupt the same call goes on: files that
-    are done and unchanged are not made again. What an earlier plan put there stays listed. Raises
-    DeconvError naming all images that cannot be read, after the others are done; there is no
-    manifest then.
+    After an interrupt the same call resumes: finished, unchanged files are kept. Files of an
+    earlier plan stay listed.
+
+    Args:
+        workers: processes; 0: this one.
+
+    Raises:
+        DeconvError: names the unreadable images once all others are done; no manifest is written.
     """
     folder = Path(folder).expanduser()
     if shorter_px < 1 or workers < 0:
@@ -86,7 +88,7 @@ def resized_copy(
 def _record(
     results: Iterable[tuple[str, str, str]], folder: Path, digests: dict[str, str]
 ) -> list[str]:
-    """Put the digests of what is done into the journal at once and into `digests`; the problems."""
+    """Add finished files to the journal (at once) and to `digests`; return the problems."""
     bad: list[str] = []
     with open(folder / manifest.JOURNAL, "a", encoding="utf-8", newline="") as journal:
         for target, digest, problem in results:
@@ -116,7 +118,7 @@ def _facts(dataset: str, shorter_px: int) -> dict[str, Any]:
 def _copy_one(
     folder: Path, shorter_px: int, work: tuple[Original, str | None]
 ) -> tuple[str, str, str]:
-    """Make one copy if it is not there as listed: (target, digest, problem or "")."""
+    """Make one copy unless it is there as listed: (target, digest, problem or "")."""
     original, listed = work
     path = folder / original.target
     if listed and path.is_file() and manifest.sha256(path.read_bytes()) == listed:

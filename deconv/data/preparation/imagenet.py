@@ -1,12 +1,12 @@
-"""Where ImageNet 2012 keeps its images: archives or folders, the validation images sorted or not.
+"""Layout of ImageNet 2012: archives or folders, validation images sorted into classes or not.
 
-What is read, in one folder; for each split the folder if there is one, else the archive:
+Read from one folder; for each split its folder if there is one, else the archive:
 
     train/<wnid>/*.JPEG                          or  ILSVRC2012_img_train.tar
     val/<wnid>/*.JPEG  or  val/*.JPEG            or  ILSVRC2012_img_val.tar
     meta.bin (torchvision makes it)              or  ILSVRC2012_devkit_t12.tar.gz
 
-The last line has the names of the classes and the classes of unsorted validation images.
+The last line gives class names and the classes of unsorted validation images.
 """
 
 from __future__ import annotations
@@ -33,10 +33,13 @@ VAL_NAME = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
 
 
 def imagenet(source: Path) -> Plan:
-    """ImageNet 2012 -> train/<wnid>/… and val/<wnid>/…, beside them torchvision's meta.bin.
+    """Plan train/<wnid>/… and val/<wnid>/… of ImageNet 2012, with torchvision's meta.bin.
 
-    Archives are read where they are, without unpacking. Without meta.bin and devkit the copy can
-    be read as an image folder alone. Raises DeconvError if neither split is there.
+    Archives are read in place, without unpacking. Without meta.bin or devkit the copy can only be
+    read as an image folder.
+
+    Raises:
+        DeconvError: if neither split is there.
     """
     if not source.is_dir():
         raise DeconvError(f"{source} is no folder: name the one that holds ImageNet's archives")
@@ -47,14 +50,14 @@ def imagenet(source: Path) -> Plan:
     if not plan.images:
         raise DeconvError(
             f"{source} holds no ImageNet 2012: it needs {TRAIN}, {VAL} or the folders train and "
-            "val; the archives are had with an account at image-net.org"
+            "val; the archives need an account at image-net.org"
         )
     _check(plan, names, val_wnids)
     return plan
 
 
 def _meta(source: Path, plan: Plan) -> tuple[dict[str, tuple[str, ...]], list[str]]:
-    """(wnid -> names, wnids of the validation images in order), both empty if unknown."""
+    """Return (wnid -> names, wnids of the validation images in order); empty if unknown."""
     try:
         if (source / META_FILE).is_file():
             plan.beside[META_FILE] = (source / META_FILE).read_bytes()
@@ -85,7 +88,7 @@ def _add_train(source: Path, plan: Plan) -> None:
 
 def _add_val(source: Path, plan: Plan, wnids: list[str]) -> None:
     def place(name: str) -> str:
-        """By the number in the name, so that a missing image shifts no label."""
+        """Use the number in the name, so that a missing image shifts no label."""
         if not wnids:
             raise DeconvError(
                 f"the validation images of {source} are not sorted into classes: put {DEVKIT} there"
@@ -100,13 +103,13 @@ def _add_val(source: Path, plan: Plan, wnids: list[str]) -> None:
 
     folder = source / "val"
     if folder.is_dir():
-        sorted_already, flat = class_folders(folder), any(map(_is_image_file, folder.iterdir()))
-        if sorted_already and flat:
+        class_dirs, flat = class_folders(folder), any(map(_is_image_file, folder.iterdir()))
+        if class_dirs and flat:
             raise DeconvError(
                 f"{folder} has class folders and unsorted images: its unpacking was interrupted; "
                 f"unpack {VAL} again, or remove the folder to have the archive read"
             )
-        for inside in sorted_already:
+        for inside in class_dirs:
             plan.add_folder(inside, _into(f"val/{inside.name}"))
         if flat:
             plan.add_folder(folder, place)
@@ -123,7 +126,7 @@ def _into(target: str) -> Callable[[str], str]:
 
 
 def _check(plan: Plan, names: dict[str, tuple[str, ...]], val_wnids: list[str]) -> None:
-    """Unknown classes are an error, because torchvision stumbles over them; gaps are a note."""
+    """Refuse unknown classes, on which torchvision fails; note gaps."""
     for split, expected in (("train", None), ("val", len(val_wnids))):
         targets = [o.target.split("/") for o in plan.images if o.target.startswith(f"{split}/")]
         wnids = {wnid for _, wnid, _ in targets}

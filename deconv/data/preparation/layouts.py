@@ -1,4 +1,4 @@
-"""Where Tiny ImageNet and the two Caltech sets keep their images, and where the copies go."""
+"""Layouts of Tiny ImageNet and both Caltech sets, and of their copies."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from deconv.errors import DeconvError
 
 
 def tiny_imagenet(source: Path) -> Plan:
-    """tiny-imagenet-200 -> train/<wnid>/… and val/<wnid>/…, beside them words.txt and wnids.txt.
+    """Plan train/<wnid>/… and val/<wnid>/… of tiny-imagenet-200, with words.txt and wnids.txt.
 
-    The classes of the validation images are those of val/val_annotations.txt. The test images
-    have no labels and are left out.
+    Validation classes come from val/val_annotations.txt. Test images, unlabelled, are left out.
     """
     inside = source / "tiny-imagenet-200"
     root = inside if inside.is_dir() else source
@@ -48,10 +47,10 @@ BACKGROUND = "BACKGROUND_Google"
 
 
 def caltech101(source: Path) -> Plan:
-    """101_ObjectCategories -> caltech101/101_ObjectCategories, the layout of torchvision.
+    """Plan caltech101/101_ObjectCategories, torchvision's layout.
 
-    torchvision's class counts the files of a folder to number the images, and wants a folder of
-    background images, which it then leaves out; one that the source lacks is made.
+    torchvision numbers the images by counting a folder's files, and requires a folder of background
+    images, which it then ignores; a missing one is made.
     """
     root = _find(source, "101_ObjectCategories")
     plan, base = Plan("caltech101"), "caltech101/101_ObjectCategories"
@@ -66,9 +65,9 @@ def caltech101(source: Path) -> Plan:
 
 
 def caltech256(source: Path) -> Plan:
-    """256_ObjectCategories -> caltech256/256_ObjectCategories, the layout of torchvision.
+    """Plan caltech256/256_ObjectCategories, torchvision's layout.
 
-    The stray files and folders of the original (056.dog/greg, 198.spider/RENAME2) are left out.
+    Stray files and folders of the original (056.dog/greg, 198.spider/RENAME2) are left out.
     """
     root = _find(source, "256_ObjectCategories")
     plan, base = Plan("caltech256"), "caltech256/256_ObjectCategories"
@@ -81,12 +80,12 @@ def caltech256(source: Path) -> Plan:
 
 
 def _add_class(plan: Plan, folder: Path, target: str) -> list[str]:
-    """Add the images of one class; their names."""
+    """Add the images of one class; return their names."""
     return plan.add_folder(folder, lambda name: f"{target}/{name}")
 
 
 def _numbered(folder: Path, names: list[str], pattern: str) -> None:
-    """torchvision makes up the names 1 … n of a class: they have to be the names there are."""
+    """Check that the names are 1 … n, which is what torchvision assumes."""
     expected = {pattern.format(i) for i in range(1, len(names) + 1)}
     if expected != set(names):
         raise DeconvError(
@@ -96,7 +95,7 @@ def _numbered(folder: Path, names: list[str], pattern: str) -> None:
 
 
 def _find(source: Path, name: str) -> Path:
-    """The folder `name`: the source itself, in it, or one folder further down."""
+    """Find the folder `name`: the source itself, or one or two levels below."""
     places = [source] if source.resolve().name == name else [source / name]
     places += sorted(source.glob(f"*/{name}"))
     for place in places:

@@ -1,8 +1,8 @@
-"""The hashes of a copy's files, in the format of sha256sum, and what the copy was made from.
+"""Hashes of a copy's files in sha256sum's format, and how the copy was made.
 
-manifest.sha256     a line for every other file; `sha256sum -c manifest.sha256` checks them
-manifest.json       the data set, how its images were made, how many there are in which folder
-manifest.partial    while the copy is being made: the files that are done
+manifest.sha256     one line per other file; check with `sha256sum -c manifest.sha256`
+manifest.json       the data set, how its images were made, the number of images per folder
+manifest.partial    the finished files, while the copy is being made
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ LINE = re.compile(r"([0-9a-f]{64})  (.+)\n")
 
 
 def sha256(data: bytes) -> str:
-    """64 hex digits."""
+    """Hash bytes: 64 hex digits."""
     return hashlib.sha256(data).hexdigest()
 
 
 def line(target: str, digest: str) -> str:
-    """One line of a manifest. Raises DeconvError for a name that sha256sum would have to escape."""
+    """Format one line; DeconvError for a name that sha256sum would have to escape."""
     if re.search(r"[\\\r\n]", target):
         raise DeconvError(f"the name {target!r} has a backslash or a line break: rename the file")
     return f"{digest}  {target}\n"
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all. Its digest will tell if a power cut tore it."""
+    """Write a file atomically; its digest reveals damage by a power cut."""
     with whole(path, f".{path.name}.new") as temporary:
         temporary.write_bytes(data)
 
 
 def read_manifest(path: Path) -> dict[str, str]:
-    """target -> digest; empty if there is no such file. Torn lines are passed over."""
+    """Read target -> digest, skipping torn lines; empty if there is no such file."""
     if not path.is_file():
         return {}
     with open(path, encoding="utf-8", newline="") as file:
@@ -52,10 +52,13 @@ def read_manifest(path: Path) -> dict[str, str]:
 
 
 def begin(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:
-    """Make `folder` ready for a copy, or for the rest of one; the digests of what is done.
+    """Prepare `folder` for a new or resumed copy; return the digests of finished files.
 
-    facts: what the images are made by. Raises DeconvError for a folder that holds something else,
-    or a copy made in another way.
+    Args:
+        facts: how the images are made.
+
+    Raises:
+        DeconvError: if the folder holds something else, or a copy made differently.
     """
     if folder.is_dir() and any(folder.iterdir()):
         had = _facts(folder)
@@ -73,7 +76,7 @@ def begin(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:
 
 
 def finish(folder: Path, facts: Mapping[str, Any], digests: Mapping[str, str]) -> None:
-    """Write the manifest of a copy that is complete, sorted by name."""
+    """Write the manifest of a complete copy, sorted by name."""
     content = _json({**facts, "folders": _counts(digests)})
     write_file(folder / FACTS, content)
     write_file(folder / MANIFEST, _lines({**digests, FACTS: sha256(content)}))
@@ -81,9 +84,10 @@ def finish(folder: Path, facts: Mapping[str, Any], digests: Mapping[str, str]) -
 
 
 def verify(folder: str | Path, progress: bool = False) -> list[str]:
-    """What differs from the manifest of a copy: "missing: …", "changed: …", "unlisted: …".
+    """List differences from a copy's manifest: "missing: …", "changed: …", "unlisted: …".
 
-    Empty if all is as it was written. Raises DeconvError if there is no manifest.
+    Raises:
+        DeconvError: if there is no manifest.
     """
     folder = Path(folder)
     listed = read_manifest(folder / MANIFEST)
@@ -119,7 +123,7 @@ def _lines(digests: Mapping[str, str]) -> bytes:
 
 
 def _counts(digests: Mapping[str, str]) -> dict[str, dict[str, int]]:
-    """Of every folder of class folders (a split): its images and classes."""
+    """Count images and classes of each split (a folder of class folders)."""
     classes: dict[str, list[str]] = defaultdict(list)
     for path in map(PurePosixPath, digests):
         if is_image(path.name):

@@ -1,4 +1,4 @@
-"""What is to be copied and where to: files of folders and members of tar archives."""
+"""What to copy and where to: files in folders and members of tar archives."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from deconv.data.folders import is_hidden
 from deconv.errors import DeconvError
 
 IMAGES = (".jpg", ".jpeg", ".png")
-"""Endings of image files, in any case."""
+"""Image file suffixes, case-insensitive."""
 
 
 class Original(NamedTuple):
-    """One image: where its copy goes, and which bytes of which file it is.
+    """One image and where its copy goes.
 
-    target: relative to the copy's folder, with "/". path: the image file, or the uncompressed
-    archive that holds it at `offset` with `size` bytes (-1: up to the end of the file).
+    Attributes:
+        target: path relative to the copy's folder, with "/".
+        path: the image file, or the uncompressed archive that contains it.
+        offset, size: the image's bytes in that file; size -1: up to its end.
     """
 
     target: str
@@ -30,12 +32,12 @@ class Original(NamedTuple):
 
     @property
     def name(self) -> str:
-        """For messages: the file, and the image in it if it is an archive."""
+        """For messages: the file, and the image within an archive."""
         inside = f" ({PurePosixPath(self.target).name})" if self.size >= 0 else ""
         return f"{self.path}{inside}"
 
     def read(self) -> bytes:
-        """The file as it is stored. Raises OSError if it is missing or the archive too short."""
+        """Read the image's bytes; OSError if the file is missing or the archive too short."""
         with open(self.path, "rb") as file:
             file.seek(self.offset)
             data = file.read(self.size)
@@ -46,10 +48,12 @@ class Original(NamedTuple):
 
 @dataclass
 class Plan:
-    """All that a copy of one data set will hold.
+    """Contents of the copy of one data set.
 
-    beside: small files that go with the images, target -> content. left_out: files found among
-    the images that are none. notes: what a reader of the copy should know.
+    Attributes:
+        beside: small files that go with the images, target -> content.
+        left_out: other files found among the images.
+        notes: remarks to print.
     """
 
     dataset: str
@@ -59,10 +63,13 @@ class Plan:
     notes: list[str] = field(default_factory=list)
 
     def add_folder(self, folder: Path, place: Callable[[str], str]) -> list[str]:
-        """Add the images that lie directly in a folder; `place` maps a name to its target.
+        """Add the images directly in a folder; `place` maps a name to its target.
 
-        Returns their names, sorted. Sub-folders and other files are left out. Raises DeconvError
-        if the folder holds no image.
+        Returns:
+            Their names, sorted.
+
+        Raises:
+            DeconvError: if the folder holds no image.
         """
         names: list[str] = []
         with os.scandir(folder) as entries:
@@ -85,7 +92,7 @@ class Plan:
                 self.left_out.append(path / name)
 
     def add_tar_of_tars(self, path: Path, place: Callable[[str, str], str]) -> None:
-        """The same for an archive of archives; place(stem of the inner archive, name)."""
+        """Add the images in an archive of archives; place(stem of the inner archive, name)."""
         for inner, start, length in _members(path):
             stem = PurePosixPath(inner).stem
             for name, offset, size in _members(path, start, length):
@@ -96,17 +103,17 @@ class Plan:
 
 
 def is_image(name: str) -> bool:
-    """Whether a name ends as image files do. Hidden files (macOS leaves "._x.jpg") are none."""
+    """Whether a name is an image file's; hidden files (macOS leaves "._x.jpg") do not count."""
     return name.lower().endswith(IMAGES) and not is_hidden(name)
 
 
 def _members(
     path: Path, start: int = 0, length: int | None = None
 ) -> Iterator[tuple[str, int, int]]:
-    """(name, offset in the file, size) of the regular files in a tar archive.
+    """Yield (name, offset in the file, size) of the regular files in a tar archive.
 
-    The archive may itself be a member of `path`, at `start`; tarfile then counts offsets from the
-    beginning of the outer file, so that an image can be read without unpacking either.
+    The archive may itself be a member of `path`, at `start`; tarfile counts offsets from the start
+    of the outer file, so an image can be read without unpacking either.
     """
     end = path.stat().st_size if length is None else start + length
     try:

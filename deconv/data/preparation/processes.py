@@ -1,4 +1,4 @@
-"""Work shared out to several processes that end when they should."""
+"""A process pool that shuts down cleanly on Ctrl-C, a crash or a killed parent."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ from deconv.errors import DeconvError
 T = TypeVar("T")
 R = TypeVar("R")
 CHUNK = 16
-"""Items that a worker is handed at a time."""
+"""Items sent to a worker at a time."""
 
 
 def mapped(job: Callable[[T], R], items: Sequence[T], workers: int) -> Iterator[R]:
-    """job(item) of every item, in order; 0 workers: in this process.
+    """Yield job(item) for every item, in order; 0 workers: in this process.
 
-    Where the caller stops early, as at Ctrl-C, chunks that were begun are ended and no others are.
-    Raises what a job raises, and DeconvError if a worker is killed.
+    If the caller stops early (Ctrl-C), running chunks are finished and no others started.
+
+    Raises:
+        DeconvError: if a worker is killed; errors of a job pass through.
     """
     if workers == 0:
         yield from map(job, items)
@@ -45,9 +47,9 @@ def mapped(job: Callable[[T], R], items: Sequence[T], workers: int) -> Iterator[
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Ctrl-C waits until the block ends; processes started in it never see one.
+    """Defer Ctrl-C until the block ends; processes started in it never receive one.
 
-    They inherit the blocked signal, so that none dies of Ctrl-C while it still imports.
+    They inherit the blocked signal, so none dies of Ctrl-C while importing.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -57,7 +59,7 @@ def _interrupts_held_back() -> Iterator[None]:
 
 
 def _start_worker() -> None:
-    """End with the parent if it is killed. Ctrl-C is left to it, which lets chunks end."""
+    """End the worker if its parent is killed; the parent alone handles Ctrl-C."""
     parent = multiprocessing.parent_process()
     assert parent is not None  # this is a worker
 

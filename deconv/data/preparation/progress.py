@@ -1,4 +1,4 @@
-"""How far a long run over many files is: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a long run over many files: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ LINES = 10
 
 
 def watched(items: Iterable[T], total: int, done: str, show: bool = True) -> Iterator[T]:
-    """The items, while standard error tells how many of `total` have passed.
+    """Yield the items while reporting progress on standard error.
 
-    done: the word for it, such as "prepared". Elsewhere than on a terminal a line is written after
-    each tenth.
+    Without a terminal a line is printed after each tenth.
+
+    Args:
+        done: verb for the report, such as "prepared".
     """
     if show and sys.stderr.isatty():
         yield from tqdm(items, done, total, smoothing=0.05)
