@@ -127,6 +127,7 @@ def test_each_alone_and_again_from_its_files(smoke_run, run, tmp_path):
         folders[stem] = Path(lines[-1])
         assert {path.name for path in folders[stem].iterdir()} == {*FILES, f"{stem}.log"}
     flat = json.loads((folders["hessian_invariance"] / "provenance.json").read_text())
+        assert_golden(folders[stem])
     assert flat["walks"]["flat"], "conv1:z is linear"
     assert "none is more invariant" in walks_words(flat)
     (*_, again), _ = command("one_unit", f"redraw={run}", cwd=tmp_path)
