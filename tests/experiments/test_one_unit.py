@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import assert_refused, command, subject
+from golden import assert_golden
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import deconv
@@ -126,8 +127,8 @@ def test_each_alone_and_again_from_its_files(smoke_run, run, tmp_path):
         lines, _ = command(stem, "size=smoke", *overrides, cwd=tmp_path)
         folders[stem] = Path(lines[-1])
         assert {path.name for path in folders[stem].iterdir()} == {*FILES, f"{stem}.log"}
-    flat = json.loads((folders["hessian_invariance"] / "provenance.json").read_text())
         assert_golden(folders[stem])
+    flat = json.loads((folders["hessian_invariance"] / "provenance.json").read_text())
     assert flat["walks"]["flat"], "conv1:z is linear"
     assert "none is more invariant" in walks_words(flat)
     (*_, again), _ = command("one_unit", f"redraw={run}", cwd=tmp_path)
