@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 from PIL import Image
 
 import deconv
 from deconv.errors import DeconvError
 from deconv.scenes import CLASSES, Scenes
-from experiments.kit.chosen_images import choose_images, draw_right_ones, need_label
+from experiments.kit.chosen_images import draw_right_ones, named_images, need_label
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +41,6 @@ class Knows:
         return type("R", (), {"logits": torch.nn.functional.one_hot(torch.tensor([label]), 17)})
 
 
-def cfg(**given):
-    return OmegaConf.create({"images": [], "labels": [], "seed": 0} | given)
-
-
 def test_drawn_images_are_right_and_of_many_classes(parts):
     snapshot, _, data = parts
     right = set(range(0, 36, 2))
@@ -66,9 +61,8 @@ def test_numbers_and_paths_give_what_the_network_is_fed(parts, tmp_path):
     stored, label = data[5]
     Image.fromarray(stored.permute(1, 2, 0).numpy()).save(tmp_path / "five.png")
     path = str(tmp_path / "five.png")
-    by_number, by_path = choose_images(
-        cfg(images=[5, path], labels=[CLASSES[3], CLASSES[label]]), snapshot, net, data, 2
-    )
+    labels = [CLASSES[3], CLASSES[label]]
+    by_number, by_path = named_images([5, path], labels, snapshot, net.input_px, data)
     torch.testing.assert_close(by_number.input, by_path.input)
     edge = (stored.shape[-1] - 112) // 2
     centre = stored[:, edge : edge + 112, edge : edge + 112]
@@ -76,22 +70,21 @@ def test_numbers_and_paths_give_what_the_network_is_fed(parts, tmp_path):
     mean = snapshot.mean[:, edge : edge + 112, edge : edge + 112]
     np.testing.assert_allclose(by_path.input, centre.float() - mean)
     assert (by_number.label, by_path.label) == (3, label)
-    (plain,) = choose_images(cfg(images=[5]), snapshot, net, data, 1)
+    (plain,) = named_images([5], [], snapshot, net.input_px, data)
     assert (plain.label, plain.name, plain.index) == (label, CLASSES[label], 5)
 
 
 def test_what_does_not_exist_is_named(parts, tmp_path):
     snapshot, net, data = parts
-    for given, message in (
-        ({"images": [36]}, "there is no image 36"),
-        ({"images": ["none.png"]}, "cannot read the image none.png"),
-        ({"images": [1], "labels": ["catt face"]}, "Did you mean 'cat face'"),
-        ({"images": [1, 2], "labels": ["owl"]}, "labels has 1 entries for 2 images"),
-        ({"images": 3}, "images takes a list"),
+    for images, labels, message in (
+        ([36], [], "there is no image 36"),
+        (["none.png"], [], "cannot read the image none.png"),
+        ([1], ["catt face"], "Did you mean 'cat face'"),
+        ([1, 2], ["owl"], "labels has 1 entries for 2 images"),
     ):
         with pytest.raises(DeconvError, match=message):
-            choose_images(cfg(**given), snapshot, net, data, 2)
+            named_images(images, labels, snapshot, net.input_px, data)
     Image.new("RGB", (40, 40)).save(tmp_path / "x.png")
-    (image,) = choose_images(cfg(images=[str(tmp_path / "x.png")]), snapshot, net, data, 1)
+    (image,) = named_images([str(tmp_path / "x.png")], [], snapshot, net.input_px, data)
     with pytest.raises(DeconvError, match=r"class of x\.png is needed"):
         need_label(image)

@@ -13,7 +13,7 @@ from deconv.data.sources import _ImageNet
 from deconv.errors import DeconvError
 from deconv.figures import shorten
 from deconv.training.snapshots import Snapshot, load_snapshot, save_snapshot
-from experiments.kit.chosen_images import choose_images
+from experiments.kit.chosen_images import draw_right_ones, named_images
 from experiments.kit.inputs import weights_snapshot
 
 NAMES = ["tench", "crane", "hen", "crane", "maillot", "maillot"]
@@ -80,13 +80,11 @@ class Answers:
 def test_images_are_chosen_by_the_number_of_their_class(data):
     """Of "crane" and "maillot" the later classes were taken for the earlier ones."""
     snapshot = Snapshot({}, {}, torch.zeros(3, 64, 64), list(data.classes))
-    cfg = OmegaConf.create({"images": [3, 5], "labels": [], "seed": 0})
-    chosen = choose_images(cfg, snapshot, Answers(), data, 2)
+    chosen = named_images([3, 5], [], snapshot, Answers.input_px, data)
     assert [image.label for image in chosen] == [3, 5]
     assert [image.name for image in chosen] == ["crane (3)", "maillot (5)"]
-    cfg = OmegaConf.create({"images": [], "labels": [], "seed": 0})
-    drawn = choose_images(cfg, snapshot, Answers(wrong={1, 4}), data, 4)
-    assert {image.index for image in drawn} == {0, 2, 3, 5}
+    drawn = draw_right_ones(snapshot, Answers(wrong={1, 4}), data, 4, seed=0)
+    assert set(drawn) == {0, 2, 3, 5}
 
 
 def test_an_older_snapshot_s_classes_are_those_of_the_data(tmp_path, data):
