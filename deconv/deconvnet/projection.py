@@ -235,7 +235,7 @@ def _warn_of_no_rule(crossed: Mapping[str, str], layer: str) -> None:
     *_, first = crossed
     warnings.warn(
         f"the deconvnet has no rule for {kinds}, which the way down from {layer} crosses "
-        f"{times} (first at {first}): the derivative is taken there, so "
+        f"{times} (first at {first}): its own derivative is used there, so "
         "the picture is a mixture of a deconvnet's and a gradient's",
         NoRuleWarning,
         stacklevel=3,
