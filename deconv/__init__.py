@@ -1,8 +1,8 @@
-"""Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks", to build on.
+"""Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (ECCV 2014).
 
-build a network, `record` images through it, `project` units to pixels, mine a data set for
-`top_activations`, ask for a unit's `receptive_field`, `occlude` an image, shift, enlarge or turn
-it (`transform_response`).
+`build` or `wrap` a network, `record` images through it, `project` units to pixels, find the
+`top_activations` in a data set and a unit's `receptive_field`, `occlude` an image, or translate,
+scale and rotate it (`transform_response`).
 """
 
 from deconv.deconvnet.attribution import Deconvnet

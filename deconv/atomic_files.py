@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, also with their SHA-256 in a file beside them."""
+"""Atomic writing of files, also with a SHA-256 checksum file beside them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import IO, Any
 
 CHECKSUM = ".sha256"
-"""What follows a file's name in the name of its checksum, which `sha256sum -c` reads."""
+"""Suffix of a checksum file, in the format of `sha256sum -c`."""
 
 
 class _Hashing:
-    """A file that hashes what is written to it, and keeps an OSError until the writer is done.
+    """A file that hashes what is written and stores an OSError until the writer is done.
 
-    The error cannot pass through the C++ code that torch.save writes with.
+    The error cannot pass through the C++ code of torch.save.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -33,19 +33,19 @@ class _Hashing:
         return len(part)
 
     def flush(self) -> None:
-        """Nothing: the file is flushed once, at the end."""
+        """Do nothing: the file is flushed once, at the end."""
 
 
 @contextlib.contextmanager
 def whole(path: str | Path, temporary_name: str = "") -> Iterator[Path]:
-    """Yield a path to write to; what is there takes the name of `path` once the block is done.
+    """Yield a temporary path, which replaces `path` when the block succeeds.
 
-    If the block fails, `path` stays as it was and the temporary file is deleted.
+    If the block fails, `path` is left as it was and the temporary file is deleted.
 
     Args:
-        path: its folder is made if it is missing.
-        temporary_name: beside `path`; by default of this process's own, so that two may write one
-            file. With a fixed name the next run overwrites what a killed one left.
+        path: its folder is created if missing.
+        temporary_name: beside `path`; by default unique to this process, so that several may write
+            one file. With a fixed name the next run overwrites what a killed one left.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,37 +59,39 @@ def whole(path: str | Path, temporary_name: str = "") -> Iterator[Path]:
 
 
 def write_whole(path: str | Path, content: bytes) -> None:
-    """Write a file whole or not at all, also should the power be cut."""
+    """Write a file atomically, also in the event of a power cut."""
     with whole(path) as temporary, temporary.open("wb") as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    _flush_folder(Path(path).parent)
+        _sync(file)
+    _sync_folder(Path(path).parent)
 
 
 def write_checked(path: str | Path, write: Callable[[Any], Any]) -> Path:
-    """Write a file by `write(file)`, with its checksum beside it, whole or not at all."""
+    """Write a file by `write(file)` atomically, with its checksum beside it."""
     path = Path(path)
     beside = path.with_name(path.name + CHECKSUM)
-    # The checksum is renamed first: a file without its checksum counts as damaged, a checksum
-    # without its file as nothing.
+    # The checksum is renamed first: a checksum without its file is harmless, but a file without
+    # its checksum counts as damaged.
     with whole(path) as content, whole(beside) as checksum:
         with content.open("wb") as file:
             hashing = _Hashing(file)
             write(hashing)
             if hashing.error is not None:
                 raise hashing.error
-            file.flush()
-            os.fsync(file.fileno())
+            _sync(file)
         with checksum.open("w") as file:
             file.write(f"{hashing.digest.hexdigest()}  {path.name}\n")
-            file.flush()
-            os.fsync(file.fileno())
-    _flush_folder(path.parent)
+            _sync(file)
+    _sync_folder(path.parent)
     return path
 
 
-def _flush_folder(folder: Path) -> None:
+def _sync(file: IO[Any]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
     """Make renames in a folder survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -99,7 +101,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 def damage(path: str | Path) -> str | None:
-    """What is wrong with a file that `write_checked` wrote, by its checksum; None if nothing."""
+    """Say what is wrong with a file of `write_checked` by its checksum; None if it is intact."""
     path = Path(path).resolve()
     beside = path.with_name(path.name + CHECKSUM)
     try:

@@ -1,6 +1,6 @@
-"""Several processes that work as one: who am I, what is my share, and what did all find together.
+"""Distributed processes: rank, collectives and each process's shard of a data set.
 
-Every function also works in a single process, where it does nothing.
+Every function also works in a single process, as if it were the only rank.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from deconv.errors import DeconvError
 T = TypeVar("T")
 
 
-def _together() -> bool:
+def _initialized() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 
 def rank() -> int:
-    """This process's number among all; 0 is the one that writes."""
-    return dist.get_rank() if _together() else 0
+    """Return this process's rank; rank 0 writes files."""
+    return dist.get_rank() if _initialized() else 0
 
 
 def ranks() -> int:
-    """How many processes work together."""
-    return dist.get_world_size() if _together() else 1
+    """Return the world size."""
+    return dist.get_world_size() if _initialized() else 1
 
 
 @contextlib.contextmanager
 def group() -> Iterator[None]:
-    """Join the processes that torchrun started (RANK, WORLD_SIZE … are set); leave at the end.
+    """Join the process group of torchrun (RANK, WORLD_SIZE … are set) and leave it at the end.
 
-    On machines with GPUs, process LOCAL_RANK of a machine takes its GPU of that number (nccl);
-    elsewhere they talk over gloo. Without torchrun there is nothing to join.
+    With GPUs, each process takes GPU number LOCAL_RANK (nccl); otherwise the backend is gloo.
+    Without torchrun this does nothing.
     """
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or _together():
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or _initialized():
         yield
         return
     missing = [v for v in ("RANK", "MASTER_ADDR", "MASTER_PORT") if v not in os.environ]
@@ -53,7 +53,7 @@ def group() -> Iterator[None]:
         if local >= torch.cuda.device_count():
             raise DeconvError(
                 f"process {local} of this machine has no GPU ({torch.cuda.device_count()} here): "
-                "start at most one process a GPU"
+                "start at most one process per GPU"
             )
         torch.cuda.set_device(local)
         dist.init_process_group("cpu:gloo,cuda:nccl")
@@ -66,8 +66,8 @@ def group() -> Iterator[None]:
 
 
 def total(values: list[float]) -> list[float]:
-    """The sums of each value over all processes."""
-    if not _together():
+    """Sum each value over all processes (all-reduce)."""
+    if not _initialized():
         return values
     tensor = torch.tensor(values, dtype=torch.float64)
     dist.all_reduce(tensor)
@@ -75,8 +75,8 @@ def total(values: list[float]) -> list[float]:
 
 
 def gather(value: T) -> list[T]:
-    """Every process's value, in the order of their numbers; in each process."""
-    if not _together():
+    """Gather every process's value, in the order of ranks, in each process (all-gather)."""
+    if not _initialized():
         return [value]
     values: list[Any] = [None] * ranks()
     dist.all_gather_object(values, value)
@@ -84,8 +84,8 @@ def gather(value: T) -> list[T]:
 
 
 def from_first(value: T) -> T:
-    """Process 0's value, in each process."""
-    if not _together():
+    """Broadcast rank 0's value."""
+    if not _initialized():
         return value
     values = [value]
     dist.broadcast_object_list(values, src=0)
@@ -94,23 +94,26 @@ def from_first(value: T) -> T:
 
 @contextlib.contextmanager
 def first_alone() -> Iterator[None]:
-    """Process 0 runs the block while the others wait, then they run it: for files made once."""
-    if _together() and rank() > 0:
+    """Let rank 0 run the block before the others do, such as to make a file that all read."""
+    if rank() > 0:
         dist.barrier()
     try:
         yield
     finally:
-        if _together() and rank() == 0:
+        if _initialized() and rank() == 0:
             dist.barrier()
 
 
 class Share(Subset):
-    """This process's part of a data set: whole chunks of it, in order; `first` is where it begins,
-    `whole` how many images all parts have.
+    """This process's contiguous shard of a data set, in whole chunks.
 
-    chunk: images that are run through a network together, so that each image is in the same
-    company for any number of processes and its values are the same to the last bit. In a single
-    process a share is the whole data set. Parts differ by at most one chunk.
+    first: index of its first image. whole: size of the whole data set. Shards differ by at most one
+    chunk; in a single process the shard is the whole data set.
+
+    Args:
+        data: the data set.
+        chunk: images that run through a network as one batch. As a chunk is never split, results
+            are bit-identical for any number of processes.
     """
 
     def __init__(self, data: Any, chunk: int) -> None:
@@ -122,11 +125,11 @@ class Share(Subset):
 
 
 def share_of(loader: Any) -> Share | None:
-    """The Share that a loader walks, None for one of a whole data set."""
+    """Return the shard that a loader iterates over, or None."""
     data = getattr(loader, "dataset", None)
     return data if isinstance(data, Share) else None
 
 
 def gather_shares(loader: Any, value: T) -> list[T]:
-    """What each process found on its `Share`, in order; this one's alone if it saw all images."""
+    """Gather each process's value for its `Share`, in order; only this one's if there is none."""
     return [value] if share_of(loader) is None else gather(value)

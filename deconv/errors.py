@@ -1,4 +1,4 @@
-"""Errors that name the offending thing and say what to do."""
+"""Errors and warnings; their messages name the offending thing and say what to do."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterable
 
 
 class DeconvError(ValueError):
-    """Input that cannot be used. The message names it and says what to do."""
+    """Unusable input."""
 
 
 class DataMissing(DeconvError):
-    """A data set that is not on this machine. The message says how to get it."""
+    """A missing data set. The message says how to get it."""
 
 
 class Interrupted(Exception):
-    """Work was asked to stop, and what is needed to go on has been saved. The message says how."""
+    """Work stopped on request after saving what is needed to resume. The message says how."""
 
 
 class DeadUnitWarning(UserWarning):
-    """A projection was asked of a unit with activation 0, so its picture is blank."""
+    """A unit to project has activation 0, so its picture is blank."""
 
 
 class NoRuleWarning(UserWarning):
@@ -27,14 +27,14 @@ class NoRuleWarning(UserWarning):
 
 
 class RenamedWeightsWarning(UserWarning):
-    """Weights in a file lay under a key or had names with a prefix, which was taken off."""
+    """Weights in a file were found under a key, or a prefix of their names was removed."""
 
 
 def unknown(kind: str, name: object, valid: Iterable[str]) -> DeconvError:
-    """The error for a name that is not among `valid`, with the nearest valid ones first."""
+    """Make the error for a name that is not among `valid`, suggesting the nearest ones."""
     names = [str(v) for v in valid]
     near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.4)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    # A long list helps only where nothing in it is near.
+    # A long list helps only if nothing in it is near.
     valid_names = "" if near and len(names) > 24 else f" Valid: {', '.join(names) or 'none'}."
     return DeconvError(f"unknown {kind} {name!r}.{hint}{valid_names}")

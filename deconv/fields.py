@@ -1,15 +1,14 @@
-"""Receptive fields: which pixels a unit can see, exact at borders, for any chain of windows.
+"""Receptive fields: which pixels a unit sees, exact at borders, for any chain of windows.
 
-All windows used here are rectangles, so rows and columns are independent and everything is
-arithmetic on one axis. Sets of positions are carried rather than intervals: with padding as
-large as the kernel, a stride larger than the kernel, or dilation, the clipped interval of a unit
-can begin or end on a position that no weight touches.
+All windows are rectangles, so rows and columns are independent and everything is arithmetic on one
+axis. Sets of positions are propagated rather than intervals: with padding as large as the kernel, a
+stride larger than the kernel, or dilation, the clipped interval of a unit can begin or end on a
+position that no weight touches.
 
-The field is that of convolutions and pools. A local contrast normalisation on the way
+The field is that of convolutions and pools. Local contrast normalisation
 (`deconv.normalisation.LocalContrastNorm`) is left out: through its window, and through its floor c,
 a mean over the whole map, a unit above it also depends on pixels outside. The deconvnet passes
-normalisations unchanged, so a projection lies inside the field all the same, and the field is what
-it is cut to.
+normalisations unchanged, so a projection lies inside the field nevertheless and is cropped to it.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ from deconv.whole_number import whole_number
 
 
 class WholeImage(DeconvError):
-    """A receptive field without a size of its own: it is the whole image, however large."""
+    """A receptive field that depends on the size of the image."""
 
 
 @dataclass(frozen=True)
 class Axis:
     """One sliding window along one axis: kernel, stride, padding and dilation in positions.
 
-    padding: before the first position; `after` the last, None for as many. Negative ones crop.
-    mode: what is padded with, of PADDINGS: zeros, or the image's own positions.
+    padding: before the first position. after: behind the last, None for the same. Negative values
+    crop. mode: of PADDINGS, zeros or the image's own positions.
     """
 
     kernel: int
@@ -46,17 +45,17 @@ class Axis:
     mode: str = "zeros"
 
     def output_size(self, size: int) -> int:
-        """How many positions come out of `size`, by PyTorch's rule; may be 0 or less."""
+        """Compute the number of output positions by PyTorch's rule; may be 0 or less."""
         after = self.padding if self.after is None else self.after
         span = size + self.padding + after - self.dilation * (self.kernel - 1) - 1
         if not self.ceil_mode:
             return span // self.stride + 1
         out = -(-span // self.stride) + 1
-        # A last window that would begin in the right-hand padding is dropped.
+        # A last window that would start in the right-hand padding is dropped.
         return out - 1 if (out - 1) * self.stride >= size + self.padding else out
 
     def seen(self, units: np.ndarray, size: int) -> np.ndarray:
-        """The sorted positions, of `size` below, that the given output positions touch."""
+        """Return the sorted input positions, out of `size`, that output positions touch."""
         start = units[:, None] * self.stride - self.padding
         taps = PADDINGS[self.mode](start + np.arange(self.kernel)[None, :] * self.dilation, size)
         return np.unique(taps[(taps >= 0) & (taps < size)])
@@ -70,7 +69,7 @@ PADDINGS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
         taps < 0, -taps, np.where(taps < size, taps, 2 * (size - 1) - taps)
     ),
 }
-"""By PyTorch's name of a padding, the positions that stand in for those outside 0…size−1."""
+"""PyTorch's padding mode -> the positions that replace those outside 0…size−1."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +79,11 @@ class AdaptiveAxis:
     out: int
 
     def output_size(self, size: int) -> int:
-        """`out`, whatever comes in."""
+        """Return `out`."""
         return self.out
 
     def seen(self, units: np.ndarray, size: int) -> np.ndarray:
-        """The sorted positions, of `size` below, that the given output positions average."""
+        """Return the sorted input positions, out of `size`, that output positions average."""
         spans = [np.arange(u * size // self.out, -(-(u + 1) * size // self.out)) for u in units]
         return np.unique(np.concatenate(spans)) if spans else units
 
@@ -94,11 +93,11 @@ class WholeAxis:
     """A fully connected layer: one position that sees every position below."""
 
     def output_size(self, size: int) -> int:
-        """Always 1."""
+        """Return 1."""
         return 1
 
     def seen(self, units: np.ndarray, size: int) -> np.ndarray:
-        """Every position below, if there is a unit at all."""
+        """Return every input position, if there is a unit at all."""
         return np.arange(size if len(units) else 0)
 
 
@@ -108,21 +107,21 @@ Window = tuple[AnyAxis, AnyAxis]
 
 
 class HasFields(Protocol):
-    """A network that knows which pixels its units depend on."""
+    """A network that knows the receptive fields of its units."""
 
     def field(self, layer: str, y: int, x: int, image_size: tuple[int, int]) -> Box:
-        """The smallest box that holds what a unit depends on, as `receptive_field`."""
+        """Return a unit's field, as `receptive_field`."""
         ...
 
     def interior(
         self, layer: str, axis: int, image_size: tuple[int, int] | None = None
     ) -> tuple[int, int, int]:
-        """(size, stride, start) along axis 0 (rows) or 1 (columns), as `interior_field`."""
+        """Return (size, stride, start) along axis 0 (rows) or 1 (columns), as `interior_field`."""
         ...
 
 
 def sizes(axes: Iterable[AnyAxis], size: int) -> list[int]:
-    """Positions along one axis before the first window and after each: [size, …]."""
+    """List the positions along one axis before the first window and after each: [size, …]."""
     out = [size]
     for axis in axes:
         out.append(axis.output_size(out[-1]))
@@ -130,7 +129,7 @@ def sizes(axes: Iterable[AnyAxis], size: int) -> list[int]:
 
 
 def support(axes: Sequence[AnyAxis], unit: int, size: int) -> np.ndarray:
-    """The sorted input positions that unit number `unit` of the last window depends on."""
+    """Return the sorted input positions that one unit of the last window depends on."""
     along = sizes(axes, size)
     if min(along) < 1:
         raise DeconvError(f"an input of {size} px is too small: the sizes along it are {along}")
@@ -143,10 +142,10 @@ def support(axes: Sequence[AnyAxis], unit: int, size: int) -> np.ndarray:
 
 
 def receptive_field(net: HasFields, layer: str, y: int, x: int, image_size: tuple[int, int]) -> Box:
-    """Find the smallest box that holds every pixel the unit (y, x) of a layer depends on.
+    """Find the smallest box of pixels that the unit (y, x) of a layer depends on.
 
-    Windows of local contrast normalisation are left out: with one, it is the box that holds every
-    pixel a projection can paint; the activation depends on more, see the module.
+    Above a local contrast normalisation it is the box that a projection can reach; the activation
+    depends on more pixels, see the module.
 
     Args:
         net: from `deconv.build` or `deconv.wrap`.
@@ -158,8 +157,8 @@ def receptive_field(net: HasFields, layer: str, y: int, x: int, image_size: tupl
         sees padding alone.
 
     Raises:
-        DeconvError: if the unit is outside the map, the image too small for the layer, or the field
-            not known, as values of the image come in that no gradient follows.
+        DeconvError: if the unit is outside the map, the image is too small for the layer, or the
+            field is unknown because the layer depends on pixels without a gradient.
     """
     if not hasattr(image_size, "__len__") or len(image_size) != 2:
         raise DeconvError(f"image_size is (height, width), whole numbers, got {image_size}")
@@ -169,18 +168,20 @@ def receptive_field(net: HasFields, layer: str, y: int, x: int, image_size: tupl
 
 
 def box_of(rows: np.ndarray, columns: np.ndarray) -> Box:
-    """The smallest box that holds sorted rows and columns of pixels."""
+    """Return the bounding box of sorted rows and columns of pixels."""
     if len(rows) == 0 or len(columns) == 0:
         return (0, 0, 0, 0)
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
 def interior_field(axes: Sequence[AnyAxis]) -> tuple[int, int, int]:
-    """(size, stride, start) along one axis, borders apart: unit i sees start + i·stride … + size.
+    """Compute (size, stride, start) along one axis: unit i sees start + i·stride … + size.
 
-    In pixels of the input; for units at a border the interval reaches outside the image. As in
-    `receptive_field`, local contrast normalisation is left out.
-    Raises WholeImage for windows whose field depends on the image (fully connected, adaptive).
+    In input pixels; at a border the interval reaches outside the image. As in `receptive_field`,
+    local contrast normalisation is left out.
+
+    Raises:
+        WholeImage: for fully connected and adaptive windows.
     """
     size, stride, start = 1, 1, 0
     for axis in axes:
@@ -193,7 +194,7 @@ def interior_field(axes: Sequence[AnyAxis]) -> tuple[int, int, int]:
 
 
 def has_law(net: HasFields, layer: str, image_size: tuple[int, int]) -> bool:
-    """Whether a layer's fields have a size of their own, whatever the image's."""
+    """Tell whether a layer's fields have a size that does not depend on the image."""
     try:
         return net.interior(layer, 0, image_size)[0] > 0
     except WholeImage:
@@ -201,12 +202,13 @@ def has_law(net: HasFields, layer: str, image_size: tuple[int, int]) -> bool:
 
 
 def unclipped_field(net: HasFields, layer: str, y: int, x: int, image_size: tuple[int, int]) -> Box:
-    """`receptive_field` without the clipping at the image's borders, so that all units of a
-    convolutional layer have boxes of one size; the whole image where the field depends on it."""
+    """Compute `receptive_field` without clipping, so that all units of a layer have equal boxes.
+
+    Returns the whole image if the field depends on the image's size.
+    """
     try:
-        (height, down, top), (width, right, left) = (
-            net.interior(layer, a, image_size) for a in (0, 1)
-        )
+        height, down, top = net.interior(layer, 0, image_size)
+        width, right, left = net.interior(layer, 1, image_size)
     except WholeImage:
         return (0, 0, *image_size)
     top, left = top + y * down, left + x * right

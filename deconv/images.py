@@ -1,4 +1,4 @@
-"""Image files and batches: reading, the paper's 256-pixel square, and checks of what goes in."""
+"""Reading image files, the paper's 256-pixel square, and validation of batches."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from deconv.errors import DeconvError
 
 
 def read_rgb(path: str | Path) -> Image.Image:
-    """Read one image file whole, as `to_rgb` makes it.
+    """Read an image file as 8-bit RGB, see `to_rgb`.
 
-    Raises DeconvError naming the file if it is missing, truncated, no image, or of no known range.
+    Raises:
+        DeconvError: if the file is missing, truncated, no image, or of an unknown value range.
     """
     try:
         with Image.open(path) as image:
@@ -27,13 +28,13 @@ def read_rgb(path: str | Path) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Make 8-bit RGB of any PIL image: turned as its EXIF says, grey repeated, alpha on white.
+    """Convert any PIL image to 8-bit RGB: EXIF rotation applied, grey repeated, alpha on white.
 
-    Images of 16 bits hold 0…65535. Those of 32 bits do not say what is white: it is the first of
-    1 (floats alone), 255 and 65535 that no value exceeds.
+    16-bit images span 0…65535. 32-bit images do not define white: it is the first of 1 (floats
+    only), 255 and 65535 that no value exceeds.
 
     Raises:
-        DeconvError: values below 0, above 65535 or not finite.
+        DeconvError: for values below 0, above 65535 or not finite.
     """
     image.load()
     with contextlib.suppress(Exception):  # a damaged EXIF block can raise anything
@@ -52,8 +53,8 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     low, high = values.min(), values.max()
     if not 0 <= low <= high <= 65535:
         raise DeconvError(
-            f"its values reach from {low} to {high}, and what is black and white in them is not "
-            "known: scale them to 0…255 and save it with 8 bits"
+            f"its values range from {low} to {high}, so that black and white are not known: scale "
+            "them to 0…255 and save it with 8 bits"
         )
     white = 65535
     if image.mode in ("I", "F") and high <= 255:
@@ -62,22 +63,22 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def resized_size(width: int, height: int, shorter_px: int) -> tuple[int, int]:
-    """(width, height) of an image after its shorter side is brought to `shorter_px`."""
+    """Compute (width, height) of an image after resizing its shorter side to `shorter_px`."""
     scale = shorter_px / min(width, height)
     return max(shorter_px, round(width * scale)), max(shorter_px, round(height * scale))
 
 
 def resized(image: Image.Image, shorter_px: int) -> Image.Image:
-    """The image with its shorter side at `shorter_px`, its aspect ratio kept.
+    """Resize an image's shorter side to `shorter_px`, keeping the aspect ratio.
 
-    Interpolation is bilinear with antialiasing; the paper does not name one.
+    Bilinear with antialiasing; the paper names no interpolation.
     """
     size = resized_size(*image.size, shorter_px)
     return image if size == image.size else image.resize(size, Image.Resampling.BILINEAR)
 
 
 PANORAMA = 16
-"""Longer over shorter side, beyond which only the centre of an image is resized."""
+"""Aspect ratio beyond which only the centre of an image is resized."""
 
 
 def square(image: Image.Image, side_px: int) -> torch.Tensor:
@@ -92,16 +93,13 @@ def square(image: Image.Image, side_px: int) -> torch.Tensor:
         across, down = image.width / width, image.height / height
         part = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
         image = image.resize((side_px, side_px), Image.Resampling.BILINEAR, part)
-    else:  # rounds otherwise in one value of a thousand, and kept results rest on it
+    else:  # rounds differently in one value of a thousand, and published results depend on it
         image = resized(image, side_px).crop(box)
     return torch.from_numpy(np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1)))
 
 
 def check_batch(images: object, name: str) -> None:
-    """Raise DeconvError unless `images` is a float N×3×H×W tensor with N ≥ 1.
-
-    name: the network's, for the message.
-    """
+    """Raise DeconvError unless `images` is a float N×3×H×W tensor, N ≥ 1; `name` a network's."""
     if not isinstance(images, torch.Tensor):
         raise DeconvError(
             f"{name} takes a float tensor N×3×H×W, not {type(images).__name__}; "

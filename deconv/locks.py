@@ -1,4 +1,4 @@
-"""Record locks: which process writes a file, known for as long as that process lives."""
+"""Record locks (fcntl), which a file's writer holds as long as its process lives."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 from typing import IO, Any
 
 fcntl: Any
-# Not the package filelock: it takes flock's locks, which worker processes inherit.
+# Not the package filelock: it uses flock, whose locks worker processes inherit.
 try:
     import fcntl
 except ImportError:  # Windows
@@ -14,12 +14,15 @@ except ImportError:  # Windows
 
 
 def lock(file: IO[Any]) -> bool | None:
-    """Lock a file that is open for writing, without waiting, until it is closed.
+    """Lock a file that is open for writing, without blocking, until it is closed.
 
-    Returns True; False if another process holds it; None where there are no such locks, as on
-    some network disks. Unlike those of flock these are not inherited by worker processes, which
-    may outlive a killed run for some seconds; the process that holds one must not open and close
-    the file a second time, or it is free.
+    Unlike flock's, these locks are not inherited by worker processes, which may outlive a killed
+    run for some seconds. The holder must not open and close the file a second time: that releases
+    the lock.
+
+    Returns:
+        True; False if another process holds it; None if there are no such locks, as on some
+        network file systems.
     """
     if fcntl is None:
         return None

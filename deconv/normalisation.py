@@ -1,4 +1,4 @@
-"""Contrast normalisation: Krizhevsky's across maps, Jarrett's over windows."""
+"""Contrast normalisation (§3): Krizhevsky's across maps, Jarrett's over windows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ContrastNorm(nn.Module):
     2012, §3.3), whose α multiplies the plain sum. torch.nn.LocalResponseNorm divides α by `size`,
     so it computes the same with alpha = size·α = 5e-4.
 
-    Written as a 1×1 convolution with a banded matrix of ones, which is several times faster
+    Implemented as a 1×1 convolution with a banded matrix of ones, which is several times faster
     than torch.nn.functional.local_response_norm on a CPU and runs in bfloat16.
     """
 
@@ -36,14 +36,13 @@ class ContrastNorm(nn.Module):
 
 
 def contrast_norm(x: torch.Tensor, size: int, alpha: float, beta: float, k: float) -> torch.Tensor:
-    """`ContrastNorm` as a function of N×C×H×W; α is not divided by `size`.
+    """Apply `ContrastNorm` to N×C×H×W; α is not divided by `size`.
 
-    It takes part in PyTorch's override protocol, so that a projection can replace its rule
-    for the way down.
+    Takes part in PyTorch's override protocol, so that rules can replace it on the way down.
     """
     if has_torch_function_unary(x):
         return handle_torch_function(contrast_norm, (x,), x, size, alpha, beta, k)
-    if x.dtype == torch.float16:  # squares of maps in ±128 are beyond its largest number
+    if x.dtype == torch.float16:  # squares of maps in ±128 overflow
         return contrast_norm(x.float(), size, alpha, beta, k).half()
     channel = torch.arange(x.shape[1], device=x.device)
     offset = channel[None, :] - channel[:, None]
@@ -64,15 +63,15 @@ class LocalContrastNorm(nn.Module):
     w is a Gaussian window, the same for all maps, that sums to 1 over the window and all maps j;
     c is the mean of σ over the map, image by image. Zeiler & Fergus cite it beside Krizhevsky's
     for their contrast normalisation and state no form; `ContrastNorm` is the default here.
-    Not in the paper they cite: windows reach over the border as over zeros, and their weights are
-    not made up for there.
+    Not in the paper they cite: at a border windows are zero-padded, without renormalised weights.
 
-    A unit above it depends on more pixels than the field that `deconv.fields` gives: size // 2
-    positions further on each side through w, twice, and through c on the whole map. On the way
-    down it is skipped, so that a projection stays inside that field.
+    A unit above it depends on more pixels than its field in `deconv.fields`: size // 2 positions
+    further on each side through w, twice, and through c on the whole map. On the way down it is
+    skipped, so that a projection stays inside that field.
 
-    size: side of the window in positions, odd (9 in Jarrett et al.). sigma: of the Gaussian, in
-    positions; Jarrett et al. do not state it.
+    Args:
+        size: side of the window in positions, odd (9 in Jarrett et al.).
+        sigma: of the Gaussian, in positions; Jarrett et al. do not state it.
     """
 
     def __init__(self, size: int = 9, sigma: float = 1.6) -> None:
@@ -89,7 +88,7 @@ class LocalContrastNorm(nn.Module):
 
 
 def local_contrast_norm(x: torch.Tensor, size: int, sigma: float) -> torch.Tensor:
-    """`LocalContrastNorm` as a function of N×C×H×W; part of the override protocol."""
+    """Apply `LocalContrastNorm` to N×C×H×W; takes part in PyTorch's override protocol."""
     if has_torch_function_unary(x):
         return handle_torch_function(local_contrast_norm, (x,), x, size, sigma)
     if x.dtype == torch.float16:
@@ -101,12 +100,12 @@ def local_contrast_norm(x: torch.Tensor, size: int, sigma: float) -> torch.Tenso
     deviation = _window_mean(centred.square(), row).clamp(min=0).sqrt()
     floor = deviation.mean(dim=(2, 3), keepdim=True)
     scale = torch.maximum(deviation, floor)
-    # An image whose maps are flat everywhere has nothing to divide, and no infinite gradient.
+    # Constant maps have a deviation of 0: dividing by 1 avoids NaN values and infinite gradients.
     return centred / torch.where(scale > 0, scale, 1)
 
 
 def _window_mean(x: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
-    """N×1×H×W: the Gaussian mean over a window and all maps; the window is row × row."""
+    """Compute the Gaussian mean over windows row × row and all maps: N×1×H×W."""
     pad = len(row) // 2
     mean = x.mean(dim=1, keepdim=True)
     mean = F.conv2d(mean, row.view(1, 1, -1, 1), padding=(pad, 0))

@@ -1,4 +1,4 @@
-"""Pixels: divided or made grey before the first filter, and the scale that they are shown on."""
+"""Pixels: division and greyscale before the first filter, and the scale they are displayed on."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import nn
 
 
 class Divide(nn.Module):
-    """Divide by one number, or by one a channel: for weights that are for smaller inputs."""
+    """Divide by one number, or by one per channel, for weights trained on smaller inputs."""
 
     by: torch.Tensor
 
     def __init__(self, by: float | Sequence[float]) -> None:
         super().__init__()
-        # On the CPU also where weights are drawn elsewhere or nowhere: it is not in a state_dict.
+        # On the CPU even under another default device or "meta": no state_dict restores it.
         values = torch.tensor(by, dtype=torch.get_default_dtype(), device="cpu").view(-1, 1, 1)
         self.register_buffer("by", values, persistent=False)
 
@@ -32,17 +32,18 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 class Grey(nn.Module):
-    """N×3×H×W made grey: N×1×H×W. What is grey already stays as it is."""
+    """Convert N×3×H×W to greyscale N×1×H×W; grey pixels keep their value."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return (x * x.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
 
 
 PERCENTILE = 99.0
-"""Of the non-zero absolute values: where colours end, so that a few do not fade the rest."""
+"""Percentile of the non-zero absolute values at which colours end, so that outliers do not fade the
+rest."""
 
 
 def display_scale(values: np.ndarray, percentile: float = PERCENTILE) -> float:
-    """The value at which colours end on a scale around 0: a percentile in (0, 100], else 1."""
+    """Return the value at which colours end on a scale around 0; 1 if all values are 0."""
     magnitude = np.abs(values[values != 0])
     return float(np.percentile(magnitude, percentile)) if magnitude.size else 1.0

@@ -1,4 +1,4 @@
-"""Max pooling, which records its switches, beside unpooling, which uses them (§2.1)."""
+"""Max pooling, which records switches, and unpooling, which uses them (§2.1)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from deconv.errors import unknown
 
 
 def max_pool(pool: nn.MaxPool2d, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pool N×C×H×W and record the switches: for each window the flat position y·W+x that won.
+    """Max-pool N×C×H×W and record the switches.
 
-    Among equal values the first in scan order wins. Returns (pooled, switches), both N×C×h×w.
+    Returns:
+        (pooled, switches), both N×C×h×w. A switch is the flat position y·W+x of its window's
+        maximum; among equal values the first in scan order.
     """
     return F.max_pool2d(
         x,
@@ -28,17 +30,22 @@ def max_pool(pool: nn.MaxPool2d, x: torch.Tensor) -> tuple[torch.Tensor, torch.T
 
 
 def unpool(
-    signal: torch.Tensor,
-    switches: torch.Tensor,
-    size: tuple[int, int],
-    collisions: str = "sum",
+    signal: torch.Tensor, switches: torch.Tensor, size: tuple[int, int], collisions: str = "sum"
 ) -> torch.Tensor:
-    """Put each pooled value back where its switch points; every other position is zero (§2.1).
+    """Put each pooled value where its switch points, zeros elsewhere (§2.1).
 
-    signal, switches: N×C×h×w. size: (H, W) of the map below. Returns N×C×H×W.
-    Overlapping windows can share a switch; the paper does not say what happens then.
-    `collisions` decides: "sum" (what backpropagation does), "max" (the largest), "mean", or
-    "overwrite" (the last window in scan order, as torch.nn.functional.max_unpool2d is meant to).
+    Args:
+        signal, switches: N×C×h×w.
+        size: (H, W) of the map below.
+        collisions: what to do where overlapping windows share a switch, which the paper does not
+            say: "sum" (as backpropagation does), "max" (the largest), "mean", or "overwrite" (the
+            last window in scan order, as torch.nn.functional.max_unpool2d is meant to).
+
+    Returns:
+        N×C×H×W.
+
+    Raises:
+        DeconvError: for an unknown policy.
     """
     if collisions not in COLLISIONS:
         raise unknown("collision policy", collisions, COLLISIONS)
@@ -56,17 +63,20 @@ def _sum(below: torch.Tensor, at: torch.Tensor, values: torch.Tensor) -> None:
 
 
 def add_in_order(below: torch.Tensor, at: torch.Tensor, values: torch.Tensor) -> None:
-    """Add values to positions, window by window: the same bits every time.
+    """Scatter-add deterministically: bit-identical results, also on a GPU.
 
-    On a GPU scatter_add_ adds what shares a position in any order. Here each pass adds the n-th
-    window of every position, so that within it no two share one. All N×C×windows; `below` is
-    N×C×positions.
+    On a GPU scatter_add_ adds colliding values in any order. Here pass n adds the n-th value of
+    every position, so that no two values of one pass collide.
+
+    Args:
+        below: N×C×positions, added to in place.
+        at, values: N×C×windows, the positions and what to add there.
     """
     ordered, order = at.sort(dim=2, stable=True)
-    windows = torch.arange(at.shape[2], device=at.device).expand_as(at)
-    begins = torch.ones_like(ordered, dtype=torch.bool)
-    begins[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
-    turn = windows - torch.where(begins, windows, 0).cummax(dim=2).values
+    index = torch.arange(at.shape[2], device=at.device).expand_as(at)
+    is_first = torch.ones_like(ordered, dtype=torch.bool)
+    is_first[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
+    turn = index - torch.where(is_first, index, 0).cummax(dim=2).values
     sorted_values = values.gather(2, order)
     for n in range(int(turn.max()) + 1):
         below.scatter_add_(2, ordered, torch.where(turn == n, sorted_values, 0))
@@ -82,7 +92,7 @@ def _mean(below: torch.Tensor, at: torch.Tensor, values: torch.Tensor) -> None:
 
 
 def _overwrite(below: torch.Tensor, at: torch.Tensor, values: torch.Tensor) -> None:
-    # scatter_ leaves the winner among repeats open, so the last window is found first.
+    # scatter_ does not define which duplicate wins, so the last window is found first.
     order = torch.arange(at.shape[2], device=at.device).expand_as(at)
     last = torch.zeros_like(below, dtype=torch.int64)
     last.scatter_reduce_(2, at, order, "amax", include_self=False)
@@ -99,9 +109,13 @@ COLLISIONS: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]
 
 
 def collision_rate(switches: torch.Tensor) -> float:
-    """The fraction of pooling windows whose switch is the switch of another window too.
+    """Compute the fraction of pooling windows that share their switch with another window.
 
-    switches: N×C×h×w. Returns a number in [0, 1]; 0 where windows do not overlap.
+    Args:
+        switches: N×C×h×w.
+
+    Returns:
+        A number in [0, 1]; 0 where windows do not overlap.
     """
     ordered = switches.flatten(2).sort(dim=2).values
     same = ordered[..., 1:] == ordered[..., :-1]

@@ -1,4 +1,4 @@
-"""The values that travel through the library: what a forward pass recorded, what mining found."""
+"""The library's data types: the record of a forward pass and the peaks found by mining."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Box = tuple[int, int, int, int]
 
 
 class Values(dict[str, torch.Tensor]):
-    """Values by the names that were asked for; every other name of the same point finds them too.
+    """Values by requested point name; every other name of the same point finds them too.
 
-    resolve: from any name of a point to the one that the network uses; raises DeconvError.
+    resolve: maps any name of a point to the network's own; raises DeconvError.
     """
 
     def __init__(self, named: Mapping[str, torch.Tensor], resolve: Callable[[str], str]) -> None:
         super().__init__(named)
-        self._asked = {resolve(name): name for name in named}
+        self._requested = {resolve(name): name for name in named}
         self._resolve = resolve
 
     def to(self, device: torch.device) -> Values:
@@ -32,36 +32,34 @@ class Values(dict[str, torch.Tensor]):
         return Values({name: value.to(device) for name, value in self.items()}, self._resolve)
 
     def __missing__(self, name: str) -> torch.Tensor:
-        asked = self._asked.get(self._resolve(name))
-        if asked is None:
+        requested = self._requested.get(self._resolve(name))
+        if requested is None:
             raise KeyError(name)
-        return self[asked]
+        return self[requested]
 
     def __contains__(self, name: object) -> bool:
         try:
-            return super().__contains__(name) or self._resolve(str(name)) in self._asked
+            return super().__contains__(name) or self._resolve(str(name)) in self._requested
         except DeconvError:
             return False
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The values of a point, by any of its names."""
-        if name not in self:
-            return default
-        return self[name]
+        """Look up the values of a point by any of its names."""
+        return self[name] if name in self else default
 
 
 @dataclass(frozen=True)
 class Record:
-    """What `net.record` saw on the way up; plain tensors, nothing stays behind on the modules.
+    """What `net.record` saw in one forward pass; plain tensors, no state is left on the modules.
 
     images:      N×3×H×W, the preprocessed batch itself.
-    activations: point name -> N×C×h×w (convolutional) or N×C (fully connected); any name of a point
-                 that was asked for finds it.
-    switches:    pool name -> N×C×h×w int64; each entry is the flat position y·W+x, inside the
-                 pool's input plane, of the value that won its window (§2.1 of the paper).
+    activations: point name -> N×C×h×w (convolutional) or N×C (fully connected), by any name of a
+                 requested point.
+    switches:    pool name -> N×C×h×w int64, the flat position y·W+x in the pool's input of each
+                 window's maximum (§2.1).
     shapes:      stage name -> shape of that stage's input without the batch axis.
     pools:       pool name -> its window, a torch.nn.MaxPool2d.
-    logits:      N×classes before the softmax; None when the pass was stopped below them.
+    logits:      N×classes before the softmax; None if the pass stopped below them.
     """
 
     images: torch.Tensor
@@ -86,9 +84,9 @@ class Record:
 class Peaks:
     """The k strongest units of each of C maps, at most one per image and map; all C×k, best first.
 
-    value: activation; -inf where the data set had fewer than k images.
-    image: int64 position in the data set; -1 where missing.
-    y, x:  int64 position in the map (0 for fully connected layers); -1 where missing.
+    value: activation; -inf if missing, because the data set has fewer than k images.
+    image: int64 position in the data set; -1 if missing.
+    y, x:  int64 position in the map (0 in fully connected layers); -1 if missing.
     """
 
     value: torch.Tensor
@@ -103,17 +101,17 @@ class Peaks:
             maps: M numbers.
 
         Returns:
-            K×4 int64 (image, map, y, x), without those that are missing; `image` is the position
-            in the data set that was mined.
+            K×4 int64 (image, map, y, x) without missing peaks; `image` is the position in the data
+            set that was mined.
 
         Raises:
             DeconvError: for a map that does not exist.
         """
-        maps, every = whole_numbers(maps, "maps").to(self.image.device), len(self.value)
+        maps, count = whole_numbers(maps, "maps").to(self.image.device), len(self.value)
         if maps.dim() != 1 or not len(maps):
             raise DeconvError(f"maps takes a list of maps, got {maps.tolist()}")
-        if wrong := [m for m in maps.tolist() if not 0 <= m < every]:
-            raise DeconvError(f"there are maps 0 to {every - 1}, no map {wrong[0]}")
+        if wrong := [m for m in maps.tolist() if not 0 <= m < count]:
+            raise DeconvError(f"there are maps 0 to {count - 1}, no map {wrong[0]}")
         image = self.image[maps]
         number = maps[:, None].expand_as(image)
         rows = torch.stack([image, number, self.y[maps], self.x[maps]], dim=2).flatten(0, 1)

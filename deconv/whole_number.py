@@ -1,4 +1,4 @@
-"""Whole numbers where they enter: Python's, numpy's and PyTorch's, but no bool and no float."""
+"""Validation of integers from Python, numpy and PyTorch; bools and floats are refused."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from deconv.errors import DeconvError
 
 
 def whole_number(value: Any, name: str, least: int | None = None) -> int:
-    """Turn an integer of Python or numpy, or a 0-d integer tensor, into an int.
+    """Convert a Python or numpy integer, or a 0-d integer tensor, to int.
 
-    Raises DeconvError, calling it by `name`, for anything else and for less than `least`.
+    Raises:
+        DeconvError: naming `name`, for anything else and for less than `least`.
     """
     try:
         if "bool" in str(getattr(value, "dtype", type(value))) or getattr(value, "ndim", 0) > 0:
@@ -29,9 +30,10 @@ def whole_number(value: Any, name: str, least: int | None = None) -> int:
 
 
 def whole_numbers(values: object, name: str) -> torch.Tensor:
-    """Turn a tensor, an array or (rows of) a sequence of whole numbers into an int64 tensor.
+    """Convert a tensor, an array or a (nested) sequence of integers to an int64 tensor.
 
-    Raises DeconvError, calling them by `name`, for anything else and for rows of several lengths.
+    Raises:
+        DeconvError: naming `name`, for anything else and for rows of unequal lengths.
     """
     if isinstance(values, Sequence) and not isinstance(values, str):
         rows = [whole_numbers(value, name) for value in values]

@@ -1,6 +1,7 @@
-"""From a unit down to pixels.
+"""The deconvnet: from one unit of a layer back down to pixels (§2.1).
 
-`projection` is where one enters: it takes the mirror (`mirror`, a chain undone stage by stage, as
-the paper describes it) or runs the module under rules (`vjp`). `round_trip` keeps what stands
-between the stages, `blank` says where a signal was lost, `attribution` is captum's door.
+`projection.project` is the entry point. It takes the explicit `mirror` of a chain, as the paper
+describes it, or runs any module under rules and lets autograd go down (`vjp`). `round_trip` keeps
+what both ways leave between the stages (Figure 1), `blank` says why a picture is blank, and
+`attribution` offers the deconvnet through captum's interface.
 """

@@ -1,4 +1,4 @@
-"""The deconvnet as an attribution method in captum's manner."""
+"""The deconvnet as an attribution method with captum's interface."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Deconvnet:
 
         Deconvnet(net, "conv5").attribute(images, neuron=(17, 6, 6))
 
-    is what captum's NeuronDeconvolution(model, layer).attribute(images, (17, 6, 6)) is, but for
-    the paper's choices that it does not make: the unit keeps its own activation (seed="one": 1),
-    contrast normalisation is skipped, and max-pools go by their switches as a policy says.
+    corresponds to captum's NeuronDeconvolution(model, layer).attribute(images, (17, 6, 6)), with
+    three choices of the paper: the unit keeps its own activation (seed="one": 1), contrast
+    normalisation is skipped, and max-pools are undone by switches under a collision policy.
 
     Args:
         net: from `deconv.build` or `deconv.wrap`.
-        layer: a point of it.
-        options: those of `deconv.project`.
+        layer: one of its points.
+        options: passed to `deconv.project`.
 
     Raises:
         DeconvError: for an unknown layer.
@@ -37,12 +37,12 @@ class Deconvnet:
     def attribute(
         self, images: torch.Tensor, neuron: int | Sequence[int] | Sequence[Sequence[int]]
     ) -> torch.Tensor:
-        """Paint the neuron in every image.
+        """Project the neuron in every image.
 
         Args:
             images: N×3×H×W, preprocessed.
-            neuron: (map, y, x), or the number of a map of a fully connected layer; or N of them,
-                one an image.
+            neuron: (map, y, x), or a map's number in a fully connected layer; or N of them, one
+                per image.
 
         Returns:
             N×3×H×W.
@@ -51,11 +51,11 @@ class Deconvnet:
             DeconvError: for a neuron outside the layer.
         """
         record = self.net.record(images, [self.layer], logits=False)
-        places = whole_numbers(neuron, "neuron")
-        each = [*places] if places.dim() == 2 else [places.flatten()] * len(images)
+        neurons = whole_numbers(neuron, "neuron")
+        each = [*neurons] if neurons.dim() == 2 else [neurons.flatten()] * len(images)
         if len(each) != len(images):
             raise DeconvError(
-                f"{len(each)} neurons for {len(images)} images: give one, or one each"
+                f"{len(each)} neurons for {len(images)} images: give one, or one per image"
             )
         if len(each[0]) not in (1, 3):
             raise DeconvError(f"a neuron is (map, y, x) or a map's number, got {neuron}")

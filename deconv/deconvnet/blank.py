@@ -1,4 +1,4 @@
-"""Why is it blank? What is left of a unit's signal after each operation of its way down."""
+"""Explain a blank projection: what each operation on the way down leaves of a unit's signal."""
 
 from __future__ import annotations
 
@@ -20,19 +20,18 @@ from deconv.rules.rectification import RECTIFY
 from deconv.whole_number import whole_numbers
 
 ALMOST = 0.01
-"""A share of energy, or of pixels, below which a picture counts as almost blank."""
+"""Share of energy or of pixels below which a picture counts as almost blank."""
 LEVELS = 127
-"""Grey levels on each side of zero; what stays under one of them cannot be seen."""
+"""Grey levels on each side of zero in a drawn picture."""
 
 
 @dataclass(frozen=True)
 class Left:
     """What one operation left of the signal.
 
-    stage, operation: as in `deconv.deconvnet.projection.Step`. energy: sum of squares. kept: energy
-    over that before the operation; above 1 where a filter amplifies. nonzero: share of positions
-    that are not 0. negative: share of the energy that lay below 0 before a rectification, else
-    None.
+    stage, operation: as in `deconv.deconvnet.mirror.Step`. energy: sum of squares. kept: energy
+    relative to before the operation; above 1 where a filter amplifies. nonzero: share of non-zero
+    positions. negative: for a rectification the share of the energy below 0 before it, else None.
     """
 
     stage: str
@@ -45,11 +44,11 @@ class Left:
 
 @dataclass(frozen=True)
 class Trace:
-    """The way down of one unit; `str` of it is a table for people.
+    """The way down of one unit; `str` of it is a readable table.
 
-    layer, unit: (image, map, y, x). activation: the unit's. rows: from the kept unit to the
-    pixels. visible: share of the image's pixels that differ from grey when the picture is drawn.
-    cause: why the picture is blank or almost, in words; "" if it is not.
+    unit: (image, map, y, x) in `layer`. activation: the unit's. rows: from the seed to the pixels.
+    visible: share of the image's pixels that differ from grey when drawn. cause: why the picture
+    is (almost) blank; "" if it is not.
     """
 
     layer: str
@@ -84,31 +83,28 @@ def trace(
     seed: str = "activation",
     collisions: str = "sum",
 ) -> Trace:
-    """Follow one unit down the deconvnet and say where its signal goes.
+    """Follow one unit down the deconvnet and say where its signal is lost.
 
-    A chain that the mirror knows is followed operation by operation. Of another network, whose way
-    down has no single order, the rows are what each rectification and each max-pool on any path
-    leaves of what reaches it, and the pixels.
+    In a chain that the mirror can undo there is one row per operation. In any other network, whose
+    way down has no single order, the rows are what each rectification and max-pool on any path
+    leaves of the signal that reaches it, and the pixels.
 
     Args:
         record, layer, seed, collisions: as for `deconv.project`.
         unit: four integers (image, map, y, x).
 
-    Returns:
-        The trace; `str` of it is a table for people.
-
     Raises:
-        DeconvError: as `project`; it warns as `project` does.
+        DeconvError: as `project`; it also warns as `project` does.
     """
     row = whole_numbers(unit, "unit").reshape(-1)
     if row.numel() != 4:
         raise DeconvError(f"trace follows one unit (image, map, y, x), got {row.tolist()}")
     at = tuple(row.tolist())
     if not refusal(net, layer):
-        rows, pixels = _along_chain(net, record, layer, row[None], seed, collisions)
+        rows, pixels = _trace_chain(net, record, layer, row[None], seed, collisions)
         explain = _cause
     else:
-        rows, pixels = _through_graph(net, record, layer, row[None], seed, collisions)
+        rows, pixels = _trace_graph(net, record, layer, row[None], seed, collisions)
         explain = _cause_in_graph
     values = record.activations[layer]
     activation = float(values[at[: values.dim()]])
@@ -116,15 +112,10 @@ def trace(
     return Trace(layer, at, activation, tuple(rows), visible, explain(activation, rows, visible))
 
 
-def _along_chain(
-    net: Network,
-    record: Record,
-    layer: str,
-    unit: torch.Tensor,
-    seed: str,
-    collisions: str,
+def _trace_chain(
+    net: Network, record: Record, layer: str, unit: torch.Tensor, seed: str, collisions: str
 ) -> tuple[list[Left], torch.Tensor]:
-    """What each operation of the mirror leaves, and the pixels."""
+    """Return what each operation of the mirror leaves, and the pixels."""
     rows: list[Left] = []
     before: torch.Tensor | None = None
     for step in project_steps(net, record, layer, unit, seed=seed, collisions=collisions):
@@ -133,12 +124,12 @@ def _along_chain(
     return rows, step.signal[0]
 
 
-def _through_graph(
+def _trace_graph(
     net: Network, record: Record, layer: str, unit: torch.Tensor, seed: str, collisions: str
 ) -> tuple[list[Left], torch.Tensor]:
-    """What each rectification and max-pool leaves, in the order the signal meets them; pixels.
+    """Return what each rectification and max-pool leaves, in top-down order, and the pixels.
 
-    The first row is the kept unit; the last is what arrives at the image, as a share of it.
+    The first row is the seed; the last is what arrives at the image, relative to the seed.
     """
     names = iter([ran.name for ran in net.calls.ran if ran.operation in (RECTIFY, MAX_POOL)])
     rows: list[Left] = []
@@ -147,7 +138,7 @@ def _through_graph(
         if operation not in (RECTIFY, MAX_POOL):
             return
         values = value if isinstance(value, torch.Tensor) else value[0]
-        if not values.requires_grad:  # such as a second look for switches
+        if not values.requires_grad:  # such as a second pooling, run for its switches
             return
         name, size = next(names, where), call.input.shape[2:]
         switches = None
@@ -185,7 +176,7 @@ def _left(stage: str, operation: str, signal: torch.Tensor, before: torch.Tensor
 
 
 def visible_share(pixels: torch.Tensor) -> float:
-    """The share of positions of 3×H×W pixels that a drawn picture shows as other than grey."""
+    """Compute the share of positions of 3×H×W pixels that differ from grey in a drawn picture."""
     strongest = pixels.abs().amax(dim=0)
     scale = display_scale(pixels.double().cpu().numpy())
     return float((strongest * LEVELS >= 0.5 * scale).double().mean())
@@ -199,13 +190,13 @@ def _cause(activation: float, rows: list[Left], visible: float) -> str:
             if row.operation == "rectify":
                 return f"blank: everything was negative at the rectification of {row.stage}"
             return f"blank: nothing passes the {row.operation} of {row.stage}"
-    lost = min((row for row in rows[1:] if row.operation == "rectify"), key=_kept, default=None)
+    lost = _weakest(rows[1:], "rectify")
     if lost is not None and lost.kept < ALMOST:
         return (
             f"almost blank: the rectification of {lost.stage} keeps {100 * lost.kept:.2g} % of the "
             "energy, the rest was negative"
         )
-    covered = min((row for row in rows[1:] if row.operation == "unpool"), key=_kept, default=None)
+    covered = _weakest(rows[1:], "unpool")
     if covered is not None and covered.kept < ALMOST:
         return (
             f"almost blank: the unpooling of {covered.stage} keeps {100 * covered.kept:.2g} % of "
@@ -220,12 +211,12 @@ def _cause(activation: float, rows: list[Left], visible: float) -> str:
 
 
 def _cause_in_graph(activation: float, rows: list[Left], visible: float) -> str:
-    """What one path loses may come down by another: only where nothing arrives is it a cause."""
+    """Explain by paths only if nothing arrives: what one path loses may come down another."""
     if rows[0].energy == 0 or rows[-1].energy > 0:
         return _cause(activation, [rows[0]], visible)
     ends = [f"the {r.operation} of {r.stage}" for r in rows[1:-1] if r.energy == 0]
     return f"blank: nothing arrives, the signal ends at {' and '.join(ends) or 'no ReLU or pool'}"
 
 
-def _kept(row: Left) -> float:
-    return row.kept
+def _weakest(rows: list[Left], operation: str) -> Left | None:
+    return min((r for r in rows if r.operation == operation), key=lambda r: r.kept, default=None)

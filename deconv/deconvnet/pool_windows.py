@@ -1,4 +1,4 @@
-"""A few pooling windows in numbers: who wins, what comes down, where it goes (Fig. 1)."""
+"""A few pooling windows in numbers: which value wins, and where the signal goes (Figure 1)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from deconv.pooling import unpool
 
 @dataclass(frozen=True)
 class PoolDetail:
-    """A few pooling windows of one map, both ways.
+    """p×q pooling windows of one map, which cover r×s of its values.
 
-    map: its number. top, left: position in the rectified map of the first of its r×s values.
-    up, pooled: r×s and p×q, the values below the pool and above it. switches: p×q×2 (y, x) within
-    up. signal: p×q, what comes down to these windows. unpooled: r×s, where it goes, from these
-    windows alone. windows: p×q×4 boxes within up.
+    map: its number. top, left: position of the r×s values in the rectified map. up: r×s, the values
+    below the pool; pooled: p×q, above it. switches: p×q×2 (y, x) within `up`. signal: p×q, the
+    top-down signal at these windows; unpooled: r×s, the same below the pool, from these windows
+    alone. windows: p×q×4 boxes within `up`.
     """
 
     map: int
@@ -34,13 +34,13 @@ class PoolDetail:
 
     @property
     def shared_winners(self) -> int:
-        """How many positions won more than one of these windows."""
+        """The number of positions that won more than one of these windows."""
         _, wins = self.switches.flatten(0, 1).unique(dim=0, return_counts=True)
         return int((wins > 1).sum())
 
 
 def uppermost_pool(levels: Sequence[Level]) -> int | None:
-    """The index of the level above the uppermost max-pool of maps; None where there is none."""
+    """Find the index of the level above the uppermost max-pool of maps, or None."""
     pools = [i for i, level in enumerate(levels) if i > 1 and level.switches is not None]
     return pools[-1] if pools else None
 
@@ -53,12 +53,16 @@ def pool_detail(
     span: int = 3,
     collisions: str = "sum",
 ) -> PoolDetail:
-    """The span×span neighbouring windows of map `number` with the most top-down energy.
+    """Cut out the span×span neighbouring windows of a map with the most top-down energy.
 
-    below, above: the levels on both sides of a pool; axes: its (rows, columns) window.
-    First in scan order among equals; fewer windows than `span` are all shown.
+    Args:
+        below, above: the levels on both sides of a pool.
+        axes: its (rows, columns) window.
+        number: of the map.
+        span: windows along each axis; all of them if there are fewer. First in scan order among
+            equals.
     """
-    assert above.switches is not None  # it is the level above a pool
+    assert above.switches is not None
     signal, size = above.down[number], (below.up.shape[1], below.up.shape[2])
     p, q = (min(span, n) for n in signal.shape)
     sums = signal.square().unfold(0, p, 1).unfold(1, q, 1).sum(dim=(2, 3))

@@ -1,11 +1,10 @@
-"""`project`: what the deconvnet paints in pixel space for chosen units (§2.1 of the paper)."""
+"""`project`: what the deconvnet paints in pixel space for chosen units (§2.1)."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import nn
@@ -17,7 +16,7 @@ from deconv.networks import ChainNet, Network
 from deconv.pooling import COLLISIONS
 from deconv.records import Record
 from deconv.rules import RULES
-from deconv.rules.run import Run, Watcher, held
+from deconv.rules.run import Run, Watcher, frozen
 from deconv.whole_number import whole_number, whole_numbers
 
 __all__ = [
@@ -34,7 +33,7 @@ __all__ = [
 ENGINES = ("auto", "mirror", "vjp")
 SEEDS = ("activation", "one")
 Seeder = Callable[[torch.Tensor], torch.Tensor]
-"""From the values K×C(×h×w) of a layer to the K signals that hold one unit each."""
+"""From the values K×C(×h×w) of a layer to the K signals that keep one unit each."""
 
 
 def project(
@@ -50,26 +49,26 @@ def project(
     chunk: int = 16,
     switches: Mapping[str, torch.Tensor] | None = None,
 ) -> torch.Tensor:
-    """Paint units of one layer in pixel space, each alone: all other units of the layer are zero.
+    """Project units of one layer to pixels, each alone: all other units of the layer are zero.
 
     Args:
-        net: a chain, or any network from `deconv.wrap`; the record is moved to where it is.
+        net: a chain, or any network from `deconv.wrap`; the record is moved to its device.
         record: from `net.record(images, layers=[layer, …])`; its switches are used.
-        layer: any name of a point of the record.
+        layer: any name of a point in the record.
         units: K×4 integers, rows (image, map, y, x); image is the row in the record. Fully
             connected layers have y = x = 0.
-        engine: "mirror" (explicit, stage by stage, chains alone) or "vjp" (autograd under rules,
-            any network); "auto" takes the mirror where it has a way down through every stage.
-        rule: "deconvnet", the paper's; "guided" (guided backpropagation) and "gradient" to compare
-            with, see `deconv.rules.operation`; both go by "vjp".
+        engine: "mirror" (explicit, stage by stage; chains only) or "vjp" (autograd under rules;
+            any network); "auto" takes the mirror where it can undo every stage.
+        rule: "deconvnet", the paper's; "guided" (guided backpropagation) and "gradient" for
+            comparison, see `deconv.rules.operation`; both need "vjp".
         seed: "activation", the unit keeps its own value; or "one", it is set to 1, which changes
             only the scale of the picture unless the value is negative (a pre-activation), because
             the rectification on the way down is not symmetric.
         collisions: what happens where overlapping pooling windows share a switch, see
             `deconv.pooling.unpool`.
         chunk: units projected at a time; memory grows with it.
-        switches: to use in place of the images' own, by pool, as in the record (N×C×h×w): what the
-            picture owes to them can be seen by changing them.
+        switches: by pool, N×C×h×w as in the record, to use instead of the images' own: changing
+            them shows what the picture owes to the switches.
 
     Returns:
         K×3×H×W pixels on the scale of the preprocessed input, around zero.
@@ -77,16 +76,17 @@ def project(
     Raises:
         DeconvError: for a unit outside its map and for unknown names.
 
-    Warns with DeadUnitWarning of units whose activation is 0: their pictures are blank; and with
-    NoRuleWarning where a signal crosses something that the deconvnet has no rule for (GELU,
-    attention …): there its own derivative is taken.
+    Warns:
+        DeadUnitWarning: for units whose activation is 0; their pictures are blank.
+        NoRuleWarning: where a signal crosses an operation that the deconvnet has no rule for
+            (GELU, attention …) and that operation's own derivative is used.
     """
     if engine not in ENGINES:
         raise unknown("projection engine", engine, ENGINES)
     if rule not in RULES:
         raise unknown("rule", rule, RULES)
     if rule != "deconvnet" and engine == "mirror":
-        raise DeconvError(f"rule={rule!r} goes by engine='vjp'; the mirror is the deconvnet's")
+        raise DeconvError(f"rule={rule!r} needs engine='vjp'; the mirror has the deconvnet's alone")
     chunk = whole_number(chunk, "chunk", least=1)
     record = record.to(net.device)
     units = _checked(net, record, layer, units, seed, collisions)
@@ -94,21 +94,25 @@ def project(
         return record.images.new_zeros(record.images.shape).detach()[:0]
     if switches is not None:
         record = _with_switches(net, record, layer, switches)
-    refused = refusal(net, layer) if rule == "deconvnet" and engine != "vjp" else "another rule"
-    if engine == "mirror" and refused:
-        raise DeconvError(refused)
+    obstacle = refusal(net, layer) if rule == "deconvnet" and engine != "vjp" else "not asked for"
+    if engine == "mirror" and obstacle:
+        raise DeconvError(obstacle)
     crossed: dict[str, str] = {}
-    send: Callable[..., torch.Tensor] = _send_mirror
-    if refused or engine == "vjp":
-        send = partial(_send_vjp, rule=rule, given=switches is not None, crossed=crossed)
-    with torch.no_grad():
-        parts = [
-            send(net, record, layer, part[:, 0], _seeder(part, seed), collisions)
-            for part in units.split(chunk)
-        ]
+    pixels = []
+    for part in units.split(chunk):
+        image, seeder = part[:, 0], _seeder(part, seed)
+        if not obstacle:
+            assert isinstance(net, ChainNet)
+            start = seeder(record.activations[layer][image].detach())
+            pixels.append(mirror(net, record, layer, image, start, collisions))
+            continue
+        own = None if switches is None else [of_pool[image] for of_pool in record.switches.values()]
+        run = Run(rule, inner_module(net), collisions=collisions, switches=own)
+        pixels.append(_run_down(net, record, layer, image, seeder, run))
+        crossed |= run.crossed
     if crossed and rule == "deconvnet":
         _warn_of_no_rule(crossed, layer)
-    return torch.cat(parts)
+    return torch.cat(pixels)
 
 
 def project_watched(
@@ -121,11 +125,11 @@ def project_watched(
     collisions: str = "sum",
     watch: Watcher,
 ) -> torch.Tensor:
-    """Project all units at once by engine="vjp", each operation's call shown to `watch`."""
+    """Project all units at once with engine="vjp" and show each operation's call to `watch`."""
     record = record.to(net.device)
     units = _checked(net, record, layer, units, seed, collisions)
-    run = Run("deconvnet", parts_of(net), collisions=collisions, watch=watch)
-    return _send(net, record, layer, units[:, 0], _seeder(units, seed), run)
+    run = Run("deconvnet", inner_module(net), collisions=collisions, watch=watch)
+    return _run_down(net, record, layer, units[:, 0], _seeder(units, seed), run)
 
 
 def project_steps(
@@ -137,43 +141,44 @@ def project_steps(
     seed: str = "activation",
     collisions: str = "sum",
 ) -> Iterator[Step]:
-    """The way down of `project`, one operation at a time.
+    """Project all units at once with the mirror, one lazily computed step at a time.
 
-    Takes, warns and raises as `project` does with engine="mirror", before the first step. Yields
-    the kept units alone, then the K signals below each stage; the last are the K×3×H×W pixels.
-    All K units go down at once. A step is worked out when it is asked for.
+    Takes, warns and raises as `project` with engine="mirror" does, before the first step.
+
+    Returns:
+        The seeded units, then the K signals below each stage; the last are the K×3×H×W pixels.
     """
     record = record.to(net.device)
     units = _checked(net, record, layer, units, seed, collisions)
-    if refused := refusal(net, layer):
-        raise DeconvError(refused)
-    assert isinstance(net, ChainNet)  # any other is refused
-    return _steps(net, record, layer, units, _seeder(units, seed), collisions)
-
-
-@torch.no_grad()
-def _steps(
-    net: ChainNet,
-    record: Record,
-    layer: str,
-    units: torch.Tensor,
-    seeder: Seeder,
-    collisions: str,
-) -> Iterator[Step]:
+    if obstacle := refusal(net, layer):
+        raise DeconvError(obstacle)
+    assert isinstance(net, ChainNet)
     image = units[:, 0]
-    start = seeder(record.activations[layer][image])
-    yield from mirror_steps(net, record, layer, image, start, collisions)
+    start = _seeder(units, seed)(record.activations[layer][image].detach())
+    return mirror_steps(net, record, layer, image, start, collisions)
+
+
+def inner_module(net: Network) -> nn.Module:
+    """Return the module whose submodules bear the names of the network's points."""
+    module = getattr(net, "module", net)
+    assert isinstance(module, nn.Module)
+    return module
+
+
+def _run_down(
+    net: Network, record: Record, layer: str, image: torch.Tensor, seeder: Seeder, run: Run
+) -> torch.Tensor:
+    def point(images: torch.Tensor) -> torch.Tensor:
+        return net.record(images, [layer], logits=False).activations[layer]
+
+    with frozen(inner_module(net)):
+        return vector_jacobian(point, record.images[image], seeder, run=run)
 
 
 def _checked(
-    net: Network,
-    record: Record,
-    layer: str,
-    units: torch.Tensor,
-    seed: str,
-    collisions: str,
+    net: Network, record: Record, layer: str, units: torch.Tensor, seed: str, collisions: str
 ) -> torch.Tensor:
-    """`units` on the record's device, after all that `project` has to say about its input."""
+    """Check the input of `project` and return its units on the record's device."""
     if seed not in SEEDS:
         raise unknown("seed", seed, SEEDS)
     if collisions not in COLLISIONS:
@@ -193,57 +198,10 @@ def _checked(
     return units
 
 
-def _send_mirror(
-    net: ChainNet,
-    record: Record,
-    layer: str,
-    image: torch.Tensor,
-    seeder: Seeder,
-    collisions: str,
-) -> torch.Tensor:
-    signal = seeder(record.activations[layer][image])
-    return mirror(net, record, layer, image, signal, collisions)
-
-
-def _send_vjp(
-    net: Network,
-    record: Record,
-    layer: str,
-    image: torch.Tensor,
-    seeder: Seeder,
-    collisions: str,
-    rule: str,
-    given: bool,
-    crossed: dict[str, str],
-) -> torch.Tensor:
-    switches = [of_pool[image] for of_pool in record.switches.values()] if given else None
-    run = Run(rule, parts_of(net), collisions=collisions, switches=switches)
-    pixels = _send(net, record, layer, image, seeder, run)
-    crossed |= run.crossed
-    return pixels
-
-
-def parts_of(net: Network) -> nn.Module:
-    """The module whose parts' names are those of the network's points."""
-    module = getattr(net, "module", net)
-    assert isinstance(module, nn.Module)
-    return module
-
-
-def _send(
-    net: Network, record: Record, layer: str, image: torch.Tensor, seeder: Seeder, run: Run
-) -> torch.Tensor:
-    def point(images: torch.Tensor) -> torch.Tensor:
-        return net.record(images, [layer], logits=False).activations[layer]
-
-    with held(parts_of(net)):
-        return vector_jacobian(point, record.images[image], seeder, run=run)
-
-
 def _with_switches(
     net: Network, record: Record, layer: str, switches: Mapping[str, torch.Tensor]
 ) -> Record:
-    """The record with other switches. Raises DeconvError for those that fit no pool of it."""
+    """Replace switches in a record, after checking that they fit its pools."""
     for name, of_pool in switches.items():
         if name not in record.switches:
             raise unknown(f"pool on the way to {layer}", name, record.switches)
@@ -271,13 +229,13 @@ def _seeder(units: torch.Tensor, seed: str) -> Seeder:
 
 
 def _warn_of_no_rule(crossed: Mapping[str, str], layer: str) -> None:
-    """crossed: place -> what stands there, the last that runs first."""
+    """Warn of operations without a rule; crossed: place -> operation, the topmost first."""
     kinds = ", ".join(sorted(set(crossed.values())))
     times = "once" if len(crossed) == 1 else f"{len(crossed)} times"
     *_, first = crossed
     warnings.warn(
         f"the deconvnet has no rule for {kinds}, which the way down from {layer} crosses "
-        f"{times} (first at {first}): the derivative is taken there, so "
+        f"{times} (first at {first}): its own derivative is used there, so "
         "the picture is a mixture of a deconvnet's and a gradient's",
         NoRuleWarning,
         stacklevel=3,

@@ -1,4 +1,4 @@
-"""One image up to a unit and that unit back down: what stands between every two stages (Fig. 1)."""
+"""One image up to a unit and that unit back down: the values between all stages (Figure 1)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ from deconv.records import Box, Record
 
 @dataclass(frozen=True)
 class Level:
-    """One place between two stages, with what stands there both ways.
+    """One place between two stages, with its values on both ways.
 
-    point: its name; "image" below the first stage. stage, operation: the stage just below, through
-    which the way up comes to this level, and what the mirror does to leave it; "" for the image.
-    up, down: C×h×w, the values on the way up and the top-down signal at the same place.
-    box: positions (half-open) of the map that the unit depends on.
-    switches: C×h×w of the pool that leads to this level, else None.
+    point: its name; "image" below the first stage. stage, operation: the stage just below this
+    level and the mirror's operation that undoes it; "" for the image. up, down: C×h×w, the values
+    on the way up and the top-down signal. box: half-open positions that the unit depends on.
+    switches: C×h×w if the stage is a max-pool, else None.
     """
 
     point: str
@@ -37,28 +36,27 @@ class Level:
     switches: torch.Tensor | None
 
     def winners(self, below: Level, maps: torch.Tensor) -> torch.Tensor:
-        """Which positions of `maps` of the level below won a window of the pool: bool, as there."""
-        assert self.switches is not None  # it is the level above a pool
+        """Mark the positions of some maps of the level below that won a window of the pool."""
+        assert self.switches is not None
         won = torch.zeros(len(maps), below.up[0].numel(), dtype=torch.bool)
         won.scatter_(1, self.switches[maps].flatten(1), True)
         return won.view(-1, *below.up.shape[1:])
 
 
 def round_trip(
-    net: ChainNet,
-    record: Record,
-    layer: str,
-    unit: Sequence[int],
-    collisions: str = "sum",
+    net: ChainNet, record: Record, layer: str, unit: Sequence[int], collisions: str = "sum"
 ) -> list[Level]:
-    """The levels from the image (first) to `layer` (last), for one unit (map, y, x).
+    """List the levels from the image to `layer` for one unit (map, y, x).
 
-    record: of one image, with the activations of all `map_points` of the layer.
-    Raises DeconvError as `project` does, and for a fully connected layer. Warns of a dead unit.
+    Args:
+        record: of one image, with the activations of all `map_points` of the layer.
+
+    Raises:
+        DeconvError: as `project`, and for a fully connected layer; it also warns as `project` does.
     """
     points = map_points(net, layer)
     rows = torch.tensor([[0, *unit]])
-    # steps[0] is the seed, behind the last stage; each further step is one stage lower.
+    # steps[0] is the seed, above the last stage; each further step is one stage lower.
     steps = list(project_steps(net, record, layer, rows, collisions=collisions))
     stages = net.stages_to(layer)
     _, y, x = (int(n) for n in unit)
@@ -66,23 +64,25 @@ def round_trip(
     for index, point in sorted({-1: "image", **points}.items()):
         stage = stages[index][0] if index >= 0 else ""
         up = record.activations[point] if index >= 0 else record.images
-        level = Level(
-            point=point,
-            stage=stage,
-            operation=steps[len(stages) - index].operation if stage else "",
-            up=up[0].detach().cpu(),
-            down=steps[len(stages) - 1 - index].signal[0].cpu(),
-            box=_seen(stages[index + 1 :], y, x, (up.shape[2], up.shape[3])),
-            switches=record.switches[stage][0].cpu() if stage in record.switches else None,
+        levels.append(
+            Level(
+                point=point,
+                stage=stage,
+                operation=steps[len(stages) - index].operation if stage else "",
+                up=up[0].detach().cpu(),
+                down=steps[len(stages) - 1 - index].signal[0].cpu(),
+                box=_support_box(stages[index + 1 :], y, x, (up.shape[2], up.shape[3])),
+                switches=record.switches[stage][0].cpu() if stage in record.switches else None,
+            )
         )
-        levels.append(level)
     return levels
 
 
 def map_points(net: ChainNet, layer: str) -> dict[int, str]:
-    """Index of a stage -> the point behind it, up to `layer`.
+    """Map each stage's index to the point above it, up to `layer`.
 
-    Raises DeconvError for an unknown layer, and for one whose way up leaves the maps.
+    Raises:
+        DeconvError: for an unknown layer, and for one above a fully connected layer.
     """
     stages = net.stages_to(layer)
     for name, stage in stages:
@@ -104,16 +104,16 @@ def _last_maps(net: ChainNet) -> str:
     return convs[-1] if convs else "none"
 
 
-def _seen(above: list[tuple[str, nn.Module]], y: int, x: int, size: tuple[int, int]) -> Box:
-    """The box of the positions of a map of `size` that unit (y, x) sees through stages `above`."""
+def _support_box(above: list[tuple[str, nn.Module]], y: int, x: int, size: tuple[int, int]) -> Box:
+    """Return the box that unit (y, x) sees in a map of `size` through the stages above it."""
     axes = [w for _, stage in above if (w := window(stage)) is not None]
     return box_of(*(support([pair[a] for pair in axes], (y, x)[a], size[a]) for a in (0, 1)))
 
 
 def strongest_unit(activation: torch.Tensor, number: int | None = None) -> tuple[int, int, int]:
-    """(map, y, x) of the largest value of C×h×w, of map `number` alone if given.
+    """Find (map, y, x) of the largest value of C×h×w, or of its map `number`.
 
-    Among equals the first in scan order. Raises DeconvError where no value is above 0.
+    Among equal values the first in scan order. Raises DeconvError if no value is above 0.
     """
     values = activation if number is None else activation[number : number + 1]
     if not values.max() > 0:
@@ -126,11 +126,10 @@ def strongest_unit(activation: torch.Tensor, number: int | None = None) -> tuple
 
 
 def leading_maps(levels: Sequence[Level], unit_map: int, count: int) -> list[torch.Tensor]:
-    """For each level the numbers of the `count` maps to show, the same within one layer.
+    """Choose up to `count` maps to show for each level, the same within one layer.
 
-    Of the top layer the unit's own map and then those that are most active. Of the layers below
-    those that carry the most energy of the top-down signal where it is filtered, strongest first.
-    Of the image its channels. Fewer maps than `count` are all shown.
+    Top layer: the unit's own map, then the most active ones. Layers below: the maps with the most
+    energy of the top-down signal at the filter, strongest first. Image: its channels.
     """
     shown = [torch.arange(len(levels[0].up))]
     group: torch.Tensor | None = None
@@ -148,9 +147,9 @@ def leading_maps(levels: Sequence[Level], unit_map: int, count: int) -> list[tor
 
 
 def level_rows(levels: Sequence[Level], shown: Sequence[torch.Tensor]) -> list[dict[str, Any]]:
-    """A row of numbers for each place and direction, in the order of the way: up, then down.
+    """Make a table row for each level on the way up, then for each on the way down.
 
-    shown: the maps that `leading_maps` chose, whose share of the energy is told.
+    shown: the maps that `leading_maps` chose, whose share of the energy is listed.
     """
     pairs = list(zip(levels, shown, strict=True))
     way = [("up", level, level.up, maps) for level, maps in pairs]
@@ -178,7 +177,7 @@ def level_rows(levels: Sequence[Level], shown: Sequence[torch.Tensor]) -> list[d
 def difference_to_vjp(
     net: ChainNet, record: Record, levels: Sequence[Level], unit: Sequence[int], collisions: str
 ) -> float:
-    """The largest difference of the pixels to the other engine's, over the largest pixel."""
+    """Compute the largest difference of the pixels to engine="vjp", over the largest pixel."""
     rows = torch.tensor([[0, *unit]])
     other = project(net, record, levels[-1].point, rows, engine="vjp", collisions=collisions)
     other = other[0].cpu()

@@ -1,9 +1,9 @@
-"""The deconvnet as a vector-Jacobian product with other rules: for any graph of layers.
+"""The deconvnet as a vector-Jacobian product with modified derivatives, for any graph of layers.
 
 Zeiler & Fergus note (ECCV 2014, §2.1) that the method is like backpropagating one strong
 activation, except that the ReLU is imposed on the way down independently and that contrast
-normalisation is skipped. Here that is done literally: the forward pass runs under the rules of the
-table (`deconv.rules`), which give those operations other derivatives, and autograd does the rest.
+normalisation is skipped. Taken literally: the forward pass runs under the rules of the table
+(`deconv.rules`), which give those operations other derivatives, and autograd does the rest.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ def vector_jacobian(
     """Send a signal from a point of any graph down to pixels: K×3×H×W.
 
     Args:
-        point: from K×3×H×W images to the values of the point, K×…; no layer may mix the images.
-        seed: from those values to the signal to send, of the same shape.
-        collisions, rule, switches: of a `Run`.
-        run: one in place of the three.
+        point: maps K×3×H×W images to the values of the point, K×…; no layer may mix the images.
+        seed: maps those values to the signal to send, of the same shape.
+        collisions, rule, switches: see `Run`.
+        run: replaces these three.
 
     Raises:
-        DeconvError: where nothing on the way can be differentiated.
+        DeconvError: if nothing on the way up is differentiable.
     """
     with torch.enable_grad(), run or Run(rule, collisions=collisions, switches=switches):
         pixels = images.detach().clone().requires_grad_()
-        values = point(pixels.clone())  # a leaf could not be written in place
+        values = point(pixels.clone())  # in-place operations cannot write to a leaf
     if not values.requires_grad:
         raise DeconvError(
-            "no signal can come down: nothing on the way up can be differentiated (quantised "
+            "no signal can come down: nothing on the way up is differentiable (quantised "
             "operations, torch.no_grad or detach in the forward pass)"
         )
     return send_down(values, pixels, seed(values.detach()))

@@ -1,1 +1,1 @@
-"""What a data set shows of a network's maps: their strongest units, views and statistics."""
+"""Mining a data set for the strongest units of maps, their views and statistics."""

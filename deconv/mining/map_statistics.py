@@ -1,8 +1,8 @@
-"""Feature maps before and after their rectification, and how sparse they are over a data set.
+"""Feature maps before and after rectification, and their sparsity over a data set.
 
-A layer is looked at through a pair of points: z, what the first activation function after it takes
-in, and a, what comes out. In a residual network that may lie behind a batch normalisation or a
-sum, so both points carry their names.
+A layer is measured at a pair of points: z, the input of the first activation function after it, and
+a, its output. In a residual network that may follow a batch normalisation or a sum, so both points
+carry their own names.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ ORDERS = ("active", "first")
 
 @dataclass(frozen=True)
 class MapPoints:
-    """The points of one layer. z: before its activation function; a: behind it, None where the
-    next layer or a pooling comes first. `measured` is a where there is one, else z."""
+    """The points of one layer: z before its activation function, a after it.
+
+    a is None where the next layer or a pooling comes first.
+    """
 
     layer: str
     z: str | None
@@ -30,7 +32,7 @@ class MapPoints:
 
     @property
     def measured(self) -> str:
-        """The point whose values are counted and whose strongest units are shown."""
+        """The point that is counted and whose strongest units are shown: a if there is one."""
         return self.a or self.z or self.layer
 
 
@@ -38,8 +40,8 @@ class MapPoints:
 class MapStatistics:
     """Counts of one point's C maps over a data set.
 
-    above_0: C int64, values above 0. values: how many values a map had in all, images×h×w.
-    maximum: C, the largest value. images: how many were measured.
+    above_0: C int64, values above 0. values: number of values per map, images×h×w. maximum: C.
+    images: number of images.
     """
 
     above_0: torch.Tensor
@@ -57,41 +59,42 @@ class MapStatistics:
 
     @property
     def active_share(self) -> torch.Tensor:
-        """C float64 in 0…1: each map's share of values above 0; sparsity is 1 minus it."""
+        """Each map's share of values above 0, C float64 in 0…1; sparsity is 1 minus it."""
         return self.above_0.double() / self.values
 
     @property
     def dead(self) -> torch.Tensor:
-        """C bool: maps that were never above 0."""
+        """The maps that were never above 0, C bool."""
         return self.above_0 == 0
 
     @property
     def saturated(self) -> torch.Tensor:
-        """C bool: maps that were above 0 at every position of every image."""
+        """The maps that were above 0 at every position of every image, C bool."""
         return self.above_0 == self.values
 
 
 def map_points(net: Network, layer: str | int) -> MapPoints:
-    """z and a of a layer: its own, and those of the first activation function behind it.
+    """Find z and a of a layer: input and output of the first activation function after it.
 
-    Batch normalisation, normalisation and operations without weights that keep the number and the
-    size of the maps may lie between; z is then what the activation takes in.
-    Raises DeconvError for a layer that does not exist.
+    Normalisations and operations without weights that keep the number and size of the maps may lie
+    between.
+
+    Raises:
+        DeconvError: for an unknown layer.
     """
     name = net.check_point(layer)
     calls = net.calls
     index = calls.values[name].index
-    behind = None if index is None else calls.activation(index)
-    if behind is None:
+    a = None if index is None else calls.activation(index)
+    if a is None:
         return MapPoints(name, name, None)
-    return MapPoints(name.removesuffix(":z"), net.before(behind), behind)
+    return MapPoints(name.removesuffix(":z"), net.before(a), a)
 
 
 def ordered_maps(values: torch.Tensor, count: int, order: str = "active") -> torch.Tensor:
-    """Numbers of up to `count` maps of one image, C×h×w: those with the largest maximum, largest
-    first and the lower number first among equals, or with order="first" simply the first.
+    """Number up to `count` maps of one image, C×h×w, in an order.
 
-    Raises DeconvError for another order or a count below 1.
+    order: "active" by falling maximum, the lower number first among equals; "first" by number.
     """
     if order not in ORDERS:
         raise unknown("order of maps", order, ORDERS)
@@ -106,11 +109,9 @@ def ordered_maps(values: torch.Tensor, count: int, order: str = "active") -> tor
 def map_statistics(
     net: Network, loader: Iterable, points: Iterable[str], progress: bool = True
 ) -> dict[str, MapStatistics]:
-    """Point -> counts over all images of a loader of (images N×3×H×W, …).
+    """Count over all images of a loader: point -> counts; see `sum_over` for loader and errors.
 
-    A fully connected point has maps of one position. Under torchrun the loader's data set is a
-    `Share`, and every process gets the counts of the whole. Memory is one batch and C per point.
-    Raises DeconvError for a loader without images, no or an unknown point, or NaN values.
+    A fully connected point has maps of one position. Memory is one batch and C per point.
     """
     return sum_over(net, loader, points, _count, "measuring", progress)
 

@@ -1,4 +1,4 @@
-"""One pass over a data set: what its batches say of each point of a network, added up."""
+"""One pass over a data set that sums a measure of each point of a network over its batches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deconv.networks import Network
 
 
 class Addable(Protocol):
-    """A measure of some images, such that + gives the measure of two lots of them together."""
+    """A measure of a set of images, whose + gives the measure of the union."""
 
     def __add__(self, other: Any) -> Any: ...
 
@@ -30,29 +30,35 @@ def sum_over(
     doing: str,
     progress: bool = True,
 ) -> dict[str, M]:
-    """Point -> the sum of `measure` over all batches of a loader, see `deconv.data.batches`.
+    """Sum a measure over all batches of a loader: point -> sum.
 
-    measure: takes the activations of a point, N×C×h×w or N×C. doing: names the progress bar.
-    Under torchrun the loader's data set is a `Share`, and every process gets the sums of the whole.
-    Raises DeconvError for a loader without images, no or an unknown point, or NaN values.
+    Under torchrun the loader's data set is a `Share`, and every process gets the global sums.
+
+    Args:
+        loader: see `deconv.data.batches`.
+        measure: takes the activations of a point, N×C×h×w or N×C.
+        doing: label of the progress bar.
+
+    Raises:
+        DeconvError: for a loader without images, no or an unknown point, or NaN values.
     """
     points = [net.check_point(point) for point in points]
     if not points:
         raise DeconvError(f"name at least one layer of {net.name} to measure")
-    found: dict[str, M] = {}
+    sums: dict[str, M] = {}
     for images, _ in walk(net, loader, doing, progress):
         record = net.record(images, points, logits=False)
         for point in points:
             values = record.activations[point]
             if values.isnan().any():
                 raise DeconvError(f"{point} has NaN values: the weights or the images are broken")
-            _add(found, {point: measure(values)})
-    first, *others = gather_shares(loader, found)
-    for part in others:
-        _add(first, part)
-    return first
+            _add(sums, {point: measure(values)})
+    total, *shards = gather_shares(loader, sums)
+    for shard in shards:
+        _add(total, shard)
+    return total
 
 
-def _add(found: dict[str, M], more: dict[str, M]) -> None:
-    for point, part in more.items():
-        found[point] = found[point] + part if point in found else part
+def _add(sums: dict[str, M], more: dict[str, M]) -> None:
+    for point, value in more.items():
+        sums[point] = sums[point] + value if point in sums else value

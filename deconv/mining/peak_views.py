@@ -1,4 +1,4 @@
-"""What a peak looked at and what the deconvnet paints for it, cropped to its receptive field."""
+"""The image patch and the projection of a peak, both cropped to its receptive field (Fig. 2)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ IMAGES_AT_ONCE = 16
 
 @dataclass(frozen=True)
 class PeakViews:
-    """The pictures of M maps with k peaks each, on canvases of the layer's field, R×S pixels.
+    """Projections and patches of M maps with k peaks each, on canvases of the field's R×S pixels.
 
-    maps: M int64 numbers. value, image, y, x: M×k as in Peaks.
-    box: M×k×4 receptive fields in the image, clipped. offset: M×k×2 (y, x) of the canvas in the
-    image; at a border it lies partly outside.
-    projection: M×k×3×R×S float32, 0 outside the image. patch: M×k×3×R×S uint8.
-    inside: M×k×R×S bool, which canvas pixels belong to the image.
+    maps: M int64 numbers. value, image, y, x: M×k as in Peaks. box: M×k×4 receptive fields, clipped
+    to the image. offset: M×k×2 (y, x) of the canvas in the image, partly outside at a border.
+    projection: M×k×3×R×S float32, 0 outside the image. patch: M×k×3×R×S uint8. inside: M×k×R×S
+    bool, which canvas pixels lie in the image.
     """
 
     maps: torch.Tensor
@@ -52,26 +51,26 @@ def peak_views(
     picture: Callable[[int], torch.Tensor] | None = None,
     **options: Any,
 ) -> PeakViews:
-    """Record the winning images again, project their peaks, and cut both to the receptive field.
+    """Record the winning images again, project their peaks, and crop both to the receptive field.
 
     Args:
-        data: item i is a preprocessed image 3×H×W, alone, in (image, …) or in a dictionary; the
-            data set that was mined.
+        data: the data set that was mined; item i is a preprocessed image 3×H×W, alone, in
+            (image, …) or in a dictionary.
         maps: M numbers.
-        picture: i -> 3×H×W uint8, that image as a person sees it; None: `data.picture`.
-        options: those of `project`.
+        picture: i -> 3×H×W uint8, that image for display; None: `data.picture`.
+        options: passed to `project`.
 
     Returns:
-        The views; where a map has fewer peaks than others, blank ones with image −1.
+        The views; missing peaks are blank, with image −1.
 
     Raises:
-        DeconvError: for a map that does not exist, and for peaks none of which is there.
+        DeconvError: for a map that does not exist, and if no map has a peak.
     """
     picture = picture or getattr(data, "picture", None)
     if picture is None:
         raise DeconvError(
-            f"{type(data).__name__} shows no pictures: give picture=, from an image's number to "
-            "3×H×W uint8, or use deconv.data.CentreCrops"
+            f"{type(data).__name__} has no pictures to show: give picture=, a function from an "
+            "image's number to 3×H×W uint8, or use deconv.data.CentreCrops"
         )
     rows = peaks.units(maps)
     if not len(rows):
@@ -102,7 +101,7 @@ def project_peaks(
     """Record the winning images of some maps again and project their peaks.
 
     Args:
-        data: as for `peak_views`. maps: M numbers. options: those of `project`.
+        data, maps, options: as for `peak_views`.
 
     Returns:
         K×3×H×W pixels, one for each row of `peaks.units(maps)`.
@@ -120,7 +119,7 @@ def project_peaks(
 def _projected(
     net: Network, data: Dataset, layer: str, rows: torch.Tensor, options: dict[str, Any]
 ) -> Iterator[tuple[list[int], torch.Tensor]]:
-    """(Numbers of rows, their pixels), some images at a time."""
+    """Yield (numbers of rows, their pixels) for some images at a time."""
     for images in rows[:, 0].unique().split(IMAGES_AT_ONCE):
         batch = torch.stack([_input(data[int(i)]) for i in images]).to(net.device, net.dtype)
         with torch.no_grad():
@@ -139,7 +138,7 @@ def _input(item: Any) -> torch.Tensor:
 def _cut(
     net: Network, layer: str, row: torch.Tensor, pixels: torch.Tensor, picture: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:
-    """(box, offset, projection, patch, inside) of one peak."""
+    """Cut (box, offset, projection, patch, inside) of one peak."""
     y, x = row[2:].tolist()
     _, height, width = pixels.shape
     size = (height, width)

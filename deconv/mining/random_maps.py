@@ -1,4 +1,4 @@
-"""A random subset of a layer's maps, as the paper's figures show them (Figs. 2 and 4)."""
+"""Random subsets of a layer's maps, as shown in the paper's Figures 2 and 4."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import torch
 
 
 def random_maps(live: torch.Tensor, count: int, seed: int, layer: str) -> torch.Tensor:
-    """Draw up to `count` of the live maps and sort them by number.
+    """Draw up to `count` of the live maps (C bool) and sort them by number.
 
-    Args:
-        live: C bool.
-        layer: seeds the draw together with `seed`, so that layers draw independently.
+    Layer name and `seed` seed the draw together, so that layers draw independently.
     """
     numbers = live.nonzero().flatten()
     random = np.random.default_rng((seed, *layer.encode()))
@@ -19,7 +17,7 @@ def random_maps(live: torch.Tensor, count: int, seed: int, layer: str) -> torch.
 
 
 def live_maps_first(live: torch.Tensor, count: int, seed: int, layer: str) -> torch.Tensor:
-    """Draw `count` maps and sort them by number; where fewer are live, dead ones fill up."""
+    """Draw `count` maps and sort them by number; dead maps are drawn only if too few are live."""
     order = np.random.default_rng((seed, *layer.encode())).permutation(len(live))
     order = order[np.argsort(~live.numpy()[order], kind="stable")]
     return torch.from_numpy(np.sort(order[:count]))

@@ -1,4 +1,4 @@
-"""Mining: the strongest units of every map over a data set, in one pass for all layers."""
+"""Mining: the strongest units of every map over a data set, in one pass for all layers (Fig. 2)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
-from torch.utils.data import (
-    DataLoader,
-    RandomSampler,
-    SubsetRandomSampler,
-    WeightedRandomSampler,
-)
+from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
 from deconv.data.batches import walk
 from deconv.distributed import gather_shares, share_of
@@ -21,8 +16,8 @@ from deconv.records import Peaks
 from deconv.whole_number import whole_number
 
 CHUNK = 32
-"""Images are always run in batches of this size, whatever the loader's: the last bits of a
-convolution can depend on the batch size, and ties and near-ties must not."""
+"""Batch size that images are run in, whatever the loader's: the last bits of a convolution can
+depend on the batch size, and the order of near-ties must not."""
 
 
 def top_activations(
@@ -33,13 +28,13 @@ def top_activations(
     *,
     progress: bool = True,
 ) -> dict[str, Peaks]:
-    """Find the k strongest units of each map, at most one per image and map (Fig. 2).
+    """Find the k strongest units of each map, at most one per image and map (Figure 2).
 
-    Memory is C×k per layer and one batch, however many images there are.
+    Memory is C×k per layer and one batch, however large the data set.
 
     Args:
         loader: yields preprocessed images in any form of `deconv.data.batches`, in the data set's
-            order, because a peak's `image` is the position in that order.
+            order, since a peak's `image` is the position in that order.
         layers: points such as "conv1", "conv5", "fc6".
         k: 9 in the paper.
 
@@ -49,53 +44,52 @@ def top_activations(
         product can differ from row to row.
 
     Raises:
-        DeconvError: for an empty or shuffled loader, for what `deconv.data.batches` refuses, an
+        DeconvError: for an empty or shuffled loader, a batch that `deconv.data.batches` refuses, an
             unknown layer, or NaN activations.
     """
-    layers = [layers] if isinstance(layers, str) else list(layers)
-    for layer in layers:
-        net.check_point(layer)
-    if not layers:
-        raise DeconvError(f"name at least one layer of {', '.join(net.points)}")
+    layers = _checked_layers(net, loader, layers)
     k = whole_number(k, "k", least=1)
-    if _shuffles(loader):
-        raise DeconvError(
-            "the loader shuffles, so positions would not name images: use shuffle=False"
-        )
     share = share_of(loader)
     if share is not None and share.chunk % CHUNK:
         raise DeconvError(f"mining takes a Share in chunks of {CHUNK} images, got {share.chunk}")
     first = share.first if share is not None else 0
     best: dict[str, Peaks] = {}
-    for of_chunk in _strongest_of_chunks(net, loader, layers, first, "mining", progress):
-        for layer, found in of_chunk.items():
+    for chunk in _strongest_of_chunks(net, loader, layers, first, "mining", progress):
+        for layer, found in chunk.items():
             best[layer] = merge(best[layer], found, k) if layer in best else _first(found, k)
     best = {layer: _on_cpu(peaks) for layer, peaks in best.items()}
-    # Each process answers, also for a share without images.
-    return _together(gather_shares(loader, best), k)
+    # Every process takes part, also one whose shard is empty.
+    return _merge_shards(gather_shares(loader, best), k)
 
 
 def map_maxima(net: Network, loader: Iterable, layers: Iterable[str]) -> dict[str, Peaks]:
     """Find the strongest unit of every map on every image: layer -> Peaks of C×N, in image order.
 
-    What mining sees before it keeps the best, for questions about all images; loader, layers and
-    errors as for `top_activations`. Memory is C×N a layer; every process runs the whole loader.
+    Loader, layers and errors as for `top_activations`. Memory is C×N per layer; every process runs
+    the whole loader.
     """
-    layers = list(layers)
+    layers = _checked_layers(net, loader, layers)
+    chunks: dict[str, list[Peaks]] = {layer: [] for layer in layers}
+    for chunk in _strongest_of_chunks(net, loader, layers):
+        for layer, found in chunk.items():
+            chunks[layer].append(_on_cpu(found))
+    return {
+        layer: Peaks(*(torch.cat(field, dim=1) for field in zip(*map(_fields, some), strict=True)))
+        for layer, some in chunks.items()
+    }
+
+
+def _checked_layers(net: Network, loader: Iterable, layers: Iterable[str]) -> list[str]:
+    layers = [layers] if isinstance(layers, str) else list(layers)
     for layer in layers:
         net.check_point(layer)
+    if not layers:
+        raise DeconvError(f"name at least one layer of {', '.join(net.points)}")
     if _shuffles(loader):
-        raise DeconvError("the loader shuffles, so positions would not name images")
-    parts: dict[str, list[Peaks]] = {layer: [] for layer in layers}
-    for of_chunk in _strongest_of_chunks(net, loader, layers):
-        for layer, found in of_chunk.items():
-            parts[layer].append(_on_cpu(found))
-    return {
-        layer: Peaks(
-            *(torch.cat(fields, dim=1) for fields in zip(*map(_fields, some), strict=True))
+        raise DeconvError(
+            "the loader shuffles, so positions would not identify images: use shuffle=False"
         )
-        for layer, some in parts.items()
-    }
+    return layers
 
 
 def _fields(peaks: Peaks) -> tuple[torch.Tensor, ...]:
@@ -114,7 +108,7 @@ def _strongest_of_chunks(
     doing: str = "",
     progress: bool = True,
 ) -> Iterator[dict[str, Peaks]]:
-    """The `strongest` of each chunk of a loader, its images numbered from `first`."""
+    """Yield the `strongest` units of each chunk of a loader, images numbered from `first`."""
     seen = first
     for images, count in _chunks(walk(net, loader, doing, progress, channels_last=True)):
         values = net.record(images, layers, logits=False).activations
@@ -122,11 +116,11 @@ def _strongest_of_chunks(
         seen += count
 
 
-def _together(parts: list[dict[str, Peaks]], k: int) -> dict[str, Peaks]:
+def _merge_shards(shards: list[dict[str, Peaks]], k: int) -> dict[str, Peaks]:
     """Merge the peaks of consecutive shards into the global top k."""
     best: dict[str, Peaks] = {}
-    for part in parts:
-        for layer, peaks in part.items():
+    for shard in shards:
+        for layer, peaks in shard.items():
             best[layer] = merge(best[layer], peaks, k) if layer in best else peaks
     return best
 
@@ -140,26 +134,26 @@ def _shuffles(loader: Iterable) -> bool:
 
 
 def _chunks(batches: Iterable[tuple[torch.Tensor, Any]]) -> Iterator[tuple[torch.Tensor, int]]:
-    """Images regrouped into CHUNKs, each with the number of images that count.
+    """Regroup images into batches of CHUNK, each with its number of real images.
 
-    The last one is filled up with copies of its first image.
+    The last batch is padded with copies of its first image.
     """
-    waiting: list[torch.Tensor] = []
+    queue: list[torch.Tensor] = []
     for images, _ in batches:
-        waiting += images.unbind(0)
-        while len(waiting) >= CHUNK:
-            yield _stacked(waiting[:CHUNK]), CHUNK
-            waiting = waiting[CHUNK:]
-    if waiting:
-        yield _stacked(waiting + [waiting[0]] * (CHUNK - len(waiting))), len(waiting)
+        queue += images.unbind(0)
+        while len(queue) >= CHUNK:
+            yield _stack(queue[:CHUNK]), CHUNK
+            queue = queue[CHUNK:]
+    if queue:
+        yield _stack(queue + [queue[0]] * (CHUNK - len(queue))), len(queue)
 
 
-def _stacked(images: list[torch.Tensor]) -> torch.Tensor:
+def _stack(images: list[torch.Tensor]) -> torch.Tensor:
     return torch.stack(images).contiguous(memory_format=torch.channels_last)
 
 
 def strongest(activation: torch.Tensor, first_image: int, layer: str = "") -> Peaks:
-    """The strongest unit of each map and image of a batch, as Peaks of C×N in image order."""
+    """Find the strongest unit of each map and image of a batch: Peaks of C×N, in image order."""
     n, width = activation.shape[0], activation.shape[-1] if activation.dim() == 4 else 1
     # argmax returns the first of equal values in scan order: lower y, then lower x.
     flat = activation.reshape(n, activation.shape[1], -1)
@@ -175,7 +169,7 @@ def strongest(activation: torch.Tensor, first_image: int, layer: str = "") -> Pe
 
 
 def merge(best: Peaks, found: Peaks, k: int) -> Peaks:
-    """The k strongest of both; among equals those of `best`, whose images come earlier, lead."""
+    """Merge into the k strongest; ties go to `best`, whose images come earlier."""
     value = torch.cat([best.value, found.value], dim=1)
     order = value.sort(dim=1, descending=True, stable=True).indices[:, :k]
     pairs = zip(vars(best).values(), vars(found).values(), strict=True)
@@ -185,5 +179,5 @@ def merge(best: Peaks, found: Peaks, k: int) -> Peaks:
 def _first(found: Peaks, k: int) -> Peaks:
     missing = found.image.new_full((found.image.shape[0], k), -1)
     nothing = torch.full_like(missing, -torch.inf, dtype=found.value.dtype)
-    # The placeholders come second: a real -inf would still go before them.
+    # Placeholders come second, so that a real -inf precedes them.
     return merge(found, Peaks(nothing, missing, missing, missing), k)

@@ -1,4 +1,4 @@
-"""The networks: `build` makes one by name, `wrap` takes any module."""
+"""The networks: `build` makes one by name, `wrap` makes one of any module."""
 
 from deconv.networks.chain import ChainNet
 from deconv.networks.network import Network

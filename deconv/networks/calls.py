@@ -1,4 +1,4 @@
-"""What ran in one forward pass: its operations in order, and the names of its values."""
+"""The operations of one forward pass in running order, and the names of their values."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from deconv.errors import DeconvError
 from deconv.rules import Call, Operation
 
 IMAGE = -1
-"""Stands for the image among the inputs of an operation."""
+"""The image among the inputs of an operation."""
 
 
 @dataclass(frozen=True)
 class Ran:
-    """One operation on values that come from the image.
+    """One operation on values that depend on the image.
 
-    name: of the module that it is, or of where it stands and its function. point: the name under
-    which its value is read. operation: its entry of the table, None where there is none. what: type
-    or function, for messages. module: the module without parts that ran it. inputs: indices of the
-    operations whose values it took; IMAGE is the image. shape: of its value without the batch axis.
-    channels_last: whether its value is N×H×W×C. call: the function with its arguments, None in the
-    place of each tensor; None for a stage of a chain.
+    name: of its module, or of its place and function. point: the name under which its value is
+    read. operation: its entry in the table, or None. what: type or function, for messages. module:
+    the module without submodules that ran it. inputs: indices of the operations whose values it
+    took, or IMAGE. shape: of its value without the batch axis. channels_last: whether its value is
+    N×H×W×C. call: the function with its arguments, each tensor replaced by None; None for a stage
+    of a chain.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Ran:
 
     @property
     def has_weights(self) -> bool:
-        """Whether it is a filter of a module's."""
+        """Whether it is a convolution or linear layer."""
         return isinstance(self.module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
 
     @property
@@ -58,12 +58,12 @@ class Ran:
 
 @dataclass(frozen=True)
 class Value:
-    """A value with a name.
+    """A named value.
 
-    key: which call of a module or function makes it. after: the name of the module that was done
-    before, by which another branch is told. index: of the operation that made it, None if
-    none was seen to. shape: without the batch axis, () for several tensors. why_not: why it is no
-    point to read, "" if it is one.
+    key: the call of a module or function that makes it. after: the name of the module that finished
+    before it, which identifies the branch taken. index: of the operation that made it, None if not
+    observed. shape: without the batch axis, () for several tensors. why_not: why it is no point;
+    "" if it is one.
     """
 
     key: str
@@ -77,9 +77,9 @@ class Value:
 class Calls:
     """One forward pass.
 
-    ran: its operations in running order. values: by name, in running order. names: of the calls of
-    functions, by key. strangers: whether a custom function ran, which is not among the operations.
-    last: the operation that made the answer, None if it was not seen.
+    ran: operations in running order. values: by name, in running order. names: of function calls,
+    by key. strangers: whether a custom function ran, which is not among the operations. last: index
+    of the operation that made the output, None if not observed.
     """
 
     ran: tuple[Ran, ...]
@@ -89,10 +89,10 @@ class Calls:
     last: int | None = None
 
     def index(self, layer: str) -> int:
-        """The operation that a layer with weights is.
+        """Find the index of a layer with weights.
 
         Raises:
-            DeconvError: where no gradient follows the image through it.
+            DeconvError: if no gradient goes through it.
         """
         found = [i for i, ran in enumerate(self.ran) if ran.name == layer]
         if not found:
@@ -100,8 +100,10 @@ class Calls:
         return found[0]
 
     def activation(self, start: int) -> str | None:
-        """The point of the first activation function at or behind an operation that still has its
-        maps; normalisations, sums and the like may lie between."""
+        """Find the point of the first activation function at or after an operation, or None.
+
+        Normalisations, sums and other operations that keep the shape may lie between.
+        """
         reached = {start}
         for index, ran in enumerate(self.ran):
             beside = not reached & set(ran.inputs) or ran.shape != self.ran[start].shape
@@ -114,7 +116,7 @@ class Calls:
         return None
 
     def needed(self, index: int) -> set[int]:
-        """The operations that one depends on, itself included."""
+        """Collect the operations that one depends on, including itself."""
         found, stack = set(), [index]
         while stack:
             at = stack.pop()

@@ -1,12 +1,12 @@
 """A network that is a chain of named stages, and the record of one forward pass through it.
 
-Stages are plain torch modules, named conv1, relu1, pool1, norm1, conv2, …, flatten, fc6, relu6,
-drop6, …; `state_dict` keys are therefore conv1.weight, fc6.bias and so on. *Points* are the
-places where values can be read:
+Stages are plain torch modules named conv1, relu1, pool1, norm1, conv2, …, flatten, fc6, relu6,
+drop6, …, so that `state_dict` keys are conv1.weight, fc6.bias and so on. *Points* are the places
+where values can be read:
 
     conv3    the feature map a = relu(z)         conv3:z  the pre-activation z
     pool1    after pooling                       norm1    after contrast normalisation
-    fc6      relu of a fully connected layer     fc8      the logits (nothing follows them)
+    fc6      relu of a fully connected layer     fc8      the logits
 """
 
 from __future__ import annotations
@@ -38,11 +38,13 @@ from deconv.rules.run import evaluating
 
 
 class ChainNet(Placed, Prepared, nn.Sequential):
-    """An image classifier whose stages follow one another (ZFNet, AlexNet, VGG).
+    """An image classifier whose stages run one after another (ZFNet, AlexNet, VGG).
 
-    name: for messages and snapshots. stages: stage name -> module.
-    recipe: the arguments of `deconv.build` that make this network again.
-    input_px: the side of the square images it was made for.
+    Args:
+        name: for messages and snapshots.
+        stages: stage name -> module.
+        recipe: the arguments of `deconv.build` that rebuild this network.
+        input_px: side of the square images that it is made for.
     """
 
     def __init__(
@@ -57,66 +59,70 @@ class ChainNet(Placed, Prepared, nn.Sequential):
             padding = getattr(stage, "padding", 0)
             if getattr(stage, "padding_mode", "zeros") != "zeros" or isinstance(padding, str):
                 raise DeconvError(
-                    f"{stage_name} of {name}: a chain takes convolutions padded with zeros by a "
-                    "number of positions"
+                    f"{stage_name} of {name}: a chain takes only convolutions padded with zeros by "
+                    "a number of positions"
                 )
         self.name, self.recipe, self.input_px = name, recipe, input_px
         self._points = _points(stages)
 
     @property
     def points(self) -> tuple[str, ...]:
-        """The names of all points at which values can be read, in the order of the chain."""
+        """The names of all points, in running order."""
         return tuple(self._points)
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The layers with weights in order: conv1, …, fc8."""
+        """The layers with weights, in running order: conv1, …, fc8."""
         kinds = (nn.Conv2d, nn.Linear)
         return tuple(n for n, stage in self.named_children() if isinstance(stage, kinds))
 
     @property
     def classes(self) -> int:
-        """How many logits it answers with."""
+        """The number of logits."""
         last = self.module_of(self.layers[-1])
         assert isinstance(last, nn.Linear)
         return last.out_features
 
     def stages_to(self, point: str) -> list[tuple[str, nn.Module]]:
-        """The stages from the image up to a point. Raises DeconvError for an unknown point."""
+        """List the stages from the image up to a point."""
         return list(self._modules.items())[: self._points[self.check_point(point)] + 1]
 
     def windows(self, layer: str) -> list[Window]:
-        """The sliding windows between the image and a point, for `deconv.fields`."""
+        """List the sliding windows between the image and a point, for `deconv.fields`."""
         return [w for _, stage in self.stages_to(layer) if (w := window(stage)) is not None]
 
     def check_point(self, point: str | int) -> str:
-        """The point's name; a number that is no name is the n-th layer with weights, from 1 (see
-        `deconv.networks.layer_numbers`). Raises DeconvError for an unknown one."""
+        """Resolve a point's name, or the number n ≥ 1 of the n-th layer with weights.
+
+        Raises:
+            DeconvError: for an unknown point.
+        """
         name = str(point)
-        if name not in self._points and name.isdecimal():
+        if name in self._points:
+            return name
+        if name.isdecimal():
             return numbered(self.name, self.layers, name)
-        if name not in self._points:
-            raise unknown(f"layer of {self.name}", name, self._points)
-        return name
+        raise unknown(f"layer of {self.name}", name, self._points)
 
     def module_of(self, layer: str) -> nn.Module:
-        """The stage of a layer with weights."""
+        """Return the stage of a layer with weights."""
         return self.get_submodule(layer)
 
     @property
     def calls(self) -> Calls:
-        """What runs in one forward pass: the stages one after the other."""
+        """What runs in one forward pass: the stages in order."""
         images = torch.zeros(1, 3, self.input_px, self.input_px, dtype=self.dtype)
         with torch.no_grad():
             record = self.record(images)
         assert record.logits is not None
-        stages, read = list(self.named_children()), {i: point for point, i in self._points.items()}
-        taken = [record.shapes[name] for name, _ in stages]
-        shapes = [*taken[1:], tuple(record.logits.shape[1:])]
+        stages = list(self.named_children())
+        points = {i: point for point, i in self._points.items()}
+        shapes = [record.shapes[name] for name, _ in stages[1:]]
+        shapes.append(tuple(record.logits.shape[1:]))
         ran = tuple(
             Ran(
                 name=name,
-                point=read.get(i, name),
+                point=points.get(i, name),
                 operation=of_module(stage),
                 what=type(stage).__name__,
                 module=stage,
@@ -129,29 +135,30 @@ class ChainNet(Placed, Prepared, nn.Sequential):
         return Calls(ran, values, {}, last=len(ran) - 1)
 
     def before(self, point: str) -> str | None:
-        """The point of the pre-activation z of a rectified point, None where there is none."""
+        """Return the point of a rectified point's pre-activation z, or None."""
         z = f"{self.check_point(point)}:z"
         return z if z in self._points else None
 
     def support(self, layer: str, axis: int, unit: int, image_size: tuple[int, int]) -> np.ndarray:
-        """The sorted pixels along an axis that a unit depends on, see `deconv.fields`."""
+        """Return the sorted pixels along an axis that a unit depends on, see `deconv.fields`."""
         axes = [window[axis] for window in self.windows(layer)]
         return support(axes, unit, image_size[axis])
 
     def field(self, layer: str, y: int, x: int, image_size: tuple[int, int]) -> Box:
-        """The smallest box of pixels that holds all that a unit depends on, by arithmetic."""
+        """Compute a unit's receptive field by arithmetic, see `deconv.receptive_field`."""
         return box_of(*(self.support(layer, a, (y, x)[a], image_size) for a in (0, 1)))
 
     def interior(
         self, layer: str, axis: int, image_size: tuple[int, int] | None = None
     ) -> tuple[int, int, int]:
-        """(size, stride, start) of units away from the borders, see `deconv.fields`."""
+        """Compute (size, stride, start) of fields away from the borders, see `deconv.fields`."""
         return interior_field([window[axis] for window in self.windows(layer)])
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits N×classes of preprocessed images N×3×H×W (RGB, about ±128, mean subtracted).
+        """Compute logits N×classes of images N×3×H×W (RGB in 0…255 minus a mean).
 
-        Raises DeconvError for a wrong type, channel count or size.
+        Raises:
+            DeconvError: for a wrong type, channel count or size.
         """
         self._check(images, list(self._modules.items()))
         return super().forward(images)
@@ -159,20 +166,15 @@ class ChainNet(Placed, Prepared, nn.Sequential):
     def record(
         self, images: torch.Tensor, layers: Iterable[str] = (), logits: bool = True
     ) -> Record:
-        """Run images up the chain and record what was asked for, with the switches of every pool.
-
-        In evaluation mode; dropout is never applied. For training there is `forward`.
+        """Run images in evaluation mode and record activations and the switches of every pool.
 
         Args:
-            images: N×3×H×W, as for `forward`; gradients are followed only if they require them.
-            layers: points to keep the activations of.
-            logits: False stops at the highest of them.
-
-        Returns:
-            The record.
+            images: N×3×H×W, as for `forward`; gradients are tracked only if they require them.
+            layers: points whose activations are kept.
+            logits: False stops at the highest of these points.
 
         Raises:
-            DeconvError: for images that do not fit and unknown points.
+            DeconvError: for images that do not fit and for unknown points.
         """
         check_batch(images, self.name)
         images = images.to(self.device)
@@ -196,14 +198,14 @@ class ChainNet(Placed, Prepared, nn.Sequential):
                 x, switches[stage_name] = max_pool(stage, x)
                 pools[stage_name] = stage
             elif not isinstance(stage, nn.Dropout):
-                # A stage that works in place would overwrite z, or the images.
+                # An in-place stage would overwrite z, or the images.
                 x = stage(x.clone() if getattr(stage, "inplace", False) else x)
             activations |= {point: x for point in asked if at[point] == index}
         values = Values(activations, self.check_point)
         return Record(images, values, switches, shapes, pools, x if logits else None)
 
     def _check(self, images: torch.Tensor, stages: list[tuple[str, nn.Module]]) -> None:
-        """Raise DeconvError unless `images` can travel through `stages`."""
+        """Raise DeconvError unless `images` fit `stages`."""
         check_batch(images, self.name)
         self._check_size(images, stages)
         weights = self.dtype
@@ -214,14 +216,14 @@ class ChainNet(Placed, Prepared, nn.Sequential):
 
     def _check_size(self, images: torch.Tensor, stages: list[tuple[str, nn.Module]]) -> None:
         size = (images.shape[2], images.shape[3])
-        # Of a foreign module's output nothing is known.
+        # Shapes above a module that is not in the table are unknown.
         known = takewhile(lambda stage: of_module(stage[1]) is not None, stages)
         for stage_name, stage, below, above in stage_shapes(known, size):
             fits = takes(stage, below)
             if not fits and size == (self.input_px, self.input_px):
                 raise DeconvError(
-                    f"{stage_name} of {self.name} takes {stage.in_features} inputs, which is not "
-                    "what the stages below it give"
+                    f"{stage_name} of {self.name} takes {stage.in_features} inputs, but the stages "
+                    f"below it give {math.prod(below)}"
                 )
             if not fits or min(above) < 1:
                 got, side = "×".join(map(str, images.shape[1:])), self.input_px
@@ -234,7 +236,7 @@ class ChainNet(Placed, Prepared, nn.Sequential):
 def divided(
     stages: OrderedDict[str, nn.Module], std: Sequence[float] | None
 ) -> OrderedDict[str, nn.Module]:
-    """Put a stage `scale` that divides by std first; none for None and for ones."""
+    """Prepend a stage `scale` that divides by std, unless std is None or ones."""
     if std is None or set(std) == {1.0}:
         return stages
     return OrderedDict(scale=Divide(std), **stages)
@@ -247,7 +249,7 @@ def own_chain(
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
 ) -> ChainNet:
-    """Make a chain of this library's, whose recipe names it, with a mean and std if it is told."""
+    """Build a chain from its recipe and stages, with mean and std (0…255) if given."""
     recipe |= {k: list(v) for k, v in (("mean", mean), ("std", std)) if v is not None}
     net = ChainNet(recipe["name"], divided(stages, std), recipe, input_px)
     if mean is not None:
@@ -259,7 +261,7 @@ _POINTS_OF_THEIR_OWN = (MAX_POOL, ADAPTIVE_AVERAGE, CONTRAST)
 
 
 def _points(stages: OrderedDict[str, nn.Module]) -> dict[str, int]:
-    """Point name -> index of the stage after which it is read."""
+    """Map each point to the index of the stage after which it is read."""
     points: dict[str, int] = {}
     layer = ""
     for index, (name, stage) in enumerate(stages.items()):
@@ -267,7 +269,7 @@ def _points(stages: OrderedDict[str, nn.Module]) -> dict[str, int]:
             layer = name
             points[name] = points[f"{name}:z"] = index
         elif (operation := of_module(stage)) is not None and operation.activates:
-            # Elsewhere than right behind its layer a ReLU is a point of its own.
+            # A ReLU that does not directly follow its layer is a point of its own.
             points[layer if points.get(f"{layer}:z") == index - 1 else name] = index
         elif operation in _POINTS_OF_THEIR_OWN:
             points[name] = index
@@ -277,9 +279,10 @@ def _points(stages: OrderedDict[str, nn.Module]) -> dict[str, int]:
 
 
 def window(stage: nn.Module) -> Window | None:
-    """The (rows, columns) window of a stage, None where every position stands for itself.
+    """Return the (rows, columns) window of a stage; None for a pointwise one.
 
-    Raises DeconvError for a kind of module that is not in the table.
+    Raises:
+        DeconvError: for a module type that is not in the table.
     """
     operation = of_module(stage)
     if operation is None:
@@ -297,10 +300,9 @@ Shape = tuple[int, int, int]
 def stage_shapes(
     stages: Iterable[tuple[str, nn.Module]], size: tuple[int, int]
 ) -> Iterator[tuple[str, nn.Module, Shape, Shape]]:
-    """Yield each stage with its name and the shapes below and above it, by arithmetic.
+    """Yield (name, stage, shape below, shape above) of each stage, by arithmetic.
 
-    size: (height, width) of the images. Where they are too small, sides come out as 0 or less.
-    Raises DeconvError for a kind of module that is not in the table.
+    size: (height, width) of the images. If they are too small, sides come out as 0 or less.
     """
     above = (3, *size)
     for name, stage in stages:
@@ -314,5 +316,5 @@ def stage_shapes(
 
 
 def takes(stage: nn.Module, below: Shape) -> bool:
-    """Whether a stage has as many inputs as what is below it has values, if it counts them."""
+    """Tell whether a stage, if it is a linear layer, fits the number of values below it."""
     return not isinstance(stage, nn.Linear) or math.prod(below) == stage.in_features

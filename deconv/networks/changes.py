@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from deconv.errors import unknown
-from deconv.networks.zfnet import ARCHITECTURES, ZFNET, Architecture
+from deconv.networks.zfnet import ARCHITECTURES, ZFNET
 
 
 @dataclass(frozen=True)
 class Change:
-    """One row of Table 3, with ZFNet's and AlexNet's own numbers.
+    """One row of Table 3, in the numbers for ZFNet and AlexNet.
 
-    remove: layers taken out. maps_345: maps of layers 3, 4 and 5. fc_width: units of layers 6, 7.
+    remove: layers. maps_345: maps of layers 3, 4 and 5. fc_width: units of layers 6 and 7.
     """
 
     remove: tuple[int, ...] = ()
@@ -38,10 +38,10 @@ CHANGES: dict[str, Change] = {
 
 
 def build_arguments(network: str, change: str) -> dict[str, Any]:
-    """remove, maps_345 and fc_width of `deconv.build` that make a row of Table 3 of `network`.
+    """Return remove, maps_345 and fc_width of `deconv.build` for a row of Table 3.
 
-    Layers are resized in the ratio in which the paper resizes ZFNet's: to exactly its numbers for
-    zfnet and alexnet. Differs from paper: in another network, the numbers themselves.
+    Layers are resized by the ratio that the paper uses for ZFNet, which gives exactly its numbers
+    for zfnet and alexnet. Differs from paper: the numbers in other networks.
     """
     if network not in ARCHITECTURES:
         raise unknown("network of Table 3", network, ARCHITECTURES)
@@ -54,12 +54,8 @@ def build_arguments(network: str, change: str) -> dict[str, Any]:
             _scaled(own.convs[n].maps, wanted, ZFNET.convs[n].maps)
             for n, wanted in zip((3, 4, 5), row.maps_345, strict=True)
         ]
-    width = None if row.fc_width is None else _fc_width(own, row.fc_width)
+    width = None if row.fc_width is None else _scaled(own.fcs[6], row.fc_width, ZFNET.fcs[6])
     return {"remove": list(row.remove), "maps_345": maps, "fc_width": width}
-
-
-def _fc_width(own: Architecture, wanted: int) -> int:
-    return _scaled(own.fcs[6], wanted, ZFNET.fcs[6])
 
 
 def _scaled(own: int, wanted: int, usual: int) -> int:

@@ -1,9 +1,9 @@
-"""Dropout (§3) whose choice is a pure function of (seed, epoch, image, unit).
+"""Dropout (§3) whose mask is a pure function of (seed, epoch, image, unit).
 
-PyTorch draws dropout from a generator, so that it depends on everything that was drawn before and
-on how a batch is divided among processes. Here a unit is left out if a hash of its number and of
-the image's key falls below p: a run that is resumed at any step, or on another number of
-processes or devices, leaves out the same units.
+PyTorch draws masks from a generator, so that they depend on everything drawn before and on how a
+batch is sharded over processes. Here a unit is dropped if a hash of its number and the image's key
+falls below p: a run resumed at any step, or on another number of processes or devices, drops the
+same units.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SECOND = 0x94D049BB133111EB - (1 << 64)
 
 
 def _shift(x: torch.Tensor, bits: int) -> torch.Tensor:
-    """Logical shift to the right; PyTorch's own keeps the sign."""
+    """Shift right logically; PyTorch's own shift keeps the sign."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
@@ -32,16 +32,16 @@ def _mix(x: torch.Tensor) -> torch.Tensor:
 
 
 def dropout_keys(seed: int, epoch: int, images: torch.Tensor) -> torch.Tensor:
-    """One int64 key for each image of a batch, from (seed, epoch, its number in the data set)."""
+    """Hash (seed, epoch, number in the data set) to one int64 key per image of a batch."""
     key = _mix(torch.tensor(seed, dtype=torch.int64) + _GOLDEN)
     key = _mix((key ^ epoch) + _GOLDEN)
     return _mix((key ^ images.long()) + _GOLDEN)
 
 
 class Dropout(nn.Dropout):
-    """Dropout by keys: see `with_keys`. Without keys it draws as torch.nn.Dropout does.
+    """Dropout by keys, see `with_keys`; without keys it draws as torch.nn.Dropout does.
 
-    number: tells the dropout layers of one network apart (the layer's number).
+    number: distinguishes the dropout layers of one network (the layer's number).
     """
 
     def __init__(self, p: float = 0.5, number: int = 0) -> None:
@@ -50,7 +50,7 @@ class Dropout(nn.Dropout):
         self.keys: torch.Tensor | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """N×…, with units left out while training and the others scaled by 1/(1-p)."""
+        """In training, zero dropped units of N×… and scale the others by 1/(1-p)."""
         if not self.training or self.p == 0 or self.keys is None:
             return super().forward(x)
         kept = keep(self.keys.to(x.device), x[0].numel(), self.p, self.number)
@@ -58,8 +58,8 @@ class Dropout(nn.Dropout):
 
 
 def keep(keys: torch.Tensor, units: int, p: float, number: int) -> torch.Tensor:
-    """N×units float32: 0 where a unit is left out (probability p), else 1/(1-p)."""
-    # Not a sum: torch.compile would work out that expression in numbers that do not wrap around.
+    """Return a mask N×units float32: 0 for a dropped unit (probability p), else 1/(1-p)."""
+    # Not a sum: torch.compile would evaluate it in integers that do not wrap around.
     unit = torch.arange(units, device=keys.device) ^ (number << 32)
     hashed = _mix((keys[:, None] ^ _mix(unit * _GOLDEN)) + _GOLDEN)
     # The lower 32 bits, as a number in 0…1 in steps of 2^-32, against p.
@@ -69,7 +69,7 @@ def keep(keys: torch.Tensor, units: int, p: float, number: int) -> torch.Tensor:
 
 @contextlib.contextmanager
 def with_keys(net: nn.Module, keys: torch.Tensor) -> Iterator[None]:
-    """Within it, `net`'s dropout layers take these keys, one for each image of the batch."""
+    """Give keys to `net`'s dropout layers within the context, one per image of the batch."""
     layers = [module for module in net.modules() if isinstance(module, Dropout)]
     for layer in layers:
         layer.keys = keys

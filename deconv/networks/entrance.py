@@ -1,4 +1,4 @@
-"""What is asked of a module once, where it enters: does it answer as an image classifier does?"""
+"""Examine a module when it is wrapped: does it behave as an image classifier?"""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 class Entrance:
     """What a module showed of itself.
 
-    calls: what ran. classes: how many logits. ends_in: "softmax" where it answers with
-    probabilities, else "". channels_last: whether it takes images in that memory layout.
+    calls: what ran. classes: the number of logits. ends_in: "softmax" if it returns probabilities,
+    else "". channels_last: whether it takes images in that memory format.
     """
 
     calls: Calls
@@ -37,15 +37,17 @@ class Entrance:
 def enter(
     module: nn.Module, name: str, input_px: int, scaled: Callable[[torch.Tensor], torch.Tensor]
 ) -> Entrance:
-    """Run a module on small batches of noise and look at its answers.
+    """Run a module on small batches of noise in evaluation mode and check its outputs.
 
     Args:
-        module: it, in any mode; evaluation mode is used. name: for messages.
-        input_px: side of the images. scaled: makes the module's own input of them.
+        module: the classifier, in any mode.
+        name: for messages.
+        input_px: side of the images.
+        scaled: makes the module's own input of them.
 
     Raises:
-        DeconvError: for what cannot run on such images, for answers that are no logits, differ from
-            call to call, or depend on the other images of a batch.
+        DeconvError: for a module that cannot run on such images, and for outputs that are no
+            logits, are not reproducible, or depend on the other images of a batch.
     """
     _check_kind(module, name)
     one = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(1))
@@ -103,16 +105,16 @@ def _check_kind(module: nn.Module, name: str) -> None:
 
 
 def _answer(module: nn.Module, images: torch.Tensor) -> tuple[Any, bool]:
-    """The answer, and whether the module takes images with the channels last in memory."""
+    """Return the output, and whether the module takes images in channels-last memory format."""
     with torch.no_grad(), evaluating(module):
         try:
             return module(images.clone(memory_format=torch.channels_last)), True
-        except RuntimeError:  # a view of what does not lie in one piece
+        except RuntimeError:  # .view() of a non-contiguous tensor
             return module(images.clone()), False
 
 
 def _tensor(answer: Any, name: str) -> torch.Tensor:
-    """The logits in an answer: itself, or its `logits`."""
+    """Extract the logits of an output: itself, or its `logits`."""
     if isinstance(answer, dict):
         answer = answer.get("logits", answer)
     answer = getattr(answer, "logits", answer)
@@ -140,7 +142,7 @@ def _check_shape(answer: torch.Tensor, name: str) -> None:
 
 
 def _ends_in(calls: Calls, answer: torch.Tensor, name: str) -> str:
-    """Say "softmax" where the rows of an answer are probabilities, else nothing."""
+    """Return "softmax" if the rows of an output are probabilities, else ""."""
     at = calls.last
     while at is not None and at >= 0 and _passes(calls.ran[at]):
         at = calls.ran[at].inputs[0]
@@ -155,28 +157,28 @@ def _ends_in(calls: Calls, answer: torch.Tensor, name: str) -> str:
 
 
 def _passes(ran: Ran) -> bool:
-    """Whether an operation moves or scales what it takes, as a view or a product with 1 does."""
+    """Tell whether an operation only moves or scales values."""
     return ran.operation is not None and ran.operation.name in ("skip", "scale", "reshape")
 
 
 def logits_of(answer: Any, ends_in: str) -> torch.Tensor:
-    """Take the logits out of a module's answer; of probabilities their logarithm, which has them
-    for its softmax."""
+    """Extract the logits of a module's output; of probabilities the logarithm, whose softmax they
+    are."""
     logits = _tensor(answer, "the network")
     return logits.clamp(min=torch.finfo(logits.dtype).tiny).log() if ends_in else logits
 
 
 def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
-    """Equal but for rounding, in the precision at hand."""
-    within = torch.finfo(a.dtype).eps ** 0.5
-    scale = max(float(b.detach().abs().max()), 1e-30)
-    return bool(torch.allclose(a.detach(), b.detach(), rtol=0, atol=within * scale, equal_nan=True))
+    """Tell whether two tensors are equal up to rounding in their precision."""
+    a, b = a.detach(), b.detach()
+    atol = torch.finfo(a.dtype).eps ** 0.5 * max(float(b.abs().max()), 1e-30)
+    return torch.allclose(a, b, rtol=0, atol=atol, equal_nan=True)
 
 
 def _refuse_unsteady(
     module: nn.Module, name: str, first: torch.Tensor, second: torch.Tensor, row: int
 ) -> NoReturn:
-    """Say which operation makes an answer differ: from call to call, or by the rest of a batch."""
+    """Name the operation whose output differs between calls or depends on the rest of a batch."""
     before, again, other = (_rows(module, images, row) for images in (first, first, second))
     for (place, a), (_, b) in zip(before, again, strict=False):
         if not _close(a, b):
@@ -194,7 +196,7 @@ def _refuse_unsteady(
 
 
 def _rows(module: nn.Module, images: torch.Tensor, row: int) -> list[tuple[str, torch.Tensor]]:
-    """What each function gave for one of two images, with its place."""
+    """Run two images and list each function's place and its output for one of them."""
     rows: list[tuple[str, torch.Tensor]] = []
 
     def watch(call: Any, operation: Any, where: str, value: Any) -> None:
@@ -215,9 +217,9 @@ _SIZES += "|Calculated padded input size|output size is too small|must match the
 def in_words(
     error: RuntimeError, name: str, images: torch.Tensor, input_px: int | None
 ) -> DeconvError | None:
-    """Find words for an error of PyTorch's about images; None for any other, which passes as it is.
+    """Translate PyTorch's error about the size or channels of images; None for any other error.
 
-    input_px: the side that the network is known to take; None where it enters.
+    input_px: the side that the network is known to take; None while it is being wrapped.
     """
     shape, text = "×".join(map(str, images.shape[1:])), str(error)
     if channels := re.search(r"to have (\d+) channels, but got 3 channels", text):

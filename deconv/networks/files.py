@@ -1,4 +1,4 @@
-"""Networks that a function in a file of the user's makes."""
+"""Networks made by a function in a user's file."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from deconv.errors import DeconvError, unknown
 
 
 def made_by_file(where: str, num_classes: int | None) -> nn.Module:
-    """The module that "path.py:function" makes.
+    """Make the module of "path.py:function".
 
-    The function is called with num_classes if that is known and it has an argument of that name,
-    else with nothing. Raises DeconvError for what is not there, and for a file or function that
-    fails.
+    num_classes is passed if it is given and the function has an argument of that name.
+
+    Raises:
+        DeconvError: for a missing file or function, and for one that fails.
     """
     path, colon, factory = where.rpartition(":")
     if not colon or not Path(path).is_file():
@@ -30,11 +31,13 @@ def made_by_file(where: str, num_classes: int | None) -> nn.Module:
         )
     make = _function(Path(path), factory)
     try:
-        takes = inspect.signature(make).parameters
-        told = num_classes is not None and "num_classes" in takes
-        module = make(num_classes=num_classes) if told else make()
-    except Exception as error:  # the file is not ours: whatever it raises is its own
-        raise DeconvError(f"{factory}() of {path} fails: {_said(error)}") from error
+        has_argument = "num_classes" in inspect.signature(make).parameters
+        if num_classes is not None and has_argument:
+            module = make(num_classes=num_classes)
+        else:
+            module = make()
+    except Exception as error:  # a user's file may raise anything
+        raise DeconvError(f"{factory}() of {path} fails: {_describe(error)}") from error
     if not isinstance(module, nn.Module):
         raise DeconvError(f"{factory}() of {path} made a {type(module).__name__}, not a module")
     return module
@@ -50,15 +53,15 @@ def _function(path: Path, name: str) -> Callable[..., Any]:
 
 
 def _run(path: Path) -> ModuleType:
-    """The file as a module, under a name of its own so that it hides no package."""
+    """Import a file under a unique name, so that it shadows no package."""
     name = f"_deconv_file_{zlib.crc32(str(path.resolve()).encode()):08x}_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise DeconvError(f"{path} is no Python file: its name has to end in .py")
     code = importlib.util.module_from_spec(spec)
-    sys.modules[name] = code  # dataclasses and others look their module up there
+    sys.modules[name] = code  # dataclasses and others look up their module there
     try:
-        # Not by the loader: it would take what it compiled before, if a change is a second old.
+        # Not by the loader, whose bytecode cache misses an edit within the same second.
         exec(compile(path.read_bytes(), str(path), "exec"), vars(code))
     except Exception as error:
         del sys.modules[name]
@@ -67,9 +70,9 @@ def _run(path: Path) -> ModuleType:
                 f"{path} needs the package {error.name}: install it, or put the folder that it "
                 "lies in on PYTHONPATH"
             ) from error
-        raise DeconvError(f"{path} cannot be run: {_said(error)}") from error
+        raise DeconvError(f"{path} cannot be run: {_describe(error)}") from error
     return code
 
 
-def _said(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""Modules that follow one another, such as torchvision's AlexNet and VGGs, as named stages."""
+"""Sequences of modules, such as torchvision's AlexNet and VGGs, as named stages of a chain."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ def modules_of(module: nn.Module) -> list[nn.Module]:
 
 
 def name_stages(modules: list[nn.Module]) -> OrderedDict[str, nn.Module]:
-    """Name plain modules in order: conv1 … conv13, pool2, …, fc16; the modules themselves stay.
+    """Name plain modules in order: conv1 … conv13, pool2, …, fc16.
 
-    Layers with weights are numbered through; a pool bears the number of the convolution before it.
-    ReLUs are replaced by ones that do not work in place, so that z and a both can be read, and
-    dropout by `deconv.networks.dropout.Dropout`, so that a training can be resumed exactly.
-    Raises DeconvError for a module that the chain has no rule for.
+    Layers with weights are numbered consecutively; a pool bears the number of the convolution
+    before it. The modules are kept, except that ReLUs are replaced by ones that do not work in
+    place, so that both z and a can be read, and dropout by `deconv.networks.dropout.Dropout`, so
+    that training resumes bit-exactly.
+
+    Raises:
+        DeconvError: for a module that a chain has no rule for.
     """
     stages: OrderedDict[str, nn.Module] = OrderedDict()
     number = 0
@@ -42,12 +45,9 @@ def name_stages(modules: list[nn.Module]) -> OrderedDict[str, nn.Module]:
             )
         unnumbered = isinstance(module, nn.Flatten | nn.AdaptiveAvgPool2d)
         name = prefix if unnumbered else f"{prefix}{number}"
-        if name in stages:  # a second pool behind one convolution is pool1b
-            name = next(
-                f"{name}{letter}"
-                for letter in ascii_lowercase[1:]
-                if f"{name}{letter}" not in stages
-            )
+        if name in stages:  # a second pool after one convolution is pool1b
+            lettered = (f"{name}{letter}" for letter in ascii_lowercase[1:])
+            name = next(one for one in lettered if one not in stages)
         if isinstance(module, nn.ReLU):
             module = nn.ReLU()
         elif isinstance(module, nn.Dropout):

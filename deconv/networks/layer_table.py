@@ -1,4 +1,4 @@
-"""The layers of a built network as a table: sizes, receptive fields, parameters, multiply-adds."""
+"""The layers of a chain as a table: sizes, receptive fields, parameters, multiply-adds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from deconv.errors import DeconvError
-from deconv.fields import Axis, WholeAxis, Window, interior_field
+from deconv.fields import Axis, Window, interior_field
 from deconv.networks import ChainNet
 from deconv.networks.chain import stage_shapes, takes, window
 from deconv.rules import of_module
@@ -20,16 +20,14 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One stage of a chain that changes values or sizes, or the image itself.
+    """One layer of a chain, or the image itself.
 
-    stage: its name. kind: of KINDS. maps, height, width: of what comes out.
-    kernel, stride, padding, dilation: (rows, columns) in positions of the map below, None where
-    there is no sliding window. groups: of a convolution, else 1. relu: whether a ReLU follows.
-    field_px, step_px: (rows, columns) size of a unit's receptive field, borders apart, and the
-    distance between neighbouring fields, in pixels; None where a unit sees the whole image or where
-    its field depends on the size of the image.
-    parameters: weights and biases. multiply_adds: of one image; biases, pooling, ReLU and
-    normalisation are not counted.
+    kind: one of KINDS. maps, height, width: of its output. kernel, stride, padding, dilation:
+    (rows, columns) in positions of the map below, None without a sliding window. groups: of a
+    convolution, else 1. relu: whether a ReLU follows. field_px, step_px: (rows, columns) in pixels,
+    size and stride of receptive fields away from the borders; None if the field depends on the
+    size of the image. parameters: weights and biases. multiply_adds: per image, of convolutions and
+    linear layers without biases.
     """
 
     stage: str
@@ -49,7 +47,7 @@ class LayerRow:
     multiply_adds: int = 0
 
     def record(self) -> dict[str, Any]:
-        """The fields for a table; pairs that are alike are written once, others as rows×columns."""
+        """Format the fields for a table; pairs of equal numbers are written once."""
         return {name: _pair(value) for name, value in vars(self).items()}
 
 
@@ -57,10 +55,13 @@ KINDS = ("image", "convolution", "max-pool", "contrast norm", "average pool", "f
 
 
 def layer_table(net: ChainNet, input_px: int | None = None) -> list[LayerRow]:
-    """The rows of a network from the image to the logits, read off its modules.
+    """Tabulate a chain from the image to the logits, without a forward pass.
 
-    input_px: side of the square images, default the network's own. No pass is run.
-    Raises DeconvError for images that the network does not take and for a foreign module.
+    Args:
+        input_px: side of the square images; None for the network's own.
+
+    Raises:
+        DeconvError: for images that the network does not take and for an unknown module.
     """
     side = input_px or net.input_px
     rows = [LayerRow("image", "image", 3, side, side, field_px=(1, 1), step_px=(1, 1))]
@@ -98,7 +99,7 @@ def layer_table(net: ChainNet, input_px: int | None = None) -> list[LayerRow]:
 
 
 def totals(rows: Sequence[LayerRow]) -> tuple[int, int]:
-    """(parameters, multiply-adds) of all rows."""
+    """Sum (parameters, multiply-adds) over all rows."""
     return sum(row.parameters for row in rows), sum(row.multiply_adds for row in rows)
 
 
@@ -123,7 +124,7 @@ _KINDS = {
 
 
 def _sliding(axes: Window | None) -> tuple[Pair | None, Pair | None, Pair | None, Pair | None]:
-    """(kernel, stride, padding, dilation) of a sliding window, each (rows, columns)."""
+    """Return (kernel, stride, padding, dilation) of a sliding window, each (rows, columns)."""
     y, x = axes or (None, None)
     if not isinstance(y, Axis) or not isinstance(x, Axis):
         return None, None, None, None
@@ -132,17 +133,14 @@ def _sliding(axes: Window | None) -> tuple[Pair | None, Pair | None, Pair | None
 
 
 def _field(windows: list[Window]) -> tuple[Pair | None, Pair | None]:
-    """(field, step) in pixels, each (rows, columns)."""
-    if any(
-        isinstance(axis, WholeAxis) or not isinstance(axis, Axis) for w in windows for axis in w
-    ):
+    """Return (field, step) in pixels, each (rows, columns)."""
+    if not all(isinstance(axis, Axis) for w in windows for axis in w):
         return None, None
     (high, down, _), (wide, right, _) = (interior_field([w[a] for w in windows]) for a in (0, 1))
     return (high, wide), (down, right)
 
 
 def _multiply_adds(stage: nn.Module, size: Pair) -> int:
-    """One for each weight that meets a value: convolutions and linear layers alone."""
     if not isinstance(stage, nn.Conv2d | nn.Linear):
         return 0
     return stage.weight.numel() * size[0] * size[1]

@@ -1,4 +1,4 @@
-"""Listing what runs in one forward pass of a module, and naming its values."""
+"""Listing the operations of one forward pass of a module, and naming their values."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import nn
 from deconv.networks.calls import IMAGE, Calls, Ran, Value
 from deconv.networks.reader import Reader
 from deconv.rules import Call, Operation, flat
-from deconv.rules.run import Run, evaluating, held, is_leaf
+from deconv.rules.run import Run, evaluating, frozen, is_leaf
 
 
 class _Lister(Reader):
-    """Note everything that runs. Values are kept alive, so that each has an identity of its own."""
+    """List everything that runs. Values are kept alive so that their ids stay unique."""
 
     def __init__(self, run: Run, images: torch.Tensor) -> None:
         super().__init__({}, False)
@@ -30,21 +30,21 @@ class _Lister(Reader):
         self.strangers = False
         self._alive = [images]
 
-    def called(self, call: Call, operation: Operation | None, where: str, value: Any) -> None:
+    def on_call(self, call: Call, operation: Operation | None, where: str, value: Any) -> None:
         key = self.key(f"{where}()")
-        taken = [x for x in flat((call.args, tuple(call.kwargs.values()))) if x.requires_grad]
-        self.strangers |= any(id(x) not in self.made_by and not x.is_leaf for x in taken)
+        inputs = [x for x in call.tensors if x.requires_grad]
+        self.strangers |= any(id(x) not in self.made_by and not x.is_leaf for x in inputs)
         if call.name == "setitem":
             value = call.input
-        made = [x for x in flat((value,)) if x.requires_grad]
-        if not taken or not made:
+        outputs = [x for x in flat((value,)) if x.requires_grad]
+        if not inputs or not outputs:
             return
         last = len(self.ran) - 1
-        inputs = dict.fromkeys(self.made_by.get(id(x), last) for x in taken)
+        sources = tuple(dict.fromkeys(self.made_by.get(id(x), last) for x in inputs))
         _, module = self.run.running
         leaf = module if module is not None and is_leaf(module) else None
-        shape = tuple(made[0].shape[1:])
-        below = self.ran[first] if (first := next(iter(inputs))) >= 0 else None
+        shape = tuple(outputs[0].shape[1:])
+        below = self.ran[sources[0]] if sources[0] >= 0 else None
         self.ran.append(
             Ran(
                 name=where,
@@ -52,14 +52,14 @@ class _Lister(Reader):
                 operation=operation,
                 what=self.run.what(call),
                 module=leaf,
-                inputs=tuple(inputs),
+                inputs=sources,
                 shape=shape,
                 channels_last=len(shape) == 3 and _channels_last(call, below),
                 call=_without_tensors(call),
             )
         )
         self.owner.append(module)
-        for x in made:
+        for x in outputs:
             self.made_by[id(x)] = len(self.ran) - 1
             self._alive.append(x)
         self.functions[key] = (value, len(self.ran) - 1)
@@ -67,7 +67,7 @@ class _Lister(Reader):
         if not self.run.plain:
             self.found[key] = self.functions[key]
 
-    def left(self, name: str, module: nn.Module, value: Any) -> None:
+    def on_module(self, name: str, module: nn.Module, value: Any) -> None:
         key = self.key(name)
         self.after[key], self.last = self.last, name
         if "parametrizations" in name.split("."):
@@ -91,7 +91,7 @@ def _without_tensors(call: Call) -> Call:
 
 
 def _channels_last(call: Call, below: Ran | None) -> bool:
-    """Whether a value of four dimensions is N×H×W×C, by what made it."""
+    """Tell whether a call's four-dimensional output is N×H×W×C."""
     if call.name == "linear" or (
         call.name == "layer_norm" and len(call.get("normalized_shape")) == 1
     ):
@@ -108,16 +108,13 @@ def _channels_last(call: Call, below: Ran | None) -> bool:
 
 
 def list_calls(module: nn.Module, images: torch.Tensor) -> tuple[Calls, Any]:
-    """Run a module once in evaluation mode: what ran, and its answer.
-
-    images: a batch that it can take.
-    """
+    """Run a module once in evaluation mode and return what ran and its output."""
     run = Run(module=module)
-    with torch.enable_grad(), evaluating(module), held(module):
-        # A copy: a leaf could not be written in place.
+    with torch.enable_grad(), evaluating(module), frozen(module):
+        # A copy, because in-place operations cannot write to a leaf.
         pixels = images.detach().clone().requires_grad_().clone()
         lister = _Lister(run, pixels)
-        run.watch, run.left = lister.called, lister.left
+        run.watch, run.on_module = lister.on_call, lister.on_module
         with run:
             answer = module(pixels)
     names = _names(lister)
@@ -138,7 +135,7 @@ def list_calls(module: nn.Module, images: torch.Tensor) -> tuple[Calls, Any]:
 
 
 def _names(lister: _Lister) -> dict[str, str]:
-    """Key -> the name that people use: numbered where several calls share it.
+    """Map keys to public names, numbered where several calls share one.
 
     A function whose value is that of the module that ran it bears the module's name.
     """
@@ -172,12 +169,12 @@ def _value(
     if not isinstance(value, torch.Tensor):
         return Value(key, after, index, (), "its value is several tensors")
     shape = tuple(value.shape[1:])
-    said = "×".join(map(str, ("N", *shape)))
+    shown = "×".join(map(str, ("N", *shape)))
     why = ""
     if not value.is_floating_point() or len(value.shape) not in (2, 4) or len(value) != batch:
         why = f"its value has shape {'×'.join(map(str, value.shape))}"
         if len(shape) == 2:
-            why = f"its values are tokens {said}, no maps with rows and columns"
+            why = f"its values are tokens {shown}, no maps with rows and columns"
     elif index is not None and index >= 0 and ran[index].channels_last:
-        why = f"its values are {said} with the channels last, no maps N×C×H×W"
+        why = f"its values are {shown} with the channels last, no maps N×C×H×W"
     return Value(key, after, index, shape, why)

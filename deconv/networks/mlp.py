@@ -1,4 +1,4 @@
-"""A small fully connected network, whose first weights are pictures of the input's own shape."""
+"""A small fully connected network, whose first weights can be viewed as images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deconv.networks.zfnet import init_weights
 from deconv.pixels import Divide, Grey
 
 INPUT_PX, WIDTH = 32, 128
-"""Of the network as it stands; neither is in the paper, which has no such network."""
+"""Defaults; the paper has no such network."""
 DIVIDE_BY = 64.0
 """About the standard deviation of photographs minus their mean image, in pixel values."""
 
@@ -31,18 +31,18 @@ def mlp(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> ChainNet:
-    """Make pixels minus the mean, divided by 64, go through fc1 and fc2 with ReLU to fc3's logits.
+    """Build an mlp: pixels minus a mean, divided by 64, then fc1, fc2 (with ReLU) and fc3.
 
     Args:
         name: "mlp".
         num_classes: None for 1000.
-        input_px: side of the square input; None for 32, that of CIFAR (28: MNIST's).
+        input_px: side of the square input; None for 32 as in CIFAR (MNIST: 28).
         fc_width: units of fc1 and of fc2; None for 128.
-        grey: the image is made grey first, so that a row of fc1 is one picture of
-            input_px×input_px; else three.
+        grey: whether images are converted to greyscale first, so that a row of fc1 is one picture
+            of input_px×input_px rather than three.
         init: "he" (the default) or "paper", see `deconv.networks.zfnet.init_weights`.
-        mean: three numbers in 0…255 that images have subtracted; None where it is not known.
-        std: three numbers to divide by in place of 64.
+        mean: three numbers in 0…255 that are subtracted from images; None if unknown.
+        std: three numbers to divide by instead of 64.
 
     Raises:
         DeconvError: for sizes that are not positive.
@@ -60,7 +60,7 @@ def mlp(
         stages["scale"] = Divide(DIVIDE_BY)
     stages["flatten"] = nn.Flatten()
     features = side * side * (1 if grey else 3)
-    with torch.random.fork_rng(devices=[]):  # the first weights are drawn again below
+    with torch.random.fork_rng(devices=[]):  # PyTorch's default weights are overwritten below
         for number in (1, 2):
             stages[f"fc{number}"] = nn.Linear(features, width)
             stages[f"relu{number}"] = nn.ReLU()

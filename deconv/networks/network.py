@@ -1,4 +1,4 @@
-"""What every network of this library answers to, whether it is a chain or a wrapped module."""
+"""The interface of every network of this library, chain or wrapped module."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from deconv.records import Box, Record
 
 @runtime_checkable
 class Network(Protocol):
-    """An image classifier whose values can be read.
+    """An image classifier whose intermediate values can be read.
 
     name: for messages. input_px: side of the square images that it is made for. recipe: arguments
-    of `deconv.build` that make it again, {} for a wrapped module. preprocessing, class_names: None
-    where they are not known. training: whether it is in training mode.
+    of `deconv.build` that rebuild it, {} for a wrapped module. preprocessing, class_names: None if
+    unknown. training: whether it is in training mode.
     """
 
     name: str
@@ -41,17 +41,17 @@ class Network(Protocol):
 
     @property
     def classes(self) -> int:
-        """How many logits it answers with."""
+        """The number of logits."""
         ...
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are."""
+        """The device of its weights."""
         ...
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of its weights."""
+        """The dtype of its weights."""
         ...
 
     @property
@@ -60,76 +60,76 @@ class Network(Protocol):
         ...
 
     def check_point(self, point: str | int) -> str:
-        """Find the name of a point. Raises DeconvError for one that is not there."""
+        """Resolve the name of a point. Raises DeconvError for an unknown one."""
         ...
 
     def before(self, point: str) -> str | None:
-        """The point of the pre-activation z of an activation's point, None without one."""
+        """Return the point of an activation's pre-activation z, or None."""
         ...
 
     def module_of(self, layer: str) -> nn.Module:
-        """The module of a layer with weights."""
+        """Return the module of a layer with weights."""
         ...
 
     def record(
         self, images: torch.Tensor, layers: Iterable[str] = (), logits: bool = True
     ) -> Record:
-        """Run images N×3×H×W and return what was asked for."""
+        """Run images N×3×H×W and record activations, switches and logits."""
         ...
 
     def field(self, layer: str, y: int, x: int, image_size: tuple[int, int]) -> Box:
-        """The smallest box of pixels that holds what a unit depends on."""
+        """Return the smallest box of pixels that a unit depends on."""
         ...
 
     def interior(
         self, layer: str, axis: int, image_size: tuple[int, int] | None = None
     ) -> tuple[int, int, int]:
-        """(size, stride, start) along an axis of units away from the borders."""
+        """Return (size, stride, start) of fields along an axis, away from the borders."""
         ...
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits N×classes."""
+        """Compute logits N×classes."""
         ...
 
     def eval(self) -> Network:
-        """Itself, in evaluation mode."""
+        """Switch to evaluation mode."""
         ...
 
     def train(self, mode: bool = True) -> Network:
-        """Itself, in training mode, or in evaluation mode for False."""
+        """Switch to training mode, or to evaluation mode for False."""
         ...
 
     def to(self, *args: Any, **kwargs: Any) -> Network:
-        """Itself, moved or cast."""
+        """Move or cast the network."""
         ...
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """Its weights."""
+        """Iterate over its weights."""
         ...
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """Its weights by name."""
+        """Return its weights by name."""
         ...
 
     def load_state_dict(self, state_dict: dict[str, torch.Tensor]) -> object:
-        """Take weights by name."""
+        """Load weights by name."""
         ...
 
 
 class Placed(nn.Module):
-    """Where a network's numbers are, and of what type: its parameters', or its buffers'."""
+    """A module that knows the device and dtype of its parameters or, without any, its buffers."""
 
     @property
     def device(self) -> torch.device:
-        """Where images go; the CPU for a network without parameters and buffers."""
-        return self._some.device
+        """The device of its weights; the CPU without any."""
+        return self._first_weight.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of the images that it takes."""
-        return self._some.dtype
+        """The dtype of its weights, which images have to have."""
+        return self._first_weight.dtype
 
     @property
-    def _some(self) -> torch.Tensor:
+    def _first_weight(self) -> torch.Tensor:
         both = (*self.parameters(), *self.buffers())
         return next((one for one in both if one.is_floating_point()), torch.zeros(0))

@@ -1,4 +1,4 @@
-"""How a network wants its images, and images made so."""
+"""Preprocessing of images for a network."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from deconv.images import square, to_rgb
 
 
 def three(values: Sequence[float], what: str) -> tuple[float, float, float]:
-    """Check a mean or std, three numbers in 0…255.
+    """Check a mean or std in 0…255: red, green and blue.
 
     Args:
-        values: red, green and blue.
-        what: "mean" or "std", for the message; a std is above 0.
+        what: "mean" or "std", for the message; a std has to be positive.
 
     Raises:
-        DeconvError: for another count, for a std of 0 and for a mean that is one of 0…1.
+        DeconvError: for another count, a std of 0, and values that look like 0…1.
     """
     numbers = [float(v) for v in values]
     if len(numbers) != 3 or (what == "std" and min(numbers) <= 0):
@@ -32,21 +31,21 @@ def three(values: Sequence[float], what: str) -> tuple[float, float, float]:
 
 
 def stored_side(input_px: int) -> int:
-    """Give the side of the square that a crop of `input_px` is cut from: times 256/224 (§3)."""
+    """Return the side of the square that a crop of `input_px` is taken from: × 256/224 (§3)."""
     return -(-input_px * 256 // 224)
 
 
 def colour(mean: Sequence[float]) -> torch.Tensor:
-    """Give a mean colour as 3×1×1, on the CPU also where a network is made elsewhere."""
+    """Return a mean colour as 3×1×1, on the CPU even under another default device."""
     return torch.tensor(mean, device="cpu").view(3, 1, 1)
 
 
 @dataclass(frozen=True, eq=False)
 class Preprocessing:
-    """Resize the shorter side to stored_px, cut out the centre of input_px, subtract the mean.
+    """Resize the shorter side to stored_px, subtract the mean, crop the centre of input_px.
 
-    mean: in 0…255, 3×1×1, or 3×S×S with S = stored_px: the per-pixel training mean (§3).
-    What a network divides by, it divides itself.
+    mean: in 0…255, 3×1×1, or 3×S×S with S = stored_px, the per-pixel training mean (§3). A division
+    by a std is part of the network.
     """
 
     mean: torch.Tensor
@@ -54,7 +53,7 @@ class Preprocessing:
     stored_px: int
 
     def __call__(self, image: Image.Image | torch.Tensor) -> torch.Tensor:
-        """Make a network's input, 3×input_px×input_px, of a PIL image or uint8 3×H×W."""
+        """Convert a PIL image or uint8 3×H×W to a network's input 3×input_px×input_px."""
         if isinstance(image, torch.Tensor):
             if image.dtype != torch.uint8 or image.dim() != 3 or len(image) not in (1, 3):
                 shape = "×".join(map(str, image.shape))
@@ -73,17 +72,14 @@ class Preprocessing:
 
 
 class Prepared:
-    """What a network knows of its images and classes, None where it knows nothing.
-
-    preprocessing: see `Preprocessing`. class_names: in the order of the logits.
-    """
+    """A network that may know its preprocessing and its class names, in the order of the logits."""
 
     name: str
     preprocessing: Preprocessing | None = None
     class_names: tuple[str, ...] | None = None
 
     def preprocess(self, image: Image.Image | torch.Tensor) -> torch.Tensor:
-        """Make the network's input of an image, as torchvision's `weights.transforms()` does.
+        """Convert an image to the network's input, as torchvision's `weights.transforms()` does.
 
         Args:
             image: a PIL image, or uint8 3×H×W in RGB.
@@ -92,7 +88,7 @@ class Prepared:
             3×input_px×input_px float32 on the CPU, in about ±128.
 
         Raises:
-            DeconvError: where the mean is not known, and for what is no image.
+            DeconvError: if the mean is unknown, and for anything but an image.
         """
         if self.preprocessing is None:
             raise DeconvError(

@@ -1,10 +1,10 @@
-"""Receptive fields of any module, by a probe: where the gradient of one unit is not zero.
+"""Receptive fields of any module by a probe: the support of one unit's gradient.
 
 The module runs under counting rules (FIELD in the table): filters of equal weights, averages for
-max-pools, identities for ReLUs, sums for differences. The way down makes every signal 0 or 1 before
-paths meet, so nothing cancels, overflows or fades, and what is reached is exactly what the unit
-depends on. A few units of a layer give the law (size, stride, start) that holds for the others; the
-units at the borders must obey it, else each unit is probed by itself.
+max-pools, identities for ReLUs, sums for differences. On the way down every signal is binarised
+before paths meet, so nothing cancels, overflows or fades, and the support is exactly what the unit
+depends on. A few units of a layer give the law (size, stride, start) of all others; if units at the
+borders do not obey it, each unit is probed individually.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from deconv.errors import DeconvError
 from deconv.fields import WholeImage
 from deconv.records import Box
 from deconv.rules import FIELD
-from deconv.rules.run import Run, held, send_down
+from deconv.rules.run import Run, frozen, send_down
 
 if TYPE_CHECKING:
     from deconv.networks.wrapped import WrappedNet
@@ -28,16 +28,16 @@ Law = tuple[int, int, int]
 Span = tuple[int, int]
 Size = tuple[int, int]
 INNER = (2, 5, 6)
-"""Of `_some_units`, those away from the borders."""
+"""Indices of `_some_units` away from the borders."""
 NOTHING: Box = (0, 0, 0, 0)
 LARGEST_PX = 512
-"""Side of the largest image that is tried for a law."""
+"""Side of the largest image that is probed for a law."""
 DRAWS = 8
-"""Images for operations without an entry, whose derivative may happen to be 0 for one of them."""
+"""Random images for operations without an entry, whose derivative can be 0 for one of them."""
 
 
 class Fields:
-    """The receptive fields of one network, each found once."""
+    """The cached receptive fields of one network."""
 
     def __init__(self, net: WrappedNet) -> None:
         self.net = net
@@ -48,7 +48,7 @@ class Fields:
         self._ends: dict[tuple[str, Size], tuple[Span, Span]] = {}
 
     def box(self, layer: str, y: int, x: int, image_size: Size) -> Box:
-        """The box of a unit. Raises DeconvError for one outside its map."""
+        """Return the box of a unit. Raises DeconvError for one outside its map."""
         image_size = (image_size[0], image_size[1])
         laws = self._find(layer, image_size)
         for unit, count in zip((y, x), self._maps[layer, image_size], strict=True):
@@ -65,7 +65,7 @@ class Fields:
         return self._boxes[key]
 
     def law(self, layer: str, image_size: Size) -> tuple[Law, Law]:
-        """The laws along rows and columns. Raises WholeImage where there is none."""
+        """Return the laws along rows and columns. Raises WholeImage if there is none."""
         laws = self._find(layer, (image_size[0], image_size[1]))
         if laws is None:
             raise WholeImage(f"a field of {layer} depends on the image's size")
@@ -79,7 +79,7 @@ class Fields:
         return self._laws[key]
 
     def _fit(self, layer: str, count: Size, image_size: Size) -> tuple[Law, Law] | None:
-        """The laws that the outermost, the next and the middle units obey."""
+        """Find the laws that the outermost, the next and the middle units obey."""
         if len(self.net.calls.values[layer].shape) == 1:
             return None  # a vector has one unit
         units = _some_units(count)
@@ -87,9 +87,9 @@ class Fields:
         self._ends[layer, image_size] = ends
         laws = _laws(units, seen, ends) if min(count) > 1 else None
         for scale in (2, 4):
-            # All of them reach over the image: a larger one shows where they end.
+            # All fields are clipped by the image: a larger one shows where they end.
             if laws is None and scale * max(image_size) <= LARGEST_PX:
-                laws = self._try(layer, (scale * image_size[0], scale * image_size[1]))
+                laws = self._laws_at(layer, (scale * image_size[0], scale * image_size[1]))
         if laws is None:
             return None
         boxes = [
@@ -98,12 +98,12 @@ class Fields:
         ]
         obey = [by_law == found for by_law, found in boxes]
         self._exact[layer, image_size] = all(obey)
-        # Padding in between may hide something from units at the borders, never show them more.
-        within = all(_holds(by_law, found) for by_law, found in boxes)
+        # Padding in between can hide pixels from units at the borders, never show them more.
+        within = all(_contains(by_law, found) for by_law, found in boxes)
         return laws if within and all(obey[i] for i in INNER) else None
 
-    def _try(self, layer: str, image_size: Size) -> tuple[Law, Law] | None:
-        """The laws as an image of another size shows them, if the network takes it."""
+    def _laws_at(self, layer: str, image_size: Size) -> tuple[Law, Law] | None:
+        """Find the laws on images of another size, if the network takes them."""
         try:
             count = self._count(layer, image_size)
             if min(count) < 2:
@@ -127,8 +127,10 @@ class Fields:
     def _probe(
         self, layer: str, units: Sequence[tuple[int, int] | None], image_size: Size
     ) -> list[tuple[Span, Span]]:
-        """What each unit, over all maps, reaches along rows and columns, half-open; None stands for
-        all units together."""
+        """Return the half-open (rows, columns) that each unit depends on, over all maps.
+
+        The unit None stands for all units together.
+        """
         calls = self.net.calls
         index = calls.values[layer].index
         seen = calls.needed(index) if index is not None else range(len(calls.ran))
@@ -138,18 +140,18 @@ class Fields:
         for draw in range(draws):
             pixels = self._noise(len(units), image_size, draw).requires_grad_()
             run = Run(FIELD, self.net.module)
-            with torch.enable_grad(), held(self.net), run:
+            with torch.enable_grad(), frozen(self.net), run:
                 values = self.net.record(pixels, [layer], logits=False).activations[layer]
             if run.lost:
                 place, what = next(iter(run.lost.items()))
                 raise DeconvError(
-                    f"the receptive field of {layer} is not known: values of the image that no "
-                    f"gradient follows (detach, no_grad, a comparison) come in at {place} ({what})"
+                    f"the receptive field of {layer} is not known: at {place} ({what}) it depends "
+                    "on values of the image without a gradient (detach, no_grad, a comparison)"
                 )
             if not values.requires_grad:
                 raise DeconvError(
-                    f"the receptive field of {layer} is not known: nothing on the way to it can be "
-                    "differentiated"
+                    f"the receptive field of {layer} is not known: nothing on the way to it is "
+                    "differentiable"
                 )
             seed = torch.zeros_like(values)
             for row, unit in enumerate(units):
@@ -173,8 +175,7 @@ def _box(rows: Span, columns: Span) -> Box:
     return rows[0], columns[0], rows[1], columns[1]
 
 
-def _holds(outer: Box, inner: Box) -> bool:
-    """Whether a box holds another."""
+def _contains(outer: Box, inner: Box) -> bool:
     return inner == NOTHING or (
         outer[0] <= inner[0]
         and outer[1] <= inner[1]
@@ -190,8 +191,7 @@ def _span(law: Law, unit: int, ends: Span) -> Span:
 
 
 def _some_units(count: Size) -> list[tuple[int, int]]:
-    """The outermost units, those next to them and the middle one along the diagonal, and two
-    beside it."""
+    """List the outermost units, their neighbours and the middle of the diagonal, and two more."""
     along = [[0, min(1, n - 1), n // 2, max(0, n - 2), n - 1] for n in count]
     height, width = count
     beside = [(height // 4, 3 * width // 4), (3 * height // 4, width // 4)]
@@ -201,7 +201,7 @@ def _some_units(count: Size) -> list[tuple[int, int]]:
 def _laws(
     units: Sequence[tuple[int, int]], seen: Sequence[tuple[Span, Span]], ends: tuple[Span, Span]
 ) -> tuple[Law, Law] | None:
-    """The laws along rows and columns. ends: the pixels that any unit sees."""
+    """Find the laws along rows and columns. ends: the pixels that any unit sees."""
     laws = []
     for axis in (0, 1):
         spans = {
@@ -217,8 +217,7 @@ def _laws(
 
 
 def _law(spans: dict[int, Span], ends: Span) -> Law | None:
-    """The law of spans whose ends nothing has cut: the first units' upper ends, the last units'
-    lower ones."""
+    """Fit a law to the ends that no border clips: upper ends of first units, lower ends of last."""
     highs = {unit: high for unit, (_, high) in spans.items() if 0 < high < ends[1]}
     lows = {unit: low for unit, (low, _) in spans.items() if low > ends[0]}
     steps = {

@@ -1,4 +1,4 @@
-"""Reading values during one forward pass of a module, by the call of a module or function."""
+"""Reading values during one forward pass, by the call of a module or function that makes them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from deconv.rules.pooling import MAX_POOL, pool_of
 
 
 class Enough(BaseException):
-    """Ends a forward pass above the highest point asked for; no code of a module's catches it."""
+    """Stops a forward pass above the highest requested point; `except Exception` lets it pass."""
 
 
 class Reader:
-    """Read values on the way up, by key, and the switches of every max-pool.
+    """Read requested values by key, and the switches of every max-pool.
 
-    keys: of the values wanted, each with that of the module that is done before it; where another
-    is, the forward pass has taken another branch. stop: whether to raise Enough when the last of
-    them is read.
+    keys: requested key -> name of the module that finishes before it; if another did, the forward
+    pass has taken another branch. stop: whether to raise Enough after the last value.
     """
 
     def __init__(self, keys: Mapping[str, str], stop: bool) -> None:
@@ -36,12 +35,12 @@ class Reader:
         self._times: Counter[str] = Counter()
 
     def key(self, name: str) -> str:
-        """Count one more call of a name."""
+        """Make the key of the next call of a name: name:count."""
         self._times[name] += 1
         return f"{name}:{self._times[name]}"
 
-    def called(self, call: Call, operation: Operation | None, where: str, value: Any) -> None:
-        """Read the value of a function."""
+    def on_call(self, call: Call, operation: Operation | None, where: str, value: Any) -> None:
+        """Read the value of a function call."""
         key = self.key(f"{where}()")
         if operation is MAX_POOL:
             self.pools[key] = pool = pool_of(call)
@@ -49,15 +48,14 @@ class Reader:
             self.planes[key] = tuple(call.input.shape[1:])
         self._read(key, value)
 
-    def left(self, name: str, module: nn.Module, value: Any) -> None:
-        """Read the value of a module."""
-        key = self.key(name)
-        self._read(key, value)
+    def on_module(self, name: str, module: nn.Module, value: Any) -> None:
+        """Read the output of a module."""
+        self._read(self.key(name), value)
         self.last = name
 
     def _read(self, key: str, value: Any) -> None:
         if self.waiting.get(key) == self.last:
-            # A copy: an operation in place may come next and overwrite it.
+            # A copy, because the next operation may overwrite it in place.
             self.values[key] = value.clone()
             del self.waiting[key]
             if self.stop and not self.waiting:

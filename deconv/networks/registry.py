@@ -1,4 +1,4 @@
-"""`build`: a network by its name."""
+"""`build`: make a network by its name."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from deconv.networks.zfnet import ARCHITECTURES, zfnet
 from deconv.whole_number import whole_number
 
 MODELS = (*ARCHITECTURES, "mlp", *(f"torchvision/{name}" for name in CHAINS))
-"""The chains of this library; `build` also takes foreign names, see `deconv.networks.sources`."""
+"""Names of this library's chains; `build` also takes those of `deconv.networks.sources`."""
 
 
 def input_side(name: str) -> int:
-    """The side in pixels of the images that a network is made for, unless it is told another."""
+    """Return the default side in pixels of a network's input."""
     _family(name)
     if name == "mlp":
         return INPUT_PX
@@ -54,29 +54,29 @@ def build(
 
     Args:
         name: "zfnet" (Figure 3), "alexnet" (Krizhevsky et al. 2012), "zfnet_mini" (ours, for
-            64–128 px), "mlp" (fully connected, see `deconv.networks.mlp`), or a network of others,
-            such as "torchvision/vgg16", see `deconv.networks.sources.foreign`.
-        num_classes: None for as many as the weights have, or the network by itself (1000).
-        input_px: side of the square input; None for the network's own.
-        remove, maps_345, fc_width: the rows of Table 3, see `deconv.networks.zfnet.change`.
+            64–128 px), "mlp" (fully connected, see `deconv.networks.mlp`), or a third-party
+            network such as "torchvision/vgg16", see `deconv.networks.sources.foreign`.
+        num_classes: None for that of the weights or the network's default (1000).
+        input_px: side of the square input; None for the network's default.
+        remove, maps_345, fc_width: the changes of Table 3, see `deconv.networks.zfnet.change`.
         dropout: of layers 6 and 7; None for 0.5, and 0 for zfnet_mini.
-        first_layer: "coarse" for one as AlexNet's in zfnet and zfnet_mini (Figure 6 b, d).
+        first_layer: "coarse" for one like AlexNet's, in zfnet and zfnet_mini (Figure 6 b, d).
         norm: "response" (the default), "local" or "none", see `deconv.networks.zfnet.NORMS`.
-        grey: of mlp, whether images are made grey first.
+        grey: of mlp, whether images are converted to greyscale first.
         init: of this library's networks, see `deconv.networks.zfnet.init_weights`; None for
             "paper", "gain" for zfnet_mini and "he" for mlp.
-        seed: of random weights; None for torch's own generator.
-        weights: a set of trained ones by its source's name, such as "DEFAULT", or a file .pth, .pt
-            or .safetensors under the module's own names, or a snapshot of this network, whose
-            recipe then says what is not said here. Of a key and of prefixes that are taken off,
-            `RenamedWeightsWarning` tells. None for random ones.
+        seed: of random weights; None for torch's global generator.
+        weights: a pretrained set of the source, such as "DEFAULT"; a .pth, .pt or .safetensors file
+            with the module's own names; or a snapshot of this network, whose recipe supplies the
+            arguments left out here. `RenamedWeightsWarning` reports a key or prefix that was
+            removed. None for random weights.
         mean: three numbers in 0…255 for `preprocess`; None for those of the weights or the source.
-        std: three numbers in 0…255 that the network divides by; None for its source's own, and
-            (1, 1, 1) for nothing.
+        std: three numbers in 0…255 that the network divides by, (1, 1, 1) for no division; None for
+            the source's.
 
     Raises:
-        DeconvError: for an unknown name, for an option that the network does not have, and for
-            weights that are not there or do not fit.
+        DeconvError: for an unknown name, an option that the network does not have, and weights
+            that are missing or do not fit.
     """
     family = _family(name)
     if num_classes is not None:
@@ -95,10 +95,10 @@ def build(
         "mean": None if mean is None else three(mean, "mean"),
         "std": None if std is None else three(std, "std"),
     }
-    usual = inspect.signature(build).parameters
-    options = {key: value for key, value in options.items() if value != usual[key].default}
-    takes = inspect.signature(family).parameters
-    if wrong := ", ".join(key for key in options if key not in takes):
+    defaults = inspect.signature(build).parameters
+    options = {key: value for key, value in options.items() if value != defaults[key].default}
+    accepted = inspect.signature(family).parameters
+    if wrong := ", ".join(key for key in options if key not in accepted):
         raise DeconvError(f"{name} has no {wrong}: leave out {wrong}")
     file = None
     if weights is not None:
@@ -107,7 +107,7 @@ def build(
             options["weights"] = weights
         elif Path(weights).is_file():
             file = read_weights(weights)
-            options = _told(file, name, takes) | options
+            options = _recipe_options(file, name, accepted) | options
         else:
             raise unknown_weights(name, weights, sets)
 
@@ -130,7 +130,7 @@ def build(
 
 
 def _family(name: str) -> Callable[..., Any]:
-    """The function (name, num_classes, **options) that makes a network of this name."""
+    """Return the function (name, num_classes, **options) that makes a network of this name."""
     if is_foreign(name):
         return foreign
     if name == "mlp":
@@ -140,17 +140,18 @@ def _family(name: str) -> Callable[..., Any]:
     raise unknown("model", name, (*MODELS, *(f"{prefix}…" for prefix in SOURCES)))
 
 
-def _told(file: Weights, name: str, takes: Collection[str]) -> dict[str, Any]:
-    """What a snapshot's recipe tells of its network, as options of `build`."""
-    if file.recipe and file.recipe["name"] != name and not name.startswith("file:"):
-        raise DeconvError(f"{file.path} is of {file.recipe['name']}, not of {name}: build that")
-    apart = ("name", "num_classes", "weights")
-    return {k: v for k, v in file.recipe.items() if k in takes and k not in apart and v is not None}
+def _recipe_options(file: Weights, name: str, accepted: Collection[str]) -> dict[str, Any]:
+    """Read options of `build` from a snapshot's recipe."""
+    recipe = file.recipe
+    if recipe and recipe["name"] != name and not name.startswith("file:"):
+        raise DeconvError(f"{file.path} is of {recipe['name']}, not of {name}: build that")
+    keys = [key for key in accepted if key not in ("name", "num_classes", "weights")]
+    return {key: recipe[key] for key in keys if recipe.get(key) is not None}
 
 
 @contextmanager
 def _seeded(seed: int | None) -> Iterator[None]:
-    """torch's generator seeded for a while; as it was afterwards. None: nothing happens."""
+    """Seed torch's global generator and restore it afterwards; None does nothing."""
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Networks of others by name: torchvision, timm, pytorchcv, or a function in a file."""
+"""Third-party networks by name: torchvision, timm, pytorchcv, or a function in a file."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from deconv.rules import Call
 
 @dataclass(frozen=True)
 class Found:
-    """A module as its package made it, with what the package says of its images and classes.
+    """A module as its package made it, with the package's preprocessing and class names.
 
-    mean, std: in 0…255; None where nothing is said. stored_px: what the shorter side is resized to.
+    mean, std: in 0…255; None if not stated. stored_px: what the shorter side is resized to.
     """
 
     module: nn.Module
@@ -36,9 +36,9 @@ class Found:
 
 @dataclass(frozen=True)
 class Source:
-    """A package that makes networks.
+    """A package of networks.
 
-    sets: name of a network -> names of its sets of trained weights.
+    sets: network name -> names of its sets of pretrained weights; raises for an unknown network.
     make: (name, number of classes or None for the network's own, set of weights or None) -> Found.
     """
 
@@ -47,12 +47,12 @@ class Source:
 
 
 def is_foreign(name: str) -> bool:
-    """Tell whether a network's name says that it comes from elsewhere."""
+    """Tell whether a name is of a third-party network."""
     return name.startswith(tuple(SOURCES))
 
 
 def trained_sets(name: str) -> list[str]:
-    """Name the sets of trained weights of a foreign network, which are fetched on first use."""
+    """List the sets of pretrained weights of a third-party network, downloaded on first use."""
     source, short = _source(name)
     return source.sets(short)
 
@@ -66,26 +66,25 @@ def foreign(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> tuple[ChainNet | WrappedNet, nn.Module]:
-    """Make a network of others that takes pixels minus a mean and divides them itself.
+    """Make a third-party network that takes pixels minus a mean and divides them itself.
 
     Args:
         name: "torchvision/resnet50"; "timm/convnext_tiny" and "pytorchcv/zfnet", if those packages
             are installed; or "file:path.py:factory", where factory() makes the module.
         num_classes: None for the module's own.
-        weights: one of `trained_sets`; None for random ones, or what factory() gives.
+        weights: one of `trained_sets`; None for random weights, or those of factory().
         input_px: side of the square input; None for the module's own.
-        mean, std: three numbers in 0…255; None for what the package states.
+        mean, std: three numbers in 0…255; None for the package's.
 
     Returns:
-        The network, and the module in it. torchvision's AlexNet and VGGs and those of pytorchcv's
-        that are chains, such as its ZFNet, are chains under this library's names (conv5, fc7).
+        (network, module in it). torchvision's AlexNet and VGGs and the chains among pytorchcv's
+        networks, such as its ZFNet, become chains with this library's names (conv5, fc7).
 
     Raises:
-        DeconvError: for a name or package that is not there, and, saying how to state it, where
-            the mean or std is not known.
+        DeconvError: for an unknown name, a missing package, and an unknown mean or std.
     """
     source, short = _source(name)
-    source.sets(short)  # refuses a name that is not there
+    source.sets(short)  # refuses an unknown name
     found = source.make(short, num_classes, weights)
     mean, std = mean or found.mean, std or found.std
     if mean is None or std is None:
@@ -103,7 +102,7 @@ def foreign(
     if net is None:
         divide_by = None if set(std) == {1.0} else std
         net = WrappedNet(found.module, name, side, None, divide_by)
-    # The weights are not named: a snapshot holds them, and builds the network without.
+    # Without the weights: a snapshot holds them itself.
     net.recipe = {"name": name, "num_classes": net.classes, "input_px": side}
     net.recipe |= {"mean": list(mean), "std": list(std)}
     stored = round(side * found.stored_px / found.input_px)
@@ -113,13 +112,13 @@ def foreign(
 
 
 def _chain(name: str, module: nn.Module, side: int, std: Sequence[float]) -> ChainNet | None:
-    """The module's parts as stages under this library's names, None if they are no such chain."""
+    """Make a chain with this library's names of a module; None if it is no known chain."""
     package, _, short = name.partition("/")
     if package == "torchvision" and short in CHAINS:
         stages = name_stages(modules_of(module))
     elif package == "pytorchcv":
         try:
-            stages = name_stages(_in_a_row(WrappedNet(module, name, side)))
+            stages = name_stages(_stages_in_order(WrappedNet(module, name, side)))
         except DeconvError:
             return None
         first, last = (stages[key] for key in (next(iter(stages)), next(reversed(stages))))
@@ -130,20 +129,20 @@ def _chain(name: str, module: nn.Module, side: int, std: Sequence[float]) -> Cha
     return ChainNet(name, divided(stages, std), {}, side).eval()
 
 
-def _in_a_row(net: WrappedNet) -> list[nn.Module]:
-    """The modules of a network that run one after the other, with one for each function.
+def _stages_in_order(net: WrappedNet) -> list[nn.Module]:
+    """List the modules of a chain in running order, each function replaced by a module.
 
-    Raises DeconvError for a network that is no such chain.
+    Raises:
+        DeconvError: for a network that is no chain.
     """
     modules = []
     for i, ran in enumerate(net.calls.ran):
-        function = None if ran.call is None else _FUNCTIONS.get(ran.call.name)
-        if ran.inputs == (i - 1,) and ran.module is not None:
-            modules.append(ran.module)
-        elif ran.inputs == (i - 1,) and ran.call is not None and function is not None:
-            modules.append(function(ran.call))
-        else:
+        module = ran.module
+        if module is None and ran.call is not None and ran.call.name in _FUNCTIONS:
+            module = _FUNCTIONS[ran.call.name](ran.call)
+        if module is None or ran.inputs != (i - 1,):
             raise DeconvError(f"{net.name} is no chain of modules (at {ran.name}, {ran.what})")
+        modules.append(module)
     return modules
 
 
@@ -151,7 +150,7 @@ _FUNCTIONS: dict[str, Callable[[Call], nn.Module]] = {
     **dict.fromkeys(("view", "flatten", "reshape"), lambda call: nn.Flatten()),
     "local_response_norm": lambda call: nn.LocalResponseNorm(*call.args[1:], **call.kwargs),
 }
-"""A function that pytorchcv's chains call -> the module that does the same."""
+"""A function that pytorchcv's chains call -> the equivalent module."""
 
 
 def _source(name: str) -> tuple[Source, str]:
@@ -176,7 +175,7 @@ def _torchvision(name: str, num_classes: int | None, weights: str | None) -> Fou
     sets = torchvision.models.get_model_weights(name)
     options: dict[str, Any] = {}
     if name in ("googlenet", "inception_v3") and weights is None:
-        options = {"init_weights": False, "aux_logits": False}  # more answers, in training alone
+        options = {"init_weights": False, "aux_logits": False}  # auxiliary outputs, in training
     if weights is None and num_classes is not None:
         options["num_classes"] = num_classes
     chosen = None if weights is None else sets[weights]
@@ -217,7 +216,7 @@ def _pytorchcv(name: str, num_classes: int | None, weights: str | None) -> Found
     options = {} if weights or num_classes is None else {"num_classes": num_classes}
     provider = _package("pytorchcv.model_provider", name)
     module = provider.get_model(name, pretrained=weights is not None, **options)
-    # The package's ImageNet models share one way to prepare images.
+    # The package's ImageNet models share one preprocessing.
     mean, std = _pixels((0.485, 0.456, 0.406)), _pixels((0.229, 0.224, 0.225))
     return Found(module, mean, std, module.in_size[0], round(module.in_size[0] / 0.875))
 
@@ -242,4 +241,4 @@ SOURCES = {
     "pytorchcv/": Source(_pytorchcv_sets, _pytorchcv),
     "file:": Source(lambda where: [], _file),
 }
-"""What the name of a foreign network begins with -> where it comes from."""
+"""Prefix of a third-party network's name -> its source."""

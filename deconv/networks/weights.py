@@ -1,4 +1,4 @@
-"""Weights in files: read without running code, named as a network names them, and put into it."""
+"""Weight files: reading without running code, matching names, and loading into a network."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from deconv.networks.from_torchvision import CHAINS
 from deconv.networks.network import Network
 
 PREFIXES = ("module.", "model.", "_orig_mod.")
-"""What DataParallel, Lightning and torch.compile put before every name."""
+"""Prefixes that DataParallel, Lightning and torch.compile add to every name."""
 WRAPPERS = ("state_dict", "model", "model_state", "model_state_dict")
-"""Under what training scripts put a state_dict beside other things."""
+"""Keys under which training scripts save a state_dict."""
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
-"""GoogLeNet's and Inception's classifiers that answer in training alone."""
+"""GoogLeNet's and Inception's auxiliary classifiers, used only in training."""
 MEAN = "mean image"
 """Name of the mean image among the tensors of a snapshot as safetensors."""
 
@@ -35,10 +35,10 @@ _WRITE_ONE = "write one with torch.save(module.state_dict(), …)"
 
 @dataclass(frozen=True)
 class Weights:
-    """What a file of weights holds.
+    """The content of a weight file.
 
-    path: for messages. tensors: name -> values. recipe, mean, classes: what a snapshot of this
-    library tells besides; of another file {}, None and None.
+    path: for messages. tensors: name -> values. recipe, mean, classes: of a snapshot of this
+    library; {}, None and None for other files.
     """
 
     path: str
@@ -49,7 +49,7 @@ class Weights:
 
 
 def read_weights(path: str | Path) -> Weights:
-    """Read the weights in a .pth, .pt or .safetensors file, a snapshot's too, running no code.
+    """Read a .pth, .pt or .safetensors file or a snapshot without running code.
 
     Raises:
         DeconvError: for a file that is damaged or holds no state_dict.
@@ -67,8 +67,8 @@ def read_weights(path: str | Path) -> Weights:
     if not isinstance(content, Mapping):
         raise DeconvError(f"{path} is a {type(content).__name__}, not a state_dict: {_WRITE_ONE}")
     if not content or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        held = ", ".join(str(key) for key in list(content)[:6]) or "nothing"
-        raise DeconvError(f"{path} holds no state_dict but {held}: {_WRITE_ONE}")
+        keys = ", ".join(str(key) for key in list(content)[:6]) or "nothing"
+        raise DeconvError(f"{path} holds no state_dict but {keys}: {_WRITE_ONE}")
     return Weights(str(path), dict(content))
 
 
@@ -76,16 +76,16 @@ def read(path: str | Path, what: str = "the weights") -> Any:
     """Read what torch.save wrote with `weights_only=True`, or a safetensors file.
 
     Args:
-        path: of the file; its checksum, if one lies beside it, has to be right.
+        path: of the file; a checksum file beside it has to match.
         what: the file is, for messages.
 
     Returns:
-        What was saved; of safetensors a dictionary of tensors, and of those that
-        `deconv.training.snapshots` wrote the dictionary of a snapshot.
+        What was saved; for safetensors a dictionary of tensors, or of a snapshot if
+        `deconv.training.snapshots` wrote it.
 
     Raises:
-        DeconvError: for a file that is damaged or holds code, such as a whole module.
-        MemoryError, OSError: as they come, since they are the machine's.
+        DeconvError: for a file that is damaged or holds code, such as a pickled module.
+        MemoryError, OSError: unchanged, because they concern the machine.
     """
     path = Path(path)
     resolved = path.resolve()
@@ -96,11 +96,11 @@ def read(path: str | Path, what: str = "the weights") -> Any:
             return _read_safetensors(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        # Of a file that was cut short, torch looks for a place before its beginning.
+        # In a truncated file torch seeks to a negative offset.
         cut = isinstance(error, OSError) and error.errno == errno.EINVAL
         if isinstance(error, MemoryError | OSError) and not cut:
             raise
-        if "can't allocate memory" in str(error):  # torch's RuntimeError for want of it
+        if "can't allocate memory" in str(error):  # torch raises a RuntimeError
             raise MemoryError(f"there is not enough memory to read {path}") from error
         code = re.search(r"GLOBAL (\S+)", str(error))
         why = f"it holds {code[1]}, which may run code" if code else "it is damaged"
@@ -123,11 +123,11 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 
 
 def upgraded(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Give a snapshot's recipe and weights as this version writes them.
+    """Convert a snapshot's recipe and weights to the current format.
 
-    Before format 3 chains of others divided nothing: torchvision's were trained on what they were
-    given, and pytorchcv's had the division in their first filters. Those of torchvision's that
-    were told a mean or std had the names of their modules.
+    Before format 3 third-party chains divided nothing: torchvision's were trained on undivided
+    images, and pytorchcv's had the division in their first filters. Those of torchvision's built
+    with a mean or std had the names of their modules.
     """
     recipe, weights = dict(content["recipe"]), dict(content["weights"])
     source, _, short = str(recipe.get("name")).partition("/")
@@ -154,14 +154,14 @@ def filled(
     num_classes: int | None,
     weights: Weights,
 ) -> Network:
-    """Make a network of as many classes as its weights are of, and put them into it.
+    """Make a network with the number of classes of its weights, and load them.
 
     Args:
-        make: gives (network, the module of others in it or itself) for a number of classes; for
-            None, the module's own.
-        num_classes: None to read it from the weights: their rows where the module has as many as
-            it has classes.
-        weights: named as the module, or else as the network, names its own.
+        make: returns (network, third-party module in it or itself) for a number of classes; for
+            None, with the module's own number.
+        num_classes: None to read it from the weights, as the number of rows where the module has
+            one row per class.
+        weights: named as in the module or as in the network.
 
     Raises:
         DeconvError: for weights that do not fit, naming the first that differ.
@@ -195,22 +195,23 @@ def filled(
 def _without_prefix(
     weights: Weights, net: Network, module: nn.Module
 ) -> tuple[dict[str, torch.Tensor], bool]:
-    """The tensors under names of the module's (True) or the network's (False), as far as any fit.
+    """Return the tensors without a prefix, and whether their names are the module's.
 
-    A module's own names may begin with a prefix: it is taken off only where none fits.
+    Otherwise they are the network's. A prefix is removed only if no name fits with it, since a
+    module's own names may begin with one.
     """
-    tensors, taken = weights.tensors, ""
+    tensors, removed = weights.tensors, ""
     chain = {name for name in net.state_dict() if not name.startswith("module.")}
     while True:
         for names, as_module in ((module.state_dict().keys(), True), (chain, False)):
             if tensors.keys() & names:
-                if taken and not weights.recipe:  # a snapshot's are this library's own
-                    _say(f"{weights.path}: took {taken!r} off the names of all weights")
+                if removed and not weights.recipe:  # a snapshot's are this library's own
+                    _say(f"{weights.path}: took {removed!r} off the names of all weights")
                 return tensors, as_module
         prefix = next((p for p in PREFIXES if all(n.startswith(p) for n in tensors)), None)
         if prefix is None:
             return weights.tensors, True
-        taken += prefix
+        removed += prefix
         tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
 
 
@@ -220,20 +221,20 @@ def load_weights(
     what: str = "the snapshot",
     name: str | None = None,
 ) -> None:
-    """Copy `weights` into a module; if any name or shape differs, say which and copy nothing.
+    """Load weights (name -> values) into a module, all or none.
 
     Args:
-        module: what takes them.
+        module: the module or network to load into.
         weights: name -> values.
-        what: the weights, for the message.
-        name: the network's, for the message; None: the module's own.
+        what: describes the weights in the message.
+        name: the network's, for the message; None for the module's own.
 
     Raises:
-        DeconvError: naming the first three that are missing, too many, and of another shape.
+        DeconvError: naming up to three that are missing, too many, or of another shape.
     """
     name = name or str(module.name)
     own = module.state_dict()
-    # Counts of batches are not in old files; PyTorch fills them in.
+    # Old files have no batch counts; PyTorch fills them in.
     missing = [n for n in own if n not in weights and not n.endswith("num_batches_tracked")]
     excess = [n for n in weights if n not in own]
     shapes = [n for n in own if n in weights and own[n].shape != weights[n].shape]
@@ -245,14 +246,14 @@ def load_weights(
     if wrong:
         counts = len(missing), len(excess), len(shapes)
         if sum(counts) > len(wrong):
-            told = zip(counts, ("missing", "too many", "of another shape"), strict=True)
-            wrong.append("in all " + ", ".join(f"{count} {kind}" for count, kind in told))
+            kinds = zip(counts, ("missing", "too many", "of another shape"), strict=True)
+            wrong.append("in all " + ", ".join(f"{count} {kind}" for count, kind in kinds))
         raise DeconvError(f"{what} does not fit {name}: {'; '.join(wrong)}")
     module.load_state_dict(dict(weights))
 
 
 def unknown_weights(name: str, weights: str, valid: Sequence[str]) -> DeconvError:
-    """Make the error for weights that are neither a set of a network's source nor a file."""
+    """Make the error for weights that are neither a pretrained set nor a file."""
     wrong = unknown(f"weights of {name}", weights, valid)
     return DeconvError(f"{wrong} Nor is there such a file (.pth, .pt, .safetensors).")
 

@@ -1,5 +1,5 @@
-"""Any image classifier as a network of this library: the module itself runs, its values read by
-hooks that exist during one call."""
+"""Any image classifier as a `Network`: the module itself runs, and hooks that exist during one call
+read its values."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from deconv.rules.run import Run, evaluating
 
 @dataclass(frozen=True)
 class _Entered:
-    """What a module showed of itself, and its fields, as long as its parts are these."""
+    """What was found out about a module, valid while the signature of its submodules is this."""
 
-    parts: tuple
+    signature: tuple
     entrance: Entrance
     fields: Fields
 
@@ -36,22 +36,22 @@ class _Entered:
 class WrappedNet(Placed, Prepared, nn.Module):
     """An image classifier of any shape (residual sums, branches, functions, reused modules).
 
-    Points are the outputs of its modules and containers by name ("layer1.0.conv1", "layer1"), and
-    of its functions by where they stand ("layer1.0.add"). What is called several times is numbered
-    in running order: "layer1.0.relu:1", "layer1.0.relu:2". A number such as "20", if nothing has it
-    for a name, is the 20th layer with weights.
+    Points are the outputs of its submodules by name ("layer1.0.conv1", "layer1") and of functions
+    by the module that calls them ("layer1.0.add"). Repeated calls are numbered in running order:
+    "layer1.0.relu:1", "layer1.0.relu:2". A number such as "20" that is no name is the 20th layer
+    with weights.
 
-    Nothing is copied: move, cast, copy or edit the module, and every answer is of it as it is then.
+    The module is not copied: it can be moved, cast, copied or edited, and results follow.
 
     Args:
-        module: the classifier; kept as it is.
+        module: the classifier.
         name, recipe, input_px: as for `ChainNet`.
-        divide_by: three numbers that images are divided by first, for weights that were trained on
+        divide_by: three numbers that images are divided by first, for weights trained on
             standardised images, so that images and projections stay in pixels.
 
     Raises:
-        DeconvError: for a module that does not answer images with logits N×classes, each row of one
-            image alone and the same every time.
+        DeconvError: for a module that does not return logits N×classes, each row determined by its
+            own image.
     """
 
     divide_by: torch.Tensor | None
@@ -75,14 +75,12 @@ class WrappedNet(Placed, Prepared, nn.Module):
         return self.__dict__ | {"_entered": None}
 
     def _enter(self) -> _Entered:
-        """What the module showed of itself when it entered; anew when its parts have changed."""
-        parts = tuple(_signature(name, part) for name, part in self.module.named_modules())
-        entered = self._entered
-        if entered is None or entered.parts != parts:
+        """Examine the module, again if its submodules have changed since."""
+        signature = tuple(_signature(name, part) for name, part in self.module.named_modules())
+        if self._entered is None or self._entered.signature != signature:
             entrance = enter(self.module, self.name, self.input_px, self._scaled)
-            entered = _Entered(parts, entrance, Fields(self))
-            object.__setattr__(self, "_entered", entered)
-        return entered
+            self._entered = _Entered(signature, entrance, Fields(self))
+        return self._entered
 
     @property
     def calls(self) -> Calls:
@@ -91,12 +89,12 @@ class WrappedNet(Placed, Prepared, nn.Module):
 
     @property
     def points(self) -> tuple[str, ...]:
-        """The names of all points at which maps or vectors can be read, in running order."""
+        """The names of all points, in running order."""
         return tuple(name for name, value in self.calls.values.items() if not value.why_not)
 
     @property
     def classes(self) -> int:
-        """How many logits it answers with."""
+        """The number of logits."""
         return self._enter().entrance.classes
 
     @property
@@ -113,14 +111,14 @@ class WrappedNet(Placed, Prepared, nn.Module):
         return None if name.endswith("()") else self.module.get_submodule(name)
 
     def module_of(self, layer: str) -> nn.Module:
-        """The module of a layer with weights."""
+        """Return the module of a layer with weights."""
         return self.module.get_submodule(self.calls.values[layer].key.rpartition(":")[0])
 
     def check_point(self, point: str | int) -> str:
-        """Find the name of a point.
+        """Resolve the name of a point.
 
         Raises:
-            DeconvError: for a name that matches none, or several, naming the nearest.
+            DeconvError: for a name that matches none or several, with the nearest names.
         """
         point, values = str(point), self.calls.values
         found = values.get(point)
@@ -151,7 +149,7 @@ class WrappedNet(Placed, Prepared, nn.Module):
         raise unknown(f"layer of {self.name}", point, self.points)
 
     def _alias(self, point: str, number: str) -> str:
-        """Another name of a module that runs, with the number of a call."""
+        """Resolve a module's name that is no point, because it is an alias or does not run."""
         part = self.module.get_submodule(point)
         own = next(name for name, one in self.module.named_modules() if one is part)
         if own != point:
@@ -169,7 +167,7 @@ class WrappedNet(Placed, Prepared, nn.Module):
         )
 
     def before(self, point: str) -> str | None:
-        """The point of the pre-activation z of an activation function's point, None without one."""
+        """Return the point of an activation's pre-activation z, or None."""
         index = self.calls.values[self.check_point(point)].index
         ran = self.calls.ran[index] if index is not None and index >= 0 else None
         if ran is None or not ran.activates or len(ran.inputs) != 1 or ran.inputs[0] < 0:
@@ -179,12 +177,12 @@ class WrappedNet(Placed, Prepared, nn.Module):
         return below if value is not None and not value.why_not else None
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Answer with logits N×classes of images N×3×H×W."""
+        """Compute logits N×classes of images N×3×H×W."""
         check_batch(images, self.name)
         return logits_of(self.module(self._scaled(images)), self._enter().entrance.ends_in)
 
     def _scaled(self, images: torch.Tensor) -> torch.Tensor:
-        """The module's own input; a tensor of its own, which the module may write into."""
+        """Make the module's own input, a new tensor that the module may write into."""
         if self._entered is not None and not self._entered.entrance.channels_last:
             images = images.contiguous()
         return images.clone() if self.divide_by is None else images / self.divide_by.to(images)
@@ -192,19 +190,15 @@ class WrappedNet(Placed, Prepared, nn.Module):
     def record(
         self, images: torch.Tensor, layers: Iterable[str] = (), logits: bool = True
     ) -> Record:
-        """Run images N×3×H×W and return what was asked for, as `ChainNet.record` does.
-
-        In evaluation mode, whatever the mode of the module.
-        """
+        """Run images in evaluation mode and record, as `ChainNet.record` does."""
         check_batch(images, self.name)
         asked = [layers] if isinstance(layers, str) else [str(layer) for layer in layers]
         entrance = self._enter().entrance
         values = {name: entrance.calls.values[self.check_point(name)] for name in asked}
-        keys, ends_in = {name: value.key for name, value in values.items()}, entrance.ends_in
         images = images.to(self.device)
-        before = {value.key: value.after for value in values.values()}
-        reader = Reader(before, stop=bool(asked) and not logits)
-        run = Run(module=self.module, watch=reader.called, left=reader.left)
+        previous = {value.key: value.after for value in values.values()}
+        reader = Reader(previous, stop=bool(asked) and not logits)
+        run = Run(module=self.module, watch=reader.on_call, on_module=reader.on_module)
         follow = torch.is_grad_enabled() and images.requires_grad
         answer = None
         with torch.set_grad_enabled(follow), evaluating(self.module):
@@ -218,7 +212,7 @@ class WrappedNet(Placed, Prepared, nn.Module):
                     raise
                 raise words from error
         if reader.waiting:
-            missing = next(name for name, key in keys.items() if key in reader.waiting)
+            missing = next(name for name, value in values.items() if value.key in reader.waiting)
             raise DeconvError(
                 f"{missing} of {self.name} did not run for these images: its forward pass took "
                 "another branch than it does for others"
@@ -226,24 +220,24 @@ class WrappedNet(Placed, Prepared, nn.Module):
         named = entrance.calls.names
         return Record(
             images,
-            Values({name: reader.values[key] for name, key in keys.items()}, self.check_point),
+            Values({n: reader.values[v.key] for n, v in values.items()}, self.check_point),
             {named.get(key, key): switches for key, switches in reader.switches.items()},
             {named.get(key, key): plane for key, plane in reader.planes.items()},
             {named.get(key, key): pool for key, pool in reader.pools.items()},
-            logits_of(answer, ends_in) if logits else None,
+            logits_of(answer, entrance.ends_in) if logits else None,
         )
 
     def field(self, layer: str, y: int, x: int, image_size: tuple[int, int]) -> Box:
-        """The smallest box of pixels that holds all that a unit depends on, by a probe."""
+        """Probe a unit's receptive field, see `deconv.receptive_field`."""
         return self._enter().fields.box(self.check_point(layer), y, x, image_size)
 
     def interior(
         self, layer: str, axis: int, image_size: tuple[int, int] | None = None
     ) -> tuple[int, int, int]:
-        """(size, stride, start) of units away from the borders, by a probe.
+        """Probe (size, stride, start) of fields away from the borders.
 
         Raises:
-            WholeImage: for units whose field has no size and stride of its own.
+            WholeImage: for fields that depend on the image's size.
         """
         size = image_size or (self.input_px, self.input_px)
         return self._enter().fields.law(self.check_point(layer), size)[axis]
@@ -258,12 +252,14 @@ def wrap(
     """Wrap any image classifier, to mine, project, occlude and measure it.
 
     Args:
-        module: takes N×3×H×W and answers with logits N×classes; kept as it is, not copied.
-        input_px: side of the square images that it is made for; None: what the module says of
-            itself (timm's default_cfg), else 224.
-        normalize: (mean, std), three numbers in 0…1 each, for a module that wants images
+        module: maps N×3×H×W to logits N×classes; not copied.
+        name: for messages; None for the module's type.
+        input_px: side of the square images that it is made for; None: from timm's default_cfg if
+            the module has one, else 224.
+        normalize: (mean, std), three numbers in 0…1 each, for a module that expects
             (pixels / 255 − mean) / std. The network then takes pixels 0…255 minus 255 · mean,
-            divides them itself, and paints in pixels. None: images go in as you prepare them.
+            divides them itself, and projects to pixels. None: images are passed as you prepare
+            them.
 
     Returns:
         The network; `net.module` is the module.
@@ -285,7 +281,7 @@ def wrap(
 
 
 def _fractions(normalize: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
-    """(mean, std), checked."""
+    """Check (mean, std)."""
     try:
         mean, std = ([float(n) for n in three] for three in normalize)
     except (TypeError, ValueError):
@@ -298,7 +294,7 @@ def _fractions(normalize: Sequence[Sequence[float]]) -> tuple[list[float], list[
 
 
 def _signature(name: str, part: nn.Module) -> tuple:
-    """What tells an edited part from what it was: itself, its settings, its weights' sizes."""
+    """Identify a submodule by itself, its settings and its weights' shapes, which edits change."""
     weights = part._parameters.values()
     sizes = tuple(None if p is None or is_lazy(p) else p.shape for p in weights)
     return name, id(part), sizes, part.extra_repr()

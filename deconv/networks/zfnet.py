@@ -1,4 +1,4 @@
-"""ZFNet, AlexNet and the small ZFNet, each as a table of layers, with the changes of Table 3."""
+"""ZFNet (Figure 3), AlexNet and a small ZFNet as tables of layers, and the changes of Table 3."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ class Conv:
 class Architecture:
     """A network of the ZFNet family.
 
-    convs and fcs: by layer number; the softmax layer comes on top of them.
+    convs, fcs: by layer number; the softmax layer is added on top.
     norm_first: contrast normalisation before the pool (AlexNet) rather than after it (ZFNet).
-    contrast: which contrast normalisation the layers with norm=True have, one of NORMS.
+    contrast: the contrast normalisation of layers with norm=True, one of NORMS.
     pool_ceil: whether a last, incomplete 3×3 stride-2 window counts.
-    init: how weights are drawn by default, see `init_weights`.
-    dropout: share of the units of layers 6 and 7 left out while training (§3: 0.5).
+    init: the default initialisation, see `init_weights`.
+    dropout: probability of dropping a unit of layers 6 and 7 in training (§3: 0.5).
     fc_grid: side of the grid that the last maps are averaged to before the first fully connected
-        layer, for networks that take images of several sizes; None where there is no such step.
-    coarse: the layers that first_layer="coarse" puts in place of the network's own, by number;
-        empty where there is no such variant. See `change`.
+        layer, for networks that take images of several sizes; None for no such step.
+    coarse: by number, the layers that first_layer="coarse" replaces, see `change`; empty for no
+        such variant.
     """
 
     input_px: int
@@ -57,9 +57,9 @@ class Architecture:
     coarse: dict[int, Conv] = field(default_factory=dict)
 
 
-# Figure 3 and §3. The paddings are not in the paper: these, with ceil_mode, are the ones that
-# give the figure's 110/55/26/13/13/13/6. The coarse variant has AlexNet's layer 1 and, as AlexNet,
-# stride 1 in layer 2: 55/27/27/13/13/13/6 with AlexNet's paddings; the pools stay as they are here.
+# Figure 3 and §3. The paper states no paddings: these, with ceil_mode, give the figure's
+# 110/55/26/13/13/13/6. The coarse variant has AlexNet's layer 1 and, as AlexNet, stride 1 in
+# layer 2: 55/27/27/13/13/13/6 with AlexNet's paddings and the pools of this table.
 ZFNET = Architecture(
     input_px=224,
     convs={
@@ -76,7 +76,7 @@ ZFNET = Architecture(
     },
 )
 
-# Krizhevsky et al. 2012, §3.5: groups stand for its two GPUs; norm before pool.
+# Krizhevsky et al. 2012, §3.5: groups represent its two GPUs; norm before pool.
 ALEXNET = Architecture(
     input_px=224,
     convs={
@@ -91,11 +91,11 @@ ALEXNET = Architecture(
     pool_ceil=False,
 )
 
-# Differs from paper: ours, for images of 64 to 128 px on a CPU. Kernels and strides are those of
-# ZFNet at half the resolution, so that the maps are 55/27/27/13/13/13/6 at 112 px and a unit of
-# layer 5 sees 65 % of the image's side, as in ZFNet (62 %). The coarse variant's layer 1 is to its
-# own as 11×11 stride 4 is to 7×7 stride 2: 5 · 11/7 = 7.9 px, stride 2 · 4/2. Where the large
-# networks have stride 1 for 2 in layer 2, it leaves out that layer's pool: 27/13/13/13/13/13/6.
+# Differs from paper: ours, for images of 64 to 128 px on a CPU. Kernels and strides are ZFNet's at
+# half the resolution: the maps are 55/27/27/13/13/13/6 at 112 px, and a unit of layer 5 sees 65 %
+# of the image's side (62 % in ZFNet). The coarse layer 1 relates to the own one as 11×11 stride 4
+# to 7×7 stride 2: 5 · 11/7 = 7.9 px, stride 2 · 4/2. Where the large networks replace stride 2 by 1
+# in layer 2, it omits that layer's pool: 27/13/13/13/13/13/6.
 ZFNET_MINI = Architecture(
     input_px=112,
     convs={
@@ -107,7 +107,7 @@ ZFNET_MINI = Architecture(
     },
     fcs={6: 512, 7: 512},
     init="gain",
-    dropout=0.0,  # a narrow layer 6 that loses half its units does not begin to learn
+    dropout=0.0,  # with half of a narrow layer 6 dropped, training does not start
     fc_grid=6,
     coarse={
         1: Conv(48, kernel=8, stride=4, padding=1, pool=True, norm=True),
@@ -122,14 +122,13 @@ NORMS: dict[str, Callable[[], nn.Module] | None] = {
     "local": LocalContrastNorm,
     "none": None,
 }
-"""The contrast normalisations of a network. §3 names the operation, cites Krizhevsky et al. 2012
-and Jarrett et al. 2009, and states no form. "response": Krizhevsky's across maps, the default;
-"local": Jarrett's subtractive and divisive one over maps and positions, see
-`deconv.normalisation.LocalContrastNorm`; "none": no such layer. On the way down all are skipped
-(ECCV 2014, §2.1), "local" with its subtraction."""
+"""Contrast normalisations. §3 cites Krizhevsky et al. 2012 and Jarrett et al. 2009 and states no
+form. "response": Krizhevsky's across maps, the default; "local": Jarrett's subtractive and divisive
+one over maps and positions; "none": no such layer. See `deconv.normalisation`. On the way down all
+are skipped (ECCV 2014, §2.1), "local" with its subtraction."""
 
 FIRST_LAYERS = ("coarse",)
-"""Other first layers than a network's own."""
+"""Alternatives to a network's own first layer."""
 
 
 def change(
@@ -142,22 +141,28 @@ def change(
     first_layer: str | None = None,
     norm: str | None = None,
 ) -> Architecture:
-    """The rows of Table 3 (§5.1): layers taken out, layers 3–5 or 6–7 resized; Figure 6's layer 1.
+    """Apply the changes of Table 3 (§5.1) and of Figure 6 to an architecture.
 
-    remove: layer numbers out of 3, 4, 6, 7 (those without a pool). maps_345: maps of layers 3, 4
-    and 5. fc_width: units of layers 6 and 7. input_px: side of the images, in pixels.
-    dropout: instead of the network's own; at least 0, below 1.
-    first_layer: "coarse" for a layer 1 as AlexNet's, whose kernel is 11/7 and whose stride twice
-        the network's own (§4.1, Figure 6 b, d). Layer 2 then halves once less, so that the maps
-        of layers 3 to 5 are as large as without.
-    norm: one of NORMS instead of the network's own.
+    Args:
+        remove: numbers of layers to remove, out of 3, 4, 6, 7 (those without a pool).
+        maps_345: numbers of maps of layers 3, 4 and 5.
+        fc_width: units of layers 6 and 7.
+        input_px: side of the images in pixels.
+        dropout: probability in [0, 1).
+        first_layer: "coarse" for a layer 1 like AlexNet's, with 11/7 of the network's own kernel
+            and twice its stride (§4.1, Figure 6 b, d). Layer 2 then halves once less, so that the
+            maps of layers 3 to 5 keep their size.
+        norm: one of NORMS.
+
+    Raises:
+        DeconvError: for a value out of range.
     """
     removable = {n for n, conv in base.convs.items() if not conv.pool} | set(base.fcs)
     if wrong := set(remove) - removable:
         raise unknown("layer to remove", min(wrong), map(str, sorted(removable)))
     if maps_345 is not None and len(maps_345) != 3:
         raise DeconvError(f"maps_345 takes three numbers, for layers 3, 4 and 5; got {maps_345}")
-    if min([1, *(n for n in (*(maps_345 or ()), fc_width, input_px) if n is not None)]) < 1:
+    if any(n is not None and n < 1 for n in (*(maps_345 or ()), fc_width, input_px)):
         raise DeconvError(
             f"sizes must be positive: maps_345={maps_345}, fc_width={fc_width}, input_px={input_px}"
         )
@@ -169,8 +174,8 @@ def change(
         raise unknown("first layer", first_layer, FIRST_LAYERS)
     if first_layer is not None and not base.coarse:
         raise DeconvError(
-            "there is no coarse variant (the first layer of alexnet is coarse already): leave out "
-            "first_layer"
+            "this network has no coarse variant (alexnet's first layer is coarse already): leave "
+            "out first_layer"
         )
     convs = dict(base.convs) | (base.coarse if first_layer else {})
     for number, maps in zip((3, 4, 5), maps_345 or (), strict=False):
@@ -200,13 +205,15 @@ def zfnet(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> ChainNet:
-    """Make a network of ARCHITECTURES, see `change` for its changes and `init_weights` for init.
+    """Build a network of the ZFNet family; for the other arguments see `change`.
 
     Args:
-        name: of ARCHITECTURES.
+        name: one of ARCHITECTURES.
         num_classes: None for 1000.
-        mean: three numbers in 0…255 that images have subtracted; None where it is not known.
-        std: three numbers that images are divided by; None: by nothing, as in the paper.
+        init: see `init_weights`; None for the architecture's own.
+        mean: three numbers in 0…255 that are subtracted from images; None if unknown.
+        std: three numbers that the network divides images by; None for no division, as in the
+            paper.
     """
     if name not in ARCHITECTURES:
         raise unknown("network of the ZFNet family", name, ARCHITECTURES)
@@ -220,13 +227,8 @@ def zfnet(
         "norm": norm,
     }
     arch = change(ARCHITECTURES[name], **changes)
-    recipe: dict[str, Any] = {
-        "name": name,
-        "num_classes": num_classes or 1000,
-        "init": init,
-        **changes,
-    }
-    with torch.random.fork_rng(devices=[]):  # the first weights are drawn again below
+    recipe = {"name": name, "num_classes": num_classes or 1000, "init": init, **changes}
+    with torch.random.fork_rng(devices=[]):  # PyTorch's default weights are overwritten below
         stages = _stages(arch, recipe["num_classes"])
     net = own_chain(stages, recipe, arch.input_px, mean, std)
     init_weights(net, init or arch.init)
@@ -234,7 +236,7 @@ def zfnet(
 
 
 def _stages(arch: Architecture, num_classes: int) -> OrderedDict[str, nn.Module]:
-    """The stages that a table describes, with PyTorch's default weights."""
+    """Build the stages of an architecture, with PyTorch's default weights."""
     stages: OrderedDict[str, nn.Module] = OrderedDict()
     channels = 3
     for number, conv in arch.convs.items():
@@ -277,16 +279,16 @@ PIXEL_STD = 64.0
 
 @torch.no_grad()
 def init_weights(net: ChainNet, init: str, generator: torch.Generator | None = None) -> None:
-    """Set weights and biases of a network of the ZFNet family or of an mlp; biases are 0 (§3).
+    """Draw the weights of a network of the ZFNet family or of an mlp; biases are 0 (§3).
 
-    "paper": weights from N(0, 0.01²). §3 says only that weights are 10⁻²; a constant would keep
-        all maps equal, so it is read as AlexNet's Gaussian.
-    "gain": each layer as strong as the paper's weights make that layer of ZFNet:
-        N(0, 0.01² · n / m) with ZFNet's fan-in n and the own fan-in m. Differs from paper: with
-        0.01 itself the signal of a narrow network fades and its training does not start.
+    "paper": N(0, 0.01²). §3 says only that weights are 10⁻²; a constant would keep all maps equal,
+        so it is read as AlexNet's Gaussian.
+    "gain": N(0, 0.01² · n / m) with ZFNet's fan-in n and the layer's own fan-in m, which gives each
+        layer the gain it has in ZFNet. Differs from paper: with 0.01 the signal of a narrow network
+        fades and its training does not start.
     "he": N(0, 2 / fan-in). Differs from paper: for inputs of unit variance, not ±128.
-    "he_pixels": the same for inputs in about ±128, whose scale is taken off in equal parts by all
-        layers: N(0, 2 / fan-in · PIXEL_STD^(−2/L)) for L layers. Taken off by the first alone, its
+    "he_pixels": N(0, 2 / fan-in · PIXEL_STD^(−2/L)) for L layers: He's for inputs in about ±128,
+        each layer taking an equal share of that scale. If the first layer took all of it, its
         weights would be so small that their gradients outweigh them. Differs from paper.
     """
     if init not in INITS:

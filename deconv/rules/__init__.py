@@ -1,9 +1,9 @@
-"""THE table: one entry an operation, with all that the library knows of it.
+"""The table of operations: one entry each, with everything that the library knows about it.
 
 A deconvnet, guided backpropagation, a receptive field and a network with rounded corners are the
-same thing: the module's own forward pass with some operations given another meaning, and autograd
-for the way down. `deconv.rules.run.Run` runs a module so. To add an operation, add its entry to the
-file of its kind (and the entry to that file's tuple, if it is new).
+same thing: the module's own forward pass with some operations redefined, and autograd for the way
+down. `deconv.rules.run.Run` is that pass. To add an operation, write its `Operation` in the file of
+its kind and list it in the tuple at the end of that file.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ TABLE: tuple[Operation, ...] = (
     *FILTERS,
     *SHAPE,
     *LINEAR_ARITHMETIC,
-    *BENDING,  # last: they take what the entries above do not apply to
+    *BENDING,  # last: these take the calls that no entry above applies to
 )
 
 _BY_NAME: dict[str, list[tuple[Operation, tuple[str, ...]]]] = {}
@@ -62,7 +62,7 @@ for _operation in TABLE:
 def find(
     func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Call, Operation | None]:
-    """Find the entry of a call of a function of PyTorch's; None where there is none."""
+    """Look up the entry of a PyTorch function call; None where there is none."""
     call = Call(func, args, kwargs)
     for operation, arguments in _BY_NAME.get(function_name(func), ()):
         call = Call(func, args, kwargs, arguments)
@@ -72,7 +72,7 @@ def find(
 
 
 def of_module(module: nn.Module) -> Operation | None:
-    """Find the entry of a module that is one operation; None where there is none."""
+    """Look up the entry of a module; None where the module is not one operation of the table."""
     for operation in TABLE:
         if isinstance(module, operation.modules) and operation.applies_to(module):
             return operation

@@ -1,7 +1,7 @@
-"""What moves, adds and scales values goes down by its own derivative; what bends them has no rule.
+"""Arithmetic: linear operations go down by their own derivative; nonlinear ones have no rule.
 
-A product is linear where one operand alone comes from the image. Activation functions without a
-rule (GELU, sigmoid …) look at one position each, which is all that a receptive field asks.
+A product is linear if only one operand comes from the image. Activation functions without a rule
+(GELU, sigmoid …) are pointwise, which is all that a receptive field needs to know.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from deconv.rules.operation import (
     RULES,
     Call,
     Operation,
-    flat,
     passed,
     same_place,
 )
@@ -59,28 +58,23 @@ def _names(text: str, arguments: str = "input") -> dict[str, str]:
     return dict.fromkeys(text.split(), arguments)
 
 
-def _tensors(call: Call) -> list[torch.Tensor]:
-    return [*flat((call.args, tuple(call.kwargs.values())))]
-
-
 def _is_linear(call: Call) -> bool:
-    """Whether one operand alone comes from the image; of a quotient, the first."""
-    follow = [follows_image(x) for x in _tensors(call)]
-    first = call.name in ("div", "grid_sample") and not follows_image(call.input)
-    return sum(follow) <= 1 and not first and not _masks(call)
+    """Tell whether only one operand comes from the image; of a quotient, the dividend."""
+    follow = [follows_image(x) for x in call.tensors]
+    only_divisor = call.name in ("div", "grid_sample") and not follows_image(call.input)
+    return sum(follow) <= 1 and not only_divisor and not _masks(call)
 
 
-def _all_operands(call: Call, run: Any) -> torch.Tensor:
-    """Look at every operand: differences and products as sums, in which nothing cancels."""
-    operands = _tensors(call)
+def _sum_operands(call: Call, run: Any) -> torch.Tensor:
+    """Replace differences and products by sums, in which nothing cancels (FIELD)."""
+    operands = call.tensors
     if call.in_place:
         return call.input.copy_(sum(x.expand_as(call.input) for x in operands))
     return sum(operands[1:], operands[0].clone())
 
 
-def _one_by_one(call: Call, run: Any) -> Any:
-    """Cut into parts each of which may be written in place: autograd allows that for a view that
-    one operation makes, not for one of several."""
+def _split_by_views(call: Call, run: Any) -> Any:
+    """Split into single views, which autograd lets a later operation write in place."""
     parts, x = call.run(), call.input
     if not x.requires_grad:
         return parts
@@ -92,17 +86,15 @@ def _one_by_one(call: Call, run: Any) -> Any:
 
 
 def _unchanged(call: Call, run: Any) -> torch.Tensor | None:
-    """Leave values that a mask would replace: each is looked at where the mask lets it pass."""
-    if call.name == "setitem":
-        return None
-    return same_place(call, run)
+    """Keep the values that a mask would replace: elsewhere the mask lets them pass (FIELD)."""
+    return None if call.name == "setitem" else same_place(call, run)
 
 
 def _masks(call: Call) -> bool:
-    return any(x.dtype == torch.bool for x in _tensors(call))
+    return any(x.dtype == torch.bool for x in call.tensors)
 
 
-def _over_dim(call: Call, run: Any) -> torch.Tensor:
+def _mean_over_dim(call: Call, run: Any) -> torch.Tensor:
     dim = call.get("dim")
     return call.input + call.input.mean(-1 if dim is None else dim, keepdim=True)
 
@@ -121,19 +113,19 @@ LINEAR_ARITHMETIC = (
         name="skip",
         functions=_names("split split_with_sizes chunk tensor_split", "input into dim")
         | {"unbind": "input dim"},
-        ways=dict.fromkeys(("", *RULES, FIELD, ROUNDED), _one_by_one),
+        ways=dict.fromkeys(("", *RULES, FIELD, ROUNDED), _split_by_views),
     ),
-    Operation(name="add", functions=_names(_SUMS), ways={FIELD: _all_operands}),
+    Operation(name="add", functions=_names(_SUMS), ways={FIELD: _sum_operands}),
     Operation(
         name="scale",
         functions=_names(_PRODUCTS),
         applies=_is_linear,
-        ways={FIELD: _all_operands},
+        ways={FIELD: _sum_operands},
     ),
     Operation(name="filter", functions=_names(_MATRIX_PRODUCTS), applies=_is_linear),
 )
 VALUE_BY_VALUE = LINEAR_ARITHMETIC[1:5]
-"""What moves and scales values, one by one."""
+"""Operations that move and scale single values."""
 ACTIVATION = Operation(
     name="bend",
     functions=_ACTIVATIONS,
@@ -145,18 +137,18 @@ BENDING = (
     ACTIVATION,
     Operation(name="bend", functions=_names(_BENDS), ways={FIELD: same_place}, known=False),
     Operation(
-        name="multiply", functions=_names(_PRODUCTS), ways={FIELD: _all_operands}, known=False
+        name="multiply", functions=_names(_PRODUCTS), ways={FIELD: _sum_operands}, known=False
     ),
     Operation(
         name="choose",
         functions=_names("where maximum minimum fmax fmin"),
-        ways={FIELD: _all_operands},
+        ways={FIELD: _sum_operands},
         known=False,
     ),
     Operation(
         name="share",
         functions=_names("softmax log_softmax softmin", "input dim"),
-        ways={FIELD: _over_dim},
+        ways={FIELD: _mean_over_dim},
         known=False,
     ),
 )

@@ -1,4 +1,4 @@
-"""Filters: convolutions and linear layers go down by their transposed weights, without biases."""
+"""Filters: convolutions and linear layers go down transposed, without biases (§2.1)."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ WEIGHTED = "input weight bias"
 
 
 def _one_operand(call: Call) -> bool:
-    """Whether the image is in one operand alone: a product of two such values is not linear."""
-    weight = call.get("weight")
-    return not (isinstance(weight, torch.Tensor) and follows_image(weight))
+    """Tell whether the filter is independent of the image, without which it is not linear."""
+    return not follows_image(call.get("weight"))
 
 
 def follows_image(x: Any) -> bool:
-    """Tell whether a value depends on the image: while a network runs under rules, its parameters
-    are held, so that gradients are asked of nothing else."""
+    """Tell whether a value depends on the image; parameters are frozen while a network runs."""
     return isinstance(x, torch.Tensor) and x.requires_grad and not isinstance(x, nn.Parameter)
 
 
-def _looks(call: Call, run: Any) -> torch.Tensor:
-    """Positive filters: no sum of them is 0. Each map has a scale of its own, so that what compares
-    maps (a normalisation of vectors) has a derivative."""
+def _positive_filter(call: Call, run: Any) -> torch.Tensor:
+    """Filter with positive weights, whose sums never cancel (FIELD).
+
+    Each map has its own scale: if all maps were equal, operations that compare them (a vector
+    normalisation) would have a derivative of 0.
+    """
     weight = call.get("weight")
     scale = torch.linspace(1, 2, len(weight), dtype=weight.dtype, device=weight.device)
     even = torch.full_like(weight, 1 / max(1, weight[0].numel()))
@@ -38,8 +39,8 @@ def _looks(call: Call, run: Any) -> torch.Tensor:
 
 
 def _transposed(stage: nn.Conv2d, signal: torch.Tensor, below: Below) -> torch.Tensor:
-    """Each map of the signal paints its filter, summed: no flip of the weights is needed."""
-    # With the size below, or rows and columns that the stride left over would be missing.
+    """Apply the transposed convolution, which needs no flipped weights."""
+    # Given the size below, rows and columns that the stride left over are not lost.
     size = (len(signal), *below.shape)
     return conv2d_input(
         size, stage.weight, signal, stage.stride, stage.padding, stage.dilation, stage.groups
@@ -47,23 +48,10 @@ def _transposed(stage: nn.Conv2d, signal: torch.Tensor, below: Below) -> torch.T
 
 
 def _window(stage: nn.Conv2d) -> Window:
-    assert not isinstance(stage.padding, str)  # a chain takes no such convolution
+    assert not isinstance(stage.padding, str)  # ChainNet refuses such convolutions
     window = zip(stage.kernel_size, stage.stride, stage.padding, stage.dilation, strict=True)
     rows, columns = (Axis(*numbers) for numbers in window)
     return rows, columns
-
-
-def _back_to_pixels(stage: nn.Linear, signal: torch.Tensor, below: Below) -> torch.Tensor:
-    return signal @ stage.weight
-
-
-def _undivided(stage: Divide, signal: torch.Tensor, below: Below) -> torch.Tensor:
-    return signal / stage.by
-
-
-def _in_colour(stage: Grey, signal: torch.Tensor, below: Below) -> torch.Tensor:
-    """Grey is spread over the colours by their shares in it."""
-    return signal * signal.new_tensor(LUMA)[:, None, None]
 
 
 CONVOLUTION = Operation(
@@ -71,7 +59,7 @@ CONVOLUTION = Operation(
     functions=dict.fromkeys(("conv1d", "conv2d", "conv_transpose2d"), WEIGHTED),
     modules=(nn.Conv2d,),
     applies=_one_operand,
-    ways={FIELD: _looks},
+    ways={FIELD: _positive_filter},
     mirror=_transposed,
     window=_window,
     prefix="conv",
@@ -81,11 +69,21 @@ LINEAR = Operation(
     functions={"linear": WEIGHTED},
     modules=(nn.Linear,),
     applies=_one_operand,
-    ways={FIELD: _looks},
-    mirror=_back_to_pixels,
+    ways={FIELD: _positive_filter},
+    mirror=lambda stage, signal, below: signal @ stage.weight,
     window=lambda stage: (WholeAxis(), WholeAxis()),
     prefix="fc",
 )
-DIVIDE = Operation(name="scale", modules=(Divide,), mirror=_undivided, prefix="scale")
-GREY = Operation(name="filter", modules=(Grey,), mirror=_in_colour, prefix="grey")
+DIVIDE = Operation(
+    name="scale",
+    modules=(Divide,),
+    mirror=lambda stage, signal, below: signal / stage.by,
+    prefix="scale",
+)
+GREY = Operation(
+    name="filter",
+    modules=(Grey,),
+    mirror=lambda stage, signal, below: signal * signal.new_tensor(LUMA)[:, None, None],
+    prefix="grey",
+)
 FILTERS = (CONVOLUTION, LINEAR, DIVIDE, GREY)

@@ -1,10 +1,11 @@
-"""Normalisations. Contrast normalisation is skipped on the way down (§2.1, ECCV text); what came
-after the paper is held as it was for this image: its mean and its scale are constants.
+"""Normalisations: contrast normalisation is skipped on the way down (§2.1, ECCV text).
+
+Those that came after the paper are frozen at this image: mean and scale count as constants.
 
                             deconvnet           guided, gradient
     contrast normalisation  signal              own derivative
     layer, group norm       signal · weight/σ   own derivative
-    batch norm              its own derivative: in evaluation mode a scale for each map
+    batch norm              own derivative: in evaluation mode one scale per map
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from deconv.rules.operation import FIELD, Below, Call, Operation, passed, same_p
 
 
 class _Scaled(torch.autograd.Function):
-    """Forward the normalised values, send the signal past the normalisation times a scale."""
+    """Forward the normalised values; send the signal down multiplied by a scale alone."""
 
     @staticmethod
     def forward(
@@ -39,7 +40,7 @@ def _skipped(call: Call, run: Any) -> torch.Tensor:
     return _Scaled.apply(call.input, normalised, torch.ones(()))
 
 
-def _held_layer(call: Call, run: Any) -> torch.Tensor:
+def _frozen_layer_norm(call: Call, run: Any) -> torch.Tensor:
     x, weight = call.input, call.get("weight")
     dims = _layer_dims(call)
     with torch.no_grad():
@@ -49,7 +50,7 @@ def _held_layer(call: Call, run: Any) -> torch.Tensor:
     return _Scaled.apply(x, normalised, scale)
 
 
-def _held_group(call: Call, run: Any) -> torch.Tensor:
+def _frozen_group_norm(call: Call, run: Any) -> torch.Tensor:
     x, weight, groups = call.input, call.get("weight"), call.get("num_groups")
     n, c = x.shape[:2]
     with torch.no_grad():
@@ -64,23 +65,23 @@ def _layer_dims(call: Call) -> tuple[int, ...]:
     return tuple(range(-len(call.get("normalized_shape")), 0))
 
 
-def _layer_looks(call: Call, run: Any) -> torch.Tensor:
+def _layer_field(call: Call, run: Any) -> torch.Tensor:
     return call.input + call.input.mean(_layer_dims(call), keepdim=True)
 
 
-def _group_looks(call: Call, run: Any) -> torch.Tensor:
+def _group_field(call: Call, run: Any) -> torch.Tensor:
     x = call.input
     means = x.reshape(x.shape[0], call.get("num_groups"), -1).mean(2)
     spread = means.repeat_interleave(x.shape[1] // means.shape[1], 1)
     return x + spread.reshape(*x.shape[:2], *[1] * (x.dim() - 2))
 
 
-def _map_looks(call: Call, run: Any) -> torch.Tensor:
+def _map_field(call: Call, run: Any) -> torch.Tensor:
     return call.input + call.input.flatten(2).mean(2)[..., None, None]
 
 
 def _scale(stage: Any, signal: torch.Tensor, below: Below) -> torch.Tensor:
-    """In evaluation mode a scale for each map, here without its shift."""
+    """Scale each map as in evaluation mode, without the shift."""
     scale = (stage.running_var + stage.eps).rsqrt()
     scale = scale if stage.weight is None else scale * stage.weight
     return signal * scale[:, None, None]
@@ -99,13 +100,13 @@ LAYER = Operation(
     name="scale",
     functions={"layer_norm": "input normalized_shape weight bias eps"},
     modules=(nn.LayerNorm,),
-    ways={"deconvnet": _held_layer, FIELD: _layer_looks},
+    ways={"deconvnet": _frozen_layer_norm, FIELD: _layer_field},
 )
 GROUP = Operation(
     name="scale",
     functions={"group_norm": "input num_groups weight bias eps"},
     modules=(nn.GroupNorm,),
-    ways={"deconvnet": _held_group, FIELD: _group_looks},
+    ways={"deconvnet": _frozen_group_norm, FIELD: _group_field},
 )
 _STATISTICS = "input running_mean running_var weight bias use_input_stats"
 INSTANCE = Operation(
@@ -113,7 +114,7 @@ INSTANCE = Operation(
     functions={"instance_norm": _STATISTICS},
     applies=lambda call: call.get("use_input_stats", True),
     known=False,
-    ways={FIELD: _map_looks},
+    ways={FIELD: _map_field},
 )
 BATCH = Operation(
     name="scale",

@@ -1,4 +1,4 @@
-"""One entry of the table: all that the library knows of one operation."""
+"""The entry type of the table: everything that the library knows about one operation."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch import nn
 from deconv.fields import Window
 
 RULES = ("deconvnet", "guided", "gradient")
-"""What happens to a signal on its way down; the paper's is the first. "guided" is guided
-backpropagation (Springenberg et al. 2015), "gradient" plain backpropagation (Simonyan et al. 2014):
-to compare with."""
+"""How a signal goes down. "deconvnet" is the paper's; for comparison, "guided" is guided
+backpropagation (Springenberg et al. 2015) and "gradient" plain backpropagation (Simonyan et al.
+2014)."""
 FIELD, ROUNDED = "field", "rounded"
-"""Two more ways to run a network: for its receptive fields, and with rounded corners."""
+"""Two more rules: for receptive fields, and for a network with rounded corners."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a function of PyTorch's, with its arguments as they were written.
+    """One call of a PyTorch function, with its arguments as written.
 
-    arguments: the function's parameter names in their order, as far as rules ask for them.
+    arguments: the function's leading parameter names in order, as far as rules need them.
     """
 
     func: Callable[..., Any]
@@ -32,11 +32,16 @@ class Call:
     arguments: tuple[str, ...] = ("input",)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Look up an argument, given by its name or by its place."""
+        """Look up an argument, whether passed by keyword or by position."""
         if name in self.kwargs:
             return self.kwargs[name]
-        place = self.arguments.index(name) if name in self.arguments else len(self.args)
-        return self.args[place] if place < len(self.args) else default
+        position = self.arguments.index(name) if name in self.arguments else len(self.args)
+        return self.args[position] if position < len(self.args) else default
+
+    @property
+    def tensors(self) -> list[torch.Tensor]:
+        """All tensors among the arguments, also those in tuples and lists."""
+        return [*flat((self.args, tuple(self.kwargs.values())))]
 
     @property
     def input(self) -> Any:
@@ -45,31 +50,31 @@ class Call:
 
     @property
     def name(self) -> str:
-        """The function's name without what tells spellings apart: torch.relu, Tensor.relu_ and
-        F.relu are all relu; +, += and torch.add are add."""
+        """The canonical function name: torch.relu, Tensor.relu_ and F.relu are all relu; +, += and
+        torch.add are add."""
         return function_name(self.func)
 
     @property
     def in_place(self) -> bool:
-        """Whether it writes its result into its first argument."""
+        """Whether the result is written into the first argument."""
         name = getattr(self.func, "__name__", "")
         dunder = name.startswith("__")
         own = name.startswith("__i") and name != "__invert__" if dunder else name.endswith("_")
         return own or bool(self.get("inplace", False))
 
     def run(self) -> Any:
-        """Compute what PyTorch computes."""
+        """Call the function as written."""
         return self.func(*self.args, **self.kwargs)
 
     def run_with(self, **changed: Any) -> Any:
-        """Compute it with other arguments."""
+        """Call the function with some arguments replaced."""
         kwargs = dict(self.kwargs) | dict(zip(self.arguments, self.args, strict=False)) | changed
         rest = self.args[len(self.arguments) :]
         first = [kwargs.pop(name) for name in self.arguments if name in kwargs] if rest else []
         return self.func(*first, *rest, **kwargs)
 
     def write(self, value: torch.Tensor) -> torch.Tensor:
-        """Return the value, put into the first argument if the function works in place."""
+        """Return a value, written into the first argument if the function works in place."""
         return self.input.copy_(value) if self.in_place else value
 
 
@@ -99,7 +104,7 @@ def flat(values: Any) -> Iterator[torch.Tensor]:
 
 
 def function_name(func: Callable[..., Any]) -> str:
-    """Name a function of PyTorch's, whichever way it is spelled."""
+    """Give the canonical name of a PyTorch function, method or operator."""
     name = getattr(func, "__name__", type(func).__name__)
     if name == "__get__":  # x.T, x.real
         name = getattr(func, "__self__", func).__name__
@@ -109,10 +114,10 @@ def function_name(func: Callable[..., Any]) -> str:
 
 @dataclass(frozen=True)
 class Below:
-    """What a stage of a chain needs to know to send a signal back down.
+    """What a stage of a chain needs for sending a signal down.
 
-    shape: of the stage's input, without the batch axis. switches: K×C×h×w of the K signals'
-    images, for a pool. collisions: the policy for shared switches.
+    shape: of the stage's input, without the batch axis. switches: for a pool, K×C×h×w of the K
+    signals' images. collisions: the policy for shared switches.
     """
 
     shape: tuple[int, ...]
@@ -120,34 +125,33 @@ class Below:
     collisions: str
 
 
-def always(_: Any) -> bool:
-    """Apply whatever the arguments."""
+def _always(_: Any) -> bool:
     return True
 
 
 @dataclass(frozen=True)
 class Operation:
-    """What one operation is called, and what it does on every way through a network.
+    """One operation: how it is recognised and what it does under each rule.
 
     name: of its step on the way down: "unpool", "rectify", "filter", … (see `deconv.trace`).
-    functions: name -> its parameters' names in their order, separated by spaces. PyTorch's
-        functions, methods and operators of that name are this operation if `applies` to the call.
-    modules: the modules that are it, if `applies_to` the module.
-    ways: by rule (RULES, FIELD, ROUNDED), what runs in its place: (call, run) -> value. Where there
-        is none, the function itself runs, and its own derivative is the way down.
-    known: whether its own derivative is what the deconvnet wants. If not, a signal that crosses it
+    functions: canonical function name -> parameter names in order, separated by spaces. A call of
+        such a function is this operation if `applies(call)`.
+    modules: module types that are this operation if `applies_to(module)`.
+    ways: rule (RULES, FIELD, ROUNDED) -> (call, run) -> value, run instead of the function. Without
+        one the function itself runs, and its own derivative is the way down.
+    known: whether its own derivative is what the deconvnet wants; if not, a signal that crosses it
         is reported with `NoRuleWarning`.
-    activates: whether it is an activation function: what stands below it is a pre-activation.
+    activates: whether it is an activation function, so that its input is a pre-activation.
     mirror: how a chain's mirror undoes it: (stage, signal K×…, below) -> the signal below.
-    window: the sliding window of such a module; None where each position stands for itself.
+    window: the sliding window of such a module; None for pointwise operations.
     prefix: of the names of such stages in a chain: conv1, relu1, …
     """
 
     name: str
     functions: Mapping[str, str] = field(default_factory=dict)
     modules: tuple[type[nn.Module], ...] = ()
-    applies: Callable[[Call], bool] = always
-    applies_to: Callable[[Any], bool] = always
+    applies: Callable[[Call], bool] = _always
+    applies_to: Callable[[Any], bool] = _always
     ways: Mapping[str, Callable[[Call, Any], Any]] = field(default_factory=dict)
     known: bool = True
     activates: bool = False
@@ -157,10 +161,10 @@ class Operation:
 
 
 def passed(stage: Any, signal: torch.Tensor, below: Below) -> torch.Tensor:
-    """Leave a signal as it is: the mirror of what the deconvnet skips."""
+    """Pass a signal unchanged: the mirror of what the deconvnet skips."""
     return signal
 
 
 def same_place(call: Call, run: Any) -> torch.Tensor:
-    """Let each position look at itself alone (FIELD)."""
+    """Make each position depend on itself alone (FIELD)."""
     return call.input if call.in_place else call.input.clone()

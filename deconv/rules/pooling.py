@@ -1,4 +1,4 @@
-"""Max-pooling and averaging: the signal goes to the switches, or is spread as the average was."""
+"""Pooling: a max-pool sends the signal to its switches, an average spreads it evenly (§2.1)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ Pair = tuple[int, int]
 
 
 def pool_of(call: Call) -> nn.MaxPool2d:
-    """Make the module that a call of max_pool2d stands for."""
-    kernel, stride = call.get("kernel_size"), call.get("stride")
+    """Make the module equivalent to a call of max_pool2d."""
     return nn.MaxPool2d(
-        kernel,
-        kernel if stride is None or stride == [] else stride,
+        call.get("kernel_size"),
+        call.get("stride") or None,
         call.get("padding", 0),
         call.get("dilation", 1),
         ceil_mode=call.get("ceil_mode", False),
@@ -43,8 +42,7 @@ class _Pool(torch.autograd.Function):
         values, switches = max_pool(pool, x)
         if given is not None and given.shape != switches.shape:
             raise DeconvError(
-                f"switches of {tuple(given.shape)} are given to a max-pool that has "
-                f"{tuple(switches.shape)}"
+                f"switches of {tuple(given.shape)} do not fit a max-pool of {tuple(switches.shape)}"
             )
         ctx.save_for_backward(switches if given is None else given)
         ctx.size, ctx.policy = tuple(x.shape[2:]), policy
@@ -58,8 +56,7 @@ class _Pool(torch.autograd.Function):
 
 
 def _by_policy(call: Call, run: Any) -> Any:
-    """PyTorch's own derivative sums where windows share a switch, on a GPU in any order; other
-    policies and other switches need their own way down."""
+    """Unpool by policy; PyTorch's own derivative does where it sums deterministically (CPU)."""
     given = run.next_switches(call.input)
     if run.collisions == "sum" and given is None and not call.input.is_cuda:
         return call.run()
@@ -67,20 +64,20 @@ def _by_policy(call: Call, run: Any) -> Any:
 
 
 def _shape(pool: nn.MaxPool2d | nn.AvgPool2d) -> list[Pair]:
-    """(kernel, stride, padding, dilation), each (rows, columns)."""
+    """Return (kernel, stride, padding, dilation), each (rows, columns)."""
     numbers = (pool.kernel_size, pool.stride, pool.padding, getattr(pool, "dilation", 1))
     return [_pair(n) for n in numbers]
 
 
 def _taps(x: torch.Tensor, pool: nn.MaxPool2d, outside: float) -> list[torch.Tensor]:
-    """For each place in the window the values that all windows have there, N×C×h×w."""
+    """List, for each position within a window, the values of all windows there, N×C×h×w."""
     kernel, stride, padding, dilation = _shape(pool)
     size = pool(x.detach()).shape[2:]
     ends = [
         (size[a] - 1) * stride[a] + dilation[a] * (kernel[a] - 1) + 1 - x.shape[2 + a] - padding[a]
         for a in (0, 1)
     ]
-    # Windows at the end may not reach the last position, so the end is cut (negative) or padded.
+    # The last windows may stop short of the border (negative padding) or, in ceil mode, cross it.
     whole = F.pad(x, (padding[1], ends[1], padding[0], ends[0]), value=outside)
     return [
         whole[..., y * dilation[0] :: stride[0], z * dilation[1] :: stride[1]][
@@ -99,10 +96,7 @@ def soft_max_pool(
     dilation: int | Pair = 1,
     ceil_mode: bool = False,
 ) -> torch.Tensor:
-    """Round a max-pool: width · log Σ exp(x / width) over the windows of F.max_pool2d.
-
-    Positions of the padding are not counted.
-    """
+    """Round a max-pool: width · log Σ exp(x / width) over each window, without its padding."""
     return _soft(
         x, nn.MaxPool2d(kernel_size, stride, padding, dilation, ceil_mode=ceil_mode), width
     )
@@ -121,15 +115,14 @@ def _rounded(call: Call, run: Any) -> Any:
     return _answer(call, values, max_pool(pool, x.detach())[1])
 
 
-def _looks(call: Call, run: Any) -> Any:
-    """Every position of a window counts, not the winner alone."""
+def _window_mean(call: Call, run: Any) -> Any:
+    """Make every position of a window count, not the winner alone (FIELD)."""
     pool, x = pool_of(call), call.input
     values = torch.stack(_taps(x, pool, 0.0)).mean(0)
     return _answer(call, values, max_pool(pool, x.detach())[1])
 
 
-def _sum_alone(call: Call, run: Any) -> Any:
-    """Only max_pool2d knows the switches that a policy is about."""
+def _sum_only(call: Call, run: Any) -> Any:
     if run.collisions != "sum":
         raise DeconvError(
             f"collisions={run.collisions!r} is for max_pool2d: {call.name} has no policy, so that "
@@ -138,23 +131,23 @@ def _sum_alone(call: Call, run: Any) -> Any:
     return call.run()
 
 
-def _looks_adaptive(call: Call, run: Any) -> Any:
+def _adaptive_mean(call: Call, run: Any) -> Any:
     values = F.adaptive_avg_pool2d(call.input, call.get("output_size"))
     indices = call.get("return_indices", False) or call.name.endswith("_with_indices")
     return (values, torch.zeros_like(values, dtype=torch.int64)) if indices else values
 
 
 def _over_dims(call: Call) -> bool:
-    """Whether it is the maximum over dimensions, not that of two values."""
+    """Whether the call reduces over dimensions rather than compares two values."""
     return not isinstance(call.get("dim"), torch.Tensor) and "other" not in call.kwargs
 
 
-def _largest_looks(call: Call, run: Any) -> Any:
-    """The maximum over dimensions looks at all of them."""
-    dims, keep = call.get("dim"), call.get("keepdim", False)
+def _mean_over_dims(call: Call, run: Any) -> Any:
+    """Make all reduced positions count (FIELD)."""
+    dims = call.get("dim")
     if dims is None:
         return call.input.mean()
-    mean = call.input.mean(dims, keepdim=keep)
+    mean = call.input.mean(dims, keepdim=call.get("keepdim", False))
     found = call.run()
     return mean if isinstance(found, torch.Tensor) else type(found)((mean, found[1]))
 
@@ -179,18 +172,16 @@ def _pair(value: int | Pair) -> Pair:
 
 
 def _adaptive_window(stage: nn.AdaptiveAvgPool2d) -> Window:
+    def axis(out: int | None) -> AnyAxis:
+        return Axis(1) if out is None else AdaptiveAxis(out)  # None keeps the input's size
+
     out = stage.output_size
     rows, columns = out if isinstance(out, tuple) else (out, out)
-    return _adaptive(rows), _adaptive(columns)
-
-
-def _adaptive(out: int | None) -> AnyAxis:
-    """None leaves as many positions as come in."""
-    return Axis(1) if out is None else AdaptiveAxis(out)
+    return axis(rows), axis(columns)
 
 
 def _spread(stage: nn.AdaptiveAvgPool2d, signal: torch.Tensor, below: Below) -> torch.Tensor:
-    """Averaging is linear along each axis, so its mirror is the transposed matrices."""
+    """Apply the transposed averaging matrices of rows and columns."""
     rows, columns = (
         _averages(above, size, signal)
         for above, size in zip(signal.shape[2:], below.shape[1:], strict=True)
@@ -199,7 +190,7 @@ def _spread(stage: nn.AdaptiveAvgPool2d, signal: torch.Tensor, below: Below) -> 
 
 
 def _averages(out: int, size: int, like: torch.Tensor) -> torch.Tensor:
-    """The out×size matrix of adaptive averaging along one axis."""
+    """Build the out×size matrix of adaptive averaging along one axis."""
     matrix = like.new_zeros(out, size)
     for i in range(out):
         start, stop = i * size // out, -(-(i + 1) * size // out)
@@ -211,7 +202,7 @@ MAX_POOL = Operation(
     name="unpool",
     functions={"max_pool2d": ARGUMENTS, "max_pool2d_with_indices": ARGUMENTS},
     modules=(nn.MaxPool2d,),
-    ways=dict.fromkeys(RULES, _by_policy) | {FIELD: _looks, ROUNDED: _rounded},
+    ways=dict.fromkeys(RULES, _by_policy) | {FIELD: _window_mean, ROUNDED: _rounded},
     mirror=_mirror,
     window=_window,
     prefix="pool",
@@ -223,19 +214,19 @@ ADAPTIVE_MAX = Operation(
         "adaptive_max_pool2d_with_indices": "input output_size return_indices",
     },
     modules=(nn.AdaptiveMaxPool2d,),
-    ways=dict.fromkeys(RULES, _sum_alone) | {FIELD: _looks_adaptive},
+    ways=dict.fromkeys(RULES, _sum_only) | {FIELD: _adaptive_mean},
 )
 LARGEST = Operation(
     name="unpool",
     functions={"max": "input dim keepdim", "amax": "input dim keepdim"},
     applies=_over_dims,
-    ways=dict.fromkeys(RULES, _sum_alone) | {FIELD: _largest_looks},
+    ways=dict.fromkeys(RULES, _sum_only) | {FIELD: _mean_over_dims},
 )
 OTHER_CHOICE = Operation(
     name="choose",
     functions=dict.fromkeys(("min", "amin", "median", "nanmedian"), "input dim keepdim"),
     applies=_over_dims,
-    ways={FIELD: _largest_looks},
+    ways={FIELD: _mean_over_dims},
     known=False,
 )
 ADAPTIVE_AVERAGE = Operation(

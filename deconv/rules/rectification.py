@@ -1,4 +1,4 @@
-"""Rectification: on the way down the deconvnet rectifies the signal, whatever was active (§2.1).
+"""Rectification: on the way down the deconvnet rectifies the signal itself (§2.1).
 
           deconvnet         guided                   gradient
 relu …    max(signal, 0)    max(signal, 0) if a>0    signal if a>0
@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from deconv.rules.operation import FIELD, ROUNDED, Below, Call, Operation, same_place
+from deconv.rules.operation import FIELD, ROUNDED, Call, Operation, same_place
 
 
 def _limit(call: Call) -> float | None:
-    """Where a rectification saturates; None for what does not begin at 0."""
+    """Return where a rectification saturates; None for a call that does not clamp at 0."""
     low, high = {
         "relu": (0.0, None),
         "relu6": (0.0, 6.0),
@@ -31,7 +31,7 @@ def _limit(call: Call) -> float | None:
     }[call.name]
     if call.name == "threshold" and call.get("value") != 0:
         return None
-    if call.name in ("maximum", "max"):  # of a value and of zeros
+    if call.name in ("maximum", "max"):  # of a value and a tensor of zeros
         constant = isinstance(low, torch.Tensor) and not low.requires_grad
         return math.inf if constant and not low.any() else None
     if any(isinstance(end, torch.Tensor) for end in (low, high)) or low != 0:
@@ -61,7 +61,7 @@ def _guided(call: Call, run: Any) -> torch.Tensor:
 
 
 def soft_relu(z: torch.Tensor, width: float) -> torch.Tensor:
-    """Round a ReLU's corner: width · log(1 + exp(z / width))."""
+    """Round the corner of a ReLU: width · log(1 + exp(z / width))."""
     return width * F.softplus(z / width)
 
 
@@ -72,10 +72,6 @@ def _rounded(call: Call, run: Any) -> torch.Tensor:
     limit, x = _limit(call), call.input.clone()
     rounded = soft_relu(x, width)
     return call.write(rounded if limit == math.inf else rounded - soft_relu(x - limit, width))
-
-
-def _mirror(stage: nn.Module, signal: torch.Tensor, below: Below) -> torch.Tensor:
-    return signal.relu()
 
 
 RECTIFY = Operation(
@@ -96,7 +92,7 @@ RECTIFY = Operation(
     applies_to=lambda module: getattr(module, "min_val", 0) == 0,
     ways={"deconvnet": _deconvnet, "guided": _guided, FIELD: same_place, ROUNDED: _rounded},
     activates=True,
-    mirror=_mirror,
+    mirror=lambda stage, signal, below: signal.relu(),
     prefix="relu",
 )
 RECTIFICATION = (RECTIFY,)

@@ -1,4 +1,4 @@
-"""Flattening, dropout and paddings: modules that leave values as they are."""
+"""Flattening, dropout and padding: modules that leave values unchanged."""
 
 from __future__ import annotations
 

@@ -205,7 +205,7 @@ def test_values_that_no_gradient_follows_are_said(way):
     with pytest.warns(deconv.NoRuleWarning, match="no rule for"):
         deconv.project(net, record, "fc", torch.tensor([[0, 1, 0, 0]]), seed="one")
     if way in ("detach", "no_grad", "sorted"):
-        with pytest.raises(DeconvError, match="the receptive field of b is not known: values of"):
+        with pytest.raises(DeconvError, match="the receptive field of b is not known: at "):
             net.field("b", 2, 2, (PX, PX))
     else:
         assert net.field("b", 2, 2, (PX, PX)) == (2, 2, 7, 7)
@@ -459,7 +459,9 @@ def test_gradient_checkpointing_is_refused_in_words():
         lambda: deconv.project(net, record, point, torch.tensor([[0, 1, 2, 2]]), seed="one"),
         lambda: net.field(point, 2, 2, (32, 32)),
     ):
-        with pytest.raises(DeconvError, match="turn gradient checkpointing off"):
+        with pytest.raises(
+            DeconvError, match="gradient checkpointing runs a part of the network again"
+        ):
             ask()
 
 
@@ -478,7 +480,7 @@ def test_what_cannot_be_differentiated_is_mined_and_not_projected():
 
     net = deconv.wrap(made(cut), input_px=PX)
     assert deconv.top_activations(net, [noise(3)], ["b"], k=1)["b"].value.isfinite().all()
-    with pytest.raises(DeconvError, match="nothing on the way up can be differentiated"):
+    with pytest.raises(DeconvError, match="nothing on the way up is differentiable"):
         deconv.project(net, net.record(noise(), ["b"]), "b", torch.tensor([[0, 1, 2, 2]]))
 
 

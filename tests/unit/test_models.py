@@ -283,7 +283,7 @@ def test_all_names_can_be_built():
             {"first_layer": "course"},
             "unknown first layer 'course'.*'coarse'",
         ),
-        ("alexnet", {"first_layer": "coarse"}, "first layer of alexnet is coarse already"),
+        ("alexnet", {"first_layer": "coarse"}, "alexnet's first layer is coarse already"),
         ("torchvision/alexnet", {"first_layer": "coarse"}, "leave out first_layer"),
         ("zfnet", {"init": "hi"}, "unknown init 'hi'.*paper, gain, he"),
         ("torchvision/alexnet", {"fc_width": 9}, "torchvision/alexnet has no fc_width: leave out"),

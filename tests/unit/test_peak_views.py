@@ -83,7 +83,7 @@ def test_fewer_images_than_peaks_leave_blank_views(net):
     nothing = Peaks(*(getattr(peaks, n)[:, 2:] for n in ("value", "image", "y", "x")))
     with pytest.raises(DeconvError, match="none of these maps of conv3 has a peak"):
         deconv.peak_views(net, data, "conv3", nothing, [0])
-    with pytest.raises(DeconvError, match="list shows no pictures: give picture="):
+    with pytest.raises(DeconvError, match="list has no pictures to show: give picture="):
         deconv.peak_views(net, [data[0], data[1]], "conv3", peaks, [0])
 
 
