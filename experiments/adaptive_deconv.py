@@ -7,10 +7,9 @@
 Layers of convolutional sparse coding with switch pooling, learned one by one; each reconstructs
 the input through all layers below it. `deconv/studies/sparse_coding/__init__.py` states the cost,
 what is known of the original and what is unverified; every number below is a choice, since those of
-the original were not at hand. Beside the 2014 deconvnet: there the filters are a trained convnet's,
-transposed, and its maps come from a single pass; here the filters are learned for reconstruction
-and the maps are inferred, step by step. Both unpool with the image's switches and paint by
-transposed convolution.
+the original were not at hand. The 2014 deconvnet takes a trained convnet's filters, transposed, and
+the maps of a single pass; here the filters are learned for reconstruction and the maps are inferred
+iteratively. Both unpool with the image's switches and project by transposed convolution.
 
 Of held-out images: the share of their energy that each layer does not explain, beside (a) filters
 drawn at random, inferred alike, (b) a single step of inference from zero, at its best gain.
@@ -33,7 +32,7 @@ import torch
 
 from deconv import figures
 from deconv.data import Squares
-from deconv.errors import DeconvError, unknown
+from deconv.errors import DeconvError
 from deconv.figures import Page
 from deconv.normalisation import local_contrast_norm
 from deconv.pixels import Grey
@@ -42,18 +41,24 @@ from deconv.studies.sparse_coding import (
     SOLVERS,
     AdaptiveDeconvNet,
     Epoch,
-    Measured,
-    decompose,
     epoch_row,
     layer_row,
-    learning_curve,
     measure,
+    picture_arrays,
     signal_to_noise_db,
-    strongest_unit,
     train,
-    view_maps,
 )
-from experiments.kit import Finding, Result, Saved, Settings, Subject, by_size, experiment, log
+from experiments.kit import (
+    Finding,
+    Result,
+    Saved,
+    Settings,
+    Subject,
+    by_size,
+    check_name,
+    experiment,
+    log,
+)
 from experiments.kit.facts import data_facts
 from experiments.kit.findings import TRUTH
 from experiments.kit.inputs import data_name
@@ -70,7 +75,7 @@ class Adaptive(Settings):
 
     data: Any = field(default_factory=lambda: {"cache": False})  # few images are read
     train_on: int = by_size(paper=200, laptop=40, smoke=6)  # of "train", to learn filters on
-    measured: int = by_size(paper=100, laptop=24, smoke=6)  # of "val", that all numbers are of
+    measured: int = by_size(paper=100, laptop=24, smoke=6)  # of "val", for all numbers
     shown: int = 4  # of the measured ones, in the figure
     crop_px: int = by_size(paper=128, laptop=64, smoke=32)
     window_px: int = 9  # of local contrast normalisation (Jarrett et al. 2009); 0: only minus mean
@@ -95,8 +100,7 @@ class Adaptive(Settings):
                 raise DeconvError(f"{name}={getattr(self, name)} must be at least 1")
         if self.shown > self.measured:
             raise DeconvError(f"shown={self.shown} images of measured={self.measured}")
-        if self.solver not in SOLVERS:
-            raise unknown("solver", self.solver, SOLVERS)
+        check_name("solver", self.solver, SOLVERS)
         if self.window_px < 0 or (self.window_px and self.window_px % 2 == 0):
             raise DeconvError(f"window_px={self.window_px} is odd, or 0 for no window")
         if self.window_sigma <= 0:
@@ -136,7 +140,7 @@ def compute(cfg: Adaptive, it: Subject) -> Result:
     learned_on = load(cfg, cfg.images(it, "train"), cfg.train_on).to(it.device)
     held_out = load(cfg, cfg.images(it, "val"), cfg.measured).to(it.device)
     times = {name: getattr(cfg, name) for name in ("epochs", "steps", "filter_steps")}
-    history = train(net, learned_on, switch_steps=cfg.final_steps, report=tell, **times, **how)
+    history = train(net, learned_on, switch_steps=cfg.final_steps, report=log_epoch, **times, **how)
     log(f"measuring on {len(held_out)} images")
     measured = measure(net, untrained, held_out, cfg.final_steps, **how)
     rows = [layer_row(net, i, history, measured) for i in range(net.layers)]
@@ -146,7 +150,7 @@ def compute(cfg: Adaptive, it: Subject) -> Result:
             f"(random filters {one['random_filters']:.3f}, single step {one['single_step']:.3f}), "
             f"{100 * one['nonzero_share']:.1f} % of values not zero"
         )
-    arrays = pictures(net, measured, history, cfg.shown)
+    arrays = picture_arrays(net, measured, history, cfg.shown, PARTS)
     for name, shares in measured.unexplained.items():
         arrays |= {f"{name}/{i + 1}": share for i, share in enumerate(shares)}
     facts = {
@@ -174,38 +178,12 @@ def load(cfg: Adaptive, data: Squares, count: int) -> torch.Tensor:
     return local_contrast_norm(grey, cfg.window_px, cfg.window_sigma)[..., cut, cut].contiguous()
 
 
-def tell(epoch: Epoch) -> None:
-    """A line an epoch."""
+def log_epoch(epoch: Epoch) -> None:
+    """Log a line an epoch."""
     log(
         f"layer {epoch.layer}, epoch {epoch.epoch}: cost {epoch.cost[0]:.1f} to "
         f"{epoch.cost[-1]:.1f}, {epoch.error:.3f} of the energy not explained"
     )
-
-
-def pictures(
-    net: AdaptiveDeconvNet, measured: Measured, history: Sequence[Epoch], shown: int
-) -> dict[str, np.ndarray]:
-    """What is drawn: images, and of each layer filters, features, reconstructions, parts, costs."""
-    images, switches = measured.images, measured.switches
-    own = [one[:shown] for one in switches]
-    size = images.shape[-2:]
-    unit, value = strongest_unit(net, measured.found[-1].maps)
-    chain = decompose(net, net.layers, unit, value, switches, size, PARTS[: net.layers - 1])
-    arrays = {"images": images[:shown], "unit": unit}
-    for i, found in enumerate(measured.found):
-        layer, maps = i + 1, found.maps[:shown]
-        features, units = view_maps(net, layer, found.maps, switches, size)
-        own_arrays = {
-            "filters": net.filters[i].data,
-            "features": features,
-            "units": units,
-            "rebuilt": net.down(layer, maps, own),
-            "nonzero": (maps != 0).double().mean(dim=(1, 2, 3)),
-            "parts": chain[net.layers - layer],
-            "cost": learning_curve(history, layer),
-        }
-        arrays |= {f"{layer}/{name}": array for name, array in own_arrays.items()}
-    return {name: one.detach().cpu().numpy() for name, one in arrays.items()}
 
 
 def choices(cfg: Adaptive) -> dict[str, Any]:
@@ -229,16 +207,16 @@ def choices(cfg: Adaptive) -> dict[str, Any]:
     }
 
 
-STAND_INS = {
+BASELINES = {
     "random": "filters drawn at random, inferred alike,",
     "single_step": "one step of inference at its best gain",
 }
 
 
 def findings(unexplained: Mapping[str, Sequence[np.ndarray]], seed: int) -> list[Finding]:
-    """Whether learned filters and inference explain held-out images better than what stands in."""
+    """Judge whether learned filters and inference explain held-out images better than baselines."""
     found = []
-    for name, words in STAND_INS.items():
+    for name, words in BASELINES.items():
         pairs = zip(unexplained["learned"], unexplained[name], strict=True)
         gains = [other - learned for learned, other in pairs]
         ranges = [bootstrap(one, seed) for one in gains]
@@ -291,19 +269,18 @@ def caption(facts: dict[str, Any]) -> str:
         for r in facts["layers"]
     )
     return (
-        "What the deconvnet grew out of, in the manner of Zeiler, Taylor & Fergus (2011): layers "
-        "of convolutional sparse coding with switch pooling, learned without labels on "
-        f"{facts['train_on']} images of {facts['data']['name']}, one layer after the other, each "
-        "to reconstruct the image itself. Above: each map's strongest unit over "
-        f"{facts['measured']} held-out images, painted alone with that image's switches (dead maps "
-        "stay grey). Below: held-out images, normalised in contrast, and what each layer alone "
-        "makes of them, with the ratio of signal to error and the share of the layer's "
-        "values that are not zero; the strongest unit of the last layer, and the features below "
-        "that it is made of. Every picture has its own scale, grey is zero. Energy of the images "
-        f"left unexplained: {by_layer}. Dots on the curves: the filters change. "
-        "In the deconvnet of 2014 the filters are those of a convnet trained with labels, "
-        "transposed, and maps come from a single pass; here filters are learned for this and maps "
-        "are inferred in many steps. Sizes, λ and solver are choices, not the original's."
+        "Layers of convolutional sparse coding with switch pooling, in the manner of Zeiler, "
+        f"Taylor & Fergus (2011), learned without labels on {facts['train_on']} images of "
+        f"{facts['data']['name']}, one layer after the other, each to reconstruct the image "
+        f"itself. Above: each map's strongest unit over {facts['measured']} held-out images, "
+        "painted alone with that image's switches (dead maps stay grey). Below: "
+        "contrast-normalised held-out images and each layer's reconstruction, with its "
+        "signal-to-noise ratio and the share of non-zero values; the strongest unit of the last "
+        "layer, and the features below that it is made of. Every picture has its own scale, grey "
+        f"is zero. Energy of the images left unexplained: {by_layer}. Dots on the curves: updates "
+        "of the filters. In the deconvnet of 2014 the filters are those of a convnet trained with "
+        "labels, transposed, and maps come from a single pass; here both are optimised for "
+        "reconstruction. Sizes, λ and solver are choices, not the original's."
     )
 
 

@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass
 
 from omegaconf import MISSING
 
-from deconv.errors import DeconvError, unknown
+from deconv.errors import DeconvError
 from deconv.training.evaluation import PRECISIONS, TEST_CROPS, evaluate
-from experiments.kit import Result, Settings, Subject, experiment, log
+from experiments.kit import Result, Settings, Subject, check_name, experiment, log
 from experiments.kit.facts import data_facts
 from experiments.kit.inputs import data_name, data_settings
 
@@ -31,10 +31,8 @@ class Evaluation(Settings):
     precision: str = "auto"  # bf16 where the processor has it, else fp32
 
     def __post_init__(self) -> None:
-        if self.crops not in TEST_CROPS:
-            raise unknown("way to crop", self.crops, TEST_CROPS)
-        if self.precision not in PRECISIONS:
-            raise unknown("precision", self.precision, PRECISIONS)
+        check_name("way to crop", self.crops, TEST_CROPS)
+        check_name("precision", self.precision, PRECISIONS)
 
 
 def check(cfg: Evaluation, it: Subject) -> None:

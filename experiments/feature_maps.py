@@ -28,7 +28,7 @@ from torch.utils.data import Subset
 
 from deconv import figures
 from deconv.data import SPLITS
-from deconv.errors import DeconvError, unknown
+from deconv.errors import DeconvError
 from deconv.fields import receptive_field
 from deconv.figures import Page
 from deconv.mining.map_statistics import ORDERS, MapPoints, map_statistics
@@ -41,7 +41,7 @@ from deconv.studies.feature_maps import (
     points_of,
     sparsity_row,
 )
-from experiments.kit import Figure, Result, Saved, Subject, by_size, experiment, log
+from experiments.kit import Figure, Result, Saved, Subject, by_size, check_name, experiment, log
 from experiments.kit.facts import describe_network, preprocessing
 
 SCALES = ("map", "layer")
@@ -64,8 +64,7 @@ class FeatureMaps(Figure):  # split: where images are drawn from and maps are me
 
     def __post_init__(self) -> None:
         for name, among in (("split", SPLITS), ("scale", SCALES), ("order", ORDERS)):
-            if getattr(self, name) not in among:
-                raise unknown(name, getattr(self, name), among)
+            check_name(name, getattr(self, name), among)
         if not 1 <= self.maps <= MOST_MAPS:
             raise DeconvError(f"maps={self.maps} cannot be shown: choose 1 to {MOST_MAPS}")
         if not 1 <= (count := len(self.images) or self.count) <= MOST_IMAGES:

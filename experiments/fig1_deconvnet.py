@@ -4,11 +4,11 @@
     python -m experiments.fig1_deconvnet snapshot=<run>/last.pt images=[photo.jpg] layer=conv2
     python -m experiments.fig1_deconvnet redraw=outputs/fig1_deconvnet/<folder>
 
-Paper: a drawing of one layer, boxes without values. Here the whole way of one unit, each box
-filled with what stands there: image, filtered, rectified, pooled and normalised maps on the way
-up; on the way down the unit alone, unpooled by the switches of this image, rectified, filtered.
-Below, some pooling windows in numbers, as in the lower half of the paper's figure. Of many maps
-those are shown that carry the most energy of the signal on its way down.
+Paper: a drawing of one layer, boxes without values. Here all layers below one unit, each box with
+its values: image, filtered, rectified, pooled and normalised maps on the way up; on the way down
+the unit alone, unpooled by the switches of this image, rectified, filtered. Below, some pooling
+windows in numbers, as in the lower half of the paper's figure. Of many maps those with the most
+top-down energy are shown.
 
 Cost: laptop seconds (with a snapshot) on 2 CPU cores.
 Expected: the last step down equals the projection by autograd to rounding.
@@ -28,22 +28,23 @@ import torch
 from torch import nn
 
 from deconv import figures
-from deconv.deconvnet.pool_windows import PoolDetail, pool_detail, uppermost_pool
+from deconv.deconvnet.pool_windows import pool_detail, uppermost_pool
 from deconv.deconvnet.round_trip import (
     Level,
     difference_to_vjp,
     leading_maps,
+    level_arrays,
     level_rows,
     map_points,
     round_trip,
     strongest_unit,
 )
-from deconv.errors import DeconvError, unknown
+from deconv.errors import DeconvError
 from deconv.figures import Page
 from deconv.networks import ChainNet
 from deconv.networks.chain import window
 from deconv.pooling import COLLISIONS
-from experiments.kit import Figure, Finding, Result, Saved, Subject, experiment, log
+from experiments.kit import Figure, Finding, Result, Saved, Subject, check_name, experiment, log
 from experiments.kit.facts import deconvnet_choices, describe_field, describe_network, layer_title
 
 TOLERANCE = 1e-3
@@ -73,8 +74,7 @@ class Deconvnet(Figure):
                 )
         if len(self.images) > 1:
             raise DeconvError(f"images takes one path or number such as [3], got {self.images}")
-        if self.collisions not in COLLISIONS:
-            raise unknown("collision policy", self.collisions, COLLISIONS)
+        check_name("collision policy", self.collisions, COLLISIONS)
 
 
 def check(cfg: Deconvnet, it: Subject) -> None:
@@ -114,7 +114,12 @@ def compute(cfg: Deconvnet, it: Subject) -> Result:
         below, above, number = levels[at - 1], levels[at], int(shown[at][0])
         found = pool_detail(below, above, axes, number, cfg.span, cfg.collisions)
         arrays |= {f"detail/{name}": getattr(found, name).numpy() for name in DETAIL}
-        detail = detail_facts(found, above.stage, axes)
+        detail = {
+            "pool": above.stage,
+            "windows": list(found.pooled.shape),
+            "kernel": [axis.kernel for axis in axes],
+            "stride": [axis.stride for axis in axes],
+        } | {name: getattr(found, name) for name in ("map", "top", "left", "shared_winners")}
     difference = difference_to_vjp(net, record, levels, unit, cfg.collisions)
     facts = {
         "figure": "1",
@@ -129,8 +134,8 @@ def compute(cfg: Deconvnet, it: Subject) -> Result:
         "choices": choices(net, cfg, it.snapshot.mean),
     }
     rule = (
-        "unpooling by switches, rectifying and filtering one after another ends in the pixels "
-        "that autograd gives with the deconvnet's rules: largest difference at most "
+        "unpooling by switches, rectifying and filtering, stage by stage, gives the pixels that "
+        "autograd gives under the deconvnet's rules: largest difference at most "
         f"{TOLERANCE} of the largest pixel (the value); one unit of one image"
     )
     finding = Finding("fig1/reconstruction", difference, holds=difference <= TOLERANCE, rule=rule)
@@ -151,32 +156,6 @@ def choose_unit(cfg: Deconvnet, activation: torch.Tensor) -> tuple[int, int, int
     return unit
 
 
-def level_arrays(levels: Sequence[Level], shown: Sequence[torch.Tensor]) -> dict[str, np.ndarray]:
-    """<point>/<field> of the shown maps of every level; winners where a pool lies above."""
-    arrays = {}
-    for level, above, maps in zip(levels, [*levels[1:], None], shown, strict=True):
-        found = {"maps": maps, "up": level.up[maps], "down": level.down[maps]}
-        if level.stage and above is not None and above.switches is not None:
-            found["winners"] = above.winners(level, maps)
-        arrays |= {f"{level.point}/{name}": values.numpy() for name, values in found.items()}
-        arrays[f"{level.point}/box"] = np.array(level.box)
-    return arrays
-
-
-def detail_facts(found: PoolDetail, stage: str, axes: Any) -> dict[str, Any]:
-    """Which pooling windows the lower panel shows."""
-    return {
-        "pool": stage,
-        "map": found.map,
-        "windows": list(found.pooled.shape),
-        "top": found.top,
-        "left": found.left,
-        "kernel": [axis.kernel for axis in axes],
-        "stride": [axis.stride for axis in axes],
-        "shared_winners": found.shared_winners,
-    }
-
-
 def choices(net: ChainNet, cfg: Deconvnet, mean: torch.Tensor) -> dict[str, str]:
     """What the paper leaves open and how it was decided, for the sidecar."""
     kept = deconvnet_choices(net, cfg.collisions, mean, [cfg.layer])
@@ -185,7 +164,7 @@ def choices(net: ChainNet, cfg: Deconvnet, mean: torch.Tensor) -> dict[str, str]
         "unit": "the strongest of the layer for this image" if cfg.unit is None else "named",
         "image": "named" if cfg.images else f"classified rightly, drawn by seed {cfg.seed}",
         "maps": "of the unit's layer its own and the most active; below, those with the most "
-        "energy of the top-down signal where it is filtered; the same within a layer",
+        "top-down energy where it is filtered; the same within a layer",
         "ties": "among equal values of a window the first in scan order is the switch",
         "map_colours": f"white at 0, each row its own scale, ± the {figures.PERCENTILE} percentile "
         "of the non-zero values shown",
@@ -288,21 +267,21 @@ def caption(facts: dict[str, Any]) -> str:
     shares = [row["shown_energy"] for row in facts["rows"] if row["operation"] == "filter"][1:]
     percents = ", ".join(f"{100 * share:.0f} %" for share in shares)
     words = (
-        f"Right, from below: what the network makes of {name}. Left, from above: "
-        f"one unit of {facts['layer']} is kept with its value {facts['activation']:.3g}, all "
-        "others are set to 0, and the signal goes back to pixels. Frames: what the unit depends on "
-        f"({facts['field']}). Dots: the switches, positions that won a pooling window. Maps: white "
-        "is 0, orange positive, blue negative, each row and side with its own scale. Of the unit's "
-        "layer its map and the most active others are shown, of the layers below the maps with "
-        f"most of the energy that comes down{f' (from above {percents})' if shares else ''}. "
+        f"Right, upwards: the feature maps of {name}. Left, downwards: one unit of "
+        f"{facts['layer']} keeps its value {facts['activation']:.3g}, all others are 0, and the "
+        f"signal goes back to pixels. Frames: the unit's {facts['field']}. Dots: the switches, "
+        "positions that won a pooling window. Maps: white is 0, orange positive, blue negative, "
+        "each row and side with its own scale. Of the unit's layer its map and the most active "
+        "others are shown, below it the maps with most of the top-down energy"
+        f"{f' (from above {percents})' if shares else ''}. "
     )
     if detail:
         count = detail["shared_winners"]
         shared = "One position is" if count == 1 else f"{count or 'No'} positions are"
         words += (
             "Bottom: each window has a colour, and so has the position that won it; the window "
-            f"with the strongest signal is framed. {shared} won by more than one window"
-            f" (shared switches: {facts['choices']['collisions']}); where a whole window is 0, its "
+            f"with the strongest signal is framed. {shared} won by more than one window (shared "
+            f"switches: {facts['choices']['collisions']}); of a window that is 0 throughout, the "
             "first position counts as the winner. "
         )
     return words + describe_network(facts)

@@ -27,13 +27,13 @@ import torch
 
 from deconv import figures
 from deconv.deconvnet.blank import trace
-from deconv.errors import DeconvError, unknown
+from deconv.errors import DeconvError
 from deconv.figures import Page
 from deconv.mining.peak_views import PeakViews, peak_views
 from deconv.mining.random_maps import random_maps
 from deconv.pooling import COLLISIONS
 from deconv.records import Peaks
-from experiments.kit import Figure, Result, Saved, Subject, experiment, log
+from experiments.kit import Figure, Result, Saved, Subject, check_name, experiment, log
 from experiments.kit.facts import (
     deconvnet_choices,
     describe_field,
@@ -75,8 +75,7 @@ class TopActivations(Figure):
             shape = self.shape(layer)
             if len(shape) != 2 or min(shape) < 1:
                 raise DeconvError(f"the grid of {layer} takes [rows,columns], got {shape}")
-        if self.collisions not in COLLISIONS:
-            raise unknown("collision policy", self.collisions, COLLISIONS)
+        check_name("collision policy", self.collisions, COLLISIONS)
 
     @property
     def layers(self) -> list[str]:

@@ -32,7 +32,7 @@ import torch
 
 from deconv import distributed, figures
 from deconv.data import CentreCrops
-from deconv.errors import DeconvError, unknown
+from deconv.errors import DeconvError
 from deconv.figures import Page
 from deconv.mining.random_maps import live_maps_first
 from deconv.mining.top_activations import top_activations
@@ -50,7 +50,7 @@ from deconv.studies.evolution import (
 from deconv.training import PAPER_EPOCHS
 from deconv.training.course import epoch_ends, same_training
 from deconv.training.snapshots import load_snapshot, weights_hash
-from experiments.kit import Finding, Result, Saved, Settings, Subject, experiment, log
+from experiments.kit import Finding, Result, Saved, Settings, Subject, check_name, experiment, log
 from experiments.kit.facts import (
     data_facts,
     deconvnet_choices,
@@ -85,12 +85,11 @@ class FeatureEvolution(Settings):
             raise DeconvError(f"layers takes a list such as [conv1,conv5], got {self.layers}")
         if not 0 < self.threshold <= 1:
             raise DeconvError(f"threshold is a share above 0 and at most 1, got {self.threshold}")
-        if self.collisions not in COLLISIONS:
-            raise unknown("collision policy", self.collisions, COLLISIONS)
+        check_name("collision policy", self.collisions, COLLISIONS)
 
 
 def check(cfg: FeatureEvolution, it: Subject) -> None:
-    """Raise DeconvError for snapshots that are not there, or will not be, and for unknown maps."""
+    """Raise DeconvError for missing snapshots and for unknown layers or maps."""
     if cfg.run:
         net = build(**same_training(chosen_snapshots(cfg, Path(cfg.run))).recipe)
     elif cfg.size_name == "paper":
@@ -114,11 +113,11 @@ def check(cfg: FeatureEvolution, it: Subject) -> None:
 
 
 def compute(cfg: FeatureEvolution, it: Subject) -> Result:
-    """Mine the training images at every snapshot, project what is to be shown."""
+    """Mine the training images at every snapshot, project the maps shown."""
     if not cfg.run:
         log("no run given: training one first")
         train_network(it.config, it.folder)
-        distributed.from_first(None)  # until process 0 has written the last snapshot
+        distributed.from_first(None)  # wait until process 0 has written the last snapshot
     paths = chosen_snapshots(cfg, Path(cfg.run or it.folder))
     training = load_snapshot(list(paths.values())[-1], cfg.model.name)
     data = squares(cfg, "train", training.mean.shape[-1])
@@ -216,7 +215,7 @@ def project_course(
     course: PeaksOverTime,
     maps: Mapping[str, torch.Tensor],
 ) -> tuple[Network, dict[str, np.ndarray], list[dict[str, Any]]]:
-    """The last network, <layer>/<field> of every PeakViews as M×T×…, facts about each snapshot."""
+    """Return the last network, <layer>/<field> of every PeakViews as M×T×…, facts by snapshot."""
     columns: dict[str, list[np.ndarray]] = {}
     net, steps = None, []
     for (epoch, path), peaks in zip(paths.items(), course, strict=True):
@@ -303,23 +302,21 @@ def caption(facts: dict[str, Any], strips: Sequence[figures.Filmstrip]) -> str:
     return (
         "A row is a map (its number at the left), a random choice among those alive at the last "
         f"snapshot. Each picture is its strongest activation over {data['images']} training images "
-        f"of {data['name']}{foreign} (centre crops) at the end of that epoch, painted by the "
+        f"of {data['name']}{foreign} (centre crops) at the end of that epoch, projected by the "
         "deconvnet with that image's switches and cut to the exact receptive field (blue-grey lies "
         "outside the image). Grey is zero; every picture has its own symmetric scale, so contrast "
-        "says nothing about strength. An orange bar between two pictures: the strongest image is "
-        "another one. Empty: "
-        f"the map is nowhere above 0 ({empty} of {tiles} tiles). Curves: how many of the nine "
-        "images that excite a map most were not among its nine at the snapshot before, over all "
-        "maps; bars: from the first snapshot after which that stays below "
-        f"{100 * facts['threshold']:g} %; snapshots lie unevenly far apart. Network: "
-        f"{facts['model']['name']}, trained on "
+        "says nothing about strength. Orange bar: the strongest image changed. Empty: the map is "
+        f"nowhere above 0 ({empty} of {tiles} tiles). Curves: how many of a map's nine strongest "
+        "images were not among its nine at the snapshot before, mean over all maps; bars: from the "
+        f"first snapshot after which that stays below {100 * facts['threshold']:g} %; snapshots "
+        f"are unevenly spaced. Network: {facts['model']['name']}, trained on "
         f"{training['images']} images of {training['data']} ({training['classes']} classes)"
         f"{result}{rates(steps)}. Shared switches: {facts['choices']['collisions']}."
     )
 
 
 def rates(steps: Sequence[dict[str, Any]]) -> str:
-    """The learning rate at the snapshots, as far as it is known: what settles may follow it."""
+    """The learning rate at the snapshots, where known: it may be what lets layers settle."""
     known = [(s["epoch"], s["metrics"]["lr"]) for s in steps if "lr" in s["metrics"]]
     parts = [
         f"{rate:.2g} at epoch {epoch}"

@@ -7,12 +7,12 @@
 Paper: five images under vertical translation, scale and rotation; the Euclidean distance of the
 feature vector to that of the untransformed image in layers 1 and 7, and the true class's
 probability. The ranges are those of the axes: -60 to 60 px, 1 to 1.8, 0 to 350 degrees. Not stated:
-which images, steps, where in a layer, interpolation, what comes in from outside, directions. Here:
-images that the network classifies rightly, of different classes; values after the ReLU, before
-pooling; bilinear; transforms of the stored square, larger than the crop, around its middle, outside
-of it the mean image, which the network sees as 0; down and counterclockwise are positive. At
-another input size translation shrinks in proportion, to whole pixels, which need no interpolation.
-Beside the five, further images are measured in the same way for the numbers.
+which images, steps, where in a layer, interpolation, padding, directions. Here: images of different
+classes that the network classifies rightly; activations after the ReLU, before pooling; bilinear;
+the stored square, larger than the crop, is transformed around its middle and padded with the mean
+image, which the network sees as 0; down and counterclockwise are positive. At another input size
+translations shrink in proportion, to whole pixels, which need no interpolation. Further images are
+measured in the same way for the numbers.
 
 Cost: (5 + population) × 138 forward passes; laptop with a snapshot about a minute, ZFNet at 224 px
 with population=40 about three minutes, on a CPU core.
@@ -26,8 +26,7 @@ rotation), findings.json, config.yaml and provenance.json.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,24 +35,17 @@ import torch
 
 from deconv import figures
 from deconv.data import prepare
-from deconv.errors import DeconvError, unknown
+from deconv.errors import DeconvError
 from deconv.figures import Page
 from deconv.figures.invariance import TILE_PX
-from deconv.studies.invariance.courses import (
-    LAYERS,
-    Course,
-    Scores,
-    course,
-    image_scores,
-    score_rows,
-    sides,
-)
-from deconv.studies.invariance.scores import Interval, cell, difference, interval
+from deconv.studies.invariance.courses import LAYERS, course, image_scores, sides
+from deconv.studies.invariance.scores import difference
+from deconv.studies.invariance.tables import class_rows, image_rows, score_rows
 from deconv.studies.invariance.warping import IDENTITY, check_transform, warp
-from experiments.kit import Figure, Finding, Result, Saved, Subject, by_size, experiment, log
+from experiments.claims.invariance import LEAST, findings
+from experiments.kit import Figure, Result, Saved, Subject, by_size, check_name, experiment, log
 from experiments.kit.chosen_images import ChosenImage, named_images, need_label
 from experiments.kit.facts import describe_network, layer_title, preprocessing
-from experiments.kit.findings import TRUTH
 
 MOST_AMOUNTS = 1000
 SHOWN = 5
@@ -76,7 +68,7 @@ class Invariance(Figure):
     population: int = by_size(paper=120, laptop=120, smoke=5)  # further images, drawn likewise, for
     # the numbers and in grey
     layers: tuple[str, str] = ("conv1", "fc7")  # layers 1 and 7; not stated: where in a layer
-    fill: str = "mean"  # what comes in from outside the stored square: mean, edge, mirror
+    fill: str = "mean"  # padding outside the stored square: mean, edge, mirror
     translation: tuple[float, float, float] = (-60, 60, 2)  # from, to, step: px downwards
     scale: tuple[float, float, float] = (1.0, 1.8, 0.02)  # factor
     rotation: tuple[float, float, float] = (0, 350, 10)  # degrees counterclockwise
@@ -118,7 +110,7 @@ class Invariance(Figure):
         return self._at_input(kind, np.array(getattr(self.examples, kind)), input_px)
 
     def _at_input(self, kind: str, values: np.ndarray, input_px: int) -> np.ndarray:
-        """Translations for another input size, in whole pixels; everything else as it is."""
+        """Scale translations to the input size, to whole pixels."""
         if kind != "translation" or self.reference_px in (0, input_px):
             return values
         return np.rint(values * input_px / self.reference_px)
@@ -139,52 +131,56 @@ def check(cfg: Invariance, it: Subject) -> None:
                 f"{identity:g}: widen the range or make the step smaller"
             )
     known = (it.given or it.data).classes
-    if it.by_number or cfg.population:
-        if list(it.data.classes) != list(known):
-            raise DeconvError(
-                f"{cfg.data.name} has {len(it.data.classes)} classes that are not the network's "
-                f"{len(known)} (trained on {it.given.config.get('data')}): name its data=…, or "
-                "images=[…] by path with labels=[…] and population=0"
-            )
+    if (it.by_number or cfg.population) and list(it.data.classes) != list(known):
+        raise DeconvError(
+            f"{cfg.data.name} has {len(it.data.classes)} classes that are not the network's "
+            f"{len(known)} (trained on {it.given.config.get('data')}): name its data=…, or "
+            "images=[…] by path with labels=[…] and population=0"
+        )
     for name in cfg.symmetric or []:
-        if name not in known:
-            raise unknown("class in symmetric", name, known)
+        check_name("class in symmetric", name, known)
     it.check_images(need_labels=True)
 
 
 def compute(cfg: Invariance, it: Subject) -> Result:
-    """Transform all images, measure the network's answers, score them."""
-    net, mean = it.net, it.snapshot.mean
+    """Transform all images, record the layers and the class, score the curves."""
+    net, mean, classes = it.net, it.snapshot.mean, it.snapshot.classes
     it.first_alone()
     shown, others = shown_and_others(cfg, it)
-    images, classes = shown + others, it.snapshot.classes
+    images = shown + others
     labels = [need_label(image) for image in images]
-    squares = [(image.square, need_label(image)) for image in images]
+    names = [classes[label] for label in labels]
     arrays: dict[str, Any] = {"labels": np.array(labels), "shown": np.array(len(shown))}
     courses = {}
     for kind in IDENTITY:
         amounts, some = (f(kind, net.input_px) for f in (cfg.amounts, cfg.shown_amounts))
         log(f"{kind}: {len(images)} images at {len(amounts)} amounts")
+        squares = [(image.square, label) for image, label in zip(images, labels, strict=True)]
         courses[kind] = course(net, squares, mean, kind, amounts, cfg.layers, cfg.fill)
         pictures = [[picture(cfg, it, image, kind, one) for one in some] for image in shown]
         found = courses[kind].arrays() | {"examples": some, "tiles": np.array(pictures)}
         arrays |= {f"{kind}/{name}": values for name, values in found.items()}
     scores = {kind: image_scores(one) for kind, one in courses.items()}
-    alike = symmetric_images(cfg, [classes[label] for label in labels])
+    alike = symmetric_images(cfg, names)
     rows = score_rows(scores, cfg.seed)
     if alike is not None:
-        row = {"kind": "rotation", "measure": "symmetric - others/kept", "statistic": "mean"}
         kept = scores["rotation"]["kept"]
+        row = {"kind": "rotation", "measure": "symmetric - others/kept", "statistic": "mean"}
         rows.append(row | difference(kept[alike], kept[~alike], cfg.seed).row())
+    about = [
+        {"image": image.name if image.index is None else image.index, "class": name}
+        for image, name in zip(images, names, strict=True)
+    ]
+    about = [row | {"shown": i < len(shown)} for i, row in enumerate(about)]
     tables = {
-        "table": image_rows(images, classes, courses, len(shown)),
+        "table": image_rows(about, courses),
         "scores": rows,
         "classes": class_rows(scores["rotation"], labels, classes, alike),
     }
     facts = {
         "figure": "5",
         "choices": choices(cfg, it),
-        "names": [classes[label] for label in labels[: len(shown)]],
+        "names": names[: len(shown)],
         "layers": cfg.layers,
         "rectified": [net.before(layer) is not None for layer in cfg.layers],
         "input_px": net.input_px,
@@ -204,11 +200,10 @@ def choices(cfg: Invariance, it: Subject) -> dict[str, Any]:
     return {
         "images": f"{where} (seed {cfg.seed})",
         "layers": cfg.layers,
-        "distance": "Euclidean, all values of the layer in one vector, not normalised",
+        "distance": "Euclidean, over all values of the layer, not normalised",
         "interpolation": "bilinear; translations are whole pixels",
         "fill": cfg.fill,
-        "order": "the stored square is transformed around its middle, then the mean subtracted, "
-        "then the centre cropped",
+        "order": "transform the stored square around its middle, subtract the mean, crop",
         "directions": "translation down, rotation counterclockwise",
         "translation": f"range meant for {cfg.reference_px or it.net.input_px} px, in proportion",
         "preprocessing": preprocessing(it.net, it.snapshot.mean),
@@ -236,7 +231,7 @@ def shown_and_others(cfg: Invariance, it: Subject) -> tuple[list[ChosenImage], l
 
 
 def symmetric_images(cfg: Invariance, names: Sequence[str]) -> np.ndarray | None:
-    """Whether the object of each class looks alike when turned; None where nobody said so."""
+    """Whether the object of each class looks alike when turned; None where that is unknown."""
     symmetric = cfg.symmetric
     if symmetric is None and cfg.data.name == "scenes":
         symmetric = SYMMETRIC_SCENES
@@ -254,130 +249,11 @@ def picture(
     return figures.tile(pixels, None, min(input_px, TILE_PX)).transpose(2, 0, 1)
 
 
-def image_rows(
-    images: Sequence[ChosenImage], classes: Sequence[str], courses: Mapping[str, Course], shown: int
-) -> Iterator[dict[str, Any]]:
-    """Rows of table.csv. Distances as the paper's, and over the untransformed vector's norm."""
-    for kind, one in courses.items():
-        curves = {}
-        for i, name in enumerate(LAYERS):
-            curves |= {f"{name}_distance": one.distance[i], f"{name}_relative": one.relative(i)}
-        curves |= {"probability": one.probability, "kept": one.kept()}
-        for i, image in enumerate(images):
-            name = image.name if image.index is None else image.index
-            about = {"image": name, "class": classes[need_label(image)], "shown": i < shown}
-            for t, amount in enumerate(one.amounts):
-                values = {key: cell(curve[i, t]) for key, curve in curves.items()}
-                yield {"kind": kind, "amount": float(amount)} | about | values
-
-
-def class_rows(
-    scores: Mapping[str, np.ndarray],
-    labels: Sequence[int],
-    classes: Sequence[str],
-    alike: np.ndarray | None,
-) -> list[dict[str, Any]]:
-    """Rows of classes.csv: means over a class's images, the class that keeps most first."""
-    rows = []
-    for label in sorted(set(labels)):
-        at = np.flatnonzero(np.array(labels) == label)
-        row = {"class": classes[label], "images": len(at)}
-        row |= {name: cell(scores[name][at].mean()) for name in ("kept", "right_angles", "dip")}
-        rows.append(row | {"symmetric": "" if alike is None else bool(alike[at[0]])})
-    return sorted(rows, key=lambda row: -(row["kept"] or 0))
-
-
-# The claims
-
-LINEAR = 0.9
-"""R² from which a curve counts as quasi-linear; √x has 0.64, x^(2/3) about 0.9."""
-KEPT = 0.5
-"""The share of the class's probability below which the output counts as not invariant."""
-LEAST = 5
-"""Images from which a claim is judged; the paper shows five."""
-OVER = "95 % bootstrap interval over images"
-
-
-def findings(
-    scores: Scores, symmetric: np.ndarray | None, drawn_scenes: bool, seed: int
-) -> list[Finding]:
-    """Judge the claims of Figure 5 and, on the built-in scenes, what turning does to known objects.
-
-    symmetric: N bool, whose object looks alike when turned, or None.
-    """
-    straight, turned = [scores["translation"], scores["scale"]], scores["rotation"]
-    leaps = [interval(s["layer1/sharp"] - s["layer7/sharp"], np.mean, seed) for s in straight]
-    fits = [interval(s["layer7/line"], np.median, seed) for s in straight]
-    gaps = [interval(s["layer7/line"] - s["layer1/line"], np.median, seed) for s in straight]
-    kept = interval(turned["kept"], np.mean, seed)
-    symmetric_key = f"{TRUTH}fig5_invariance/rotation_symmetric"
-    found = [
-        _finding(
-            "fig5/layer1_sharp",
-            leaps,
-            all(gap.low > 0 for gap in leaps),
-            "share of the largest distance that is reached at a tenth of the range, layer 1 minus "
-            "layer 7, mean over {images} images, the smaller one of translation and scale; "
-            f"spread: half the {OVER}; holds if both intervals lie above 0",
-        ),
-        _finding(
-            "fig5/quasi_linear",
-            fits,
-            all(fit.value >= LINEAR for fit in fits) and all(gap.low > 0 for gap in gaps),
-            "R² of the straight line through the origin of layer 7's distance, median over "
-            "{images} images, the smaller one of translation and scale; spread: half the "
-            f"{OVER}; holds if both are at least {LINEAR:g} and the interval of the difference to "
-            "layer 1's R² lies above 0 in both",
-        ),
-        _finding(
-            "fig5/not_rotation",
-            [kept],
-            kept.high < KEPT,
-            "share of the true class's probability that is kept, mean over all angles and "
-            f"{{images}} images; spread: half the {OVER}; holds if the interval lies below "
-            f"{KEPT:g}. The exception for symmetric objects is {symmetric_key}",
-        ),
-    ]
-    if drawn_scenes:
-        right = interval(turned["right_angles"], np.mean, seed)
-        rule = (
-            "share of the probability kept at 90, 180 and 270° minus that at 45, 135, 225 and "
-            f"315°, mean over {{images}} images; spread: half the {OVER}; holds if the interval "
-            "lies above 0"
-        )
-        found.append(_finding(f"{TRUTH}fig5_invariance/right_angles", [right], right.low > 0, rule))
-    if drawn_scenes and symmetric is not None:
-        gap = difference(turned["kept"][symmetric], turned["kept"][~symmetric], seed)
-        alike, others = int(symmetric.sum()), int((~symmetric).sum())
-        rule = (
-            f"share of the probability kept over all angles, of the {alike} images of classes "
-            f"whose objects are roughly alike when turned minus the {others} others; spread: half "
-            f"the {OVER}, drawn within each group; holds if the interval lies above 0, open below "
-            f"{LEAST} images in a group"
-        )
-        holds = gap.low > 0 if min(alike, others) >= LEAST else None
-        found.append(_finding(symmetric_key, [gap], holds, rule))
-    return found
-
-
-def _finding(key: str, intervals: Sequence[Interval], holds: bool | None, rule: str) -> Finding:
-    """The weakest of some statistics; not judged where one has too few images for an interval."""
-    known = all(one.images >= LEAST and math.isfinite(one.low) for one in intervals)
-    worst = min(intervals, key=lambda one: one.value if math.isfinite(one.value) else -math.inf)
-    value, half = (x if math.isfinite(x) else None for x in (worst.value, worst.half))
-    holds = bool(holds) if known and holds is not None else None
-    return Finding(key, value, half, holds, rule.format(images=worst.images))
-
-
 # The page
 
 TITLES = {"translation": "Vertical translation", "scale": "Scale", "rotation": "Rotation"}
 UNITS = {"translation": " px", "scale": "×", "rotation": "°"}
-OUTSIDE = {
-    "mean": "the mean image",
-    "edge": "its outermost pixels, repeated",
-    "mirror": "its mirror image",
-}
+PADDING = {"mean": "the mean image", "edge": "its outermost pixels", "mirror": "its mirror image"}
 
 
 def draw(saved: Saved) -> Page:
@@ -385,7 +261,7 @@ def draw(saved: Saved) -> Page:
     facts, arrays = saved.facts, saved.arrays
     shown = int(arrays["shown"])
     others = len(arrays["labels"]) - shown
-    rows = [_row(arrays, kind, shown, others >= SHOWN) for kind in IDENTITY]
+    rows = [_row(arrays, kind, shown, others >= LEAST) for kind in IDENTITY]
     columns = [
         (numbered(name), f"values of {name}{' after the ReLU' * rectified}", "Euclidean distance")
         for name, rectified in zip(facts["layers"], facts["rectified"], strict=True)
@@ -403,15 +279,13 @@ def _row(
     arrays: Mapping[str, np.ndarray], kind: str, shown: int, band: bool
 ) -> figures.TransformRow:
     names = [*(f"{layer}/distance" for layer in LAYERS), "probability"]
-    every = [arrays[f"{kind}/{name}"] for name in names]
+    curves = [arrays[f"{kind}/{name}"] for name in names]
     return figures.TransformRow(
         TITLES[kind],
         UNITS[kind],
-        arrays[f"{kind}/amounts"],
-        arrays[f"{kind}/examples"],
-        arrays[f"{kind}/tiles"],
-        [curves[:shown] for curves in every],
-        [np.percentile(curves[shown:], [25, 50, 75], axis=0) for curves in every] if band else None,
+        *(arrays[f"{kind}/{name}"] for name in ("amounts", "examples", "tiles")),
+        [one[:shown] for one in curves],
+        [np.percentile(one[shown:], [25, 50, 75], axis=0) for one in curves] if band else None,
     )
 
 
@@ -420,33 +294,30 @@ def caption(facts: dict[str, Any], shown: int, others: int) -> str:
     score = {(row["kind"], row["measure"]): row["value"] for row in facts["scores"]}
     (lower, upper), chosen, data = facts["layers"], facts["choices"], facts.get("data")
 
-    def say(kind: str, measure: str) -> str:
+    def number(kind: str, measure: str) -> str:
         value = score[kind, measure]
         return "unknown" if value == "" else f"{value:.2f}".replace("-", "−")
 
-    def both(measure: str, one: str, other: str, name: str) -> str:
-        return " and ".join(
-            f"{say(kind, f'{one}/{measure}')} under {kind} ({name}: "
-            f"{say(kind, f'{other}/{measure}')})"
+    def both(measure: str) -> str:
+        return "; ".join(
+            f"under {kind} {number(kind, f'layer1/{measure}')} for {lower}, "
+            f"{number(kind, f'layer7/{measure}')} for {upper}"
             for kind in ("translation", "scale")
         )
 
-    straight, early = both("line", *LAYERS[::-1], lower), both("sharp", *LAYERS, upper)
-    kept = ", ".join(f"{say(kind, 'kept')} under {kind}" for kind in IDENTITY)
     source = f" of {data['name']} ({data['split']})" if data else ""
-    count = f"{shown} image{'s' if shown > 1 else ''}"
-    grey = f" Grey: median and middle half of {others} further images." if others >= SHOWN else ""
+    grey = f" Grey: median and middle half of {others} further images." if others >= LEAST else ""
+    kept = ", ".join(f"{number(kind, 'kept')} under {kind}" for kind in IDENTITY)
     return (
-        f"{count}{source}, {chosen['images']}, shifted down, "
-        "enlarged and turned counterclockwise (first column: what the network sees, in frames of "
-        f"the curves' colours). Distances are Euclidean, between the values of {lower} and of "
-        f"{upper} for the transformed and the untransformed image; their scales differ. The "
-        f"{facts['square_px']} px square is transformed and its central {facts['input_px']} px are "
-        f"fed; outside of the square lies {OUTSIDE[chosen['fill']]}.{grey} Over all "
-        f"{shown + others} images: of its largest distance {lower} has reached at a tenth of the "
-        f"range {early}; a straight line through the origin explains of {upper}'s distance R² = "
-        f"{straight}; of the probability {kept} is kept (shares, mean over the range). "
-        f"{describe_network(facts)}"
+        f"{shown} image{'s' * (shown > 1)}{source}, {chosen['images']}, shifted down, enlarged and "
+        "turned counterclockwise; first column: what the network sees, framed in the colours of "
+        "the curves. Distances are Euclidean, between the values of a layer for the transformed "
+        f"and the untransformed image; scales differ. The {facts['square_px']} px square is "
+        f"transformed, padded with {PADDING[chosen['fill']]} and cropped to its central "
+        f"{facts['input_px']} px.{grey} Over all {shown + others} images: share of the largest "
+        f"distance that is reached at a tenth of the range, {both('sharp')}. R² of a straight line "
+        f"through the origin, {both('line')}. Share of the probability that is kept, mean over the "
+        f"range: {kept}. {describe_network(facts)}"
     )
 
 

@@ -29,7 +29,7 @@ import torch
 
 from deconv import figures
 from deconv.data import SPLITS
-from deconv.errors import DeconvError, unknown
+from deconv.errors import DeconvError
 from deconv.figures import Page
 from deconv.networks import Network
 from deconv.studies.first_layers import (
@@ -46,7 +46,7 @@ from deconv.studies.first_layers import (
     showable,
 )
 from deconv.studies.first_layers.change_table import Versions, filter_rows
-from experiments.kit import Figure, Result, Saved, Subject, experiment
+from experiments.kit import Figure, Result, Saved, Subject, check_name, experiment
 from experiments.kit.facts import describe_network, preprocessing
 
 ORDERS = ("number", "strength")
@@ -84,8 +84,7 @@ class Filters(Figure):  # split: of the images that the changed layer is compare
     def __post_init__(self) -> None:
         among = {"split": SPLITS, "order": ORDERS, "intensity": RULES, "affine": CHANGES}
         for name, valid in among.items():
-            if getattr(self, name) not in valid:
-                raise unknown(name, getattr(self, name), valid)
+            check_name(name, getattr(self, name), valid)
         for name in ("first_maps", "deep_maps", "deep_channels", "images_checked"):
             if getattr(self, name) < 1:
                 raise DeconvError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -101,7 +100,7 @@ def check(cfg: Filters, it: Subject) -> None:
 
 
 def chosen_layers(cfg: Filters, net: Network) -> list[LayerFilters]:
-    """The layers that cfg names; or the first with pictures and the next with pictures."""
+    """The layers that cfg names; or the first two whose weights are pictures."""
     names = [net.check_point(layer).removesuffix(":z") for layer in cfg.layers]
     names = names or showable(net)[:2]
     if not names:
@@ -127,7 +126,7 @@ def chosen(cfg: Filters, filters: LayerFilters) -> tuple[list[int], list[int]]:
 
 
 def compute(cfg: Filters, it: Subject) -> Result:
-    """Take weights, their scales, the changed layer, and how far it answers alike."""
+    """Collect weights and scales, and compare the layer before and after the change of input."""
     snapshot, net = it.snapshot, it.net
     it.first_alone()
     cfg.data.cache = False  # a few images do not need one
@@ -176,7 +175,7 @@ def compute(cfg: Filters, it: Subject) -> Result:
 def layer_arrays(
     filters: LayerFilters, maps: list[int], channels: list[int], versions: Versions
 ) -> dict[str, np.ndarray]:
-    """The weights shown of one layer, and what each rule draws black and white."""
+    """The weights shown of one layer, and the ends of each rule's grey scale."""
     out = {"maps": np.array(maps), "channels": np.array(channels)}
     out["channel_numbers"] = filters.channel[maps][:, channels].numpy()
     for version, (weights, _) in versions.items():
@@ -228,7 +227,7 @@ class Drawn:
         return np.broadcast_to(self.values, shape).transpose(0, 2, 3, 1)
 
     def ends(self) -> tuple[str, str]:
-        """What stands at both ends of the grey scale."""
+        """The labels at both ends of the grey scale."""
         symmetric = self.rule.startswith("symmetric")
         names = ("−max |w|", "max |w|") if symmetric else ("min", "max")
         words = []
@@ -255,7 +254,7 @@ def colour_grid(drawn: Drawn) -> figures.FilterGrid:
 
 
 def takes_words(factor: list[float]) -> str:
-    """What a layer takes, by the factor from pixels to it."""
+    """The input of a layer in words. factor: from pixels to that input."""
     if max(abs(f - 1) for f in factor) < 1e-6:
         return "pixels minus the mean"
     grey = ", made grey" if len(factor) == 1 else ""
@@ -301,13 +300,13 @@ def caption(facts: dict[str, Any], constant: int) -> str:
     """The text under the figure."""
     chosen, data = facts["choices"], facts["data"]
     words = (
-        f"Weights as pictures. A weight w is drawn with the intensity (w − black)/(white − black); "
-        f"here intensity={chosen['intensity']}: {chosen['rule']}. All channels of a filter have "
-        "one scale, so that its hues are those of its weights; numbers at the ends of the grey "
-        "scale are those of the filters shown, from the smallest to the largest. "
+        "Weights as pictures. A weight w has the intensity (w − black)/(white − black), with "
+        f"intensity={chosen['intensity']}: {chosen['rule']}. All channels of a filter share one "
+        "scale, which keeps its hues; the ends of the grey scale are given from the smallest to "
+        "the largest over the filters shown. "
     )
     if constant:
-        words += f"{constant} filters of one value have no contrast: middle grey with a dash. "
+        words += f"Middle grey with a dash: {constant} filters of one value. "
     for layer in facts["layers"]:
         if same := layer.get("same"):
             words += (

@@ -27,8 +27,9 @@ from deconv.figures import Page
 from deconv.studies.single_unit.unit_function import unit_function
 from experiments.kit import Result, Saved, Subject, experiment
 from experiments.kit.facts import describe_network
-from experiments.kit.single_unit import WithWalks, ascent, check, directions, find_map, result
+from experiments.kit.single_unit import ascent, directions, find_map, result
 from experiments.kit.unit_pages import ascent_words, unit_note, walks_of, walks_words
+from experiments.kit.unit_settings import WithWalks, check
 
 
 class HessianInvariance(WithWalks):

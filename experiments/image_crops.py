@@ -21,8 +21,9 @@ from deconv import figures
 from deconv.figures import Page
 from experiments.kit import Result, Saved, Subject, experiment
 from experiments.kit.facts import describe_network
-from experiments.kit.single_unit import WithCrops, check, crops, find_map, result
+from experiments.kit.single_unit import crops, find_map, result
 from experiments.kit.unit_pages import crops_of, crops_words
+from experiments.kit.unit_settings import WithCrops, check
 
 
 class ImageCrops(WithCrops):

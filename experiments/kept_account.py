@@ -1,9 +1,8 @@
-"""The README's ledger: everything that is kept of runs, as one account beside the paper.
+"""The README's ledger: all kept results beside the paper's.
 
 Reads experiments/results alone: the records of `reproduce` (ledger_<name>.json), the networks of
 Table 4 from scratch, the probes of Tables 4, 5 and 7, and single experiments (tables_<name>.json).
-Folds, probes and turnover are judged from their numbers by the rules of their experiments. No
-number and no status is typed.
+Folds, probes and turnover are judged from their numbers by the rules of their experiments.
 """
 
 from __future__ import annotations
@@ -17,21 +16,10 @@ from typing import Any
 
 from experiments.fig4_feature_evolution import judge
 from experiments.kit.findings import TRUTH, Finding
-from experiments.kit.ledger import (
-    DATA_HEAD,
-    HOW,
-    Kept,
-    Line,
-    grouped,
-    lines,
-    measured_on,
-    network,
-    order,
-    target_or_not,
-    unmeasured,
-)
+from experiments.kit.ledger import DATA_HEAD, HOW, Kept, Line, cells, lines, measured_on, network
 from experiments.kit.printed import bullets, table
 from experiments.kit.steps import DONE
+from experiments.kit.unmeasured import grouped, order, unmeasured
 from experiments.table4_caltech101 import (
     architecture,
     judge_pretrained,
@@ -60,7 +48,7 @@ class Record:
 
 
 def records(results: Path, link: str) -> list[Record]:
-    """All that is kept in the folder `results`, whose files the page reaches as link/<file>."""
+    """Read every record in the folder `results`, which the page links to as link/<file>."""
     found = []
     for path in sorted(results.glob("ledger_*.json")):
         kept = json.loads(path.read_text())
@@ -97,10 +85,7 @@ def records(results: Path, link: str) -> list[Record]:
 
 
 def trained_networks(results: Path) -> dict[str, str]:
-    """Hash of the weights -> the network in words, of the trainings that are kept.
-
-    The name of such a file says more of the data than the name of a folder.
-    """
+    """Hash of the weights -> the network in words, of the trainings that are kept."""
     found = {}
     for path in sorted(results.glob("trained_*.json")):
         kept = json.loads(path.read_text())
@@ -124,7 +109,7 @@ def _at(name: str, input_px: int | None) -> str:
 
 
 def _side(kept: Mapping[str, Any]) -> int | None:
-    """The side of the input of a probe's network, of which its choices tell."""
+    """The input size of a probe's network, from its declared choices."""
     found = re.search(r"crop of (\d+) px", kept.get("choices", {}).get("preprocessing", ""))
     return int(found[1]) if found else None
 
@@ -140,7 +125,7 @@ def _findings_of(kept: Mapping[str, Any]) -> list[Finding]:
 def single(
     name: str, kept: Mapping[str, Any], found: Sequence[Finding], words: str, link: str
 ) -> Record:
-    """An experiment that ran by itself. words: its network, "" where it is not known."""
+    """A record of one experiment. words: its network, "" where unknown."""
     data = measured_on(kept["data"])
     record = _record(_stem(kept), found, data, words, kept["commit"])
     about = f"{data}; weights {kept['weights_sha256']}; `{kept['command']}`"
@@ -158,7 +143,7 @@ def _stem(kept: Mapping[str, Any]) -> str:
 
 
 def _first(rows: Sequence[Mapping[str, Any]], wanted: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The first row of the same size and architecture; others are other recipes."""
+    """The first row of the same size and architecture; the others vary the recipe."""
     keys = ("per_class", "architecture")
     return next(row for row in rows if all(row.get(k) == wanted.get(k) for k in keys))
 
@@ -203,7 +188,7 @@ def probed(
     """
     ours, data, stem = probed_rows(kept), kept["data"], _stem(kept)
     sizes = sorted({row["per_class"] for row in ours})
-    # Of those kept before it was noted none had the paper's network.
+    # Records without the key are older; none of them had the paper's network.
     comparable = kept.get("comparable", False)
     found: list[Finding] = []
     if stem == TABLE4 and data == FOLDS_OF:
@@ -235,17 +220,15 @@ def _record(
 
 
 def page(kept: Sequence[Record]) -> str:
-    """The ledger of several records: claims with status, data and link; rules; what is missing."""
-    told = _told(kept)
-    paper = [(one, record) for one, record in told if not one.key.startswith(TRUTH)]
-    ours = [(one, record) for one, record in told if one.key.startswith(TRUTH)]
+    """Write the ledger in Markdown: claims with status, data and link; rules; what is missing."""
+    found = _unique(kept)
+    paper = [(one, record) for one, record in found if not one.key.startswith(TRUTH)]
+    ours = [(one, record) for one, record in found if one.key.startswith(TRUTH)]
     parts = []
     if paper:
         rows = [
-            (one.place, one.claim, one.paper, one.here, target_or_not(one), one.measured_on,
-             f"[{one.network or record.name}]({record.link})")
-            for one, record in paper
-        ]  # fmt: skip
+            (*cells(one), f"[{one.network or record.name}]({record.link})") for one, record in paper
+        ]
         head = ("", "claim", "paper", "here", "status", DATA_HEAD, "network, kept in")
         parts += [HOW, table(head, rows)]
         parts += folded(f"The rules by which these {len(rows)} rows were judged", _rules(paper))
@@ -270,13 +253,13 @@ def _rules(paper: Sequence[tuple[Line, Record]]) -> str:
     return table(("", "claim and finding", "network", "value and rule"), rows)
 
 
-def _told(kept: Sequence[Record]) -> list[tuple[Line, Record]]:
-    """All findings, in the paper's order; the same one of two records once."""
+def _unique(kept: Sequence[Record]) -> list[tuple[Line, Record]]:
+    """All findings in the paper's order, each once."""
     seen: dict[tuple[str, ...], tuple[Line, Record]] = {}
     for record in kept:
         for one in lines(record.kept):
-            told = (one.key, one.here, one.status, one.measured_on, one.network)
-            seen.setdefault(told, (one, record))
+            same = (one.key, one.here, one.status, one.measured_on, one.network)
+            seen.setdefault(same, (one, record))
     return sorted(seen.values(), key=lambda pair: order(pair[0].key))
 
 
@@ -293,5 +276,5 @@ def _controls(ours: Sequence[tuple[Line, Record]]) -> str:
 
 
 def folded(summary: str, text: str) -> list[str]:
-    """Markdown that GitHub shows when its summary is clicked."""
+    """Markdown that GitHub folds under its summary."""
     return [f"<details><summary>{summary}</summary>", text, "</details>"]

@@ -22,8 +22,9 @@ from deconv.figures import Page
 from deconv.studies.single_unit.unit_function import unit_function
 from experiments.kit import Result, Saved, Subject, experiment
 from experiments.kit.facts import describe_network
-from experiments.kit.single_unit import WithAscent, ascent, check, find_map, result
+from experiments.kit.single_unit import ascent, find_map, result
 from experiments.kit.unit_pages import ascent_words, optima_of, unit_note
+from experiments.kit.unit_settings import WithAscent, check
 
 
 class MaxActivation(WithAscent):

@@ -22,22 +22,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deconv import figures
-from deconv.errors import unknown
 from deconv.figures import Page
 from deconv.pooling import COLLISIONS
 from deconv.studies.single_unit.unit_function import unit_function
-from experiments.kit import Result, Saved, Subject, experiment
+from experiments.kit import Result, Saved, Subject, check_name, experiment
 from experiments.kit.facts import describe_network
-from experiments.kit.single_unit import (
-    WithCrops,
-    WithWalks,
-    ascent,
-    check,
-    crops,
-    directions,
-    find_map,
-    result,
-)
+from experiments.kit.single_unit import ascent, crops, directions, find_map, result
 from experiments.kit.unit_pages import (
     ascent_words,
     crops_of,
@@ -47,6 +37,7 @@ from experiments.kit.unit_pages import (
     walks_of,
     walks_words,
 )
+from experiments.kit.unit_settings import WithCrops, WithWalks, check
 
 
 @dataclass
@@ -55,8 +46,7 @@ class OneUnit(WithCrops, WithWalks):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.collisions not in COLLISIONS:
-            raise unknown("collision policy", self.collisions, COLLISIONS)
+        check_name("collision policy", self.collisions, COLLISIONS)
 
 
 def compute(cfg: OneUnit, it: Subject) -> Result:

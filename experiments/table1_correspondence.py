@@ -14,9 +14,9 @@ Here: means over pairs and dimensions, ± the standard deviation over pairs, mas
 image, `random` random masks inside the object that touch no eye and no nose, 0 as a third sign,
 conv5 and fc7 after their ReLU, left and right of the image.
 
-Controls beside it: many draws of five, all pairs of all faces with a bootstrap over faces, values
-left out that changed in neither face, masks where *another* face has the part, an untrained
-network, and a test in which a face's masks exchange their names.
+Controls: many draws of five, all pairs of all faces with a bootstrap over faces, values left out
+that changed in neither face, masks where *another* face has the part, an untrained network, and a
+permutation test of the masks' names.
 
 Cost: laptop a minute (with a snapshot) on 2 CPU cores; ZFNet at 224 px a few minutes.
 Expected (Table 1): at layer 5 eyes .067 and .069 and nose .079 below random .107; at layer 7 all
@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -40,11 +41,10 @@ import torch
 
 from deconv import figures
 from deconv.data import prepare
-from deconv.errors import DeconvError, unknown
+from deconv.errors import DeconvError
 from deconv.figures import Page
 from deconv.networks import build
 from deconv.records import Box
-from deconv.studies.bootstrap import middle
 from deconv.studies.boxes import area, masked_pictures, overlap
 from deconv.studies.correspondence.consistency import ZERO
 from deconv.studies.correspondence.delta_table import (
@@ -52,23 +52,19 @@ from deconv.studies.correspondence.delta_table import (
     MIXED,
     ROWS,
     ZEROS,
-    Resampled,
     Sampling,
     all_masks,
     delta_rows,
     face_changes,
-    parts_mean,
-    share_below_random,
 )
 from deconv.studies.correspondence.faces import MASKS, PARTS, Face, draws, file_faces, scene_faces
-from experiments.kit import Finding, Result, Saved, Settings, Subject, experiment, log
+from experiments.claims.correspondence import COUNTED, LEFT_OUT, findings, number_of
+from experiments.kit import Result, Saved, Settings, Subject, check_name, experiment, log
 from experiments.kit.facts import describe_network, preprocessing
-from experiments.kit.findings import TRUTH
 from experiments.kit.inputs import data_name, stored_side_px
 from experiments.kit.printed import printed
 from experiments.kit.reported import TABLE1
 
-COUNTED, LEFT_OUT = ZEROS
 SHOWN_RANDOM = 2
 
 
@@ -100,8 +96,7 @@ class Correspondence(Settings):
             raise DeconvError("layers=[] names none: give a list such as [conv5,fc7]")
         if len(set(self.layers)) < len(self.layers):
             raise DeconvError(f"layers names one twice: {self.layers}")
-        if self.mask not in MASKS:
-            raise unknown("mask", self.mask, MASKS)
+        check_name("mask", self.mask, MASKS)
         least = {"group": 2, "draws": 1, "random": 1, "resamples": 100, "shuffles": 100}
         for name, number in least.items():
             if getattr(self, name) < number:
@@ -153,12 +148,11 @@ def compute(cfg: Correspondence, it: Subject) -> Result:
     rows, resampled = [], {}
     for name, one in nets.items():
         log(f"{len(faces)} faces, {len(names)} masks each, {name} network")
-        for layer, changes in face_changes(one, images, masks, cfg.layers, cfg.fill).items():
-            for zeros in ZEROS:
-                arrays[f"{name}/{layer}/{zeros}"] = changes.distance[zeros]
-                own, resampled[name, layer, zeros] = delta_rows(changes, zeros, names, sampling)
-                where = {"network": name, "layer": layer, "zeros": zeros}
-                rows += [where | row for row in own]
+        changes = face_changes(one, images, masks, cfg.layers, cfg.fill)
+        for layer, zeros in itertools.product(cfg.layers, ZEROS):
+            arrays[f"{name}/{layer}/{zeros}"] = changes[layer].distance[zeros]
+            own, resampled[name, layer, zeros] = delta_rows(changes[layer], zeros, names, sampling)
+            rows += [{"network": name, "layer": layer, "zeros": zeros} | row for row in own]
     log(as_text(rows))
     facts = choices(cfg, it, faces, masks) | {"right": share_right(it, kinds, images)}
     return Result(facts, arrays, {"table": rows}, findings(cfg, rows, resampled))
@@ -199,10 +193,9 @@ def choices(
         "data": {"name": name, "images": len(faces), "fingerprint": pixels.hexdigest()[:12]},
         "classes": {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
         "choices": {
-            "delta": "mean over ordered pairs i ≠ j and over dimensions (the paper's sum gives "
-            "values below 1 only so)",
+            "delta": "mean over ordered pairs i ≠ j and over dimensions (a sum would exceed 1)",
             "spread": "standard deviation over the pairs of a draw; beside it the 95 % interval "
-            "of a bootstrap over images, which leaves out pairs of an image with itself",
+            "of a bootstrap over images, without pairs of an image with itself",
             "sign": f"-1, 0 or 1; 0 up to {ZERO:g} of the layer's largest activation; counted, "
             "and left out where both are 0",
             "sides": "left and right of the image",
@@ -223,94 +216,6 @@ def choices(
         "input_px": it.net.input_px,
         "borrowed_overlap": round(float(np.mean(touching)), 3),
     }
-
-
-# The claims
-
-
-def findings(
-    cfg: Correspondence,
-    rows: Sequence[Mapping[str, Any]],
-    resampled: Mapping[tuple[str, str, str], Resampled],
-) -> list[Finding]:
-    """One finding for each cell of Table 1 at the layers asked for, and the controls.
-
-    rows: of the table. resampled: (network, layer, zeros) -> Δ for each resample of the faces.
-    """
-    at = {(r["layer"], r["zeros"], r["mask"]): r for r in rows if r["network"] == "trained"}
-    layers = {number: layer for layer in reversed(cfg.layers) if (number := number_of(layer))}
-    at5 = resampled.get(("trained", layers.get("5"), COUNTED))
-    found = []
-    for number, layer in sorted(layers.items()):
-        counted, moved = (resampled["trained", layer, zeros] for zeros in ZEROS)
-        for mask in ROWS if number in ("5", "7") else ():
-            row = at[layer, COUNTED, mask]
-            holds, rule = _cell(mask, at5, counted if number == "7" else None)
-            rule = (
-                f"Value: mean Δ of {cfg.draws} draws of {cfg.group} faces at {layer}; spread: "
-                f"standard deviation between draws. Rule: {rule}."
-            )
-            value, spread = float(row["draws"]), float(row["draws_sd"])
-            found.append(Finding(f"table1/{mask}/layer{number}", value, spread, holds, rule))
-        stem = f"{TRUTH}table1_correspondence/layer{number}"
-        for part in PARTS:
-            who = part.replace("_", " ")
-            for zeros in ZEROS:
-                p = float(at[layer, zeros, part]["p"])
-                rule = (
-                    f"p of {who} lying below random at {layer}, zeros {zeros}, if the names of an "
-                    f"image's masks meant nothing ({cfg.shuffles} shuffles); holds below 0.05."
-                )
-                key = f"{stem}/{part}/exchange, zeros {zeros}"
-                found.append(Finding(key, p, None, p < 0.05, rule, "p"))
-            words = f"Δ of {who} minus Δ of masks where another face has it, at {layer}"
-            beyond = moved[part] - moved[f"borrowed {part}"]
-            found.append(_below_zero(f"{stem}/{part}/place", beyond, f"{words}, zeros left out"))
-            if untrained := resampled.get(("untrained", layer, LEFT_OUT)):
-                words = (
-                    f"how far {who} lies below random in the untrained network minus the same in "
-                    f"the trained one, as shares of random, at {layer}, zeros left out"
-                )
-                apart = share_below_random(untrained, part) - share_below_random(moved, part)
-                found.append(_below_zero(f"{stem}/{part}/learned", apart, words))
-        words = (
-            "Δ with the same part hidden in both faces, mean of the three, minus Δ with two "
-            f"different parts hidden, at {layer}: both use the same changes, so how large these "
-            "are and how many are 0 cancels"
-        )
-        found.append(_below_zero(f"{stem}/same_part", parts_mean(counted) - counted[MIXED], words))
-    return found
-
-
-def _cell(mask: str, at5: Resampled | None, at7: Resampled | None) -> tuple[bool | None, str]:
-    """Whether a cell of the paper's table holds, and by which rule. at7: None for layer 5's."""
-    if at5 is None:
-        return None, "needs layer 5"
-    who = "the mean of eyes and nose" if mask == "random" else mask.replace("_", " ")
-    below = share_below_random(at5, mask)
-    holds = middle(below)[0] > 0
-    rule = f"at layer 5 {who} lies below random, the 95 % interval of the difference above 0"
-    if at7 is None:
-        return holds, rule
-    closer = middle(below - share_below_random(at7, mask))[0] > 0
-    return holds and closer, (
-        f"{rule}, and at layer 7 less far below it, as a share of random, the 95 % interval of "
-        "that difference above 0"
-    )
-
-
-def _below_zero(key: str, resampled: np.ndarray, what: str) -> Finding:
-    low, high = middle(resampled)
-    rule = (
-        f"Value: {what}, mean over resamples of the faces; spread: half the 95 % interval; holds "
-        "if that lies below 0."
-    )
-    return Finding(key, float(np.nanmean(resampled)), (high - low) / 2, high < 0, rule, "Δ")
-
-
-def number_of(layer: str) -> str:
-    """The number in a point's name: conv5 and pool5 -> 5."""
-    return "".join(c for c in layer if c.isdigit())
 
 
 # The table as text, and the page
@@ -397,23 +302,23 @@ def caption(facts: Mapping[str, Any], table: Sequence[Mapping[str, Any]]) -> str
     right = facts["right"]
     known = "" if right is None else f" The network classifies {100 * right:.0f} % of them rightly."
     return (
-        f"Pictures: the {facts['group']} faces of the first draw and what is hidden in them; left "
-        f"and right are those of the image; masks measure {facts['mask_px']:g} px on average, of "
-        f"{facts['input_px']}. Plots: mean change of sign Δ between two faces with the same part "
+        f"Pictures: the {facts['group']} faces of the first draw with what is hidden in them; left "
+        f"and right are the image's; masks measure {facts['mask_px']:g} px on average, of "
+        f"{facts['input_px']}. Plots: mean sign change Δ between two faces with the same part "
         "hidden in both (different parts: another part in each); lower: more alike. Upper plots "
-        "count 0 as a sign, as a Hamming distance does, so that Δ grows with the number of values "
-        "that change; lower plots leave out values that changed in neither face. Dots: all pairs "
-        f"of {data['images']} faces ({data['name']}: {who}), 95 % interval of a bootstrap over "
-        "faces. Circles: the first draw, the paper's experiment. Triangles: masks where another "
-        f"face has the part (overlap with the face's own {facts['borrowed_overlap']:.2f}). Random: "
-        f"mean over {facts['random']} masks a face inside the object that touch no eye and no "
-        "nose. p: chance of a Δ so far below random if a face's masks exchanged their names."
+        "count 0 as a sign, so Δ grows with the number of values that change; lower plots leave "
+        "out values that changed in neither face. Dots: all pairs of "
+        f"{data['images']} faces ({data['name']}: {who}), 95 % bootstrap interval over faces. "
+        "Circles: the first draw, the paper's experiment. Triangles: masks where another face has "
+        f"the part (overlap with the face's own {facts['borrowed_overlap']:.2f}). Random: mean "
+        f"over {facts['random']} masks a face inside the object that touch no eye and no nose. p: "
+        "chance of a Δ so far below random if a face's masks exchanged their names."
         f"{known}{_before_training(table)} {describe_network(facts)}"
     )
 
 
 def _before_training(table: Sequence[Mapping[str, Any]]) -> str:
-    """A sentence on the upper plots' values in an untrained network, if it was measured."""
+    """The upper plots' values in an untrained network, if measured, as a sentence."""
     rows = [r for r in table if (r["network"], r["zeros"]) == ("untrained", COUNTED)]
     at = {(row["layer"], row["mask"]): row["all"] for row in rows}
     words = [

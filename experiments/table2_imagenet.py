@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deconv.data import SPLITS, Squares, TenCropsOfEach
-from deconv.errors import DeconvError, unknown
+from deconv.errors import DeconvError
 from deconv.training.evaluation import (
     PRECISIONS,
     Accuracy,
@@ -34,7 +34,7 @@ from deconv.training.evaluation import (
     two_standard_errors,
 )
 from deconv.training.snapshots import Snapshot, load_snapshot, weights_hash
-from experiments.kit import Finding, Result, Settings, Subject, experiment, log
+from experiments.kit import Finding, Result, Settings, Subject, check_name, experiment, log
 from experiments.kit.facts import data_facts, training_facts
 from experiments.kit.inputs import data_name, squares
 from experiments.kit.printed import MISSING, number, printed
@@ -57,10 +57,8 @@ class Ensembles(Settings):
     precision: str = "auto"  # bf16 where the processor has it, else fp32
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise unknown("precision", self.precision, PRECISIONS)
-        if self.split not in SPLITS:
-            raise unknown("split", self.split, SPLITS)
+        check_name("precision", self.precision, PRECISIONS)
+        check_name("split", self.split, SPLITS)
         if not self.snapshots and self.size_name == "paper":
             raise DeconvError(
                 "size=paper needs trained networks: run python -m experiments.train size=paper "

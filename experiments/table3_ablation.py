@@ -11,8 +11,8 @@ measured. Here: the training error on the centre crops of the training images wi
 network (no dropout), validation errors by the ten-crop average. Other networks than those two are
 resized in the same ratio.
 
-Each row is a training in rows/<network>/<change>/. A row that fails is reported and the others go
-on; resume= trains what is missing.
+Each row is a training in rows/<network>/<change>/. A row that fails is reported and the others
+continue; resume= trains the missing ones.
 
 Cost: one training a row and network. laptop: nine of 6 epochs, about 12 minutes on 2 CPU cores,
 cut short, so no sign is judged (epochs_each=24 trains to the end in four times as long). paper:
@@ -36,13 +36,13 @@ import numpy as np
 from omegaconf import DictConfig
 
 from deconv import distributed, figures
-from deconv.errors import DeconvError, Interrupted, unknown
+from deconv.errors import DeconvError, Interrupted
 from deconv.figures import Page
 from deconv.networks.changes import CHANGES, WIDE, build_arguments
 from deconv.training import lock_folder
 from deconv.training.evaluation import PRECISIONS, TEST_CROPS, evaluate, two_standard_errors
 from deconv.training.snapshots import Snapshot, weights_hash
-from experiments.kit import Finding, Result, Saved, Settings, Subject, experiment, log
+from experiments.kit import Finding, Result, Saved, Settings, Subject, check_name, experiment, log
 from experiments.kit.command import Command, settings_of
 from experiments.kit.facts import data_facts
 from experiments.kit.inputs import build_network, data_name, recipe_of, squares, stored_side_px
@@ -68,10 +68,8 @@ class Ablation(Settings):
 
     def __post_init__(self) -> None:
         for crops in (self.train_crops, self.val_crops):
-            if crops not in TEST_CROPS:
-                raise unknown("way to crop", crops, TEST_CROPS)
-        if self.precision not in PRECISIONS:
-            raise unknown("precision", self.precision, PRECISIONS)
+            check_name("way to crop", crops, TEST_CROPS)
+        check_name("precision", self.precision, PRECISIONS)
         for key in ("remove", "maps_345", "fc_width"):
             if getattr(self.model, key, None):
                 raise DeconvError(f"Table 3 changes the layers itself: leave out model.{key}")
@@ -93,15 +91,15 @@ class Ablation(Settings):
     def cut_short(self) -> str:
         """How the trainings are shorter than the recipe, "" if they are not.
 
-        What a change does to a network that has only begun to learn says how fast it begins, not
-        how good it becomes: the deeper of two networks leaves the first plateau later.
+        Early in training a change shows how fast a network begins to learn, not how good it
+        becomes: the deeper of two networks leaves the first plateau later.
         """
         epochs, whole = epochs_of_each(self), self.train.epochs
         return f"{epochs} of the recipe's {whole} epochs" if epochs < whole else ""
 
 
 def papers_column(network: str, change: str) -> str | None:
-    """The paper's network to compare with: the same, or for another the one that has the row."""
+    """The paper's network to compare with: the same, else the one that has this row."""
     names = [network] if network in TABLE3["none"] else ["zfnet", "alexnet"]
     return next((name for name in names if name in TABLE3[change]), None)
 
@@ -122,7 +120,7 @@ def check(cfg: Ablation, it: Subject) -> None:
 
 
 def compute(cfg: Ablation, it: Subject) -> Result:
-    """Train and measure what the table still lacks."""
+    """Train and measure the missing rows of the table."""
     # One command at a time: two would train the same row.
     with lock_folder(it.folder) if distributed.rank() == 0 else contextlib.nullcontext():
         rows = [row(cfg, it, *one) for one in cfg.plan()]
@@ -166,11 +164,11 @@ def compute(cfg: Ablation, it: Subject) -> Result:
 
 
 def row(cfg: Ablation, it: Subject, network: str, change: str) -> dict[str, Any]:
-    """Train and measure one row of the table, unless that was done before, or say why not."""
+    """Train and measure one row of the table unless done before; a failure becomes its state."""
     place = it.folder / "rows" / network / change.replace(": ", "_").replace(" ", "_")
     line: dict[str, Any] = {"network": network, "change": change}
-    kept = place / "errors.json"
-    if there := distributed.from_first(kept.read_text() if kept.is_file() else None):
+    saved = place / "errors.json"
+    if there := distributed.from_first(saved.read_text() if saved.is_file() else None):
         log(f"{network}, {change}: finished before")
         return line | json.loads(there)
     log(f"{network}, change: {change}")
@@ -183,12 +181,12 @@ def row(cfg: Ablation, it: Subject, network: str, change: str) -> dict[str, Any]
         log(f"{network}, {change} failed: {error}")
         return line | {"state": f"failed: {error}"}
     if distributed.rank() == 0:
-        kept.write_text(json.dumps(found, indent=2) + "\n")
+        saved.write_text(json.dumps(found, indent=2) + "\n")
     return line | found
 
 
 def measure(cfg: Ablation, it: Subject, snapshot: Snapshot) -> dict[str, Any]:
-    """The errors of a finished network in percent, and what it is."""
+    """The errors of a finished network in percent, and facts about it."""
     net = snapshot.network().to(it.device)
     data, tested = {}, {}
     for split, crops in (("train", cfg.train_crops), ("val", cfg.val_crops)):
@@ -287,7 +285,7 @@ def findings(
 def moved(
     line: Mapping[str, Any], base: Mapping[str, Any], column: str
 ) -> tuple[float, float, float]:
-    """How far an error lies above that of the unchanged network, `base`, in percentage points.
+    """Subtract the error of the unchanged network, `base`, in percentage points.
 
     Returns ours, the paper's (NaN where it has none), and two standard errors of ours.
     """
@@ -300,7 +298,7 @@ def moved(
 
 
 def images_of(line: Mapping[str, Any], column: str) -> int:
-    """Over how many images an error was taken."""
+    """The number of images behind an error."""
     return int(line["train_images" if column == ERRORS[0] else "val_images"])
 
 
@@ -360,27 +358,27 @@ def caption(facts: Mapping[str, Any]) -> str:
     cut = choices["cut short"]
     length = f"cut short, {cut}," if cut else f"{choices['epochs']} epochs"
     return (
-        "Change of the error when layers are taken out or resized, in percentage points against "
-        "the unchanged network; left of 0 is better. Filled: ours; open: the paper's Table "
-        "3, on ImageNet. The axis is linear between the dashed lines and logarithmic beyond. "
+        "Change of the error when layers are removed or resized, in percentage points against the "
+        "unchanged network; left of 0 is better. Filled: ours; open: the paper's Table 3, on "
+        "ImageNet. The axis is linear between the dashed lines and logarithmic beyond. "
         f"Networks: {length} on {facts['training_images']} images of "
         f"{data['name']} ({facts['classes']} classes); training error: "
         f"{choices['training error']}; validation error: {choices['validation errors']} of "
         f"{data['images']} images. Bars: two standard errors of the difference of two shares. "
-        "One training a row, so what differs by less than another seed would is not told apart."
+        "One training a row: differences within those between seeds are not resolved."
     )
 
 
-# Going on with a table
+# Resuming a table
 
 MAY_CHANGE = (*FREE, "pictures", "resume", "rows")
-"""What may be asked for when going on: other rows, and where things are."""
+"""Settings that may change on resume: the rows, and where things are."""
 
 table = experiment(Ablation, compute, draw, check, saves="table.csv findings.json")
 
 
 def run(config: DictConfig, cfg: Ablation, folder: Path) -> None:
-    """Begin a table, or go on with that of resume= by the settings saved there."""
+    """Begin a table, or resume one with the settings saved there."""
     if cfg.resume:
         config = saved_settings(table.stem, config, folder, MAY_CHANGE)
         cfg = settings_of(config)

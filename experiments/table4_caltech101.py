@@ -30,7 +30,18 @@ from deconv.errors import DeconvError
 from deconv.figures import Page
 from deconv.networks import input_side
 from experiments.kit import Finding, Result, Saved, Subject, experiment, kept_results, probing
-from experiments.kit.probing import PAPER_SPLITS, Probing, Row, beats
+from experiments.kit.probe_rows import (
+    HERE,
+    PAPER,
+    PAPER_SPLITS,
+    Row,
+    beats,
+    folds_in_words,
+    on_scenes,
+    paper_rows,
+    saved_rows,
+)
+from experiments.kit.probing import Probing
 from experiments.kit.reported import TABLE4
 
 DATA = "caltech101"
@@ -56,9 +67,9 @@ def compute(cfg: Transfer, it: Subject) -> Result:
     ours = [row | kind for row in ours]
     found, theirs = [], []
     if cfg.data.name == "scenes":
-        found = probing.on_scenes("table4_caltech101", ours)
+        found = on_scenes("table4_caltech101", ours)
     if cfg.data.name == DATA:
-        theirs = probing.paper_rows(TABLE4, JOB)
+        theirs = paper_rows(TABLE4, JOB)
         found = judge_pretrained(ours, scratch, study.as_in_paper) + judge_scratch(scratch, ours)
     return study.result([*ours, *scratch, *theirs], found, {"table": "4"})
 
@@ -98,7 +109,7 @@ def scratch_table(results: Mapping[str, Any]) -> list[Row]:
     for key, kept in results.items():
         first, size = kept["folds"][0], kept["folds"][0]["images_per_class"]
         another = any(row["per_class"] == size for row in rows)
-        row = {"source": probing.HERE, "network": f"from scratch{f', {key}' * another}"}
+        row = {"source": HERE, "network": f"from scratch{f', {key}' * another}"}
         row |= {"classifier": JOB[0], "layer": JOB[1], "per_class": size, "mean": kept["mean"]}
         row |= {"std": kept["standard_deviation"] or "", "folds": len(kept["folds"])}
         if model := model_of(first.get("command", "")):
@@ -183,18 +194,18 @@ def _rival(rows: Sequence[Row], row: Row) -> tuple[Row | None, bool]:
 
 def draw(saved: Saved) -> Page:
     """The figure with its numbers below, from the saved files alone."""
-    rows, facts = probing.saved_rows(saved), saved.facts
+    rows, facts = saved_rows(saved), saved.facts
     several = len({row["per_class"] for row in rows}) > 1
     panel = figures.accuracy_panel(
         f"Softmax{' on layer 7' * several}", rows, "per_class", chance=100 / facts["classes"]
     )
     words = (
         f"Mean accuracy per class on test images of {facts['data']['name']} ({facts['classes']} "
-        f"classes); {probing.folds_in_words(facts)}. A new softmax on the frozen layer 7. "
+        f"classes); {folds_in_words(facts)}. A new softmax on the frozen layer 7. "
     )
     if any(row["network"].startswith("from scratch") for row in rows):
         words += "From scratch: all layers trained on the same images, ten-crop test. "
-    if any(row["source"] == probing.PAPER for row in rows):
+    if any(row["source"] == PAPER for row in rows):
         words += "Hollow: Table 4 of the paper. "
     return figures.accuracy_curves([panel], [1], words + probing.network_in_words(facts))
 

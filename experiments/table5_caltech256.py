@@ -27,7 +27,16 @@ from dataclasses import dataclass, field
 from deconv import figures
 from deconv.figures import Page
 from experiments.kit import Finding, Result, Saved, Subject, experiment, probing
-from experiments.kit.probing import Probing, Row
+from experiments.kit.probe_rows import (
+    PAPER,
+    Row,
+    beats,
+    folds_in_words,
+    on_scenes,
+    paper_rows,
+    saved_rows,
+)
+from experiments.kit.probing import Probing
 from experiments.kit.reported import TABLE5
 
 DATA = "caltech256"
@@ -49,9 +58,9 @@ def compute(cfg: Transfer, it: Subject) -> Result:
     (ours,) = study.probe_snapshots()
     found, theirs = [], []
     if cfg.data.name == "scenes":
-        found = probing.on_scenes("table5_caltech256", ours)
+        found = on_scenes("table5_caltech256", ours)
     if cfg.data.name == DATA:
-        theirs = probing.paper_rows(TABLE5, JOB)
+        theirs = paper_rows(TABLE5, JOB)
         found = [] if cfg.data.clutter else judge_table5(ours, study.as_in_paper)
     return study.result([*ours, *theirs], found, {"table": "5", "figure": "9"})
 
@@ -70,7 +79,7 @@ def judge_table5(ours: Sequence[Row], comparable: bool) -> list[Finding]:
         if size == FEW:
             rivals["fig9/few_images"] = (*TABLE5["Bo et al."][60], "Bo et al. with 60 a class")
         for key, rival in rivals.items():
-            holds, words = probing.beats(row, *rival)
+            holds, words = beats(row, *rival)
             rule, spread = f"holds if it lies {words}", row["std"] or None
             unit = "%" if key.startswith("fig9") else ""
             found.append(Finding(key, row["mean"], spread, holds, rule, unit, comparable))
@@ -79,15 +88,15 @@ def judge_table5(ours: Sequence[Row], comparable: bool) -> list[Finding]:
 
 def draw(saved: Saved) -> Page:
     """Figure 9 with its numbers below, from the saved files alone."""
-    rows, facts = probing.saved_rows(saved), saved.facts
+    rows, facts = saved_rows(saved), saved.facts
     panel = figures.accuracy_panel(
         "Softmax on layer 7", rows, "per_class", chance=100 / facts["classes"]
     )
-    printed = any(row["source"] == probing.PAPER for row in rows)
+    printed = any(row["source"] == PAPER for row in rows)
     caption = (
         f"Mean accuracy per class on test images of {facts['data']['name']} ({facts['classes']} "
         "classes) against the number of training images a class; "
-        f"{probing.folds_in_words(facts)}. A new softmax on the frozen layer 7. "
+        f"{folds_in_words(facts)}. A new softmax on the frozen layer 7. "
         f"{'Hollow: Table 5 of the paper. ' * printed}{probing.network_in_words(facts)}"
     )
     return figures.accuracy_curves([panel], [1], caption)

@@ -34,7 +34,16 @@ from deconv.training.snapshots import load_snapshot
 from experiments.kit import Finding, Result, Saved, Subject, experiment, probing
 from experiments.kit.facts import training_facts
 from experiments.kit.findings import TRUTH
-from experiments.kit.probing import CONTROL, PAPER, PRETRAINED, Probing, Row, paper_row
+from experiments.kit.probe_rows import (
+    CONTROL,
+    PAPER,
+    PRETRAINED,
+    Row,
+    folds_in_words,
+    paper_row,
+    saved_rows,
+)
+from experiments.kit.probing import Probing
 from experiments.kit.reported import TABLE7
 
 TABLE7_SIZE = {"caltech101": 30, "caltech256": 60}
@@ -143,7 +152,7 @@ def _moves(row: Row, under: Row | None, column: int | None) -> tuple[bool | None
 
 def draw(saved: Saved) -> Page:
     """A panel for each classifier with its numbers below, from the saved files alone."""
-    rows, facts = probing.saved_rows(saved), saved.facts
+    rows, facts = saved_rows(saved), saved.facts
     panels = []
     for kind, title in TITLES.items():
         if own := [row for row in rows if row["classifier"] == kind]:
@@ -151,7 +160,7 @@ def draw(saved: Saved) -> Page:
     words = (
         f"Linear classifiers on the layers of frozen networks, {facts['per_class']} training "
         f"images a class of {facts['data']['name']} ({facts['classes']} classes). Accuracy is the "
-        f"mean over the classes on test images; {probing.folds_in_words(facts)}. A layer is read "
+        f"mean over the classes on test images; {folds_in_words(facts)}. A layer is read "
         "where the next one reads it, after pool and normalisation; its maps are averaged to a "
         "coarser grid where they are large. "
     )

@@ -32,7 +32,7 @@ import torch
 from torch.utils.data import Subset
 
 from deconv import figures
-from deconv.errors import DeconvError, unknown
+from deconv.errors import DeconvError
 from deconv.figures import Page
 from deconv.mining.random_maps import random_maps
 from deconv.mining.top_activations import top_activations
@@ -53,7 +53,7 @@ from deconv.studies.localisation import (
     summarise,
     truth_of,
 )
-from experiments.kit import Figure, Finding, Result, Saved, Subject, experiment, log
+from experiments.kit import Figure, Finding, Result, Saved, Subject, check_name, experiment, log
 from experiments.kit.facts import (
     deconvnet_choices,
     describe_field,
@@ -82,8 +82,7 @@ class TruthProjections(Figure):
                 raise DeconvError(f"{name}={getattr(self, name)} must be at least 1")
         if not 0 <= self.margin < 1:
             raise DeconvError(f"margin is a share of energy in 0…1, got {self.margin}")
-        if self.collisions not in COLLISIONS:
-            raise unknown("collision policy", self.collisions, COLLISIONS)
+        check_name("collision policy", self.collisions, COLLISIONS)
 
 
 def check(cfg: TruthProjections, it: Subject) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -182,3 +183,15 @@ def difference_to_vjp(
     other = project(net, record, levels[-1].point, rows, engine="vjp", collisions=collisions)
     other = other[0].cpu()
     return float((other - levels[0].down).abs().max() / (other.abs().max() or 1.0))
+
+
+def level_arrays(levels: Sequence[Level], shown: Sequence[torch.Tensor]) -> dict[str, np.ndarray]:
+    """<point>/<field> of the shown maps of every level; winners where a pool lies above."""
+    arrays: dict[str, np.ndarray] = {}
+    for level, above, maps in zip(levels, [*levels[1:], None], shown, strict=True):
+        found = {"maps": maps, "up": level.up[maps], "down": level.down[maps]}
+        if level.stage and above is not None and above.switches is not None:
+            found["winners"] = above.winners(level, maps)
+        arrays |= {f"{level.point}/{name}": values.numpy() for name, values in found.items()}
+        arrays[f"{level.point}/box"] = np.array(level.box)
+    return arrays

@@ -9,10 +9,21 @@ from experiments.kit.experiment import experiment
 from experiments.kit.findings import Finding
 from experiments.kit.inputs import log
 from experiments.kit.result import Result, Saved
-from experiments.kit.settings import Comparison, Figure, Settings, by_size
+from experiments.kit.settings import Comparison, Figure, Settings, by_size, check_name
 from experiments.kit.subject import Subject
 
 __all__ = [
-    "Command", "Comparison", "Figure", "Finding", "Result", "Saved", "Settings", "Subject",
-    "by_size", "compose", "experiment", "log",
-]  # fmt: skip
+    "Command",
+    "Comparison",
+    "Figure",
+    "Finding",
+    "Result",
+    "Saved",
+    "Settings",
+    "Subject",
+    "by_size",
+    "check_name",
+    "compose",
+    "experiment",
+    "log",
+]

@@ -1,4 +1,4 @@
-"""Collecting what is kept of runs in experiments/results: read from their folders, never typed."""
+"""Collects the results kept in experiments/results from the folders of runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FIGURE = (
 
 
 def training(folder: Path) -> dict[str, Any]:
-    """What is kept of one training, from its config.yaml, metrics.csv and provenance.json."""
+    """Collect one training from its config.yaml, metrics.csv and provenance.json."""
     config, rows, provenance = _config(folder), _rows(folder / "metrics.csv"), _facts(folder)
     validated = [row for row in rows if row["val_top1_error"]]
     last = {k: round(float(rows[-1][k]), 3) for k in (*LAST, *TEN_CROPS) if rows[-1].get(k)}
@@ -67,22 +67,19 @@ def _speed(rows: list[dict[str, str]], images: int) -> dict[str, Any]:
     median = statistics.median(speeds)
     return {
         "images_per_second": {"median": round(median, 1), "best": max(speeds)},
-        # At the median speed: an epoch during which the machine did other work does not count more.
+        # At the median speed, so that an epoch beside other work on the machine weighs no more.
         "training_minutes": round(len(rows) * images / median / 60, 1),
     }
 
 
 def figure(folder: Path) -> dict[str, Any]:
-    """What is kept of one figure."""
+    """Collect one figure."""
     facts = _facts(folder)
     return {"figure": facts["figure"]} | {name: facts[name] for name in FIGURE}
 
 
 def fold(run: Path) -> dict[str, Any]:
-    """What is kept of one network of Table 4, from the folder of its training.
-
-    The accuracy is that of the ten-crop test with which a training ends.
-    """
+    """Collect one network of Table 4 from its training; its accuracy is the final ten-crop one."""
     trained, rows, facts = _config(run), _rows(run / "metrics.csv"), _facts(run)
     last = rows[-1]
     if trained["data"]["name"] != "caltech101" or not last.get("ten_crop_mean_class_accuracy"):
@@ -108,7 +105,7 @@ def fold(run: Path) -> dict[str, Any]:
 
 
 def portable(command: str) -> str:
-    """A command without what is particular to one machine: folders of data, cache and output."""
+    """Strip a command of one machine's folders of data, cache and output."""
     words = []
     for word in shlex.split(command):
         key, equals, value = word.partition("=")
@@ -120,9 +117,9 @@ def portable(command: str) -> str:
 
 
 def row_of_folds(folders: list[Path], already: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
-    """Some folds as one row: mean and sample standard deviation, beside the paper's.
+    """Combine folds into a row: mean and sample standard deviation, beside the paper's.
 
-    `already`: folds kept before, whose folders may be gone; of one split, the new one counts.
+    already: folds kept before, whose folders may be gone; a new fold replaces the same split's.
     """
     new = [fold(folder) for folder in folders]
     seeds = [one["split_seed"] for one in new]
@@ -146,9 +143,9 @@ def row_of_folds(folders: list[Path], already: Sequence[dict[str, Any]] = ()) ->
 
 
 def probes(folder: Path) -> dict[str, Any]:
-    """What is kept of Table 4, 5 or 7: a row a network, classifier, layer and size; the protocol.
+    """Collect Table 4, 5 or 7: a row a network, classifier, layer and size; the protocol.
 
-    The paper's own rows stay out: they are in experiments/reported.py. comparable: whether network
+    Without the paper's rows, which are in experiments/kit/reported.py. comparable: whether network
     and splits are the paper's.
     """
     facts = _facts(folder)
@@ -168,7 +165,7 @@ def probes(folder: Path) -> dict[str, Any]:
 
 
 def onset(folders: list[Path]) -> dict[str, Any]:
-    """What is kept of `experiments.renormalisation`: the rows of one or more of its folders.
+    """Collect `experiments.renormalisation`: the rows of one or more of its folders.
 
     Raises DeconvError for folders of different networks, data or limits, or with a pair of input
     scale and rate in common.
@@ -193,11 +190,11 @@ def onset(folders: list[Path]) -> dict[str, Any]:
 NETWORK = ("model", "weights_sha256", "max_rms", "accuracy")
 """What is kept of each network where an experiment compares several."""
 MOST_ROWS = 100
-"""Rows up to which a table of an experiment is kept: those that a reader reads, not raw data."""
+"""Tables with more rows are raw data and are not kept."""
 
 
 def tables(folder: Path) -> dict[str, Any]:
-    """The short tables of an experiment's folder, by file name, and where they come from.
+    """Collect the short tables of an experiment's folder by file name, with their provenance.
 
     Raises DeconvError if none has at most MOST_ROWS rows.
     """

@@ -8,7 +8,7 @@ records into tables. No number is typed.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,9 @@ from experiments.kit.findings import (
     status,
 )
 from experiments.kit.printed import bullets, table
-from experiments.kit.reported import DERIVED, DRAWN, REPORTED, SECONDARY, Claim
-from experiments.kit.steps import DONE, FAILED, NO_DATA, NOT_RUN
+from experiments.kit.reported import DERIVED, REPORTED, SECONDARY, Claim
+from experiments.kit.steps import DONE
+from experiments.kit.unmeasured import grouped, order, unmeasured
 
 FILE = "ledger.json"
 
@@ -38,12 +39,6 @@ HOLDS, DOES_NOT_HOLD = "holds", "does not hold"
 
 P_VALUE = "p"
 """The unit of a finding that is the p value of a test."""
-
-BY_EYE = "drawn, for the eye to judge"
-"""Of what the paper only draws, where the experiment ran and measured nothing about it."""
-
-ANOTHER_STEM = {"fig9": "table5", "fig8": "table1"}
-"""A figure that the experiment of a table draws."""
 
 DATA_HEAD = "data"
 """Heads the column of data sets."""
@@ -86,8 +81,8 @@ class Line:
 def collect(folder: Path, outcomes: Mapping[str, Mapping[str, Any]], size: str) -> Kept:
     """What the experiments under folder/<stem> found.
 
-    outcomes: stem -> {"status": …, "seconds": …, "error": …}; only of those that are done are the
-    files read.
+    outcomes: stem -> {"status": …, "seconds": …, "error": …}; files are read of those that are
+    done.
     """
     steps = {
         stem: {key: one[key] for key in ("status", "seconds", "error")}
@@ -115,7 +110,7 @@ def _read(folder: Path) -> dict[str, Any]:
 
 
 def _network(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The network in words and by hash, where a sidecar tells both."""
+    """The network in words and by hash; {} where the sidecar has none."""
     words = network_words(facts)
     return {"words": words, "weights_sha256": facts.get("weights_sha256", "")} if words else {}
 
@@ -152,14 +147,6 @@ def network_name(kept: Kept) -> str:
     return briefly(kept["network"].get("words", ""))
 
 
-def order(key: str) -> tuple[int, int, int, str]:
-    """Sorts claims as the paper has them: figures, tables, by number; scores against truth last."""
-    if key not in REPORTED:
-        return 2, 0, 0, key
-    kind, number = REPORTED[key].place.split()
-    return int(kind == "Table"), int(number), list(REPORTED).index(key), key
-
-
 OURS = "not in the paper"
 """The place of what the paper had no means to measure: scores against known boxes, controls."""
 
@@ -188,6 +175,15 @@ def words(finding: Finding) -> str:
     return {True: HOLDS, False: DOES_NOT_HOLD, None: NOT_JUDGED}[finding.holds]
 
 
+HEAD = ("place", "claim", "paper", "here", "status", DATA_HEAD)
+
+
+def cells(line: Line) -> tuple[str, ...]:
+    """The line under HEAD."""
+    status = target_or_not(line)
+    return line.place, line.claim, line.paper, line.here, status, line.measured_on
+
+
 def target_or_not(line: Line) -> str:
     """The status, and whether a number of the paper is no target for this one."""
     return line.status + f", {NO_TARGET}" * bool(line.paper and not line.comparable)
@@ -196,9 +192,11 @@ def target_or_not(line: Line) -> str:
 def number(
     value: float | None, spread: float | None, unit: str, beside: Claim | None = None
 ) -> str:
-    """46.5 ± 1.7 %: as many digits as the claim that it stands beside, else three that tell
-    something; of percentages at least one after the point, of a spread at least two in all. Large
-    whole numbers are written out."""
+    """Format as 46.5 ± 1.7 %.
+
+    As many decimals as the claim beside it, else three significant digits; of percentages at
+    least one decimal, of a spread two significant digits. Large whole numbers are written out.
+    """
     if value is None:
         return ""
     if unit == P_VALUE:
@@ -218,58 +216,12 @@ def _decimals(text: str) -> int:
     return 3 if "e" in text else len(text.partition(".")[2])
 
 
-def unmeasured(records: Sequence[Kept]) -> dict[str, str]:
-    """Claim key -> why there is no finding for it in any record; not of others' own numbers."""
-    found = {one["key"] for k in records for s in k["steps"].values() for one in _findings(s)}
-    return {key: _why(key, records) for key in REPORTED if key not in found and "et al." not in key}
-
-
-def _findings(step: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return step.get("findings", [])
-
-
-def _why(key: str, records: Sequence[Kept]) -> str:
-    """The reason that is nearest to a finding, over all records."""
-    name, part = key.split("/")[:2]
-    prefix = ANOTHER_STEM.get(name, name) + "_"
-    steps = [
-        step for kept in records for stem, step in kept["steps"].items() if stem.startswith(prefix)
-    ]
-    ended = {step["status"] for step in steps}
-    if DONE in ended:
-        if name == "fig3":  # of the paper's own network, which needs no data
-            return f"{NOT_RUN} with model=zfnet"
-        # Where a table has a column for each data set, a run on one says nothing of another.
-        done_on = " ".join(step.get("data", "") for step in steps if step["status"] == DONE)
-        if name == "table7" and part not in done_on:
-            return f"{NOT_RUN} on {part}"
-        return BY_EYE if REPORTED[key].known == DRAWN else OPEN
-    return next((one for one in (NO_DATA, FAILED) if one in ended), NOT_RUN)
-
-
-def grouped(reasons: Mapping[str, str]) -> list[str]:
-    """Lines such as "Table 2 (14 numbers): needs ImageNet", places in the paper's order."""
-    groups: dict[tuple[str, str], list[str]] = {}
-    for key, reason in sorted(reasons.items(), key=lambda pair: order(pair[0])):
-        groups.setdefault((REPORTED[key].place, reason), []).append(key)
-    out = []
-    for (place, reason), keys in groups.items():
-        kind = "number" if all(REPORTED[key].value is not None for key in keys) else "claim"
-        out.append(f"{place} ({len(keys)} {kind}{'s' * (len(keys) > 1)}): {reason}")
-    return out
-
-
 def markdown(kept: Kept, pictures: Mapping[str, str]) -> str:
     """The ledger of one record as a page. pictures: stem -> what its name links to."""
-    rows = [
-        (one.place, one.claim, one.paper, one.here, target_or_not(one), one.measured_on,
-         f"[{one.experiment}]({pictures[one.experiment]})" if one.experiment in pictures
-         else one.experiment)
-        for one in lines(kept)
-    ]  # fmt: skip
-    head = ("place", "claim", "paper", "here", "status", DATA_HEAD, "experiment")
+    links = {stem: f"[{stem}]({path})" for stem, path in pictures.items()}
+    rows = [(*cells(one), links.get(one.experiment, one.experiment)) for one in lines(kept)]
     parts = [f"# The paper and this reproduction, size {kept['size']}", network(kept)]
-    parts += [HOW, table(head, rows)] if rows else ["Nothing was found yet."]
+    parts += [HOW, table((*HEAD, "experiment"), rows)] if rows else ["Nothing was found yet."]
     parts += ["How each was judged:", bullets(rules(kept))] if rows else []
     parts += ["Without a finding:", bullets(grouped(unmeasured([kept])))]
     if ended := endings(kept):
@@ -300,7 +252,9 @@ def network(kept: Kept) -> str:
 def rows(kept: Kept) -> list[dict[str, Any]]:
     """The ledger of one record as rows of a CSV file: findings, then claims without one."""
     found = []
-    by_key = {one["key"]: one for step in kept["steps"].values() for one in _findings(step)}
+    by_key = {
+        one["key"]: one for step in kept["steps"].values() for one in step.get("findings", [])
+    }
     for one in lines(kept):
         claim, ours = REPORTED.get(one.key), by_key[one.key]
         found.append(

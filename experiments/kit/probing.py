@@ -1,12 +1,7 @@
-"""What Tables 4, 5 and 7 share: settings, folds, what a network has seen, tables and figures.
-
-A row of a table is a dictionary: source, network, classifier, layer, per_class, mean and std in
-percent ("" where there is no spread), folds.
-"""
+"""What Tables 4, 5 and 7 share: settings, folds, the overlap with training images, probing."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,7 +11,7 @@ import torch
 from omegaconf import OmegaConf
 
 from deconv.data import DRAWN, WHOLE, CentreCrops, Squares
-from deconv.errors import DeconvError, unknown
+from deconv.errors import DeconvError
 from deconv.networks import ChainNet
 from deconv.studies.overlap import find_overlap, overlap_facts
 from deconv.studies.probes import SCALINGS, check_layers, tap
@@ -32,18 +27,13 @@ from deconv.studies.probes.seen_images import seen_images, trained_on
 from deconv.training.snapshots import Snapshot
 from experiments.kit import inputs
 from experiments.kit.facts import data_facts, describe_network, preprocessing
-from experiments.kit.findings import TRUTH, Finding
+from experiments.kit.findings import Finding
 from experiments.kit.inputs import log
-from experiments.kit.result import Result, Saved
-from experiments.kit.settings import Settings
+from experiments.kit.probe_rows import HERE, PAPER_SPLITS, Row
+from experiments.kit.result import Result
+from experiments.kit.settings import Settings, check_name
 from experiments.kit.subject import Subject
 
-Row = Mapping[str, Any]
-
-HERE, CONTROL, PAPER = "here", "control", "paper"
-"""Where a row of a table comes from."""
-PAPER_SPLITS = 5  # §5.2
-PRETRAINED = "paper, trained on ImageNet"
 TEST_PER_CLASS = 50
 """§5.2 for Caltech-101; also for data sets whose settings do not say."""
 SAVES = "arrays.npz table.csv folds.csv findings.json"
@@ -67,8 +57,7 @@ class Probing(Settings):
             raise DeconvError(f"folds must be at least 1, got {self.folds}")
         if not self.c or min(self.c) <= 0:
             raise DeconvError(f"c takes a list of positive numbers such as [1,10], got {self.c}")
-        if self.scaling not in SCALINGS:
-            raise unknown("scaling of features", self.scaling, SCALINGS)
+        check_name("scaling of features", self.scaling, SCALINGS)
 
     @property
     def test_per_class(self) -> int | None:
@@ -78,10 +67,10 @@ class Probing(Settings):
 
 @dataclass
 class Study:
-    """Networks to probe on the folds of a data set, and what was found so far.
+    """Networks to probe on the folds of a data set, and the results so far.
 
-    data: names and labels alone. snapshots: the first is the command's own. seen: for each what it
-    saw of the data, for the sidecar. rows, each: of all folds probed; accuracy of each class.
+    data: names and labels only. snapshots: the first is the command's own. seen: what each saw of
+    the data, for the sidecar. rows, each: of all folds probed, and the accuracy of each class.
     """
 
     it: Subject
@@ -94,7 +83,7 @@ class Study:
     each: list[np.ndarray] = field(default_factory=list)
 
     def probe_snapshots(self) -> list[list[Row]]:
-        """Probe each snapshot, named by its data, and by a number where that is not enough."""
+        """Probe each snapshot, named by its training data and numbered where that is ambiguous."""
         words = [f"{one.recipe['name']}, trained on {trained_on(one)}" for one in self.snapshots]
         tables = []
         for i, snapshot in enumerate(self.snapshots):
@@ -104,7 +93,7 @@ class Study:
         return tables
 
     def probe(self, name: str, net: ChainNet, mean: torch.Tensor, source: str = HERE) -> list[Row]:
-        """Probe a network on every fold; a row of the table for each classifier, layer and size.
+        """Probe a network on every fold; return a row for each classifier, layer and size.
 
         mean: 3×S×S, subtracted from its images.
         """
@@ -135,7 +124,7 @@ class Study:
     def result(
         self, table: Sequence[Row], findings: list[Finding], facts: dict[str, Any]
     ) -> Result:
-        """Tables (means; a row a fold), the accuracy of each class, facts and findings."""
+        """Log the table and combine everything into a result."""
         for row in table:
             spread = "" if row["std"] == "" else f" ± {row['std']:.1f}"
             where = f"{row['classifier']} on layer {row['layer']}, {row['per_class']:2d} a class"
@@ -196,9 +185,9 @@ def open_study(
 def pool(cfg: Probing, side: int, listed: bool = False) -> Squares:
     """The images that folds are drawn from, as `side` px squares.
 
-    All of a data set that comes in one piece (Caltech-101 and -256), otherwise its "val": images
-    that a network trained on the same data has not seen. listed: only names and labels are
-    wanted, so nothing is decoded into the cache.
+    All of Caltech-101 and -256, which have no split of their own; otherwise "val", which a network
+    trained on the same data has not seen. listed: only names and labels are needed, so nothing
+    is decoded into the cache.
     """
     if listed:
         cfg = replace(cfg, data=replace(cfg.data, cache=False))
@@ -206,10 +195,10 @@ def pool(cfg: Probing, side: int, listed: bool = False) -> Squares:
 
 
 def overlap(cfg: Probing, snapshot: Snapshot, target: Squares) -> dict[str, Any]:
-    """Facts about the images of `target` whose like the network was trained on.
+    """Find near-duplicates of `target` among the network's training images.
 
-    The training images are found as the snapshot's own settings name them, or in
-    cfg.overlap_root. Raises DeconvError if they are the same data set, or other images.
+    These are read as the snapshot's settings name them, or from cfg.overlap_root. Raises
+    DeconvError if they are the same data set, or not the images it was trained on.
     """
     settings = snapshot.config.get("settings", {}).get("data")
     if settings is None:
@@ -233,11 +222,8 @@ def overlap(cfg: Probing, snapshot: Snapshot, target: Squares) -> dict[str, Any]
     return overlap_facts(twins, len(target), cfg.overlap_threshold) | read
 
 
-# What is said of it
-
-
 def choices(it: Subject, jobs: Sequence[Job]) -> dict[str, str]:
-    """What the paper leaves open about a transfer, and how it was decided, for the sidecar."""
+    """What the paper leaves open and how it was decided, for the sidecar."""
     cfg, tested = it.cfg, it.cfg.test_per_class
     taps = dict.fromkeys(f"{layer} is {tap(it.net, layer)}" for _, layer in jobs)
     return {
@@ -254,61 +240,14 @@ def choices(it: Subject, jobs: Sequence[Job]) -> dict[str, str]:
     }
 
 
-def beats(ours: Row, other: float, spread: float | None, whose: str) -> tuple[bool, str]:
-    """Whether a row lies above another number by more than both spreads, and that rule in words."""
-    margin = (ours["std"] or 0.0) + (spread or 0.0)
-    words = f"above {whose} ({other:.1f} %) by more than both spreads together ({margin:.1f})"
-    return ours["mean"] - other > margin, words
-
-
-def on_scenes(stem: str, ours: Sequence[Row]) -> list[Finding]:
-    """A finding for each size of Table 4 or 5 on the built-in data, of which the paper has none."""
-    rule = "a softmax on layer 7, trained on scenes that the network did not learn from"
-    found = {f"{TRUTH}{stem}/{row['per_class']}": (row["mean"], row["std"] or None) for row in ours}
-    return [Finding(key, *numbers, rule=rule, unit="%") for key, numbers in found.items()]
-
-
-def paper_row(network: str, job: Job, size: int, mean: float, spread: float | None) -> Row:
-    """One of the paper's numbers as a row of a table."""
-    row = {"source": PAPER, "network": network, "classifier": job[0], "layer": job[1]}
-    row |= {"per_class": size, "mean": mean, "std": "" if spread is None else spread}
-    return row | {"folds": PAPER_SPLITS}
-
-
-def paper_rows(table: Mapping[str, Mapping[int, Any]], job: Job) -> list[Row]:
-    """The rows of TABLE4 or TABLE5, the paper's own networks first."""
-    ours = {"pretrained": PRETRAINED, "scratch": "paper, from scratch"}
-    return [
-        paper_row(ours.get(network, network), job, size, *numbers)
-        for network in reversed(table)
-        for size, numbers in table[network].items()
-    ]
-
-
-def saved_rows(saved: Saved) -> list[dict[str, Any]]:
-    """The rows of table.csv, numbers as numbers, an unknown spread as NaN."""
-    return [
-        row
-        | {name: int(row[name]) for name in ("layer", "per_class")}
-        | {"mean": float(row["mean"]), "std": float(row["std"] or math.nan)}
-        for row in saved.rows()
-    ]
-
-
-def folds_in_words(facts: dict[str, Any]) -> str:
-    """How a caption speaks of the folds."""
-    many = f"mean and standard deviation over {facts['folds']} random splits"
-    return many if facts["folds"] > 1 else "one random split"
+def caveats(seen: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A sentence for each network that may have seen images of the data set."""
+    return [f"Note: {one['seen']}." for one in seen if one.get("caveat")]
 
 
 def network_in_words(facts: dict[str, Any]) -> str:
-    """The end of a caption: the network, and what it was trained on where that is not clean."""
+    """The end of a caption: the network, and where its training set overlaps the data."""
     out = [one["overlap"]["removed"] for one in facts["seen"] if "overlap" in one]
     like = "images with their like in the network's training set are left out."
     words = caveats(facts["seen"]) + [f"{removed} {like}" for removed in out]
     return " ".join([*words, describe_network(facts)])
-
-
-def caveats(seen: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A sentence for each network that may have seen images of the data set."""
-    return [f"Note: {one['seen']}." for one in seen if one.get("caveat")]

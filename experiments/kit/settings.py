@@ -7,7 +7,7 @@ conf/train, and `size` chooses among all of them, see conf/size.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -23,6 +23,12 @@ from deconv.training import Recipe
 def by_size(**values: Any) -> Any:
     """A default that depends on size=: by_size(paper=50, laptop=24, smoke=3)."""
     return "${by_size:${size_name},{" + ",".join(f"{k}:{v}" for k, v in values.items()) + "}}"
+
+
+def check_name(kind: str, name: object, valid: Collection[str]) -> None:
+    """Raise DeconvError, suggesting the nearest valid names, unless `name` is among `valid`."""
+    if name not in valid:
+        raise unknown(kind, name, valid)
 
 
 OmegaConf.register_new_resolver("by_size", lambda size, values: values[size])

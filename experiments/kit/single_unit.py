@@ -1,4 +1,4 @@
-"""What the experiments about one unit share: their settings, the map, and the answers themselves.
+"""What the experiments about one unit compute: the map, its crops, ascent and invariance walks.
 
 Crops and projections are of the map's peaks, wherever they lie in the images; ascent and walks are
 of its unit at the centre. Each answer has arrays, facts and rows of the table; `unit_pages` reads
@@ -15,118 +15,28 @@ from typing import Any
 import numpy as np
 import torch
 
-from deconv.errors import DeconvError, unknown
+from deconv.errors import DeconvError
 from deconv.mining.peak_views import peak_views
 from deconv.records import Peaks
 from deconv.studies.single_unit.hessian_invariance import geodesic
 from deconv.studies.single_unit.max_activation import agreement, max_activation, random_starts
-from deconv.studies.single_unit.unit_function import UnitFunction, unit_function
+from deconv.studies.single_unit.unit_function import UnitFunction
 from deconv.studies.single_unit.walks import FALL, REFINE_DEG, walks
 from experiments.kit.facts import deconvnet_choices, describe_field, layer_title, preprocessing
 from experiments.kit.inputs import data_name, log
 from experiments.kit.result import Result
-from experiments.kit.settings import Figure, by_size
 from experiments.kit.subject import Subject
+from experiments.kit.unit_settings import OneMap, WithAscent, WithCrops, WithWalks
 
-SMOOTHINGS = ("softplus", "none")
-MOST = 25
-"""Pictures in one block."""
 FRAMES = 7
 """Images of a filmstrip."""
-
-LIMITS = {
-    "k": (1, MOST),
-    "starts": (1, MOST),
-    "steps": (1, None),
-    "norm_images": (1, None),
-    "blur_px": (0, None),
-    "jitter_px": (0, None),
-    "directions": (1, 6),
-    "refine_steps": (0, None),
-    "norm": (None, None),
-    "smoothing_width": (None, None),
-    "first_angle_deg": (None, 90),
-    "largest_angle_deg": (None, 90),
-}
-"""Setting -> its least value, None for anything above 0, and its largest, None for any."""
-
-
-# Settings
-
-
-@dataclass
-class OneMap(Figure):
-    """One map of a network; numbers are held within LIMITS here for all settings below."""
-
-    layer: str = "conv5"  # any point of any network
-    map: int | None = None  # null: the map with the largest peak over the split
-
-    def __post_init__(self) -> None:
-        for name, (least, most) in LIMITS.items():
-            value = getattr(self, name, None)
-            if value is None:
-                continue
-            low = value <= 0 if least is None else value < least
-            if low or (most is not None and value > most):
-                fit = "more than 0" if least is None else f"{least} or more"
-                fit += "" if most is None else f", at most {most}"
-                raise DeconvError(f"{name}={value:g} cannot be used: choose {fit}")
-
-
-@dataclass
-class WithCrops(OneMap):
-    k: int = 9  # how many crops
-
-
-@dataclass
-class WithAscent(OneMap):
-    starts: int = by_size(paper=9, laptop=9, smoke=2)  # random starts of the ascent
-    steps: int = by_size(paper=200, laptop=200, smoke=12)
-    first_angle_deg: float = 10.0  # turn of the first step; falls to 0 along half a cosine
-    norm: float | None = None  # of the image, pixels minus mean; null: the mean of data's patches
-    norm_images: int = 200  # how many images tell that mean
-    blur_px: float = 0.0  # Gaussian blur after each step; Erhan et al. have none
-    jitter_px: int = 0  # random offset of each step; Erhan et al. have none
-
-
-@dataclass
-class WithWalks(WithAscent):
-    directions: int = 2  # at each end
-    smoothing: str = "softplus"  # softplus: ReLUs and pools rounded for the Hessian; none: as is
-    smoothing_width: float = 0.1  # a share of the root mean square of what an operation takes in
-    refine_steps: int = by_size(paper=200, laptop=200, smoke=12)  # climbed on before the Hessian,
-    # rounded; 0: none
-    largest_angle_deg: float = 60.0  # of the walks
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.smoothing not in SMOOTHINGS:
-            raise unknown("smoothing", self.smoothing, SMOOTHINGS)
-
-
-def check(cfg: OneMap, it: Subject) -> None:
-    """Raise DeconvError for a layer, map or option that does not fit the network."""
-    it.need_images(1, "a unit's figure")
-    unit = unit_function(it.sketch, cfg.layer, cfg.map or 0)
-    side, values = min(unit.shape[1:]), math.prod(unit.shape)
-    if isinstance(cfg, WithAscent) and (cfg.jitter_px >= side or 3 * cfg.blur_px >= side - 1):
-        raise DeconvError(
-            f"blur_px={cfg.blur_px} and jitter_px={cfg.jitter_px} do not fit the {side} px that "
-            f"a unit of {cfg.layer} sees"
-        )
-    if isinstance(cfg, WithWalks) and 2 * cfg.directions >= values - 1:
-        raise DeconvError(
-            f"directions={cfg.directions} at each end: choose fewer than half of the {values} "
-            f"values that a unit of {cfg.layer} sees"
-        )
-
 
 # The map
 
 
 def find_map(cfg: OneMap, it: Subject, k: int = 0) -> tuple[int, Peaks | None]:
-    """The map's number and, for k above 0, its k strongest peaks; then process 0 works alone."""
-    it.net.check_point(cfg.layer)  # before process 0 is alone: all of them train the network
+    """Find the map and, for k above 0, its k strongest peaks; then process 0 works alone."""
+    it.net.check_point(cfg.layer)  # trains the network, which all processes do together
     number, peaks = cfg.map, None
     if k or number is None:
         mined = it.mine([cfg.layer], k=min(max(k, 1), len(it.data)))
@@ -136,9 +46,9 @@ def find_map(cfg: OneMap, it: Subject, k: int = 0) -> tuple[int, Peaks | None]:
 
 
 def live(cfg: OneMap, it: Subject, peaks: Peaks) -> tuple[int, Peaks]:
-    """The map that cfg names or the strongest one, and as many peaks as are above 0 in it.
+    """The map that cfg names or the strongest one, and its peaks above 0.
 
-    Raises DeconvError for a map without any: it is dead on this data set.
+    Raises DeconvError for a map that is dead on this data set.
     """
     number = int(peaks.value[:, 0].argmax()) if cfg.map is None else cfg.map
     above = int((peaks.value[number] > 0).sum())
@@ -162,7 +72,7 @@ class Answer:
 
 
 def result(cfg: OneMap, it: Subject, number: int, figure: str, *answers: Answer) -> Result:
-    """The answers, with what every one of these figures says; figure: what the page is."""
+    """Combine the answers into a result. figure: what the page is."""
     peaked = "with the largest peak over the split" if cfg.map is None else "that was named"
     facts = {
         "figure": figure,
@@ -190,7 +100,7 @@ def result(cfg: OneMap, it: Subject, number: int, figure: str, *answers: Answer)
 def crops(
     cfg: WithCrops, it: Subject, number: int, peaks: Peaks, policy: str = "sum", whole: bool = False
 ) -> Answer:
-    """The peaks of the map: patches, projections, boxes; whole: also the images around them."""
+    """Cut and project the map's peaks; whole: keep the images around them too."""
     own = torch.tensor([number])
     views = peak_views(it.net, it.crops, cfg.layer, peaks, own, it.crops.picture, collisions=policy)
     names = ("value", "image", "y", "x", "box", "projection", "patch", "inside")
@@ -217,7 +127,7 @@ def crops(
 
 
 def ascent(cfg: WithAscent, it: Subject, unit: UnitFunction) -> tuple[Answer, torch.Tensor]:
-    """Maximising images from several starts, and the best of them, 1×3×h×w."""
+    """Climb to maximising images from several starts; the second result is the best, 1×3×h×w."""
     started = time.perf_counter()
     seen = range(min(cfg.norm_images, len(it.crops)))
     norm = cfg.norm or float(np.mean([float(unit.cut(it.crops[i][0]).norm()) for i in seen]))
@@ -241,14 +151,14 @@ def ascent(cfg: WithAscent, it: Subject, unit: UnitFunction) -> tuple[Answer, to
         | {name: float(value[i]) for name, value in each.items()}
         for i in range(cfg.starts)
     ]
-    data = f"the mean norm of the data's own patches there, {cfg.norm_images} images at most"
+    mean_norm = f"the mean norm of the data's patches there, {cfg.norm_images} images at most"
     facts = {
         "unit": {"y": unit.y, "x": unit.x, "box": list(unit.box), "interior": unit.interior},
         "climbed": unit.climbed,
-        "searched": "the pixels of the unit's receptive field alone; the rest of the input is the "
-        "mean image and cannot change the unit",
+        "searched": "the pixels of the unit's receptive field; the rest of the input, which cannot "
+        "change the unit, is the mean image",
         "norm": round(norm, 2),
-        "norm_is": "named" if cfg.norm else data,
+        "norm_is": "named" if cfg.norm else mean_norm,
         "rms": round(norm / math.sqrt(math.prod(unit.shape)), 2),
         "without_gradient": int(found.flat.sum()),
         "best_activation": float(reached.max()),
@@ -268,7 +178,7 @@ def ascent(cfg: WithAscent, it: Subject, unit: UnitFunction) -> tuple[Answer, to
 
 
 def directions(cfg: WithWalks, it: Subject, unit: UnitFunction, image: torch.Tensor) -> Answer:
-    """The most and the least invariant directions at the best image, and walks along them."""
+    """Walk along the most and the least invariant directions at the best image."""
     started = time.perf_counter()
     width = cfg.smoothing_width if cfg.smoothing == "softplus" else None
     rounded = "" if width is None else ", ReLUs and pools rounded"
@@ -298,10 +208,7 @@ def directions(cfg: WithWalks, it: Subject, unit: UnitFunction, image: torch.Ten
         }
         for i, end in enumerate(ends)
     ]
-    arbitrary = (
-        "the Hessian is zero: every direction has the second derivative of the sphere alone, so "
-        "the ones shown are arbitrary"
-    )
+    arbitrary = "the Hessian is zero, so the directions shown are arbitrary"
     facts = {
         "smoothing": cfg.smoothing,
         "smoothing_width": width,
@@ -325,5 +232,5 @@ def directions(cfg: WithWalks, it: Subject, unit: UnitFunction, image: torch.Ten
 
 
 def tenths(values: np.ndarray) -> list[float | None]:
-    """Rounded to a tenth, None for NaN, which JSON does not have."""
+    """Round to a tenth; NaN, which JSON lacks, becomes None."""
     return [None if np.isnan(v) else round(float(v), 1) for v in values]

@@ -16,20 +16,10 @@ from deconv.errors import DeconvError
 from experiments.kit import compose
 from experiments.kit.command import EXIT_INTERRUPTED, settings_of
 from experiments.kit.forked import Forked
+from experiments.kit.plans import PLANS, Plan, experiment_overrides, quote, snapshot_of, step_of
+from experiments.kit.progress import Progress, outcome_words
 from experiments.kit.steps import DONE, FAILED, NO_DATA, STATE, Outcome, State, Step, write_state
-from experiments.reproduce import (
-    PLANS,
-    Plan,
-    Progress,
-    check_run,
-    chosen,
-    ended,
-    passed_on,
-    quoted,
-    settings,
-    snapshot_of,
-    step_of,
-)
+from experiments.reproduce import check_run, chosen, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENTS = {
@@ -220,10 +210,10 @@ def test_settings_go_on_to_the_experiments_and_their_own_win():
         "size": "smoke", "seed": "4", "data": "caltech101", "data.root": "/x", "run": "r",
         "only": "[fig2]", "device": "cpu",
     }  # fmt: skip
-    assert passed_on(cfg, asked, ["seed=5", "k=3"]) == [
+    assert experiment_overrides(cfg, asked, ["seed=5", "k=3"]) == [
         "size=smoke", "seed=5", "data=caltech101", "data.root=/x", "device=cpu", "k=3"
     ]  # fmt: skip
-    assert passed_on(cfg, asked, ["data=scenes_smoke"]) == [
+    assert experiment_overrides(cfg, asked, ["data=scenes_smoke"]) == [
         "size=smoke", "seed=4", "device=cpu", "data=scenes_smoke"
     ]  # fmt: skip
 
@@ -234,13 +224,13 @@ def test_each_need_is_told_in_its_own_way(tmp_path, monkeypatch):
     for epoch in (10, 24):
         (run / f"epoch_{epoch:03d}.pt").write_bytes(b"%d" % epoch)
     (run / "last.pt").symlink_to("epoch_024.pt")
-    last, tenth = (quoted(str(run / f"epoch_{n:03d}.pt")) for n in (24, 10))
+    last, tenth = (quote(str(run / f"epoch_{n:03d}.pt")) for n in (24, 10))
     ends = {
         "nothing": [],
         "snapshot": [f"snapshot={last}"],
         "snapshots": [f"snapshots=[{last}]"],
         "ours": [f"ours={tenth}"],
-        "run": [f"run={quoted(str(run))}"],
+        "run": [f"run={quote(str(run))}"],
     }
     read = {need: {"epoch_024.pt"} for need in ends}
     read |= {"nothing": set(), "ours": {"epoch_010.pt"}}
@@ -263,7 +253,7 @@ def test_each_need_is_told_in_its_own_way(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("text", ["/plain/path-1.pt", "/a b/c", "/a,b/[c]", "/it's", "/x=y", "/ü"])
 def test_quoted_paths_come_through_hydra_as_they_are(text):
-    assert cfg_of(f"run={quoted(text)}").run == text
+    assert cfg_of(f"run={quote(text)}").run == text
 
 
 def test_a_resumed_folder_remembers_its_settings(tmp_path, monkeypatch):
@@ -314,5 +304,8 @@ def test_on_a_terminal_a_bar_shows_what_the_experiment_said_last(tmp_path, capsy
 
 
 def test_how_an_experiment_ended_is_a_line():
-    assert ended(Outcome([], {}, DONE, 0.4)) == "done in 0 s"
-    assert ended(Outcome([], {}, NO_DATA, 3.0, 66, "get it")) == "data not here after 3 s: get it"
+    assert outcome_words(Outcome([], {}, DONE, 0.4)) == "done in 0 s"
+    assert (
+        outcome_words(Outcome([], {}, NO_DATA, 3.0, 66, "get it"))
+        == "data not here after 3 s: get it"
+    )

@@ -21,16 +21,11 @@ from deconv.errors import DeconvError
 from deconv.figures.occlusion import COLOURS, OTHER, legend, shorten, three_digits
 from deconv.records import Peaks
 from deconv.scenes import CLASSES, Scenes, render
+from deconv.studies.occlusion.map_pictures import without_image
 from deconv.studies.occlusion.scored_images import regions
 from deconv.studies.occlusion.scores import Comparison
-from experiments.fig7_occlusion import (
-    FEWEST,
-    check,
-    describe_scores,
-    findings,
-    to_score,
-    without,
-)
+from experiments.claims.occlusion import FEWEST, describe_scores, findings
+from experiments.fig7_occlusion import check, to_score
 from experiments.kit.findings import read_findings
 
 SIZE, STRIDE, COUNT, OTHERS = 25, 16, 2, 24
@@ -251,11 +246,11 @@ def test_an_image_is_not_its_own_example():
     image = torch.tensor([[4, 2, 7], [2, 9, 4], [1, 3, 5]])
     value = torch.tensor([[3.0, 2, 1]] * 3)
     peaks = Peaks(value, image, image * 10, image * 100)
-    left = without(peaks, 4, 2)
+    left = without_image(peaks, 4, 2)
     assert left.image.tolist() == [[2, 7], [2, 9], [1, 3]]
     assert left.value.tolist() == [[2, 1], [3, 2], [3, 2]]
     assert torch.equal(left.y, left.image * 10) and torch.equal(left.x, left.image * 100)
-    assert without(peaks, None, 2).image.tolist() == [[4, 2], [2, 9], [1, 3]]
+    assert without_image(peaks, None, 2).image.tolist() == [[4, 2], [2, 9], [1, 3]]
 
 
 def test_without_only_right_any_images_are_taken(snapshot):

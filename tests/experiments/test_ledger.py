@@ -13,6 +13,7 @@ from experiments.kit.index_page import Section, index_page
 from experiments.kit.provenance import write_table
 from experiments.kit.reported import REPORTED, Claim
 from experiments.kit.steps import DONE, FAILED, NO_DATA
+from experiments.kit.unmeasured import BY_EYE, grouped, unmeasured
 
 NETWORK = {
     "model": {"name": "zfnet"},
@@ -113,37 +114,37 @@ def test_of_an_experiment_that_is_not_done_nothing_is_read(folder):
 
 def test_every_claim_is_found_or_has_a_reason(kept):
     found = {one.key for one in ledger.lines(kept)} & set(REPORTED)
-    reasons = ledger.unmeasured([kept])
+    reasons = unmeasured([kept])
     others = {key for key in REPORTED if "et al." in key}
     assert found | set(reasons) | others == set(REPORTED)
     assert not found & set(reasons) and len(others) == 11
     wanted = {
-        "fig2/hierarchy": ledger.BY_EYE, "fig3/conv1": "not run with model=zfnet",
-        "fig5/not_rotation": ledger.BY_EYE,
+        "fig2/hierarchy": BY_EYE, "fig3/conv1": "not run with model=zfnet",
+        "fig5/not_rotation": BY_EYE,
         "fig4/lower_first": "not run", "table4/pretrained/30": OPEN, "table6/cat": NO_DATA,
         "table7/caltech101/svm/layer1": FAILED, "fig9/few_images": "not run",
     }  # fmt: skip
     assert {key: reasons[key] for key in wanted} == wanted
     second = {"size": "laptop", "network": {}, "steps": {"table5_caltech256": ended(),
               "fig4_feature_evolution": ended(NO_DATA)}}  # fmt: skip
-    both = ledger.unmeasured([kept, second])
+    both = unmeasured([kept, second])
     assert both["fig9/few_images"] == OPEN, "drawn by table 5's experiment"
     assert both["fig4/lower_first"] == NO_DATA
     step = ended() | {"data": "9 images of caltech101", "findings": []}
     third = {"size": "laptop", "network": {}, "steps": {"table7_layer_probes": step}}
-    reasons = ledger.unmeasured([third])
+    reasons = unmeasured([third])
     assert reasons["table7/caltech256/svm/layer1"] == "not run on caltech256"
     assert reasons["table7/caltech101/svm/layer1"] == OPEN
 
 
 def test_claims_without_a_finding_are_counted_by_place(kept):
-    groups = ledger.grouped(ledger.unmeasured([kept]))
+    groups = grouped(unmeasured([kept]))
     assert f"Table 2 ({sum(k.startswith('table2/') for k in REPORTED)} numbers): not run" in groups
     assert "Table 6 (21 numbers): data not here" in groups
     assert "Fig. 5 (1 claim): drawn, for the eye to judge" in groups
     assert groups == sorted(groups, key=lambda text: (text[0], int(re.search(r"\d+", text)[0])))
     counts = sum(int(re.search(r"\((\d+) ", text)[1]) for text in groups)
-    assert counts == len(ledger.unmeasured([kept]))
+    assert counts == len(unmeasured([kept]))
 
 
 @pytest.mark.parametrize(

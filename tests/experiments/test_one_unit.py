@@ -17,8 +17,9 @@ from deconv.data import CentreCrops
 from deconv.errors import DeconvError
 from deconv.records import Peaks
 from deconv.scenes import Scenes
-from experiments.kit.single_unit import check, live, tenths
+from experiments.kit.single_unit import live, tenths
 from experiments.kit.unit_pages import beyond, walks_words
+from experiments.kit.unit_settings import check
 
 FILES = ("figure.png", "figure.pdf", "arrays.npz", "table.csv", "provenance.json", "config.yaml")
 

@@ -17,8 +17,9 @@ from deconv.scenes import Scenes
 from deconv.studies import sanity
 from deconv.studies.sanity.shares import GOES, PARTLY, STAYS, share_rows
 from deconv.studies.sanity.similarity import NUMBERS, similarity
+from experiments.claims.sanity import QUESTIONS, findings, sentences
 from experiments.kit.findings import read_findings
-from experiments.sanity import QUESTIONS, check, findings, sentences
+from experiments.sanity import check
 
 LAYERS = ["conv2", "conv4"]
 

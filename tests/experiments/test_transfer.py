@@ -24,7 +24,8 @@ from experiments.kit import kept_results
 from experiments.kit.command import compose
 from experiments.kit.findings import read_findings
 from experiments.kit.inputs import data_name, data_settings
-from experiments.kit.probing import network_in_words, open_study, overlap, pool, saved_rows
+from experiments.kit.probe_rows import saved_rows
+from experiments.kit.probing import network_in_words, open_study, overlap, pool
 from experiments.kit.reported import TABLE7
 from experiments.kit.result import Saved
 

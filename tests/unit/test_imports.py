@@ -31,6 +31,7 @@ FLOORS = {
     "over a data set": ["deconv.mining", "deconv.training"],
     "questions": ["deconv.studies", "deconv.figures"],
     "shared by experiments": ["experiments.kit"],
+    "claims": ["experiments.claims"],
     "experiments": ["experiments.*"],
     "all that is kept": ["experiments.kept_account"],
     "scripts": ["scripts.*"],

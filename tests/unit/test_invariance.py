@@ -8,7 +8,7 @@ import torch
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.studies.invariance.courses import Course, image_scores, score_rows
+from deconv.studies.invariance.courses import Course, image_scores
 from deconv.studies.invariance.response import BATCH
 from deconv.studies.invariance.scores import (
     at_angles,
@@ -20,7 +20,8 @@ from deconv.studies.invariance.scores import (
     sharp,
     sides,
 )
-from experiments.fig5_invariance import findings
+from deconv.studies.invariance.tables import score_rows
+from experiments.claims.invariance import findings
 from experiments.kit.findings import status
 
 SIDE, CROP = 72, 64

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
 from deconv.networks import Network
 from deconv.studies.invariance.response import transform_response
-from deconv.studies.invariance.scores import at_angles, interval, line, over_sides, reached, sharp
+from deconv.studies.invariance.scores import at_angles, line, over_sides, reached, sharp
 from deconv.studies.invariance.scores import sides as sides_of
 from deconv.studies.invariance.warping import IDENTITY
 
@@ -118,25 +117,3 @@ def _over_diagonals(amounts: np.ndarray, curves: np.ndarray) -> np.ndarray:
     """The mean at right angles minus that at diagonals."""
     right, diagonal = (at_angles(amounts, curves, angles) for angles in (RIGHT, DIAGONAL))
     return right.mean(axis=1) - diagonal.mean(axis=1)
-
-
-def score_rows(scores: Scores, seed: int) -> list[dict[str, Any]]:
-    """Summarise every measure over the images: a row with its statistic and interval.
-
-    Straight lines by the median, because R² has no lower end; everything else by the mean.
-    """
-    rows = []
-    for kind, measures in scores.items():
-        pairs = dict(measures)
-        for name in ("line", "sharp"):
-            gap = measures[f"layer7/{name}"] - measures[f"layer1/{name}"]
-            pairs[f"layer7 - layer1/{name}"] = gap
-        for measure, values in pairs.items():
-            statistic = np.median if measure.endswith("line") else np.mean
-            row: dict[str, Any] = {
-                "kind": kind,
-                "measure": measure,
-                "statistic": statistic.__name__,
-            }
-            rows.append(row | interval(values, statistic, seed).row())
-    return rows

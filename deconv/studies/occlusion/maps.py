@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -93,6 +94,25 @@ def occlude(
         for one, number in zip(images, targets * (len(images) // len(targets)), strict=True)
     ]
     return found if len(found) > 1 else found[0]
+
+
+def map_numbers(maps: OcclusionMaps) -> dict[str, Any]:
+    """Summarise the maps: the answers uncovered, the lowest ones, where another label wins."""
+    probability, activation, label = maps.clean
+    lowest = maps.probability.argmin()
+    least = float(maps.activation.min())
+    return {
+        "map": maps.map,
+        "probability": probability,
+        "activation": activation,
+        "label": label,
+        "lowest_probability": float(maps.probability.min()),
+        "largest_drop": probability - float(maps.probability.min()),
+        "label_there": int(maps.label.flatten()[lowest]),
+        "lowest_activation_share": least / activation if activation > 0 else None,
+        "positions": maps.label.numel(),
+        "label_changed": float((maps.label != label).float().mean()),
+    }
 
 
 def last_convolution(net: Network) -> str:

@@ -17,12 +17,14 @@ from deconv.studies.sanity.classes import (
     ANOTHER_MAP,
     HALVES_OVER_CLASS,
     MINING,
+    OF_NINE,
     OTHER_HALF,
     SHARES,
 )
 from deconv.studies.sanity.scores import kept
 from deconv.studies.sanity.similarity import NUMBERS
-from deconv.studies.sanity.variants import CHANCE, UNRELATED
+from deconv.studies.sanity.units import SAME_POSITION
+from deconv.studies.sanity.variants import CHANCE, OTHER_IMAGE, SWITCHES, UNIT, UNRELATED
 
 GOES, PARTLY, STAYS = "goes", "partly", "stays"
 FIRST, LAST, LEAST = 0, -1, "least"
@@ -81,6 +83,22 @@ def halves_over_class(arrays: Arrays, layer: str) -> np.ndarray:
     """
     half, other = (signed(arrays, layer, MINING, name) for name in (OTHER_HALF, ANOTHER_CLASS))
     return half - other
+
+
+def differences(arrays: Arrays, layer: str) -> dict[str, np.ndarray]:
+    """Differences that are above 0 where a claim holds, by unit or map.
+
+    switches_over_unit (where switches were exchanged): how much more another image's switches
+    change a picture than another map's unit does. one_class: `halves_over_class`. favoured_class:
+    the share of the most frequent class among the strongest images minus that by chance.
+    """
+    out = {}
+    if f"{layer}/{SWITCHES}/{OTHER_IMAGE}/scores" in arrays:
+        out["switches_over_unit"] = signed(arrays, layer, UNIT, SAME_POSITION) - signed(
+            arrays, layer, SWITCHES, OTHER_IMAGE
+        )
+    own, chance = (arrays[f"{layer}/{SHARES}/{name}"] for name in OF_NINE)
+    return out | {"one_class": halves_over_class(arrays, layer), "favoured_class": own - chance}
 
 
 def mean_of(values: np.ndarray, seed: int) -> Row:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from deconv.errors import DeconvError
+from deconv.studies.sparse_coding.learning import Epoch
+from deconv.studies.sparse_coding.measures import Measured, learning_curve
 from deconv.studies.sparse_coding.network import AdaptiveDeconvNet
 from deconv.studies.sparse_coding.pooling import unpool_blocks
 
@@ -148,3 +151,37 @@ def strongest_unit(net: AdaptiveDeconvNet, maps: torch.Tensor) -> tuple[torch.Te
     maps = inside(net, net.layers, maps, side_px)
     unit = torch.stack(torch.unravel_index(maps.abs().argmax(), maps.shape))
     return unit, maps[tuple(unit)]
+
+
+def picture_arrays(
+    net: AdaptiveDeconvNet,
+    measured: Measured,
+    history: Sequence[Epoch],
+    shown: int,
+    parts: Sequence[int],
+) -> dict[str, np.ndarray]:
+    """Arrays to draw: images, and of each layer filters, features, reconstructions, parts, costs.
+
+    shown: images to reconstruct. parts: features that the strongest unit of the last layer is
+    broken down into, of the layers below from the top.
+    """
+    images, switches = measured.images, measured.switches
+    own = [one[:shown] for one in switches]
+    size = (images.shape[-2], images.shape[-1])
+    unit, value = strongest_unit(net, measured.found[-1].maps)
+    chain = decompose(net, net.layers, unit, value, switches, size, parts[: net.layers - 1])
+    arrays = {"images": images[:shown], "unit": unit}
+    for i, found in enumerate(measured.found):
+        layer, maps = i + 1, found.maps[:shown]
+        features, units = view_maps(net, layer, found.maps, switches, size)
+        own_arrays = {
+            "filters": net.filters[i].data,
+            "features": features,
+            "units": units,
+            "rebuilt": net.down(layer, maps, own),
+            "nonzero": (maps != 0).double().mean(dim=(1, 2, 3)),
+            "parts": chain[net.layers - layer],
+            "cost": learning_curve(history, layer),
+        }
+        arrays |= {f"{layer}/{name}": array for name, array in own_arrays.items()}
+    return {name: one.detach().cpu().numpy() for name, one in arrays.items()}

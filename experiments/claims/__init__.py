@@ -1,0 +1,1 @@
+"""How the claims of a figure or table are judged, where the rules are long: one module each."""
