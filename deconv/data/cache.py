@@ -95,7 +95,7 @@ def _write(data: Squares, path: Path, workers: int, progress: bool) -> None:
     except OSError as error:
         raise DeconvError(
             f"cannot write {path}: {error.strerror or error}. It takes {math.prod(shape) / 1e6:.1f}"
-            " MB: make room, or set cache_dir to another disk, or data.cache=false"
+            " MB: make room, put the cache on another disk, or do without one"
         ) from error
 
 

@@ -297,9 +297,7 @@ def _voc_marks(path: str) -> list[int]:
 
 
 def _missing(what: str, name: str) -> DataMissing:
-    return DataMissing(
-        f"{what}. If it is elsewhere, set data.root=<folder>. To get it: {TO_GET[name]}."
-    )
+    return DataMissing(f"{what}. If it is elsewhere, set root=<folder>. To get it: {TO_GET[name]}.")
 
 
 def _needs_download(folder: Path, download: bool, title: str, name: str) -> bool:
@@ -319,7 +317,7 @@ SOURCES: dict[str, Callable[..., Photographs | MultiLabel]] = {
     "fashion_mnist": fashion_mnist,
     "voc2012": voc2012,
 }
-TO_GET = dict.fromkeys(SOURCES, "data.download=true fetches it into data.root") | {
+TO_GET = dict.fromkeys(SOURCES, "download=true fetches it into root") | {
     "imagefolder": "put photographs into <folder>/<class>/…, or into train and val folders of "
     "such; scripts/prepare_tiny_imagenet.py makes one of Tiny ImageNet",
     "imagenet": "with an account at image-net.org download ILSVRC2012_devkit_t12.tar.gz, "

@@ -89,13 +89,13 @@ def foreign(
     mean, std = mean or found.mean, std or found.std
     if mean is None or std is None:
         missing = " and ".join(
-            f"no model.{key}" for key, one in (("mean", mean), ("std", std)) if one is None
+            f"no {key}" for key, one in (("mean", mean), ("std", std)) if one is None
         )
         raise DeconvError(
-            f"how {name} wants its images is not stated, {missing}: give model.mean and "
-            "model.std, three numbers each in 0…255, for example model.mean=[123.7,116.3,103.5] "
-            "model.std=[58.4,57.1,57.4] for images standardised as ImageNet's usually are, "
-            "model.std=[1,1,1] for images that are not divided"
+            f"how {name} wants its images is not stated, {missing}: give mean and std, three "
+            "numbers each in 0…255, for example mean=[123.7,116.3,103.5] and std=[58.4,57.1,57.4] "
+            "for images standardised as ImageNet's usually are, std=[1,1,1] for images that are "
+            "not divided"
         )
     side = input_px or found.input_px
     net: ChainNet | WrappedNet | None = _chain(name, found.module.eval(), side, std)

@@ -85,7 +85,7 @@ class Snapshot:
         if not self.trusted and is_code(name):
             raise DeconvError(
                 f"rebuilding the snapshot's network would run the code {name}: inspect it, then "
-                f"name it yourself by model.name='{name}' or load_snapshot(path, {name!r})"
+                f"name it yourself: load_snapshot(path, {name!r})"
             )
         try:
             net = build(**self.recipe | {"weights": None})

@@ -130,7 +130,7 @@ class Updates:
         which = f"that of images {shown} of the training set" if bad else "the sum over the batch"
         return (
             f"the loss is {loss} in epoch {self.batches.epoch}, batch {step} ({which}): look at "
-            f"the images if they are few; else train anew with a lower train.lr ({rate:g} here), "
+            f"the images if they are few; else train anew with a lower rate lr ({rate:g} here), "
             "which is locked when a run is resumed. This batch did not change the weights"
         )
 

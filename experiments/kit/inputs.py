@@ -18,7 +18,7 @@ from deconv.networks import Network, build, input_side, is_foreign
 from deconv.networks.preprocessing import stored_side
 from deconv.scenes import Scenes
 from deconv.training import Recipe
-from deconv.training.snapshots import Snapshot, load_snapshot
+from deconv.training.snapshots import Snapshot, is_code, load_snapshot
 
 Config = Any
 """Settings as Hydra has them, or as their dataclass."""
@@ -124,6 +124,11 @@ def given(cfg: Config) -> Snapshot | None:
             raise DeconvError(
                 f"model={asked} and snapshot={cfg.snapshot}, which holds {held}, are two "
                 "networks: name one of them"
+            )
+        if is_code(held) and not snapshot.trusted:
+            raise DeconvError(
+                f"{cfg.snapshot} would run the code {held}: inspect it, then name it yourself by "
+                f"model.name='{held}'"
             )
         return snapshot
     if cfg.model.weights or cfg.model.name.startswith("file:"):

@@ -281,7 +281,7 @@ def test_imagenet_s_gaps_are_named(devkit, tmp_path):
     with pytest.raises(DeconvError, match="are not sorted into classes"):
         imagenet(devkit)
     path.unlink()
-    assert "data=imagefolder only" in imagenet(devkit).notes[0]
+    assert "as an imagefolder only" in imagenet(devkit).notes[0]
     (devkit / "train" / "n99" / "x.JPEG").unlink()
     with pytest.raises(DeconvError, match="n99 holds no image"):
         imagenet(devkit)

@@ -111,9 +111,9 @@ def test_a_recipe_that_names_code_runs_it_only_for_who_names_it_too(tmp_path, sn
         for one in (read, dataclasses.replace(read, config={})):
             with pytest.raises(deconv.DeconvError) as error:
                 one.network()
-            assert name in str(error.value) and f"model.name='{name}'" in str(error.value)
-    with pytest.raises(deconv.DeconvError, match="would run"):
-        given(compose("fig2_top_activations", [f"snapshot={path}"])).network()
+            assert name in str(error.value) and f"load_snapshot(path, {name!r})" in str(error.value)
+    with pytest.raises(deconv.DeconvError, match=r"would run .* model\.name='file:"):
+        given(compose("fig2_top_activations", [f"snapshot={path}"]))
     assert not trace.exists()
     assert set(torch.load(path, weights_only=True)) == FIELDS
     cfg = compose("fig2_top_activations", [f"snapshot={path}", f"model={name}"])

@@ -205,7 +205,7 @@ def test_fashion_mnist_is_read_from_its_idx_files(tmp_path):
         pixels, label = data[2]
         assert torch.equal(pixels, torch.from_numpy(stored[name][2]).expand(3, 28, 28))
         assert label == 2 and type(data.targets[2]) is int
-    with pytest.raises(DataMissing, match=r"Fashion-MNIST is not at .*data.download=true"):
+    with pytest.raises(DataMissing, match=r"Fashion-MNIST is not at .*download=true"):
         photographs("fashion_mnist", base, "val", 28)
 
 
@@ -248,7 +248,7 @@ def test_imagenet_is_unpacked_and_read_from_its_archives(tmp_path):
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_missing_or_empty_folder_is_named_with_what_to_do(tmp_path, name):
     how = {"imagenet": "account at image-net.org", "imagefolder": "<folder>/<class>"}.get(
-        name, "data.download=true"
+        name, "download=true"
     )
     with pytest.raises(DataMissing, match=rf"nowhere.* is missing.*data\.root.*To get it: .*{how}"):
         photographs(name, tmp_path / "nowhere", "val", 32)
@@ -492,7 +492,7 @@ def test_a_disk_without_room_for_the_cache_is_a_message_and_no_bus_error(tmp_pat
     )  # fmt: skip
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     assert "abc-1.npy: No space left on device. It takes 3.8 MB" in done.stderr
-    assert "or set cache_dir to another disk" in done.stderr
+    assert "put the cache on another disk" in done.stderr
 
 
 def test_where_room_cannot_be_set_aside_the_cache_is_written_all_the_same(tmp_path, monkeypatch):

@@ -235,7 +235,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(tmp_path):
         fit(net, data, data, mean_image(data), recipe(), tmp_path)
     assert torch.equal(net.conv1.weight, before)
     said = str(error.value)
-    assert "train anew with a lower train.lr (0.001 here), which is locked when a run is" in said
+    assert "train anew with a lower rate lr (0.001 here), which is locked when a run is" in said
 
 
 @pytest.mark.parametrize(

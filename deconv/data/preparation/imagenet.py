@@ -73,7 +73,7 @@ def _meta(source: Path, plan: Plan) -> tuple[dict[str, tuple[str, ...]], list[st
             f"cannot read {META_FILE} or {DEVKIT} in {source}: {error}. Download it again."
         ) from error
     plan.notes.append(
-        f"neither {DEVKIT} nor {META_FILE}: the copy can be read with data=imagefolder only"
+        f"neither {DEVKIT} nor {META_FILE}: the copy can be read as an imagefolder only"
     )
     return {}, []
 

@@ -62,7 +62,7 @@ def _share_seen(theirs: Mapping[str, Any], data: Squares, folds: Sequence[Fold])
             raise DeconvError(
                 f"the network was trained on {len(both)} of the {len(fold.test)} test images of "
                 f"fold {fold.number} (split seed {fold.seed}): only the split that it was trained "
-                f"beside is fair: folds=1 data.seed={theirs['seed']}"
+                f"beside is fair: one fold with the split seed {theirs['seed']}"
             )
     trained = {i for fold in folds for i in fold.train}
     return (
