@@ -1,4 +1,4 @@
-"""Accuracy against depth or against training images, with its numbers below (Tables 4, 5, 7)."""
+"""Accuracy against depth or training images, with its numbers below (Tables 4, 5 and 7)."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from deconv.figures.drawing import (
     INK,
     MARGIN,
     RED,
+    annotate,
     axes_at,
     captioned,
     hairline,
@@ -28,10 +29,10 @@ from deconv.figures.drawing import (
 
 @dataclass(frozen=True)
 class AccuracyLine:
-    """One row of a table and line of a panel; all three of one length.
+    """One row of the table and line of a panel.
 
-    at: position on the axis. mean, spread: percent; NaN where there is none. paper: printed in
-    the paper, drawn with hollow marks, in grey. control: what others are held against, grey.
+    at, mean, spread: position on the axis, percent, percent; NaN if unknown. paper: from the
+    paper, drawn grey with hollow markers. control: a baseline, drawn grey.
     """
 
     name: str
@@ -44,10 +45,10 @@ class AccuracyLine:
 
 @dataclass(frozen=True)
 class AccuracyPanel:
-    """Axes: title, name of the horizontal axis, its ticks, lines, and the accuracy of guessing.
+    """One panel. axis: name of its x axis. chance: accuracy of guessing in percent.
 
-    joined: whether neighbouring marks are joined. columns: ticks that the table shows, all if
-    empty. to_scale: whether ticks stand where their numbers say, or at equal distances.
+    columns: the ticks that the table shows, () for all. to_scale: whether ticks are spaced by
+    their values or equally.
     """
 
     title: str
@@ -65,10 +66,10 @@ NAMES_OF_AXES = {"layer": "layer", "per_class": "training images a class"}
 def accuracy_panel(
     title: str, rows: Sequence[Mapping[str, Any]], axis: str, chance: float
 ) -> AccuracyPanel:
-    """Make a panel of a table's rows, with a line for each network; the paper's come last.
+    """Make a panel from table rows, a line a network, the paper's last.
 
-    rows: network, source ("here", "control" or "paper"), mean, std and `axis`, one of
-    NAMES_OF_AXES.
+    rows: with keys network, source ("here", "control" or "paper"), mean, std and `axis`, which is
+    one of NAMES_OF_AXES.
     """
     order = sorted(rows, key=lambda r: (("here", "control", "paper").index(r["source"]), r[axis]))
     lines = []
@@ -88,18 +89,30 @@ MARKERS = "os^Dv"
 PAPER_MARKERS = "DsvP"
 PAPER_GREYS = ("#333333", "#7a7a7a", "#9a9a9a", "#b4b4b4")
 OURS = (BLUE, RED, "#009e73", "#cc79a7")
+OUR_STYLE: dict[str, Any] = {
+    "linestyle": "-",
+    "linewidth": 1.4,
+    "markersize": 4.4,
+    "markeredgewidth": 0,
+    "zorder": 3,
+}
+CONTROL_STYLE = OUR_STYLE | {"color": FAINT, "linewidth": 0.9, "zorder": 2.5}
+PAPER_STYLE = OUR_STYLE | {
+    "linestyle": (0, (1.5, 2)),
+    "linewidth": 0.8,
+    "markersize": 4.2,
+    "markeredgewidth": 0.8,
+    "markerfacecolor": "white",
+    "zorder": 2,
+}
 
 
 def accuracy_curves(
-    panels: Sequence[AccuracyPanel],
-    widths: Sequence[float],
-    caption: str,
-    width_in: float = 8.0,
+    panels: Sequence[AccuracyPanel], widths: Sequence[float], caption: str, width_in: float = 8.0
 ) -> Figure:
-    """Panels side by side on one scale, a table of their numbers below, and the caption.
+    """Draw panels side by side on one scale above a table of their numbers, which is the legend.
 
-    widths: of the panels, relative to each other. A line keeps its mark and colour in all panels
-    and names itself in the table, which is the legend.
+    widths: relative widths of the panels.
     """
     names = list(dict.fromkeys(line.name for panel in panels for line in panel.lines))
     styles = _styles(panels)
@@ -120,43 +133,26 @@ def accuracy_curves(
 
 
 def _styles(panels: Sequence[AccuracyPanel]) -> dict[str, dict[str, Any]]:
-    """Name of a line -> its mark, colour and stroke."""
+    """Name of a line -> its style in all panels."""
     styles: dict[str, dict[str, Any]] = {}
     ours = theirs = 0
     for line in (line for panel in panels for line in panel.lines):
         if line.name in styles:
             continue
         if line.paper:
-            grey = PAPER_GREYS[theirs % len(PAPER_GREYS)]
-            marker = PAPER_MARKERS[theirs % len(PAPER_MARKERS)]
-            styles[line.name] = {
-                "color": grey,
-                "marker": marker,
-                "markerfacecolor": "white",
-                "linestyle": (0, (1.5, 2)),
-                "linewidth": 0.8,
-                "markersize": 4.2,
-                "markeredgewidth": 0.8,
-                "zorder": 2,
-            }
+            style = PAPER_STYLE | {"color": PAPER_GREYS[theirs % len(PAPER_GREYS)]}
+            style["marker"] = PAPER_MARKERS[theirs % len(PAPER_MARKERS)]
             theirs += 1
         else:
-            colour = FAINT if line.control else OURS[ours % len(OURS)]
-            styles[line.name] = {
-                "color": colour,
-                "marker": MARKERS[ours % len(MARKERS)],
-                "linestyle": "-",
-                "linewidth": 0.9 if line.control else 1.4,
-                "markersize": 4.4,
-                "markeredgewidth": 0,
-                "zorder": 2.5 if line.control else 3,
-            }
+            style = CONTROL_STYLE if line.control else OUR_STYLE | {"color": OURS[ours % len(OURS)]}
+            style = style | {"marker": MARKERS[ours % len(MARKERS)]}
             ours += 1
+        styles[line.name] = style
     return styles
 
 
 def _ceiling(panels: Sequence[AccuracyPanel]) -> float:
-    """A multiple of ten per cent above all marks, so that panels share a scale."""
+    """The smallest multiple of ten percent above all error bars."""
     reach = [
         m + (0 if np.isnan(s) else s)
         for panel in panels
@@ -182,37 +178,21 @@ def _draw(axes: Axes, panel: AccuracyPanel, styles: dict, top: float) -> None:
     axes.grid(axis="y", color="#eceef1", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.axhline(panel.chance, color=FAINT, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
-    axes.text(
-        0.995,
-        panel.chance + 0.012 * top,
-        "guessing",
-        size=5.2,
-        color=FAINT,
-        ha="right",
-        transform=axes.get_yaxis_transform(),
-        **FONT,
-    )
+    at_end = {"ha": "right", "va": "baseline", "transform": axes.get_yaxis_transform()}
+    annotate(axes, 0.995, panel.chance + 0.012 * top, "guessing", 5.2, FAINT, **at_end)
     for line in panel.lines:
         mean, spread = np.asarray(line.mean, float), np.asarray(line.spread, float)
         at = np.array([place[x] for x in line.at])
         style = styles[line.name]
         axes.plot(at, mean, label=line.name, clip_on=False, **style)
         known = np.isfinite(spread) & np.isfinite(mean)
-        axes.errorbar(
-            at[known],
-            mean[known],
-            spread[known],
-            fmt="none",
-            ecolor=style["color"],
-            elinewidth=0.8,
-            capsize=1.8,
-            capthick=0.8,
-            zorder=style["zorder"],
-        )
+        bars = {"ecolor": style["color"], "elinewidth": 0.8, "capsize": 1.8, "capthick": 0.8}
+        bars |= {"fmt": "none", "zorder": style["zorder"]}
+        axes.errorbar(at[known], mean[known], spread[known], **bars)
 
 
 def _sparse(panel: AccuracyPanel, places: Sequence[float]) -> list[str]:
-    """Tick labels; of ticks that stand closer than their words the later ones are left out."""
+    """Tick labels, "" where one would overlap the one before."""
     labels, last = [], -np.inf
     span = max(places[-1] - places[0], 1e-9)
     for tick, at in zip(panel.ticks, places, strict=True):
@@ -230,7 +210,7 @@ def _table(
     top: float,
     width_in: float,
 ) -> None:
-    """Rows of lines, columns of ticks, grouped by panel; a line's mark stands before its name."""
+    """Draw a row a line and a column a tick, grouped by panel, with the lines' styles."""
     columns = [(p, tick) for p in panels for tick in (p.columns or p.ticks)]
     cell = min(CELL, (width_in - 2 * MARGIN - NAMES - 0.15 * (len(panels) - 1)) / len(columns))
     lefts, x = [], MARGIN + NAMES

@@ -1,4 +1,4 @@
-"""The adaptive deconvolutional network: features, reconstructions from each layer, cost."""
+"""The adaptive deconvolutional network: features, reconstructions and cost of each layer."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from deconv.figures.drawing import (
 )
 
 COLOURS = (BLUE, RED, "#009e73", "#cc79a7")
-"""Okabe and Ito; layers beyond start again."""
+"""From Okabe and Ito's palette, cycled over layers."""
 TOP, HEAD, GAP, COLUMN_GAP, FOOT, TILE_GAP = 0.2, 0.4, 0.2, 0.22, 0.12, 3
 FEATURE_PX, IMAGE_PX = 96, 192
 SIDE, LABEL = 0.78, 0.92
-"""Inches: a reconstruction, and the words on its left."""
+"""Inches: a reconstruction, and the row labels."""
 
 
 @dataclass(frozen=True)
 class CodedLayer:
-    """What the page shows of one layer.
+    """One layer.
 
-    features: K×C×s×s float, what each map paints. note: under the title. rebuilt: M×C×H×W float,
-    the M images from this layer alone. words: M lines, one under each. parts: C×H×W, the shown
-    unit's features at this layer, and part_note. cost: one number a step of inference, relative
-    to that of maps of zeros; updates: the steps before which filters changed.
+    features: K×C×s×s float, the projection of each map. rebuilt: M×C×H×W float, reconstructions
+    of the M images from this layer. words: M lines below them. parts: C×H×W, the example unit's
+    features at this layer. cost: after each step of inference, relative to that of zero maps;
+    updates: the steps before which filters changed.
     """
 
     title: str
@@ -58,7 +58,7 @@ class CodedLayer:
 def adaptive_deconv(
     layers: Sequence[CodedLayer], images: np.ndarray, caption: str, width_in: float = 8.0
 ) -> Figure:
-    """Features by layer, images (M×C×H×W), their reconstructions, one unit's parts, the cost."""
+    """Draw features by layer, images M×C×H×W, reconstructions, one unit's parts, and the cost."""
     width = (width_in - 2 * MARGIN - (len(layers) - 1) * COLUMN_GAP) / len(layers)
     pictures = [
         block(
@@ -86,7 +86,7 @@ def adaptive_deconv(
 def _images(
     figure: Figure, layers: Sequence[CodedLayer], images: np.ndarray, top: float, row: float
 ) -> None:
-    """The images, under them what each layer makes of them, and in the last column one unit."""
+    """Draw the images, below them each layer's reconstructions, and one unit in the last column."""
     step, parts = SIDE + 0.08, MARGIN + LABEL + len(images) * (SIDE + 0.08) + 0.12
     text(figure, MARGIN, top, "Reconstructions", 8.6, INK, weight="bold")
     text(figure, parts, top + 0.02, "A unit, its parts", 6.6, INK, weight="bold")
@@ -109,7 +109,7 @@ def _images(
 def _cost(
     figure: Figure, layers: Sequence[CodedLayer], left: float, top: float, width: float, row: float
 ) -> None:
-    """The cost of every layer over the steps of inference; filters change at the ticks."""
+    """Draw each layer's cost over the steps of inference, with dots where filters change."""
     text(figure, left, top, "Cost while learning", 8.6, INK, weight="bold")
     text(figure, left, top + 0.17, "share of the cost of empty maps", 5.6, FAINT)
     height = (len(layers) + 1) * row - 0.62
@@ -135,12 +135,12 @@ def _title(figure: Figure, left: float, top: float, title: str, note: str) -> No
 
 
 def _pixels(pixels: np.ndarray, side: int) -> np.ndarray:
-    """C×h×w float around zero, one channel or three, as a square picture."""
+    """Render C×h×w float around zero, C = 1 or 3, as a square tile."""
     return tile(grey_centred(np.broadcast_to(pixels, (3, *pixels.shape[1:]))), None, side)
 
 
 def _columns(count: int) -> int:
-    """Of a grid about one and a half times as wide as high."""
+    """Columns of a grid about one and a half times as wide as high."""
     wanted = max(1, round((1.5 * count) ** 0.5))
     whole = [n for n in range(1, count + 1) if count % n == 0 and 0.6 < n / wanted < 1.5]
     return min(whole, key=lambda n: abs(n - wanted), default=wanted)

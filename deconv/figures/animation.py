@@ -1,4 +1,4 @@
-"""Figure 4 as an animation: a frame a snapshot, each map's projection beside its image patch."""
+"""Figure 4 as an animation: a frame a snapshot, projections beside their image patches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deconv.figures.feature_evolution import MARK, Filmstrip, patch_tile, projec
 
 FRAME_DPI = 120
 HEAD, TITLE, FOOT, BETWEEN = 0.62, 0.22, 0.3, 0.16
-"""Inches: the epoch and the line of epochs, a layer's title, below all, between layers."""
+"""Inches: epoch and timeline, a layer's title, foot, between layers."""
 TILE_PX, TILE_GAP = 76, 4
 GREY = (128, 128, 128)
 """Zero of a projection."""
@@ -24,10 +24,9 @@ GREY = (128, 128, 128)
 def evolution_frames(
     strips: Sequence[Filmstrip], epochs: Sequence[int], width_in: float = 8.0
 ) -> list[np.ndarray]:
-    """One picture a snapshot, h×w×3 uint8, all of one size.
+    """Draw a frame a snapshot, h×w×3 uint8, with a column of (projection, patch) pairs a layer.
 
-    A column of pairs a layer: left the projection, right the patch; framed where the strongest
-    image is not that of the snapshot before.
+    A pair is framed where the strongest image changed since the snapshot before.
     """
     return [_frame(strips, epochs, index, width_in) for index in range(len(epochs))]
 
@@ -56,7 +55,7 @@ def _frame(
 
 
 def _pairs(strip: Filmstrip, index: int) -> np.ndarray:
-    """A layer's maps below each other at one snapshot: projection and patch."""
+    """Lay out a layer at one snapshot: a row a map, its projection and patch."""
     tiles = [
         make(strip, row, index, TILE_PX)
         for row in range(len(strip.maps))
@@ -73,7 +72,7 @@ def _pairs(strip: Filmstrip, index: int) -> np.ndarray:
 
 
 def _timeline(figure: Figure, epochs: Sequence[int], index: int, width_in: float) -> None:
-    """The epochs on a line, at equal distances, with a dot on the present one."""
+    """Draw the epochs on a line, equally spaced, the present one marked."""
     left = MARGIN + 1.6
     axes = axes_at(figure, left, 0.2, width_in - MARGIN - left, 0.12)
     axes.plot([0, len(epochs) - 1], [0, 0], color=FAINT, linewidth=0.6, zorder=0)
@@ -91,9 +90,9 @@ def _timeline(figure: Figure, epochs: Sequence[int], index: int, width_in: float
 def save_animation(
     frames: Sequence[np.ndarray], path: Path, seconds: float = 1.2, last_seconds: float = 3.0
 ) -> None:
-    """Write frames (h×w×3 uint8, one size) as a GIF that repeats, the same for the same frames.
+    """Write frames (h×w×3 uint8, one size) as a looping GIF, deterministically.
 
-    All share one palette, so that what stands still does not flicker.
+    A common palette keeps still areas from flickering.
     """
     palette = _palette(Image.fromarray(np.concatenate(frames)))
     first, *others = (
@@ -114,7 +113,7 @@ def save_animation(
 
 
 def _palette(pixels: Image.Image) -> Image.Image:
-    """A palette for `pixels` that holds the colours of flat areas exactly, undithered."""
+    """Make a palette for `pixels` that holds the colours of flat areas exactly."""
     exact = [channel for colour in ((255, 255, 255), VOID, MARK, GREY) for channel in colour]
     free = 256 - len(exact) // 3
     common = pixels.quantize(free, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)

@@ -1,4 +1,4 @@
-"""Figure 3: a network's layers as stacks of maps, with what leads from one to the next."""
+"""Figure 3: a network's layers as stacks of maps, with the operations between them."""
 
 from __future__ import annotations
 
@@ -11,27 +11,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 
-from deconv.figures.drawing import (
-    BLUE,
-    FAINT,
-    HAIR,
-    INK,
-    MARGIN,
-    captioned,
-    text,
-)
+from deconv.figures.drawing import BLUE, FAINT, HAIR, INK, MARGIN, captioned, text
 from deconv.figures.sheet import arrow, label, sheet
 
 
 @dataclass(frozen=True)
 class Box:
-    """The values behind one operation, drawn as a stack.
+    """The output of one operation, drawn as a stack of maps.
 
-    title: of the box ("conv1"). group: of the layer it belongs to, neighbours with one group share
-    a bracket ("Layer 1"). operation: lines above the arrow that leads to it.
-    maps, side: how many maps and their larger side in positions; side 1 is drawn as a column of
-    units. kernel: side of the next operation's window on this map, 0 for none. facts: lines of the
-    table below it, in the order of the page's `row_names`.
+    title: e.g. "conv1". group: e.g. "Layer 1"; neighbours of one group share a bracket.
+    operation: lines above the arrow to the box. maps, side: number of maps and their larger side
+    in positions; side 1 is drawn as a column of units. kernel: side of the next operation's window
+    on this map, 0 for none. facts: lines below, one for each of the page's `row_names`.
     """
 
     title: str
@@ -44,10 +35,10 @@ class Box:
 
 
 ACROSS = 13
-"""Boxes in one line of the page."""
+"""Most boxes in one line of the page."""
 HEAD, OPERATIONS, STACK, FACTS, LINE, LINE_GAP = 0.4, 0.62, 0.82, 0.42, 0.125, 0.24
 NAMES, SHIFT, LEAST_SIDE, LEAST_WINDOW, MOST_PLANES = 0.78, 0.011, 0.06, 0.03, 9
-"""Inches, but for the last: the most planes that a stack is drawn with."""
+"""Inches, except MOST_PLANES: the most planes of a drawn stack."""
 
 
 def architecture_boxes(
@@ -57,10 +48,9 @@ def architecture_boxes(
     caption: str,
     width_in: float = 8.0,
 ) -> Figure:
-    """Boxes from left to right, in lines of at most ACROSS, each with its facts below it.
+    """Draw boxes from left to right, in lines of at most ACROSS, with their facts below.
 
-    row_names: of the facts. The side of a stack grows with the square root of the map's
-    side.
+    A stack's side is proportional to the square root of the map's.
     """
     lines = -(-len(boxes) // ACROSS)
     per_line = -(-len(boxes) // lines)
@@ -89,7 +79,7 @@ def architecture_boxes(
 
 
 def _draw_operation(axes: Axes, box: Box, start: float, end: float, top: float) -> None:
-    """The arrow that leads to a box, and what it does, above."""
+    """Draw the arrow to a box with its operation above."""
     level, place = top + OPERATIONS + STACK / 2, (start + end) / 2
     arrow(axes, (start, level), (end, level))
     words, bottom = "\n".join(box.operation), top + OPERATIONS - 0.06
@@ -100,7 +90,7 @@ def _draw_operation(axes: Axes, box: Box, start: float, end: float, top: float) 
 def _draw_facts(
     axes: Axes, boxes: Sequence[Box], names: Sequence[str], centres: Sequence[float], top: float
 ) -> None:
-    """Titles and facts of a line of boxes, one below the other."""
+    """Write titles and facts of a line of boxes."""
     for box, x in zip(boxes, centres, strict=True):
         label(axes, x, top + 0.08, box.title, 5.8, weight="bold")
         for n, fact in enumerate(box.facts):
@@ -112,7 +102,7 @@ def _draw_facts(
 def _draw_groups(
     axes: Axes, boxes: Sequence[Box], centres: Sequence[float], level: float, step: float
 ) -> None:
-    """A bracket below neighbours of one group, with its name."""
+    """Draw a bracket with its name below the neighbours of each group."""
     start = 0
     for i in range(1, len(boxes) + 1):
         if i < len(boxes) and boxes[i].group == boxes[start].group:
@@ -125,7 +115,7 @@ def _draw_groups(
 
 
 def _draw_stack(axes: Axes, box: Box, x: float, level: float, scale: float) -> tuple[float, float]:
-    """One stack around (x, level); returns its left and right edge in inches."""
+    """Draw a stack centred at (x, level); return its left and right edge in inches."""
     if box.side == 1:
         return _draw_units(axes, box, x, level)
     side = max(LEAST_SIDE, scale * box.side**0.5)
@@ -145,7 +135,7 @@ def _draw_stack(axes: Axes, box: Box, x: float, level: float, scale: float) -> t
 
 
 def _draw_units(axes: Axes, box: Box, x: float, level: float) -> tuple[float, float]:
-    """A fully connected layer: a column, its height by the logarithm of its units."""
+    """Draw a fully connected layer as a column, its height by the logarithm of its units."""
     height, half, slant = 0.1 + 0.045 * float(np.log2(max(2, box.maps))), 0.035, 0.03
     top, bottom = level - height / 2, level + height / 2
     front = [(x - half, top), (x + half, top), (x + half, bottom), (x - half, bottom)]

@@ -1,9 +1,10 @@
-"""Figure 8 with Table 1: faces with one part hidden, and how alike their features change."""
+"""Figure 8 with Table 1: faces with one part masked, and Δ of each mask and layer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +14,6 @@ from matplotlib.figure import Figure
 from deconv.errors import DeconvError
 from deconv.figures.drawing import (
     BLUE,
-    FAINT,
     FONT,
     HAIR,
     INK,
@@ -21,6 +21,7 @@ from deconv.figures.drawing import (
     RED,
     axes_at,
     captioned,
+    panel_title,
     picture,
     quiet,
     text,
@@ -30,10 +31,10 @@ from deconv.figures.drawing import (
 
 @dataclass(frozen=True)
 class MaskedFaces:
-    """F faces in C versions, the first one whole.
+    """F faces in C versions, the first unmasked.
 
-    titles: C words above the columns. pictures: F×C×3×S×S uint8, as the network is fed.
-    boxes: F×(C-1)×4, what is hidden in each version but the first.
+    titles: C, of the columns. pictures: F×C×3×S×S uint8, the network's inputs. boxes: F×(C-1)×4,
+    the mask of each version but the first.
     """
 
     titles: Sequence[str]
@@ -47,11 +48,11 @@ Interval = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class DeltaRow:
-    """Δ of one mask at one layer, in all the ways it was measured; None: not there.
+    """Δ of one mask at one layer; None where it was not measured.
 
-    all: over all pairs of all faces. first: of the first draw and its standard deviation over
-    pairs. borrowed: masks where another face has the part. paper: the printed value and ±.
-    p: of lying below random by chance.
+    all: over all pairs of faces. first: of the first draw, with its standard deviation over pairs.
+    borrowed: of masks placed where another face has the part. paper: the printed value and ±.
+    p: of the exchange test against random masks.
     """
 
     name: str
@@ -64,27 +65,27 @@ class DeltaRow:
 
 @dataclass(frozen=True)
 class DeltaPanel:
-    """One layer of Table 1. title, note: the line above it, strong and faint."""
+    """One layer of Table 1."""
 
     title: str
     note: str
     rows: Sequence[DeltaRow]
 
 
-# Inches on the page, but for the tiles' pixels.
+# Inches; TILE_PX in pixels.
 TILES, TILE_GAP, HEAD = 4.35, 0.05, 0.22
 BETWEEN, NAMES, TITLE, FOOT, LEGEND = 0.28, 0.68, 0.26, 0.36, 0.42
 PANEL = 2.18
 TILE_PX = 224
 LEVELS = {"paper": 0.31, "all": 0.11, "first": -0.1, "borrowed": -0.3}
-"""Where the marks of a row stand, in rows above its middle."""
+"""Vertical offset of each mark within its row, in rows above the middle."""
 MARKS = {
     "all": ("o", BLUE, BLUE, 4.4),
     "first": ("o", BLUE, "white", 3.6),
     "borrowed": ("^", RED, "white", 4.0),
     "paper": ("D", INK, INK, 2.8),
 }
-"""Shape, line, filling and size in points."""
+"""Marker, line colour, face colour and size in points."""
 WORDS = {
     "all": "all pairs, 95 % interval",
     "first": "first draw, ± SD over pairs",
@@ -100,10 +101,11 @@ def correspondence(
     caption: str,
     width_in: float = 8.0,
 ) -> Figure:
-    """Rows of faces with their masks on the left, Δ as dots beside and below them.
+    """Draw rows of faces with their masks on the left, panels of Δ beside and below them.
 
-    beside: panels under each other, at the right of the faces. below: two in a row.
-    caption: printed below, wrapped. width_in: page width. Raises DeconvError for nothing beside.
+    Args:
+        beside: panels stacked at the right of the faces, at least one.
+        below: panels below, two a row.
     """
     if not beside or not len(faces.pictures):
         raise DeconvError("Figure 8 needs at least one face and one layer")
@@ -111,40 +113,34 @@ def correspondence(
     side = (TILES - (columns - 1) * TILE_GAP) / columns
     tall = HEAD + count * side + (count - 1) * TILE_GAP
     body = max(tall + LEGEND, len(beside) * PANEL)
-    rows = [below[i : i + 2] for i in range(0, len(below), 2)]
-    end = 0.2 + body + (0.1 + PANEL) * len(rows)
+    end = 0.2 + body + (0.1 + PANEL) * -(-len(below) // 2)
     figure = captioned(width_in, end + 0.12, caption, foot=0.18)
     _draw_faces(figure, faces, side, 0.2)
     _draw_legend(figure, [*beside, *below], MARGIN, 0.2 + tall + 0.14)
     left = MARGIN + TILES + BETWEEN
     each = body / len(beside)
     for number, panel in enumerate(beside):
-        place = left, 0.2 + number * each, width_in - MARGIN - left, each
-        _draw_panel(figure, panel, place)
+        _draw_panel(figure, panel, (left, 0.2 + number * each, width_in - MARGIN - left, each))
     half = (width_in - 2 * MARGIN - BETWEEN) / 2
-    for number, row in enumerate(rows):
-        top = 0.2 + body + 0.1 + number * (0.1 + PANEL)
-        for column, panel in enumerate(row):
-            place = MARGIN + column * (half + BETWEEN), top, half, PANEL
-            _draw_panel(figure, panel, place)
+    for number, panel in enumerate(below):
+        row, column = divmod(number, 2)
+        top = 0.2 + body + 0.1 + row * (0.1 + PANEL)
+        _draw_panel(figure, panel, (MARGIN + column * (half + BETWEEN), top, half, PANEL))
     return figure
 
 
 def _draw_faces(figure: Figure, faces: MaskedFaces, side: float, top: float) -> None:
-    """The grid of pictures; what is hidden has a thin frame."""
     for column, title in enumerate(faces.titles):
-        middle = MARGIN + column * (side + TILE_GAP) + side / 2
-        text(figure, middle, top + 0.03, title, 7, INK, ha="center")
-    for row, versions in enumerate(faces.pictures):
-        for column, pixels in enumerate(versions):
-            y = top + HEAD + row * (side + TILE_GAP)
+        left = MARGIN + column * (side + TILE_GAP)
+        text(figure, left + side / 2, top + 0.03, title, 7, INK, ha="center")
+        for row, pixels in enumerate(faces.pictures[:, column]):
             box = faces.boxes[row, column - 1] if column else None
-            shown = framed(pixels, box)
-            picture(figure, shown, MARGIN + column * (side + TILE_GAP), y, side, side)
+            y = top + HEAD + row * (side + TILE_GAP)
+            picture(figure, framed(pixels, box), left, y, side, side)
 
 
 def framed(pixels: np.ndarray, box: np.ndarray | None) -> np.ndarray:
-    """A picture (3×S×S uint8) enlarged to a tile, with a frame around the pixels of `box`."""
+    """Resize a picture (3×S×S uint8) to a tile, with a frame around `box`."""
     out = tile(pixels.transpose(1, 2, 0), None, TILE_PX)
     if box is None:
         return out
@@ -158,14 +154,14 @@ def framed(pixels: np.ndarray, box: np.ndarray | None) -> np.ndarray:
 
 
 def _limits(panel: DeltaPanel) -> tuple[float, float]:
-    """The ends of a panel's axis: a little beyond the outermost marks, not below 0."""
+    """The x limits of a panel: a little beyond the outermost marks, not below 0."""
     ends = [end for row in panel.rows for value in _values(row).values() for end in value]
     room = 0.06 * (max(ends) - min(ends)) or 0.01
     return max(0.0, min(ends) - room), max(ends) + room
 
 
 def _values(row: DeltaRow) -> dict[str, Interval]:
-    """Name of the mark -> (value, low, high), of those that are there."""
+    """Mark -> (value, low, high), for those that were measured."""
     found = {"all": row.all, "borrowed": row.borrowed}
     for name, pair in (("first", row.first), ("paper", row.paper)):
         found[name] = None if pair is None else (pair[0], pair[0] - pair[1], pair[0] + pair[1])
@@ -175,10 +171,9 @@ def _values(row: DeltaRow) -> dict[str, Interval]:
 def _draw_panel(
     figure: Figure, panel: DeltaPanel, place: tuple[float, float, float, float]
 ) -> None:
-    """One layer: a row a mask, from the paper's table. place: left, top, width, height."""
+    """Draw one layer with a row a mask. place: left, top, width, height."""
     left, top, width, height = place
-    text(figure, left, top, panel.title, 10.5, INK, weight="bold")
-    text(figure, left + 0.105 * len(panel.title) - 0.03, top + 0.022, panel.note, 6.2, FAINT)
+    panel_title(figure, left, top, panel.title, panel.note)
     tall = height - TITLE - FOOT
     axes = axes_at(figure, left + NAMES, top + TITLE, width - NAMES, tall, panel.title)
     quiet(axes)
@@ -203,29 +198,13 @@ def _label(row: DeltaRow) -> str:
 
 def _mark(axes: Axes, name: str, value: Interval, height: float) -> None:
     shape, line, filling, size = MARKS[name]
-    axes.plot(
-        value[1:],
-        [height, height],
-        "-",
-        color=line,
-        linewidth=0.9,
-        label=f"{name} interval",
-        clip_on=True,
-    )
-    axes.plot(
-        value[0],
-        height,
-        shape,
-        color=line,
-        markerfacecolor=filling,
-        markersize=size,
-        markeredgewidth=0.8,
-        label=name,
-    )
+    axes.plot(value[1:], [height] * 2, "-", color=line, linewidth=0.9, label=f"{name} interval")
+    style: dict[str, Any] = {"markerfacecolor": filling, "markersize": size, "markeredgewidth": 0.8}
+    axes.plot(value[0], height, shape, color=line, label=name, **style)
 
 
 def _draw_legend(figure: Figure, panels: Sequence[DeltaPanel], left: float, top: float) -> None:
-    """What the marks mean, in two columns, of those that are drawn."""
+    """Name the marks that occur, in two columns."""
     there = {name for panel in panels for row in panel.rows for name in _values(row)}
     for number, name in enumerate(name for name in LEVELS if name in there):
         row, column = divmod(number, 2)

@@ -1,4 +1,4 @@
-"""Figure 1: one unit's way up through the network and its way down through the deconvnet."""
+"""Figure 1: one unit's forward pass through the network and projection through the deconvnet."""
 
 from __future__ import annotations
 
@@ -9,14 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from deconv.figures.drawing import (
-    FAINT,
-    INK,
-    MARGIN,
-    captioned,
-    grey_centred,
-    text,
-)
+from deconv.figures.drawing import FAINT, INK, MARGIN, captioned, grey_centred, text
 from deconv.figures.pool_detail import PoolWindows, detail_height, draw_pool_windows
 from deconv.figures.sheet import arrow, frame, label, pixels_at, sheet, strip
 from deconv.figures.signed_maps import signed_map
@@ -26,13 +19,12 @@ from deconv.records import Box
 
 @dataclass(frozen=True)
 class MapRow:
-    """One level of maps, from the top layer downwards.
+    """One level of maps.
 
-    title, note: in the middle of the page, strong and faint. maps: k numbers, printed below the
-    row if `numbered`. up, down: k×h×w float. box: the positions that the unit depends on.
-    winners: k×h×w bool, the positions that the pool above it chose, or None.
-    upward, downward: what leads from the level below to this one, and from this one down.
-    switches: whether the operation below is a pool, so that switches cross the page there.
+    maps: k numbers, printed below the row if `numbered`. up, down: k×h×w float. box: the positions
+    that the unit depends on. winners: k×h×w bool, the switches of the pool above, or None.
+    upward, downward: the operations from the level below to this one, and back down.
+    switches: whether the operation below is a pool, whose switches cross the page.
     """
 
     title: str
@@ -50,7 +42,7 @@ class MapRow:
 
 @dataclass(frozen=True)
 class ImageRow:
-    """The lowest level. picture: 3×H×W uint8. projection: 3×H×W float. box: of the unit's field."""
+    """The lowest level. picture: 3×H×W uint8. projection: 3×H×W float. box: receptive field."""
 
     title: str
     note: str
@@ -64,7 +56,7 @@ HEAD, MIDDLE, TILE_GAP, PICTURE = 0.62, 1.2, 0.045, 1.0
 STRIP, STRIP_ROOM, NUMBER_ROOM, DETAIL_GAP = 0.13, 0.195, 0.085, 0.26
 LARGEST_TILE, SMALLEST_TILE, ROWS_HEIGHT = 0.6, 0.36, 6.8
 AROUND = 2
-"""Positions around the unit that its own layer's enlarged tiles show."""
+"""Positions shown around the unit in the enlarged tiles of its own layer."""
 
 
 def deconvnet_schematic(
@@ -75,10 +67,12 @@ def deconvnet_schematic(
     caption: str,
     width_in: float = 8.0,
 ) -> Figure:
-    """Figure 1: on the right the way up, on the left the way down, level beside level.
+    """Draw Figure 1: the way up on the right, the way down on the left, level beside level.
 
-    rows: from the top layer down, each with as many maps. detail: some pooling windows in numbers,
-    drawn below; None where the way has no pool. heading: which unit it is.
+    Args:
+        rows: from the top layer down.
+        detail: pooling windows in numbers, drawn below; None if there is no pool on the way.
+        heading: names the unit.
     """
     gaps = sum(_gap(row) for row in rows)
     most = max(len(row.maps) for row in rows) + 1
@@ -93,9 +87,9 @@ def deconvnet_schematic(
     top = HEAD
     for row in rows:
         _draw_level(axes, row, top, page)
-        _draw_passage(axes, row, top + page.side + (NUMBER_ROOM if row.numbered else 0), page)
         top += page.side + _gap(row)
-    _draw_keeping(axes, page, HEAD + page.side / 2 - 0.19)
+        _draw_passage(axes, row, top - STRIP_ROOM / 2, page)
+    _draw_crossing(axes, page, HEAD + page.side / 2 - 0.19, "one unit kept")
     _draw_image(axes, image, top, page)
     if detail:
         draw_pool_windows(axes, detail, upper + DETAIL_GAP, width_in)
@@ -104,7 +98,7 @@ def deconvnet_schematic(
 
 @dataclass(frozen=True)
 class _Halves:
-    """Where the two halves of the page lie, in inches: `tiles` tiles of `side` across in each."""
+    """The two halves of the page in inches, each `tiles` tiles of `side` wide."""
 
     width: float
     side: float
@@ -116,17 +110,17 @@ class _Halves:
 
     @property
     def reach(self) -> float:
-        """Half the width of a half."""
+        """Half the width of the tiles."""
         return self.tiles * (self.side + TILE_GAP) / 2
 
     @property
     def centres(self) -> tuple[float, float]:
-        """Of the way down and of the way up."""
+        """Of the way down, of the way up."""
         off = (self.width - 2 * MARGIN + MIDDLE) / 4
         return self.middle - off, self.middle + off
 
     def lefts(self, centre: float, count: int) -> list[float]:
-        """Left edges of a row of tiles; the first stands a little apart."""
+        """Left edges of a row of tiles, the first a little apart."""
         start, step = centre - self.reach, self.side + TILE_GAP
         return [start + i * step + (TILE_GAP if i else 0) for i in range(count)]
 
@@ -148,7 +142,7 @@ def _draw_head(figure: Figure, heading: str, page: _Halves) -> None:
 
 
 def _draw_level(axes: Axes, row: MapRow, top: float, page: _Halves) -> None:
-    """The tiles of one level on both halves and its name between them."""
+    """Draw one level on both halves, its name between them."""
     down, up = page.centres
     for centre, values, winners in ((down, row.down, None), (up, row.up, row.winners)):
         _draw_tiles(axes, row, values, winners, page.lefts(centre, len(row.maps) + 1), top, page)
@@ -164,7 +158,7 @@ def _draw_tiles(
     top: float,
     page: _Halves,
 ) -> None:
-    """One level of one half: the first map whole, then what the unit depends on of each map."""
+    """Draw one level of one half: the first map whole, then in each what the unit depends on."""
     scale, side = display_scale(values), page.side
     whole = (0, 0, *values.shape[1:])
     _draw_map(axes, values[0], whole, scale, lefts[0], top, side)
@@ -191,38 +185,37 @@ def _draw_tiles(
 def _draw_map(
     axes: Axes, values: np.ndarray, shown: Box, scale: float, left: float, top: float, side: float
 ) -> None:
-    """The positions `shown` of one map in a tile, each of them a square."""
+    """Draw the positions `shown` of a map as squares in a tile."""
     cut, cell = values[shown[0] : shown[2], shown[1] : shown[3]], _cell(shown, side)
     pixels_at(axes, signed_map(cut, scale), left, top, cut.shape[1] * cell, cut.shape[0] * cell)
 
 
 def _cell(shown: Box, side: float) -> float:
-    """Inches of a position, where the longer side of the positions `shown` fills a tile."""
+    """Side of a position in inches, such that the longer side of `shown` fills a tile."""
     return side / max(shown[2] - shown[0], shown[3] - shown[1])
 
 
-def _draw_passage(axes: Axes, row: MapRow, top: float, page: _Halves) -> None:
-    """The two operations below a level, each in a strip with arrows, and the switches' way."""
-    level, (left, right), reach = top + STRIP_ROOM / 2, page.centres, page.reach
+def _draw_passage(axes: Axes, row: MapRow, level: float, page: _Halves) -> None:
+    """Draw the two operations below a level and the arrow of the switches between them."""
+    (left, right), reach = page.centres, page.reach
     for centre, words, head in ((left, row.downward, "v"), (right, row.upward, "^")):
         strip(axes, centre - reach, level, 2 * reach, STRIP)
         label(axes, centre, level, words, 5.8)
         across = [centre - reach + 0.12, centre + reach - 0.12]
         axes.plot(across, [level] * 2, head, color=FAINT, markersize=3, markeredgewidth=0)
     if row.switches:
-        ends = (right - reach - 0.03, level), (left + reach + 0.03, level)
-        arrow(axes, *ends, "switches", dashed=True)
+        _draw_crossing(axes, page, level, "switches")
 
 
-def _draw_keeping(axes: Axes, page: _Halves, level: float) -> None:
-    """The step from the way up to the way down, above the top layer's name."""
+def _draw_crossing(axes: Axes, page: _Halves, level: float, words: str) -> None:
+    """Draw a dashed arrow from the way up to the way down."""
     left, right = page.centres
     ends = (right - page.reach - 0.03, level), (left + page.reach + 0.03, level)
-    arrow(axes, *ends, "one unit kept", dashed=True)
+    arrow(axes, *ends, words, dashed=True)
 
 
 def _draw_image(axes: Axes, image: ImageRow, top: float, page: _Halves) -> None:
-    """The picture and the projection, whole and cut to the unit's receptive field."""
+    """Draw the image and the projection, whole and cropped to the receptive field."""
     (y0, x0, y1, x1), (height, width) = image.box, image.picture.shape[1:]
     whole = (grey_centred(image.projection), image.picture.transpose(1, 2, 0))
     aspect = (x1 - x0) / (y1 - y0)
@@ -241,7 +234,7 @@ def _draw_name(axes: Axes, title: str, note: str, x: float, y: float) -> None:
 
 
 def _outline(axes: Axes, box: Box, shown: Box, left: float, top: float, side: float) -> None:
-    """A box of positions in a tile that shows the positions `shown`."""
+    """Outline a box of positions in a tile of the positions `shown`."""
     (y0, x0, y1, x1), cell = box, _cell(shown, side)
     corner = (left + (x0 - shown[1]) * cell, top + (y0 - shown[0]) * cell)
     frame(axes, *corner, (x1 - x0) * cell, (y1 - y0) * cell, INK, 0.6)
@@ -250,14 +243,8 @@ def _outline(axes: Axes, box: Box, shown: Box, left: float, top: float, side: fl
 def _dots(
     axes: Axes, winners: np.ndarray, shown: Box, left: float, top: float, side: float
 ) -> None:
-    """A dot on each winning position of a tile that shows the positions `shown`."""
+    """Draw a dot on each switch in a tile of the positions `shown`."""
     y, x = winners[shown[0] : shown[2], shown[1] : shown[3]].nonzero()
     cell = _cell(shown, side)
-    axes.plot(
-        left + (x + 0.5) * cell,
-        top + (y + 0.5) * cell,
-        "o",
-        color=INK,
-        markersize=72 * 0.36 * cell,
-        markeredgewidth=0,
-    )
+    places = left + (x + 0.5) * cell, top + (y + 0.5) * cell
+    axes.plot(*places, "o", color=INK, markersize=72 * 0.36 * cell, markeredgewidth=0)

@@ -1,4 +1,7 @@
-"""What the pages share: the display scale, tiles, things placed in inches, writing to files."""
+"""Primitives of every page: projections as pictures, tiles, placement in inches, files.
+
+Positions and sizes are inches from the page's upper left corner, sizes of text points.
+"""
 
 from __future__ import annotations
 
@@ -18,44 +21,56 @@ from deconv.figures.lettering import letter_plainly
 from deconv.pixels import PERCENTILE, display_scale
 
 Page = Figure
-"""What a figure is drawn on, for those who do not draw themselves."""
+"""The type of a figure, for callers that do not import matplotlib."""
 INK, FAINT = "#222222", "#777777"
 HAIR = "#d0d4da"
-"""Hairlines that lead the eye."""
+"""Colour of hairlines."""
 BLUE, RED = "#0072b2", "#d55e00"
-"""Two of the colours of Okabe and Ito, which stay apart for colour-blind readers and in grey."""
+"""From Okabe and Ito's palette: distinct for colour-blind readers and in grey."""
 VOID = (213, 218, 226)
-"""RGB behind the tiles and outside an image, so that white patches keep their edges."""
+"""RGB behind tiles and outside an image; not white, so that white patches keep their edges."""
 FONT: dict[str, Any] = {"family": "DejaVu Sans"}
 DPI = 300
 MARGIN = 0.28
-"""Inches left empty at the sides of a page."""
+"""Inches at both sides of a page."""
 CAPTION_LINE = 0.135
-"""Inches from one line of a caption to the next."""
+"""Line height of a caption in inches."""
 
 
 def grey_centred(pixels: np.ndarray, percentile: float = PERCENTILE) -> np.ndarray:
-    """A projection as a picture: grey at zero, one symmetric scale for the whole picture.
+    """Render a projection with grey at zero, on one symmetric scale.
 
-    pixels: 3×h×w float, around zero. Beyond their `display_scale` colours saturate.
-    Returns h×w×3 uint8; all grey (128) if every pixel is 0.
+    Args:
+        pixels: 3×h×w float around zero; values beyond their `display_scale` saturate.
+
+    Returns:
+        h×w×3 uint8; 128 everywhere if every pixel is 0.
     """
     levels = np.clip(pixels / display_scale(pixels, percentile), -1, 1) * 127 + 128
     return levels.round().astype(np.uint8).transpose(1, 2, 0)
 
 
 def tile(pixels: np.ndarray, inside: np.ndarray | None, side: int) -> np.ndarray:
-    """h×w×3 uint8 enlarged or reduced to side×side, VOID where `inside` (h×w bool) is False."""
-    resized = Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)
-    out = np.array(resized)
+    """Resize h×w×3 uint8 to side×side, with VOID where `inside` (h×w bool) is False."""
+    out = np.array(Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC))
     if inside is not None and not inside.all():
         mask = Image.fromarray(inside.astype(np.uint8) * 255).resize((side, side))
         out[np.asarray(mask) < 128] = VOID
     return out
 
 
+def projection_tiles(pixels: np.ndarray, inside: np.ndarray, side: int) -> list[np.ndarray]:
+    """Render projections M×3×h×w as tiles, each on its own scale; inside: M×h×w bool."""
+    return [tile(grey_centred(p), mask, side) for p, mask in zip(pixels, inside, strict=True)]
+
+
+def patch_tiles(pixels: np.ndarray, inside: np.ndarray, side: int) -> list[np.ndarray]:
+    """Render image patches M×3×h×w uint8 as tiles; inside: M×h×w bool."""
+    return [tile(p.transpose(1, 2, 0), mask, side) for p, mask in zip(pixels, inside, strict=True)]
+
+
 def block(tiles: Sequence[np.ndarray], columns: int, gap: int) -> np.ndarray:
-    """Tiles of one size in rows of `columns` on VOID, `gap` pixels apart and from the edge."""
+    """Lay out tiles of one size in rows of `columns` on VOID, with gaps and borders of `gap` px."""
     side = tiles[0].shape[0]
     rows = -(-len(tiles) // columns)
     extent = [n * side + (n + 1) * gap for n in (rows, columns)]
@@ -69,7 +84,7 @@ def block(tiles: Sequence[np.ndarray], columns: int, gap: int) -> np.ndarray:
 def axes_at(
     figure: Figure, left: float, top: float, width: float, height: float, label: str = ""
 ) -> Axes:
-    """Axes at inches from the upper left corner of the page. label: a name to find them by."""
+    """Add axes at a position in inches; tests find them by `label`."""
     across, down = figure.get_size_inches()
     place = (left / across, 1 - (top + height) / down, width / across, height / down)
     return figure.add_axes(place, label=label)
@@ -78,7 +93,7 @@ def axes_at(
 def picture(
     figure: Figure, pixels: np.ndarray, left: float, top: float, width: float, height: float
 ) -> None:
-    """An image at inches from the upper left corner of the page."""
+    """Draw an image at a position in inches."""
     axes = axes_at(figure, left, top, width, height)
     axes.imshow(pixels, interpolation="nearest", aspect="auto")
     axes.set_axis_off()
@@ -87,21 +102,35 @@ def picture(
 def text(
     figure: Figure, left: float, top: float, words: str, size: float, color: str, **style: Any
 ) -> None:
-    """Words with their upper left corner at inches from that of the page; size in points."""
+    """Write words with their upper left corner at a position in inches."""
     across, down = figure.get_size_inches()
     style = {"va": "top"} | style
     figure.text(left / across, 1 - top / down, words, size=size, color=color, **FONT, **style)
 
 
+def panel_title(figure: Figure, left: float, top: float, title: str, note: str) -> None:
+    """Write a panel's title and, faint behind it, a note."""
+    text(figure, left, top, title, 10.5, INK, weight="bold")
+    text(figure, left + 0.105 * len(title) - 0.03, top + 0.022, note, 6.2, FAINT)
+
+
+def annotate(
+    axes: Axes, x: float, y: float, words: str, size: float, color: str = INK, **style: Any
+) -> None:
+    """Write words at a share of the axes' width and height; `transform` changes the coordinates."""
+    style = FONT | {"va": "center", "transform": axes.transAxes} | style
+    axes.text(x, y, words, size=size, color=color, **style)
+
+
 def hairline(figure: Figure, left: float, right: float, top: float) -> None:
-    """A faint level line between inches from the left edge, at inches from the upper one."""
+    """Draw a faint horizontal line from `left` to `right` at `top`, in inches."""
     across, down = figure.get_size_inches()
     ends, level = [left / across, right / across], 1 - top / down
     figure.add_artist(Line2D(ends, [level, level], color=HAIR, linewidth=0.5, zorder=0))
 
 
 def quiet(axes: Axes) -> None:
-    """Small tick labels, faint lines on the left and below, none on the other sides."""
+    """Style axes: small tick labels, faint left and bottom spines, no others."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set(color=FAINT, linewidth=0.6)
     axes.tick_params(
@@ -118,7 +147,7 @@ def quiet(axes: Axes) -> None:
 
 
 def captioned(width_in: float, end: float, caption: str, foot: float = 0.15) -> Figure:
-    """A white page with its caption, wrapped, from `end` inches on and `foot` inches below it."""
+    """Make a white page whose wrapped caption starts at `end` inches, with `foot` inches below."""
     lines = textwrap.wrap(caption, int(width_in * 19.5))
     height = end + CAPTION_LINE * len(lines) + foot
     figure = Figure(figsize=(width_in, height), facecolor="white")
@@ -127,9 +156,9 @@ def captioned(width_in: float, end: float, caption: str, foot: float = 0.15) -> 
 
 
 def save(figure: Figure, folder: Path, stem: str = "figure") -> None:
-    """Write folder/<stem>.png (300 dpi) and .pdf, the same for the same arrays.
+    """Write folder/<stem>.png (300 dpi) and .pdf, deterministically.
 
-    The PDF carries no date, and its text stays text. Names are drawn as they are written.
+    The PDF carries no date and keeps its text as text. Names are drawn without markup.
     """
     letter_plainly(figure)
     with matplotlib.rc_context({"pdf.fonttype": 42, "pdf.compression": 6}):

@@ -1,9 +1,10 @@
-"""Table 3 as dots: how far each change of a network moves its errors, ours beside the paper's."""
+"""Table 3 as dots: change of error under each ablation of a network, ours beside the paper's."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -28,12 +29,11 @@ from deconv.figures.drawing import (
 
 @dataclass(frozen=True)
 class ErrorChanges:
-    """One network: rows are changes, columns errors, all in percentage points against no change.
+    """One network: R ablations × C errors, in percentage points against the unchanged network.
 
-    title, note: the line above it, strong and faint. changes, notes: names of R rows, and what
-    stands small below each. columns: names of C errors. ours, reported: R×C; NaN where there is
-    none. bar: R×C, half length of the bar at ours. theirs: for each row the paper's network that
-    it stands beside, "" where there is none.
+    changes, notes: R names and what is written small below them. columns: C names. ours,
+    reported: R×C, NaN if unknown. bar: R×C, half length of the error bar at ours. theirs: R, the
+    paper's network that a row is compared with, "" for none.
     """
 
     title: str
@@ -48,23 +48,20 @@ class ErrorChanges:
 
 
 NAMES, GAP, ROW = 1.95, 0.28, 0.27
-"""Inches: for the names of changes, between the axes, from one row to the next."""
+"""Inches: width of row names, between axes, height of a row."""
 HEAD, FOOT, BETWEEN = 0.62, 0.42, 0.2
-"""Inches: title and names of columns, ticks below, from one network to the next."""
+"""Inches: title and column names, ticks below, between networks."""
 LINK = "#a8aeb6"
 """Colour of the line from ours to the paper's."""
 MARKS = ("o", "s")
-"""Of the paper's networks, in order of appearance on the page."""
+"""Markers of the paper's networks, in order of appearance."""
 LINEAR = 2.0
-"""Percentage points up to which the axis is linear; removing four layers costs thirty."""
+"""The axis is linear up to this many percentage points; removing four layers costs thirty."""
 TICKS = (-20, -5, -2, -1, 0, 1, 2, 5, 20)
 
 
 def error_changes(networks: Sequence[ErrorChanges], caption: str, width_in: float = 8.0) -> Figure:
-    """A panel a network: rows of dots, filled for ours, open for the paper's.
-
-    caption: printed below, wrapped. width_in: page width in inches.
-    """
+    """Draw a panel a network: rows of dots, filled for ours, open for the paper's."""
     heights = [HEAD + ROW * len(one.changes) + FOOT for one in networks]
     end = 0.28 + sum(heights) + BETWEEN * (len(heights) - 1)
     figure = captioned(width_in, end, caption, foot=0.17)
@@ -78,36 +75,27 @@ def error_changes(networks: Sequence[ErrorChanges], caption: str, width_in: floa
 
 
 def _marks(networks: Sequence[ErrorChanges]) -> dict[str, str]:
-    """The paper's network -> its mark."""
+    """The paper's network -> its marker."""
     names = dict.fromkeys(name for one in networks for name in one.theirs if name)
     return dict(zip(names, MARKS, strict=True)) if len(names) == 2 else dict.fromkeys(names, "o")
 
 
 def _legend(figure: Figure, marks: dict[str, str], width_in: float) -> None:
-    """What the marks stand for, at the upper right."""
+    """Draw the legend at the upper right."""
     entries = [("ours", "o", BLUE, BLUE)]
     entries += [(f"paper, {name}", mark, RED, "white") for name, mark in marks.items()]
     height = figure.get_size_inches()[1]
     left = width_in - MARGIN - 0.6 - 0.95 * (len(entries) - 1)
     for name, mark, edge, face in entries:
-        figure.add_artist(
-            Line2D(
-                [left / width_in],
-                [1 - 0.27 / height],
-                marker=mark,
-                color=edge,
-                markersize=4.8,
-                markerfacecolor=face,
-                markeredgewidth=1.2,
-                linestyle="",
-            )
-        )
+        dot = Line2D([left / width_in], [1 - 0.27 / height], marker=mark, color=edge, linestyle="")
+        dot.set(markersize=4.8, markerfacecolor=face, markeredgewidth=1.2)
+        figure.add_artist(dot)
         text(figure, left + 0.08, 0.27, name, 6.2, INK, va="center_baseline")
         left += 0.5 if name == "ours" else 0.95
 
 
 def _reach(networks: Sequence[ErrorChanges]) -> tuple[float, float]:
-    """The ends of all axes, in percentage points."""
+    """The limits of all axes, in percentage points."""
     values = [0.0]
     for one in networks:
         bars = np.nan_to_num(one.bar)
@@ -140,11 +128,7 @@ def _draw_network(
 
 
 def _draw_column(
-    axes: Axes,
-    one: ErrorChanges,
-    column: int,
-    reach: tuple[float, float],
-    marks: dict[str, str],
+    axes: Axes, one: ErrorChanges, column: int, reach: tuple[float, float], marks: dict[str, str]
 ) -> None:
     _level(axes, reach, len(one.changes))
     for row in range(len(one.changes)):
@@ -153,42 +137,25 @@ def _draw_column(
         if np.isfinite(ours) and np.isfinite(theirs):
             axes.plot([ours, theirs], [row, row], color=LINK, linewidth=0.9, zorder=2)
         if np.isfinite(ours):
-            axes.errorbar(
-                ours,
-                row,
-                xerr=one.bar[row, column],
-                color=BLUE,
-                elinewidth=2.2,
-                alpha=0.35,
-                zorder=2,
-            )
+            style: dict[str, Any] = {"color": BLUE, "elinewidth": 2.2, "alpha": 0.35, "zorder": 2}
+            axes.errorbar(ours, row, xerr=one.bar[row, column], **style)
             axes.plot(ours, row, "o", color=BLUE, markersize=5.2, zorder=4)
         if np.isfinite(theirs):
-            axes.plot(
-                theirs,
-                row,
-                marks[one.theirs[row]],
-                color=RED,
-                markersize=6.6,
-                markerfacecolor="white",
-                markeredgewidth=1.1,
-                zorder=3,
-            )
+            style = {"markersize": 6.6, "markerfacecolor": "white", "markeredgewidth": 1.1}
+            axes.plot(theirs, row, marks[one.theirs[row]], color=RED, zorder=3, **style)
 
 
 def _signed(value: float) -> str:
-    """A tick with its sign, the minus as wide as the plus."""
+    """Format a tick with its sign, the minus as wide as the plus."""
     return f"{value:+g}".replace("-", "−") if value else "0"
 
 
 def _level(axes: Axes, reach: tuple[float, float], rows: int) -> None:
-    """The axis that all columns share: linear in the middle, logarithmic outside."""
+    """Set up the axis of all columns: linear in the middle, logarithmic outside."""
     quiet(axes)
     axes.spines["left"].set_visible(False)
     axes.set_xscale("symlog", linthresh=LINEAR, linscale=0.8)
-    axes.set_xlim(*reach)
-    axes.set_ylim(rows - 0.5, -0.5)
-    axes.set_yticks([])
+    axes.set(xlim=reach, ylim=(rows - 0.5, -0.5), yticks=[])
     axes.xaxis.set_major_locator(FixedLocator([t for t in TICKS if reach[0] <= t <= reach[1]]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _signed(value)))

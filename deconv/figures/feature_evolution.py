@@ -1,4 +1,4 @@
-"""Figure 4: the strongest activation of some maps, painted at one snapshot after the other."""
+"""Figure 4: the projected strongest activation of some maps over the snapshots of a training."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from deconv.figures.drawing import (
     block,
     captioned,
     grey_centred,
+    panel_title,
     picture,
     text,
     tile,
@@ -30,11 +31,10 @@ from deconv.figures.turnover_curves import turnover_curves
 class Filmstrip:
     """One layer of Figure 4: M of its maps at T snapshots, and the turnover of all its maps.
 
-    projection: M×T×3×R×S float around zero. patch: M×T×3×R×S uint8, what the unit looked at.
-    inside: M×T×R×S bool, what of it belongs to the image; nowhere where the map is dead.
-    jumped: M×T bool, where the strongest image is not that of the snapshot before.
-    maps: M numbers. turnover: T shares in 0…1, NaN where there is none. settled: the index of
-    the snapshot after which it stays low, or None. title, note: the line above, strong and faint.
+    maps: M numbers. projection: M×T×3×R×S float around zero. patch: M×T×3×R×S uint8, the unit's
+    field. inside: M×T×R×S bool, which of it is in the image; all False for a dead map.
+    jumped: M×T bool, whether the strongest image changed since the snapshot before.
+    turnover: T shares in 0…1 or NaN. settled: the snapshot after which it stays low, or None.
     """
 
     title: str
@@ -48,11 +48,11 @@ class Filmstrip:
     settled: int | None
 
 
-# Inches on the page, but for the tiles' pixels.
 ACROSS = 2
 """Layers side by side."""
+# Inches; TILE_PX, TILE_GAP and MARK_FROM in pixels.
 BETWEEN, BELOW, NUMBERS, MOST = 0.34, 0.26, 0.27, 0.66
-"""Between blocks, below each, left of one for the maps' numbers; the largest side of a tile."""
+"""Between blocks, below them, width of the maps' numbers, largest side of a tile."""
 TITLE, EPOCHS, LEAST_PLOT = 0.24, 0.15, 2.3
 TILE_PX, TILE_GAP, MARK_FROM = 112, 8, 22
 MARK = tuple(round(255 * v) for v in to_rgb(RED))
@@ -65,11 +65,11 @@ def feature_evolution(
     caption: str,
     width_in: float = 8.0,
 ) -> Figure:
-    """Figure 4: for each layer rows of maps and columns of epochs, and how its peaks turn over.
+    """Draw Figure 4: for each layer rows of maps and columns of epochs; then turnover curves.
 
-    epochs: the T snapshots' epochs. threshold: the turnover (0…1) below which a layer counts as
-    settled; it is only marked here. caption: printed below, wrapped. width_in: page width.
-    Raises DeconvError if there is nothing to draw.
+    Args:
+        epochs: of the T snapshots.
+        threshold: the turnover (0…1) below which a layer counts as settled, drawn as a line.
     """
     if not strips or not epochs:
         raise DeconvError("Figure 4 needs at least one layer and one snapshot")
@@ -100,16 +100,15 @@ def feature_evolution(
 
 
 def _height(cell: Filmstrip | None, side: float) -> float:
-    """Inches from the title of a cell to its lower edge."""
+    """Height of a cell, title included, in inches."""
     return LEAST_PLOT if cell is None else TITLE + EPOCHS + len(cell.maps) * side
 
 
 def _draw_strip(
     figure: Figure, strip: Filmstrip, epochs: Sequence[int], left: float, top: float, side: float
 ) -> None:
-    """One layer with its upper left corner at (left, top) inches; a column is `side` wide."""
-    text(figure, left, top, strip.title, 10.5, INK, weight="bold")
-    text(figure, left + 0.105 * len(strip.title) - 0.03, top + 0.022, strip.note, 6.2, FAINT)
+    """Draw a layer with its upper left corner at (left, top) and columns `side` wide, in inches."""
+    panel_title(figure, left, top, strip.title, strip.note)
     line = top + TITLE + 0.02
     text(figure, left, line, "epoch", 5.2, FAINT, style="italic")
     for column, epoch in enumerate(epochs):
@@ -119,16 +118,12 @@ def _draw_strip(
     for row, number in enumerate(strip.maps):
         middle = first + (row + 0.5) * side
         text(figure, left, middle, f"{number}", 5.2, FAINT, va="center")
-    pixels = strip_pixels(strip)
     height, width = len(strip.maps) * side, len(epochs) * side
-    picture(figure, pixels, left + NUMBERS, first, width, height)
+    picture(figure, strip_pixels(strip), left + NUMBERS, first, width, height)
 
 
 def strip_pixels(strip: Filmstrip) -> np.ndarray:
-    """The tiles of a layer, a row a map and a column a snapshot, as one picture of uint8.
-
-    Between two tiles stands a bar where the strongest image is another one.
-    """
+    """Lay out a layer's tiles, a row a map and a column a snapshot, with a bar at each jump."""
     count, snapshots = strip.jumped.shape
     tiles = [
         projection_tile(strip, row, column, TILE_PX)
@@ -144,7 +139,7 @@ def strip_pixels(strip: Filmstrip) -> np.ndarray:
 
 
 def projection_tile(strip: Filmstrip, row: int, column: int, side: int) -> np.ndarray:
-    """One projection as side×side×3 uint8 on a scale of its own; empty for a dead map."""
+    """Render one projection on its own scale as side×side×3 uint8; VOID for a dead map."""
     inside = strip.inside[row, column]
     if not inside.any():
         return np.full((side, side, 3), VOID, np.uint8)
@@ -152,7 +147,7 @@ def projection_tile(strip: Filmstrip, row: int, column: int, side: int) -> np.nd
 
 
 def patch_tile(strip: Filmstrip, row: int, column: int, side: int) -> np.ndarray:
-    """What the unit looked at, as side×side×3 uint8; empty for a dead map."""
+    """Render one unit's image patch as side×side×3 uint8; VOID for a dead map."""
     inside = strip.inside[row, column]
     if not inside.any():
         return np.full((side, side, 3), VOID, np.uint8)

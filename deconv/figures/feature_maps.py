@@ -1,4 +1,4 @@
-"""Feature maps: z and a side by side, where their strongest units look, and how sparse they are."""
+"""Feature maps before (z) and after (a) the ReLU, receptive fields of their peaks, sparsity."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from deconv.figures.drawing import (
     INK,
     MARGIN,
     RED,
+    annotate,
     axes_at,
     captioned,
     hairline,
@@ -32,10 +33,9 @@ from deconv.figures.signed_maps import signed_map
 class LayerMaps:
     """One layer of one image: M maps.
 
-    title, note: above the row, strong and faint. z, a: M×h×w float, None where there is none;
-    z_name, a_name: their points, or why there is none. maps: M numbers. unit: M×2 (y, x) of each
-    map's strongest unit; box: M×4 its receptive field (top, left, bottom, right) in pixels.
-    scale_z, scale_a: M values at which colours end.
+    z, a: M×h×w float or None; z_name, a_name: their points, or why there is none. maps: M numbers.
+    unit: M×2 (y, x) of each map's strongest unit; box: M×4, its receptive field (top, left,
+    bottom, right) in pixels. scale_z, scale_a: M values at which colours saturate.
     """
 
     title: str
@@ -62,9 +62,12 @@ class MappedImage:
 
 @dataclass(frozen=True)
 class SparsityPanel:
-    """L measured layers in order of depth. active: L×3, the 10th percentile, mean and 90th of the
-    maps' shares of values above 0. dead, saturated: L shares of the maps. numbers: L, places on
-    the axis of depth. names: L, shown: L bool, those to be named on the axis."""
+    """L measured layers in order of depth.
+
+    active: L×3, 10th percentile, mean and 90th percentile of the maps' shares of values above 0.
+    dead, saturated: L shares of maps. numbers: L positions on the depth axis. shown: L bool, which
+    names are ticks.
+    """
 
     numbers: np.ndarray
     names: Sequence[str]
@@ -78,19 +81,19 @@ class SparsityPanel:
 HEADING, TITLE, NUMBER, TILE_GAP, GAP, ROW_GAP = 0.3, 0.2, 0.105, 0.045, 0.16, 0.13
 PANEL = 1.25
 LONG_NAMES, BELOW, BELOW_LONG = 6, 0.3, 0.56
-"""Names of more letters are written aslant, which takes more room."""
+"""Tick labels longer than LONG_NAMES are rotated, which takes more room."""
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#6a3d9a", "#7f7f7f")
-"""Of the numbers and their boxes, in turn."""
+"""Of the maps' numbers and boxes, cycled."""
 FEWEST_COLUMNS = 4
 
 
 def feature_maps(
     images: Sequence[MappedImage], sparsity: SparsityPanel, caption: str, width_in: float = 8.0
 ) -> Figure:
-    """The page: each image's layers as rows, below them sparsity over depth.
+    """Draw each image's layers as rows, and sparsity over depth below.
 
-    In a row: the image with the boxes of the strongest units, then the maps of z, then those of
-    a; the numbers on the boxes are those of the tiles. caption: printed below, wrapped.
+    A row holds the image with the receptive fields of the strongest units, the maps of z and the
+    maps of a; numbers link boxes and tiles.
     """
     most = max(len(row.maps) for image in images for row in image.rows)
     columns = max(FEWEST_COLUMNS, int(np.ceil(most / 2))) if most <= 16 else 8
@@ -99,7 +102,7 @@ def feature_maps(
         for image in images
     ]
     body = sum(HEADING + sum(rows) for rows in heights)
-    below = BELOW_LONG if _aslant(sparsity) else BELOW
+    below = BELOW_LONG if _rotated(sparsity) else BELOW
     figure = captioned(width_in, 0.15 + body + 0.3 + PANEL + below, caption)
     top = 0.15
     for image, rows in zip(images, heights, strict=True):
@@ -113,18 +116,18 @@ def feature_maps(
     return figure
 
 
-def _aslant(panel: SparsityPanel) -> bool:
+def _rotated(panel: SparsityPanel) -> bool:
     return max(len(panel.names[i]) for i in np.flatnonzero(panel.shown).tolist()) > LONG_NAMES
 
 
 def _tile_side(columns: int, width_in: float) -> float:
-    """Of a map, in inches, where the image is as high as two rows of maps."""
+    """Side of a map in inches; the image is as high as two rows of maps."""
     room = width_in - 2 * MARGIN - 2 * GAP - NUMBER * 2 - TILE_GAP - 2 * (columns - 1) * TILE_GAP
     return room / (2 * columns + 2)
 
 
 def _image_side(maps: int, columns: int, width_in: float) -> float:
-    """The height of a row's maps, two rows of them or more."""
+    """Height of a layer's maps in inches, at least two rows."""
     rows = max(2, -(-maps // columns))
     return rows * (_tile_side(columns, width_in) + NUMBER) + (rows - 1) * TILE_GAP
 
@@ -152,38 +155,27 @@ def _draw_row(
             text(figure, x + side, y, f"map {row.maps[i]}", 4.4, FAINT, ha="right")
             axes = axes_at(figure, x, y + NUMBER, side, side, "map")
             axes.imshow(signed_map(values, scales[i]), interpolation="nearest", aspect="auto")
-            axes.plot(
-                *row.unit[i][::-1],
-                marker="o",
-                markersize=3.2,
-                markerfacecolor="none",
-                markeredgecolor=INK,
-                markeredgewidth=0.5,
-                clip_on=False,
-            )
+            ring: dict[str, Any] = {
+                "markersize": 3.2,
+                "markeredgecolor": INK,
+                "markeredgewidth": 0.5,
+            }
+            axes.plot(*row.unit[i][::-1], "o", markerfacecolor="none", clip_on=False, **ring)
             height, width = values.shape
             axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[])
             axes.spines[:].set(color=FAINT, linewidth=0.3)
 
 
 def _draw_boxes(axes: Axes, pixels: np.ndarray, boxes: np.ndarray) -> None:
-    """The image with each box once, and in its middle the numbers of all maps that share it."""
+    """Draw the image with each distinct box and, in its middle, the numbers of its maps."""
     height, width = pixels.shape[:2]
     axes.imshow(pixels, interpolation="nearest", aspect="auto", extent=(0, width, height, 0))
     written: list[tuple[float, float, float]] = []
     for (top, left, bottom, right), numbers in shared_boxes(boxes):
         colour = _colour(numbers[0])
+        place = (left, top), right - left, bottom - top
         for edge, line in (("white", 1.5), (colour, 0.8)):
-            axes.add_patch(
-                Rectangle(
-                    (left, top),
-                    right - left,
-                    bottom - top,
-                    fill=False,
-                    edgecolor=edge,
-                    linewidth=line,
-                )
-            )
+            axes.add_patch(Rectangle(*place, fill=False, edgecolor=edge, linewidth=line))
         words = " ".join(map(str, numbers))
         y, x = (top + bottom) / 2, (left + right) / 2
         near = 0.035 * len(words) * width
@@ -191,18 +183,9 @@ def _draw_boxes(axes: Axes, pixels: np.ndarray, boxes: np.ndarray) -> None:
         x = min(max(x, near), width - near)
         y = _free(y, x, near, reach, written, height)
         written.append((y, x, near))
-        axes.text(
-            x,
-            y,
-            words,
-            size=4.8,
-            color=colour,
-            weight="bold",
-            ha="center",
-            va="center",
-            path_effects=[withStroke(linewidth=1.4, foreground="white")],
-            **FONT,
-        )
+        halo = [withStroke(linewidth=1.4, foreground="white")]
+        style = {"weight": "bold", "ha": "center", "transform": axes.transData}
+        annotate(axes, x, y, words, 4.8, colour, path_effects=halo, **style)
     axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
     axes.spines[:].set(color=FAINT, linewidth=0.3)
 
@@ -219,7 +202,7 @@ def _free(
     taken: Sequence[tuple[float, float, float]],
     height: int,
 ) -> float:
-    """The height nearest to y at which words at x cover none that are written already."""
+    """Find the height nearest to y at which words at x overlap none of those written."""
     places = sorted(np.arange(reach / 2, height - reach / 2, reach / 4), key=lambda at: abs(at - y))
     for place in [min(max(y, reach / 2), height - reach / 2), *places]:
         if all(abs(place - b) >= reach or abs(x - c) >= near + far for b, c, far in taken):
@@ -228,7 +211,7 @@ def _free(
 
 
 def shared_boxes(boxes: np.ndarray) -> list[tuple[tuple[int, ...], list[int]]]:
-    """Each different box of M×4 with the numbers, from 1, of those that have it."""
+    """Group the boxes M×4: each distinct box with the numbers, from 1, that have it."""
     found: dict[tuple[int, ...], list[int]] = {}
     for number, box in enumerate(boxes.tolist(), 1):
         found.setdefault(tuple(box), []).append(number)
@@ -236,7 +219,7 @@ def shared_boxes(boxes: np.ndarray) -> list[tuple[tuple[int, ...], list[int]]]:
 
 
 def _draw_sparsity(figure: Figure, panel: SparsityPanel, top: float, width_in: float) -> None:
-    """Left: shares of values above 0 over depth; right: shares of dead and saturated maps."""
+    """Draw shares of values above 0 over depth (left), of dead and saturated maps (right)."""
     width = (width_in - 2 * MARGIN - 1.0) / 2
     lefts = MARGIN + 0.36, MARGIN + 0.36 + width + 0.62
     one, two = (
@@ -248,14 +231,8 @@ def _draw_sparsity(figure: Figure, panel: SparsityPanel, top: float, width_in: f
     one.fill_between(at, *(100 * panel.active[:, [0, 2]].T), color=BLUE, alpha=0.18, linewidth=0)
     one.plot(at, 100 * panel.active[:, 1], color=BLUE, **marker)
     two.plot(at, 100 * panel.dead, color=INK, label="dead: never above 0", **marker)
-    two.plot(
-        at,
-        100 * panel.saturated,
-        color=RED,
-        label="saturated: always above 0",
-        linestyle="--",
-        **marker,
-    )
+    dashed = marker | {"color": RED, "linestyle": "--"}
+    two.plot(at, 100 * panel.saturated, label="saturated: always above 0", **dashed)
     headings = ("values above 0, %: mean over maps (band: 10th to 90th percentile)", "maps, %")
     for axes, left, heading in zip((one, two), lefts, headings, strict=True):
         text(figure, left - 0.3, top, heading, 6.6, INK)
@@ -265,14 +242,8 @@ def _draw_sparsity(figure: Figure, panel: SparsityPanel, top: float, width_in: f
         axes.set_ylim(0, 100 if axes is one else max(5, 1.15 * high))
         shown = np.flatnonzero(panel.shown).tolist()
         axes.set_xticks(at[shown], [panel.names[i] for i in shown])
-        if _aslant(panel):
+        if _rotated(panel):
             for label in axes.get_xticklabels():
                 label.set(rotation=25, ha="right", rotation_mode="anchor")
-    two.legend(
-        frameon=False,
-        prop={"size": 5.8, "family": FONT["family"]},
-        ncols=2,
-        loc="lower right",
-        bbox_to_anchor=(1, 1.02),
-        borderpad=0,
-    )
+    place: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1.02), "borderpad": 0}
+    two.legend(frameon=False, prop=FONT | {"size": 5.8}, ncols=2, **place)

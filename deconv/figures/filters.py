@@ -1,4 +1,4 @@
-"""Weights as pictures: a first layer before and after a change of its input, the rules, more."""
+"""Weights as pictures: first-layer filters, scaling rules compared, deeper filters by channel."""
 
 from __future__ import annotations
 
@@ -8,23 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from deconv.figures.drawing import (
-    FAINT,
-    INK,
-    MARGIN,
-    VOID,
-    captioned,
-    picture,
-    text,
-)
+from deconv.figures.drawing import FAINT, INK, MARGIN, VOID, captioned, picture, text
 
 
 @dataclass(frozen=True)
 class FilterGrid:
-    """Filters in a grid. tiles: N×h×w×3 float in 0…1. constant: N bool, those without contrast.
-    columns: of the grid, None: as they fit best. title, note: above, strong and faint.
-    black, white: what is written at the ends of the grey scale. rows, heads: what is written
-    beside each row and above each column, for a grid of filters by channels."""
+    """A grid of N filters.
+
+    tiles: N×h×w×3 float in 0…1. constant: N bool, filters without contrast. columns: None for the
+    best fit. black, white: labels of the grey scale's ends. rows, heads: labels of the rows and
+    columns of a grid of filters by channels.
+    """
 
     title: str
     note: str
@@ -39,7 +33,7 @@ class FilterGrid:
 
 @dataclass(frozen=True)
 class RuleRow:
-    """The same few filters by one rule. title, formula: at its left; ends: under each tile."""
+    """The same few filters scaled by one rule. ends: labels under the tiles."""
 
     title: str
     formula: str
@@ -50,7 +44,7 @@ class RuleRow:
 TOP, HEAD, KEY, GAP, BETWEEN = 0.18, 0.48, 0.32, 0.2, 0.3  # inches
 LABEL, HEADS, WORDS = 0.42, 0.12, 2.5
 RATIO, SIDE_PX, LINE_PX = 1.25, 64, 5
-"""Width over height of a grid without columns of its own; pixels of a tile and between them."""
+"""Aspect ratio of a grid without `columns`; pixels of a tile and between tiles."""
 DASH = (0.35, 0.38, 0.42)
 
 
@@ -61,7 +55,7 @@ def filters(
     caption: str,
     width_in: float = 8.0,
 ) -> Figure:
-    """The page: one or two grids of the first layer, the rules, grids by channel below."""
+    """Draw one or two grids of the first layer, the rules below them, then grids by channel."""
     room = width_in - 2 * MARGIN
     wide = (room - BETWEEN * (len(first) - 1)) / max(1, len(first))
     upper = [grid_pixels(one) for one in first]
@@ -87,7 +81,7 @@ def filters(
 
 
 def grid_pixels(grid: FilterGrid) -> np.ndarray:
-    """The tiles in rows on VOID, enlarged to whole pixels; a dash in those without contrast."""
+    """Lay out the tiles on VOID, enlarged by a whole factor; constant ones carry a dash."""
     height, width = grid.tiles.shape[1:3]
     times = max(1, round(SIDE_PX / max(height, width)))
     columns = grid.columns or best_columns(len(grid.tiles), RATIO * height / width)
@@ -108,7 +102,7 @@ def grid_pixels(grid: FilterGrid) -> np.ndarray:
 
 
 def best_columns(count: int, ratio: float) -> int:
-    """Columns of a grid about `ratio` times as wide as high in tiles, full to its end if it can."""
+    """Columns of a grid about `ratio` times as wide as high, with a full last row if possible."""
     wanted = max(1, round((count * ratio) ** 0.5))
     whole = [n for n in range(1, count + 1) if count % n == 0 and 0.65 < n / wanted < 1.5]
     return min(whole, key=lambda n: abs(n - wanted), default=min(count, wanted))
@@ -120,7 +114,7 @@ def _heading(figure: Figure, one: FilterGrid, left: float, top: float) -> None:
 
 
 def _key(figure: Figure, one: FilterGrid, left: float, top: float, width: float) -> None:
-    """The grey scale with what stands at its ends."""
+    """Draw the grey scale with its labels."""
     bar = 0.9
     ramp = np.linspace(0, 255, 256).round().astype(np.uint8)[None, :, None].repeat(3, 2)
     at = left + (width - bar) / 2
@@ -153,7 +147,7 @@ def _grid_height(one: FilterGrid, room: float) -> float:
 
 
 def _draw_deeper(figure: Figure, one: FilterGrid, top: float, height: float, room: float) -> None:
-    """A grid of filters (rows) by channels (columns), with their numbers."""
+    """Draw a grid of filters (rows) by channels (columns) with their labels."""
     _heading(figure, one, MARGIN, top)
     pixels, left = grid_pixels(one), MARGIN + LABEL
     width = height * pixels.shape[1] / pixels.shape[0]

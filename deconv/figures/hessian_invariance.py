@@ -1,4 +1,4 @@
-"""Walks from a unit's best image along the sphere: filmstrips, and the activation on the way."""
+"""A unit's invariances at its best image: filmstrips of walks on the sphere, and activations."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class UnitWalks:
     """Walks from the best image along 2·count directions, most invariant first.
 
     frames: D×F×3×h×w uint8 at frame_deg (F). curves: D×A activations at angles_deg (A). random:
-    R×A, of random directions. second_derivative, fall_deg: D, NaN where it never falls. flat: the
-    Hessian is zero and the directions are arbitrary.
+    R×A, along random directions. second_derivative: D. fall_deg: D, NaN where the activation never
+    falls. flat: whether the Hessian is zero and the directions therefore arbitrary.
     """
 
     frames: np.ndarray
@@ -44,7 +44,7 @@ class UnitWalks:
 
 
 def hessian_invariance(walks: UnitWalks, title: str, note: str, caption: str) -> Figure:
-    """Filmstrips along the most and least invariant directions above the curves of all walks."""
+    """Draw filmstrips along the most and least invariant directions beside the walks' curves."""
     strip = 5.0
     height = strip_height(walks, strip)
     figure, top = unit_page(max(height, 2.3) + 0.15, title, note, caption)
@@ -82,7 +82,7 @@ def strips(
 
 
 def _name(walks: UnitWalks, row: int, full: bool) -> str:
-    """The words over a filmstrip."""
+    """Describe a direction, above its filmstrip."""
     fall = walks.fall_deg[row]
     far = (
         f"falls by a fifth within {fall:.0f}°"
@@ -105,12 +105,8 @@ _ORDINALS = {2: "second", 3: "third", 4: "fourth", 5: "fifth", 6: "sixth"}
 
 
 def _signed(value: float) -> str:
-    """With a sign, a whole number from 10 on, and a minus as long as the plus."""
+    """Format with a sign, from 10 on as a whole number, the minus as wide as the plus."""
     return (f"{value:+,.0f}" if abs(value) >= 10 else f"{value:+.2g}").replace("-", "−")
-
-
-def _kind(walks: UnitWalks, row: int) -> str:
-    return "most invariant" if row < walks.count else "least invariant"
 
 
 def _color(walks: UnitWalks, row: int) -> str:
@@ -128,25 +124,17 @@ def walk_curves(
         label = "random directions" if i == 0 else None
         axes.plot(walks.angles_deg, one, color=HAIR, lw=0.9, label=label)
     for i, one in enumerate(walks.curves):
-        kind = "arbitrary" if walks.flat else _kind(walks, i)
-        first = i in (0, len(walks.curves) - 1)
-        named = first and not (walks.flat and i)
-        axes.plot(
-            walks.angles_deg,
-            one,
-            color=_color(walks, i),
-            lw=1.2 if first else 0.7,
-            label=kind if named else None,
-        )
+        kind = "most invariant" if i < walks.count else "least invariant"
+        if walks.flat:
+            kind = "arbitrary"
+        extreme = i in (0, len(walks.curves) - 1)
+        name = kind if extreme and not (walks.flat and i) else None
+        width = 1.2 if extreme else 0.7
+        axes.plot(walks.angles_deg, one, color=_color(walks, i), lw=width, label=name)
     axes.set_xlim(walks.angles_deg[0], walks.angles_deg[-1])
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.3 * (high - low))
     axes.legend(
-        loc="upper center",
-        fontsize=5.8,
-        frameon=False,
-        ncols=1,
-        borderaxespad=0.1,
-        labelspacing=0.25,
+        loc="upper center", fontsize=5.8, frameon=False, borderaxespad=0.1, labelspacing=0.25
     )
     axis_words(axes, "angle from x⁺ in degrees", "activation along the walk")

@@ -1,4 +1,4 @@
-"""The image patches that excite a unit most, each above the image that it is cut from."""
+"""The image patches that excite a unit most, each above its whole image."""
 
 from __future__ import annotations
 
@@ -9,16 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from deconv.figures.drawing import (
-    FAINT,
-    INK,
-    MARGIN,
-    RED,
-    axes_at,
-    picture,
-    text,
-    tile,
-)
+from deconv.figures.drawing import FAINT, INK, MARGIN, RED, axes_at, picture, text, tile
 from deconv.figures.unit_page import PER_ROW, TILE_PX, WIDTH_IN, unit_page, upright
 
 
@@ -39,10 +30,9 @@ class UnitCrops:
 
 
 def image_crops(crops: UnitCrops, title: str, note: str, caption: str) -> Figure:
-    """The crops alone, and below each the image that it comes from with the receptive field."""
+    """Draw the crops, and below each its image with the receptive field framed."""
     count = len(crops.patch)
-    rows = -(-count // PER_ROW)
-    columns = min(count, PER_ROW)
+    rows, columns = -(-count // PER_ROW), min(count, PER_ROW)
     side = min(1.2, (WIDTH_IN - 2 * MARGIN - (columns - 1) * 0.06) / columns)
     figure, top = unit_page(rows * (2 * side + 0.42) + 0.06, title, note, caption)
     for i in range(count):

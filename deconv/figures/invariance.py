@@ -1,4 +1,4 @@
-"""Figure 5: images shifted, enlarged and turned, and how far the layers and the class move."""
+"""Figure 5: translated, scaled and rotated images; feature distances and class probability."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from deconv.figures.drawing import (
 from deconv.figures.occlusion import shorten
 
 IMAGE_COLOURS = (BLUE, RED, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-"""One for each image: Okabe and Ito, which colour-blind readers tell apart."""
+"""One an image, from Okabe and Ito's colour-blind-safe palette."""
 _DASHED = (0, (5, 1.2))
 IMAGE_LINES: tuple[Any, ...] = ("-", _DASHED, (0, (3, 1, 1, 1)), "-", _DASHED, "-", (0, (1, 1)))
-"""So that they stay apart in grey, too."""
+"""Line styles keep the images distinct in grey."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class TransformRow:
     """One transform of Figure 5: E examples and curves over T amounts, of N images.
 
     title, unit: of the amounts, e.g. "Vertical translation", "px". amounts: T, ascending.
-    examples: E amounts; tiles: N×E×3×h×w uint8, the images under them.
-    curves: for each column of the page N×T. band: for each column 3×T, the lower quartile, the
-    median and the upper quartile over other images, or None.
+    examples: E amounts; tiles: N×E×3×h×w uint8, the images transformed by them.
+    curves: N×T for each column of the page. band: 3×T for each column, lower quartile, median and
+    upper quartile over further images, or None.
     """
 
     title: str
@@ -56,11 +56,11 @@ class TransformRow:
     band: Sequence[np.ndarray] | None
 
 
-# Inches on the page, but for the tiles' pixels.
+# Inches; TILE_PX, FRAME and TILE_GAP in pixels.
 TOP, LEGEND, HEAD, ROW_TITLE, AMOUNTS, FOOT = 0.2, 0.27, 0.36, 0.2, 0.13, 0.4
-PICTURES, LABELS, BETWEEN = 1.8, 0.52, 0.0
+PICTURES, LABELS = 1.8, 0.52
 LETTER, ENTRY = 0.066, 0.46
-"""Of the legend: a letter, and what stands beside the letters of an entry."""
+"""Widths in the legend: a letter, and an entry without its letters."""
 LEAST_PLOT, TILE_PX, FRAME, TILE_GAP = 1.45, 112, 8, 6
 
 
@@ -71,11 +71,11 @@ def invariance(
     caption: str,
     width_in: float = 8.0,
 ) -> Figure:
-    """Figure 5: a row a transform; the images in its first column, then a plot for each column.
+    """Draw Figure 5: a row a transform, with the images first and then a plot for each column.
 
-    names: of the N images, for the legend. columns: (title, note, label of the axis) of each plot;
-    the last column holds probabilities (0…1). caption: printed below, wrapped.
-    Raises DeconvError if there is nothing to draw or more images than colours.
+    Args:
+        names: of the N images, for the legend; at most as many as IMAGE_COLOURS.
+        columns: (title, note, axis label) of each plot; the last one holds probabilities (0…1).
     """
     if not rows or not 1 <= len(names) <= len(IMAGE_COLOURS):
         raise DeconvError(f"Figure 5 shows 1 to {len(IMAGE_COLOURS)} images, got {len(names)}")
@@ -85,10 +85,8 @@ def invariance(
     end = TOP + LEGEND + HEAD + step * len(rows)
     figure = captioned(width_in, end - 0.04, caption, foot=0.19)
     _legend(figure, names, any(row.band is not None for row in rows))
-    plot = (width_in - 2 * MARGIN - PICTURES) / len(columns) - LABELS - BETWEEN
-    lefts = [
-        MARGIN + PICTURES + LABELS + i * (plot + LABELS + BETWEEN) for i in range(len(columns))
-    ]
+    plot = (width_in - 2 * MARGIN - PICTURES) / len(columns) - LABELS
+    lefts = [MARGIN + PICTURES + LABELS + i * (plot + LABELS) for i in range(len(columns))]
     for left, (title, note, _) in zip(lefts, columns, strict=True):
         text(figure, left, TOP + LEGEND, title, 9, INK, weight="bold")
         text(figure, left, TOP + LEGEND + 0.17, note, 5.6, FAINT)
@@ -107,7 +105,7 @@ def invariance(
 
 
 def _legend(figure: Figure, names: Sequence[str], others: bool) -> None:
-    """Names in the images' colours at the top of the page, in two lines if one has no room."""
+    """Draw the legend at the top of the page, in two lines if one is too short."""
     handles = [
         Line2D([], [], color=colour, linestyle=style, linewidth=1.6)
         for colour, style in zip(IMAGE_COLOURS, IMAGE_LINES, strict=True)
@@ -136,7 +134,7 @@ def _legend(figure: Figure, names: Sequence[str], others: bool) -> None:
 
 
 def _pictures(figure: Figure, row: TransformRow, top: float) -> None:
-    """A row an image and a column an amount, each picture framed in its image's colour."""
+    """Draw a row an image and a column an amount, framed in the image's colour."""
     side = PICTURES / len(row.examples)
     for column, amount in enumerate(row.examples):
         middle = MARGIN + (column + 0.5) * side
@@ -146,7 +144,7 @@ def _pictures(figure: Figure, row: TransformRow, top: float) -> None:
 
 
 def framed(tiles: np.ndarray) -> np.ndarray:
-    """N×E×3×h×w uint8 as one picture on white: a row an image, in a frame of its colour."""
+    """Lay out N×E×3×h×w uint8 on white: a row an image, framed in its colour."""
     cell = TILE_PX + 2 * FRAME + TILE_GAP
     out = np.full((len(tiles) * cell, tiles.shape[1] * cell, 3), 255, np.uint8)
     for i, images in enumerate(tiles):
@@ -173,15 +171,8 @@ def _curves(
         axes.fill_between(row.amounts, low, high, color=HAIR, alpha=0.55, linewidth=0, zorder=1)
         axes.plot(row.amounts, middle, color=FAINT, linewidth=0.9, zorder=2)
     for i, curve in enumerate(curves):
-        axes.plot(
-            row.amounts,
-            curve,
-            color=IMAGE_COLOURS[i],
-            linestyle=IMAGE_LINES[i],
-            linewidth=1.1,
-            zorder=3,
-            clip_on=False,
-        )
+        style = {"color": IMAGE_COLOURS[i], "linestyle": IMAGE_LINES[i], "linewidth": 1.1}
+        axes.plot(row.amounts, curve, zorder=3, clip_on=False, **style)
     axes.set_xlim(row.amounts[0], row.amounts[-1])
     axes.set_ylim(0, 1 if probability else None)
     steps = [1, 1.5, 3, 4.5, 9, 10] if "°" in row.unit else [1, 2, 2.5, 5, 10]

@@ -1,8 +1,9 @@
-"""A row for each layer: filters rescaled over the epochs, RMS of the filters, dead maps."""
+"""A row a layer: filters rescaled over the epochs, RMS of the filters, dead maps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,6 +17,7 @@ from deconv.figures.drawing import (
     INK,
     MARGIN,
     RED,
+    annotate,
     axes_at,
     hairline,
     quiet,
@@ -24,18 +26,18 @@ from deconv.figures.drawing import (
 from deconv.figures.learning_curves import Rows, column
 
 Arrays = Mapping[str, np.ndarray]
-"""Layer -> one number a filter or map."""
+"""Layer -> a value for each filter or map."""
 
 HEAD, ROW, FOOT = 0.46, 0.29, 0.34
-"""Inches: the columns' titles, one layer, the axes' ticks and labels."""
+"""Inches: column titles, one layer, ticks and labels of the axes."""
 CLIPS, RMS, DEAD = (0.5, 2.3), (3.75, 1.7), (5.75, 0.95)
-"""Left edge and width of the three columns, in inches from the margin of an 8-inch page."""
+"""Left edge and width of each column, in inches from the margin of an 8-inch page."""
 GOLDEN = 0.6180339887
-"""Multiples of it, modulo 1, spread evenly: where dots stand within their row."""
+"""Its multiples modulo 1 spread evenly: the heights of dots within their row."""
 
 
 def rows_height(layers: int) -> float:
-    """Inches that the rows of so many layers take."""
+    """Height of the rows of `layers` layers in inches."""
     return HEAD + layers * ROW + FOOT
 
 
@@ -48,7 +50,7 @@ def layer_rows(
     max_rms: float | None,
     updates_per_epoch: int | None,
 ) -> None:
-    """Draw the rows with their titles from `top` inches on; the rest as for `training_page`."""
+    """Draw the rows and their titles below `top` inches; other arguments as in `training_page`."""
     width_in, layers = figure.get_size_inches()[0], list(strongest)
     scale = (width_in - 2 * MARGIN) / (8.0 - 2 * MARGIN)
     clips, rms, dead = ((MARGIN + a * scale, b * scale) for a, b in (CLIPS, RMS, DEAD))
@@ -70,14 +72,10 @@ def layer_rows(
         middle = first + ROW * (max(len(filter_rms) - 1, 0) // 2 + 0.5)
         text(figure, clips[0], middle, _none(rows, filter_rms, max_rms), 7.5, INK, va="center")
     _title(figure, rms[0], top, "RMS of each filter", "a dot a filter, a tick at the median")
-    _rms(
-        axes_at(figure, rms[0], first, rms[1], ROW * len(layers), "rms"),
-        filter_rms,
-        layers,
-        max_rms,
-    )
+    height = ROW * len(layers)
+    _rms(axes_at(figure, rms[0], first, rms[1], height, "rms"), filter_rms, layers, max_rms)
     _title(figure, dead[0], top, "Dead maps", "never above 0 on the watched images")
-    _dead(axes_at(figure, dead[0], first, dead[1], ROW * len(layers), "dead"), strongest)
+    _dead(axes_at(figure, dead[0], first, dead[1], height, "dead"), strongest)
 
 
 def _title(figure: Figure, left: float, top: float, title: str, note: str) -> None:
@@ -104,10 +102,10 @@ def _strips(
     place: Mapping[str, tuple[float, float, float]],
     most: float,
 ) -> None:
-    """For each convolutional layer bars over the epochs, all on one scale.
+    """Draw bars over the epochs for each convolutional layer, all on one scale.
 
-    counts: layer -> epochs and filters rescaled. sizes: layer -> filters, where counts compare
-    with them. place: layer -> left, top and width in inches.
+    counts: layer -> (epochs, filters rescaled). sizes: layer -> number of filters, None where
+    counts do not compare with it. place: layer -> left, top and width in inches.
     """
     last = max(epochs.max(initial=1) for epochs, _ in counts.values())
     for layer, (epochs, values) in counts.items():
@@ -124,16 +122,7 @@ def _strips(
         peak = values.max(initial=0)
         words = f"at most {_short(peak)}" if peak else "none"
         words += f" of {sizes[layer]}" if sizes[layer] else ""
-        axes.text(
-            1.03,
-            0.53,
-            words,
-            size=5.8,
-            color=INK if peak else FAINT,
-            va="center",
-            transform=axes.transAxes,
-            **FONT,
-        )
+        annotate(axes, 1.03, 0.53, words, 5.8, INK if peak else FAINT)
     axes.set_xlabel("epoch", size=6.2, color=INK, labelpad=2, **FONT)
 
 
@@ -142,66 +131,40 @@ def _short(value: float) -> str:
 
 
 def _rms(axes: Axes, filter_rms: Arrays, layers: list[str], max_rms: float | None) -> None:
-    """A dot for each filter, its height in the row only to keep dots apart."""
+    """Draw a dot a filter; its height within the row only keeps dots apart."""
     _in_rows(axes, len(layers))
     for i, layer in enumerate(layers):
         if layer not in filter_rms:
             continue
         rms = np.sort(filter_rms[layer])
         heights = i - 0.06 + 0.6 * (np.arange(len(rms)) * GOLDEN % 1 - 0.5)
-        axes.plot(
-            rms,
-            heights,
-            ".",
-            color=BLUE,
-            markersize=2.6,
-            markeredgewidth=0,
-            alpha=0.6,
-            label=layer,
-            clip_on=False,
-        )
+        dots: dict[str, Any] = {"markersize": 2.6, "markeredgewidth": 0, "alpha": 0.6}
+        axes.plot(rms, heights, ".", color=BLUE, label=layer, clip_on=False, **dots)
         axes.plot([np.median(rms)] * 2, [i + 0.27, i + 0.45], color=INK, linewidth=1.0)
     largest = max((rms.max(initial=0) for rms in filter_rms.values()), default=0)
     if max_rms is not None:
         axes.axvline(max_rms, color=RED, linewidth=0.9, linestyle="--", label="limit")
-        axes.text(
-            max_rms,
-            1.0,
-            f"limit {max_rms:g}",
-            size=5.6,
-            color=RED,
-            ha="right",
-            va="bottom",
-            transform=axes.get_xaxis_transform(),
-            **FONT,
-        )
+        style = {"ha": "right", "va": "bottom", "transform": axes.get_xaxis_transform()}
+        annotate(axes, max_rms, 1.0, f"limit {max_rms:g}", 5.6, RED, **style)
     axes.set_xlim(0, 1.04 * max(largest, max_rms or 0) or 1)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.set_xlabel("RMS", size=6.2, color=INK, labelpad=2, **FONT)
 
 
 def _dead(axes: Axes, strongest: Arrays) -> None:
-    """A bar for each layer, beside it the count."""
+    """Draw a bar a layer with its count."""
     _in_rows(axes, len(strongest))
     for i, (layer, values) in enumerate(strongest.items()):
         dead = int((values <= 0).sum())
         axes.barh(i, 100 * dead / len(values), 0.5, color=RED, label=layer)
-        axes.text(
-            1.04,
-            i,
-            f"{dead} of {len(values)}",
-            size=5.8,
-            color=INK if dead else FAINT,
-            va="center",
-            transform=axes.get_yaxis_transform(),
-            **FONT,
-        )
+        words, place = f"{dead} of {len(values)}", axes.get_yaxis_transform()
+        annotate(axes, 1.04, i, words, 5.8, INK if dead else FAINT, transform=place)
     axes.set_xlim(0, 100)
     axes.set_xlabel("share of the layer's maps (%)", size=6.2, color=INK, labelpad=2, **FONT)
     axes.xaxis.set_major_locator(MaxNLocator(4))
 
 
 def _in_rows(axes: Axes, layers: int) -> None:
-    """Row 0 on top, each one unit high."""
+    """Set the y axis to rows of height 1, row 0 on top."""
     quiet(axes)
     axes.set(ylim=(layers - 0.5, -0.5), yticks=[])

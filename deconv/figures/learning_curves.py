@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from deconv.figures.drawing import BLUE, FAINT, FONT, HAIR, INK, RED, axes_at, quiet
+from deconv.figures.drawing import BLUE, FAINT, FONT, HAIR, INK, RED, annotate, axes_at, quiet
 
 Rows = Sequence[Mapping[str, object]]
-"""One mapping an epoch: numbers, or their text as `csv.DictReader` reads it."""
+"""One mapping an epoch: numbers, or text as `csv.DictReader` reads it."""
 
 Series = tuple[str, str, str, str]
-"""Column, name, colour, line style."""
+"""Column of the log, name, colour, line style."""
 
 ERRORS: tuple[Series, ...] = (
     ("train_error", "training", BLUE, "-"),
@@ -29,19 +28,19 @@ LOSSES: tuple[Series, ...] = (
 )
 
 GAP, LABELS, NAMES = 0.1, 0.44, 1.12
-"""Inches between the axes, left of them for their labels, right for the names of the curves."""
+"""Inches between the axes, for axis labels on the left, for curve names on the right."""
 LINE = 0.106
-"""Inches from one name to the next."""
+"""Line height of names in inches."""
 SHARES = (0.6, 0.24, 0.16)
-"""Of the height, for errors, loss and rate."""
+"""Heights of errors, loss and rate."""
 MOST_MARKS = 30
-"""Validations of a curve that are marked one by one; more would hide the line."""
+"""More validations than this get no markers, which would hide the line."""
 MOST_DROPS = 8
-"""A rate that changes more often than this is a slope: its steps get no marks."""
+"""A rate that changes more often than this gets no marks at its steps."""
 
 
 def column(rows: Rows, key: str) -> tuple[np.ndarray, np.ndarray]:
-    """(epochs, values) of the rows that have a value; a missing or empty cell is none."""
+    """Read (epochs, values) of a column, skipping missing and empty cells."""
     pairs = [(row["epoch"], row[key]) for row in rows if row.get(key) not in (None, "")]
     epochs, values = np.array(pairs, dtype=float).reshape(-1, 2).T
     return epochs, values
@@ -53,7 +52,7 @@ def learning_curves(
     place: tuple[float, float, float, float],
     snapshot_epochs: Sequence[int] = (),
 ) -> None:
-    """Errors above loss above learning rate. place: left, top, width, height in inches."""
+    """Draw errors above loss above learning rate. place: left, top, width, height in inches."""
     left, top, width, height = place
     last = column(rows, "epoch")[0].max(initial=1)
     stack = []
@@ -80,13 +79,13 @@ def learning_curves(
     if not rows:
         for axes in stack:
             axes.set(xticks=[], yticks=[])
-        _aside(errors, 0.5, 0.5, "no epoch trained yet", size=7.5, ha="center", va="center")
+        annotate(errors, 0.5, 0.5, "no epoch trained yet", 7.5, FAINT, ha="center")
 
 
 def _curves(
     axes: Axes, rows: Rows, series: Sequence[Series], form: str, cap: float = np.inf
 ) -> None:
-    """The lines, each named at its right end with its last value."""
+    """Draw lines, each named at its right end with its last value."""
     ends, most = [], 0.0
     for key, name, colour, style in series:
         epochs, values = column(rows, key)
@@ -113,11 +112,11 @@ def _curves(
     axes.set_ylim(0, top)
     heights = spread([value / top for value, _, _ in ends], _of_height(axes, LINE))
     for height, (_, words, colour) in zip(heights, ends, strict=True):
-        _aside(axes, 1.02, height, words, color=colour, va="center")
+        annotate(axes, 1.02, height, words, 6.2, colour)
 
 
 def spread(heights: Sequence[float], gap: float) -> list[float]:
-    """Heights between 0 and 1 moved apart to at least `gap`, in the same order."""
+    """Move heights in 0…1 apart to at least `gap`, keeping their order."""
     order = np.argsort(heights, kind="stable")
     placed = np.array(heights, dtype=float)[order]
     for i in range(1, len(placed)):
@@ -128,9 +127,9 @@ def spread(heights: Sequence[float], gap: float) -> list[float]:
 
 
 def _rate(axes: Axes, rows: Rows) -> list[float]:
-    """The rate as steps, its drops named. Returns the epochs after which it drops.
+    """Draw the rate as steps with its drops labelled; return the epochs after which it drops.
 
-    A row's rate is the one during its epoch, so its step ends at that epoch's number.
+    A row's rate is that during its epoch, so its step ends at the epoch's number.
     """
     epochs, rates = column(rows, "lr")
     axes.set_yscale("log")
@@ -142,7 +141,7 @@ def _rate(axes: Axes, rows: Rows) -> list[float]:
         return []
     axes.stairs(rates, [epochs[0] - 1, *epochs], baseline=None, color=INK, linewidth=1.1)
     axes.set_ylim(shown.min() / 3, shown.max() * 3)
-    _aside(axes, 1.02, 0.5, f"learning rate {rates[-1]:.3g}", color=INK, va="center")
+    annotate(axes, 1.02, 0.5, f"learning rate {rates[-1]:.3g}", 6.2)
     drops = np.flatnonzero(~np.isclose(rates[1:], rates[:-1], atol=0))
     if len(drops) > MOST_DROPS:
         return []
@@ -150,14 +149,12 @@ def _rate(axes: Axes, rows: Rows) -> list[float]:
         before, after = rates[i : i + 2]
         words = f"÷{before / after:.3g}" if 0 < after < before else f"to {after:.3g}"
         place = axes.get_xaxis_transform()
-        axes.text(
-            epochs[i], 0.97, f" {words}", size=5.6, color=FAINT, va="top", transform=place, **FONT
-        )
+        annotate(axes, epochs[i], 0.97, f" {words}", 5.6, FAINT, va="top", transform=place)
     return epochs[drops].tolist()
 
 
 def _snapshots(axes: Axes, epochs: Sequence[int]) -> None:
-    """A tick on the upper edge at each epoch whose weights were kept."""
+    """Mark the epochs with a snapshot on the upper edge."""
     if not epochs:
         return
     height = 1 + _of_height(axes, LINE)
@@ -172,16 +169,10 @@ def _snapshots(axes: Axes, epochs: Sequence[int]) -> None:
         clip_on=False,
         label="snapshots",
     )
-    _aside(axes, 1.03, height, "▾ snapshot", va="center")
+    annotate(axes, 1.03, height, "▾ snapshot", 6.2, FAINT)
 
 
 def _of_height(axes: Axes, inches: float) -> float:
     """Inches as a share of the axes' height."""
     assert isinstance(axes.figure, Figure)
     return inches / (axes.get_position().height * axes.figure.get_size_inches()[1])
-
-
-def _aside(axes: Axes, x: float, y: float, words: str, **style: Any) -> None:
-    """Small words at a share of the axes' width and height."""
-    style = FONT | {"color": FAINT, "size": 6.2} | style
-    axes.text(x, y, words, transform=axes.transAxes, **style)

@@ -1,6 +1,6 @@
-"""Text on the pages as it is written: no markup, and no letter that no font has.
+"""Text on the pages: no markup, font fallback per letter, code points for missing glyphs.
 
-Scripts that run from right to left are laid out so by matplotlib from 3.11 on.
+matplotlib lays out right-to-left scripts from 3.11 on.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from matplotlib.text import Text
 
 
 def letter_plainly(figure: Figure) -> None:
-    """Draw every text of a figure but the numbers on its axes letter by letter.
+    """Draw every text of a figure except tick labels literally, falling back to other fonts.
 
-    Letters that a text's font lacks are taken from another installed font. For those that none
-    has their code points are drawn, such as [U+72AC], and a warning says so once for the figure.
+    A letter that its font lacks comes from another installed font. If no font has it, its code
+    point is drawn, such as [U+72AC], with one warning a figure.
     """
     numbers = {
         id(tick)
@@ -26,7 +26,7 @@ def letter_plainly(figure: Figure) -> None:
         for axis in (axes.xaxis, axes.yaxis)
         for tick in axis.get_ticklabels(which="both")
     }
-    lost = ""
+    missing = ""
     for one in figure.findobj(Text):
         if id(one) in numbers:  # a power of ten is markup that matplotlib writes itself
             continue
@@ -34,9 +34,9 @@ def letter_plainly(figure: Figure) -> None:
         words, families, without = lettered(one.get_text(), one.get_fontproperties())
         one.set_text(words)
         one.set_fontfamily(families)
-        lost += without
-    if lost:
-        letters = list(dict.fromkeys(lost))
+        missing += without
+    if missing:
+        letters = list(dict.fromkeys(missing))
         shown = " ".join(letter if letter.isprintable() else _code(letter) for letter in letters)
         warnings.warn(
             f"no installed font has {shown}: code points are drawn, such as {_code(letters[0])}; "
@@ -46,22 +46,24 @@ def letter_plainly(figure: Figure) -> None:
 
 
 def lettered(words: str, font: FontProperties) -> tuple[str, list[str], str]:
-    """What is drawn for words, the families it is drawn in, and the letters that none has.
+    """Find fonts for words.
 
-    Control characters become blanks.
+    Returns:
+        The words as drawn (control characters become blanks), the font families that they need,
+        and the letters that no installed font has.
     """
     words = "".join(c if c == "\n" or category(c) != "Cc" else " " for c in words)
-    families, lost = list(font.get_family()), ""
+    families, missing = list(font.get_family()), ""
     own = _letters(findfont(font))
     for letter in dict.fromkeys(words):
         if letter == "\n" or ord(letter) in own:
             continue
         family = _family_with(letter)
         if family is None:
-            words, lost = words.replace(letter, _code(letter)), lost + letter
+            words, missing = words.replace(letter, _code(letter)), missing + letter
         elif family not in families:
             families.append(family)
-    return words, families, lost
+    return words, families, missing
 
 
 def _code(letter: str) -> str:
@@ -70,17 +72,16 @@ def _code(letter: str) -> str:
 
 @functools.cache
 def _letters(path: str) -> frozenset[int]:
-    """The code points that a font file has a glyph for."""
+    """Code points with a glyph in a font file."""
     return frozenset(get_font(path).get_charmap())
 
 
 @functools.cache
 def _installed() -> dict[str, str]:
-    """Family -> a file of it, of all fonts but the one whose glyphs stand for missing ones."""
+    """Family -> font file; without Last Resort, whose glyphs stand for missing ones."""
     return {f.name: f.fname for f in fontManager.ttflist if not f.name.startswith("Last Resort")}
 
 
 def _family_with(letter: str) -> str | None:
-    """The first family that has a letter."""
     files = _installed().items()
     return next((family for family, path in files if ord(letter) in _letters(path)), None)

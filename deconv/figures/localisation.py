@@ -1,4 +1,4 @@
-"""Shares of projections' energy inside known boxes, and examples with the boxes drawn in."""
+"""Shares of projection energy inside ground-truth boxes, and examples with the boxes."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ GROUPS = {
 
 @dataclass(frozen=True)
 class SharePanel:
-    """One plot: for each layer a column of dots a group.
+    """One plot with a column of dots a layer and group.
 
-    values: a layer each, group of GROUPS -> the share of each map (0…1, nan where there is none).
-    means: a layer each, group -> (mean, lower end, upper end).
+    values: for each layer, group of GROUPS -> the share of each map (0…1 or nan). means: for each
+    layer, group -> (mean, low, high).
     """
 
     title: str
@@ -52,8 +52,8 @@ class SharePanel:
 class BoxedExamples:
     """M maps with k peaks each. picture: M×k×3×S×S uint8; projection: M×k×3×S×S float.
 
-    parts: names. energy, chance: M shares. object_box: M×k×4; part_boxes: M×k×n×4, those of no
-    area are not drawn; half-open (top, left, bottom, right) in pixels of the picture.
+    parts: M names. energy, chance: M shares. object_box: M×k×4; part_boxes: M×k×n×4, padded with
+    empty boxes; half-open (top, left, bottom, right) in pixels of the picture.
     """
 
     title: str
@@ -71,16 +71,13 @@ class BoxedExamples:
 PLOT, HEAD, FOOT, LABELS, BETWEEN = 2.1, 0.52, 0.3, 0.36, 0.3
 COLUMNS, GAP, BLOCK_GAP, NOTE, HEADING = 3, 0.04, 0.2, 0.3, 0.3
 SPREAD = 0.13
-"""Half the width of a column of dots, in layers."""
+"""Spread of a column of dots, in layers."""
 
 
 def localisation(
     panels: Sequence[SharePanel], examples: BoxedExamples, caption: str, width_in: float = 8.0
 ) -> Figure:
-    """The page: plots side by side, examples below, the caption.
-
-    Raises DeconvError for no panel.
-    """
+    """Draw plots side by side and examples below."""
     if not panels:
         raise DeconvError("the page needs at least one panel")
     ranks = examples.picture.shape[1]
@@ -96,15 +93,8 @@ def localisation(
         left = MARGIN + i * (wide + BETWEEN)
         text(figure, left, 0.15 + 0.2, panel.title, 9, INK, weight="bold")
         _dots(axes_at(figure, left + LABELS, 0.15 + HEAD, wide - LABELS, PLOT, "shares"), panel)
-    text(
-        figure,
-        MARGIN,
-        below + 0.04,
-        f"{examples.title}: a random choice of maps",
-        9,
-        INK,
-        weight="bold",
-    )
+    words = f"{examples.title}: a random choice of maps"
+    text(figure, MARGIN, below + 0.04, words, 9, INK, weight="bold")
     for i in range(len(examples.maps)):
         row, column = divmod(i, COLUMNS)
         left = MARGIN + column * (block + BLOCK_GAP)
@@ -121,27 +111,21 @@ def _legend(figure: Figure, top: float) -> None:
 
 
 def _dots(axes: Axes, panel: SharePanel) -> None:
-    """Faint dots for maps, in front of them each group's mean and interval."""
+    """Draw a faint dot a map, and in front each group's mean and interval."""
     quiet(axes)
     for at, (values, means) in enumerate(zip(panel.values, panel.means, strict=True)):
         for place, (group, (_, colour)) in enumerate(GROUPS.items()):
             centre = at + (place - (len(GROUPS) - 1) / 2) * 0.21
             some = values[group][np.isfinite(values[group])]
-            # Even steps, not random ones, so that the same shares give the same picture.
+            # Deterministic jitter: the same shares give the same picture.
             across = centre + SPREAD * 0.6 * (((np.arange(len(some)) * 7) % 11) / 5 - 1)
             axes.scatter(
                 across, 100 * some, s=3.2, color=colour, alpha=0.28, linewidths=0, clip_on=False
             )
             mean, low, high = 100 * np.asarray(means[group])
             axes.plot([centre] * 2, [low, high], color=colour, linewidth=1.1, zorder=4)
-            axes.plot(
-                [centre - 0.09, centre + 0.09],
-                [mean] * 2,
-                color=colour,
-                linewidth=1.8,
-                zorder=5,
-                label=f"{panel.layers[at]}/{group}",
-            )
+            ends, name = [centre - 0.09, centre + 0.09], f"{panel.layers[at]}/{group}"
+            axes.plot(ends, [mean] * 2, color=colour, linewidth=1.8, zorder=5, label=name)
     axes.set(xlim=(-0.55, len(panel.layers) - 0.45), ylim=(0, 100), xticks=range(len(panel.layers)))
     axes.set_xticklabels(panel.layers)
     axes.tick_params(axis="x", length=0)
@@ -151,18 +135,15 @@ def _dots(axes: Axes, panel: SharePanel) -> None:
 def _example(
     figure: Figure, examples: BoxedExamples, i: int, left: float, top: float, side: float
 ) -> None:
-    """One map: a line of words, its pictures, below them their projections."""
+    """Draw one map: its description, its images, their projections below."""
     words = f"map {examples.maps[i]} prefers: {str(examples.parts[i]).replace('_', ' ')}"
     shares = f"{100 * examples.energy[i]:.0f} % of its energy there, by chance "
     text(figure, left, top, words, 6.6, INK)
     text(figure, left, top + 0.125, f"{shares}{100 * examples.chance[i]:.0f} %", 5.6, FAINT)
     for rank in range(examples.picture.shape[1]):
         x = left + rank * (side + GAP)
-        pictures = (
-            examples.picture[i, rank].transpose(1, 2, 0),
-            grey_centred(examples.projection[i, rank]),
-        )
-        for row, pixels in enumerate(pictures):
+        image = examples.picture[i, rank].transpose(1, 2, 0)
+        for row, pixels in enumerate((image, grey_centred(examples.projection[i, rank]))):
             axes = axes_at(figure, x, top + NOTE + row * (side + GAP), side, side, "example")
             axes.imshow(pixels, interpolation="bilinear", aspect="auto")
             axes.set_axis_off()
@@ -172,7 +153,7 @@ def _example(
 
 
 def _box(axes: Axes, box: np.ndarray, width: float) -> None:
-    """A box, drawn on the edges of its pixels; nothing if it has no area."""
+    """Outline a box along the edges of its pixels; nothing if it is empty."""
     top, left, bottom, right = (float(at) - 0.5 for at in box)
     if bottom <= top or right <= left:
         return

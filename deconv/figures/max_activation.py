@@ -1,4 +1,4 @@
-"""A unit's maximising images, the way up from each start, and how far the starts agree."""
+"""A unit's maximising images, the ascent from each start, and how far the starts agree."""
 
 from __future__ import annotations
 
@@ -7,17 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from deconv.figures.drawing import (
-    BLUE,
-    FAINT,
-    INK,
-    MARGIN,
-    axes_at,
-    picture,
-    quiet,
-    text,
-    tile,
-)
+from deconv.figures.drawing import BLUE, FAINT, INK, MARGIN, axes_at, picture, quiet, text, tile
 from deconv.figures.unit_page import PER_ROW, TILE_PX, WIDTH_IN, axis_words, unit_page, upright
 
 
@@ -35,10 +25,9 @@ class UnitOptima:
 
 
 def max_activation(optima: UnitOptima, title: str, note: str, caption: str) -> Figure:
-    """The maximising images, the way of the activation per start, how far the starts agree."""
+    """Draw the maximising images above the activation's course and the starts' correlations."""
     count = len(optima.picture)
-    columns = min(count, PER_ROW)
-    rows = -(-count // PER_ROW)
+    rows, columns = -(-count // PER_ROW), min(count, PER_ROW)
     side = min(1.2, (WIDTH_IN - 2 * MARGIN - (columns - 1) * 0.06) / columns)
     plots = 2.0
     figure, top = unit_page(rows * (side + 0.2) + plots + 0.85, title, note, caption)
@@ -76,10 +65,6 @@ def _matrix(figure: Figure, optima: UnitOptima, left: float, top: float, side: f
             value = optima.agreement[i, j]
             color = "white" if abs(value) > 0.6 else INK
             axes.text(j, i, f"{value:.2f}", size=5, color=color, ha="center", va="center")
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.set_title(
-        "correlation of the images, start by start", size=6.6, color=INK, loc="left", pad=4
-    )
+    axes.spines[:].set_visible(False)
+    axes.set(xticks=[], yticks=[])
+    axis_words(axes, "", "correlation of the images, start by start")

@@ -1,4 +1,4 @@
-"""Figure 7: an image under the grey square, and what the network answers at each position."""
+"""Figure 7: an image under a sliding grey square, and the network's response at each position."""
 
 from __future__ import annotations
 
@@ -25,31 +25,30 @@ from deconv.figures.drawing import (
     axes_at,
     block,
     captioned,
-    grey_centred,
     picture,
+    projection_tiles,
     text,
-    tile,
 )
 from deconv.figures.lettering import lettered
 
 COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#0072b2", "#000000")
-"""Those of Okabe and Ito, which colour-blind readers can tell apart; the first: true."""
+"""Okabe and Ito's colour-blind-safe palette; the first is the true class's."""
 OTHER = "#bbbbbb"
-"""All labels beyond the eight that occur most."""
+"""Colour of all labels beyond the eight most frequent."""
 HEAT = "viridis"
-"""Evenly graded in lightness, also for colour-blind readers and in grey."""
+"""Perceptually uniform, also for colour-blind readers and in grey."""
+TICKS: dict[str, Any] = {"width": 0.5, "color": FAINT, "labelfontfamily": FONT["family"]}
 
 
 @dataclass(frozen=True)
 class OcclusionRow:
     """One image of Figure 7.
 
-    title, note: above the row, strong and faint. picture: H×W×3 uint8, the square drawn on it.
-    square: box of that square, (top, left, bottom, right). centres: rows × columns × 2, the
-    squares' centres (y, x) in pixels; stride_px between them. probability, activation, label: one
-    cell a position; clean: the first two without a square. true: the true class's number.
-    names: number -> name of every label that occurs. projection: T×3×R×S, this image first;
-    inside: T×R×S bool.
+    picture: H×W×3 uint8 with a square at one position; square: its box (top, left, bottom, right).
+    centres: rows × columns × 2, the squares' centres (y, x) in pixels, stride_px apart.
+    probability, activation, label: rows × columns; clean: the first two without a square.
+    true: the true class. names: class -> name, for every label that occurs.
+    projection: T×3×R×S, this image's first; inside: T×R×S bool.
     """
 
     title: str
@@ -68,7 +67,7 @@ class OcclusionRow:
     inside: np.ndarray
 
 
-# Inches on the page, but for the tiles' pixels.
+# Inches; TILE_* in pixels, *_LENGTH in letters, TITLE_PT in points.
 GAP, LEGEND, HEADING, TITLE, BELOW, PAGE_GAP = 0.13, 0.94, 0.34, 0.21, 0.34, 0.08
 SWATCH = 0.085
 TILE_PX, TILE_GAP = 150, 8
@@ -78,10 +77,9 @@ NAME_LENGTH, TITLE_LENGTH, TITLE_PT = 19, 24, 8.5
 def occlusion(
     rows: Sequence[OcclusionRow], layer: str, caption: str, width_in: float = 8.0
 ) -> Figure:
-    """The page: a row an image, in it the five panels (a) to (e) and the legend of (e).
+    """Draw a row an image with panels (a) to (e) and the legend of (e).
 
-    layer: the watched layer's name in words. caption: printed below, wrapped. width_in: page
-    width in inches.
+    layer: the watched layer's name in words.
     """
     side = (width_in - 2 * MARGIN - LEGEND - 5 * GAP) / 5
     height = TITLE + side + BELOW + PAGE_GAP
@@ -109,7 +107,7 @@ def occlusion(
 
 
 def title_width(title: str) -> float:
-    """Of a row's title, in inches."""
+    """Width of a row's title in inches."""
     font = FontProperties(family=FONT["family"], weight="bold")
     words, families, _ = lettered(title, font)
     font.set_family(families)
@@ -160,10 +158,10 @@ def cell_extent(row: OcclusionRow) -> tuple[float, float, float, float]:
 
 
 def legend(row: OcclusionRow) -> list[tuple[int | None, str, float]]:
-    """(label, colour, share of the positions) of the labels that occur; None gathers the rest.
+    """List (label, colour, share of positions): the true class, then by frequency.
 
-    The true class comes first and has the first colour, which no other label gets; then the most
-    frequent. There are as many names as colours.
+    The first colour belongs to the true class alone. Labels beyond the palette are gathered in
+    one entry with label None.
     """
     counts = Counter(row.label.flatten().tolist())
     ranked = sorted(counts, key=lambda n: (n != row.true, -counts[n], n))
@@ -185,27 +183,19 @@ def _cells(axes: Axes, row: OcclusionRow, values: np.ndarray, **style: Any) -> N
 
 
 def _outline(axes: Axes, box: Sequence[float]) -> None:
-    """A square outline that shows on any colour: black within white."""
+    """Draw a square outline that shows on any colour: black within white."""
     place = (box[1], box[0]), box[3] - box[1], box[2] - box[0]
     for colour, width in (("white", 1.5), ("black", 0.6)):
         axes.add_patch(Rectangle(*place, fill=False, edgecolor=colour, linewidth=width))
 
 
 def _frame(axes: Axes, row: OcclusionRow, numbered: bool) -> None:
-    """The image's extent as limits; its corners in pixels below the input."""
+    """Set the image's extent as limits; `numbered` axes show it in pixels."""
     left, right, bottom, top = extent_of(row)
     axes.set(xlim=(left, right), ylim=(bottom, top))
     axes.set_xticks([left, right], [f"{left:.0f}", f"{right:.0f} px"] if numbered else ["", ""])
     axes.set_yticks([])
-    axes.tick_params(
-        length=2 if numbered else 0,
-        width=0.5,
-        pad=1.5,
-        color=FAINT,
-        labelsize=5,
-        labelcolor=FAINT,
-        labelfontfamily=FONT["family"],
-    )
+    axes.tick_params(**TICKS, length=2 if numbered else 0, pad=1.5, labelsize=5, labelcolor=FAINT)
     if numbered:
         first, last = axes.get_xticklabels()
         first.set(ha="left")
@@ -214,61 +204,38 @@ def _frame(axes: Axes, row: OcclusionRow, numbered: bool) -> None:
 
 
 def _colour_bar(axes: Axes, low: float, high: float, clean: float) -> None:
-    """The scale from `low` to `high`, a mark where the whole image lies."""
+    """Draw the scale from `low` to `high` with a mark at the unoccluded image's value."""
     ramp = np.linspace(0, 1, 256)[None]
     axes.imshow(ramp, cmap=HEAT, aspect="auto", extent=(low, high, 0, 1), interpolation="nearest")
     axes.set_yticks([])
     ticks = [low, (low + high) / 2, high]
     axes.set_xticks(ticks, [three_digits(value) for value in ticks])
-    axes.tick_params(
-        length=1.5,
-        width=0.5,
-        pad=1.2,
-        color=FAINT,
-        labelsize=5.2,
-        labelcolor=INK,
-        labelfontfamily=FONT["family"],
-    )
+    axes.tick_params(**TICKS, length=1.5, pad=1.2, labelsize=5.2, labelcolor=INK)
     for label, side in zip(axes.get_xticklabels(), ("left", "center", "right"), strict=True):
         label.set(ha=side)
     axes.spines[:].set(color=FAINT, linewidth=0.4)
-    axes.plot(
-        [clean],
-        [1.0],
-        marker="v",
-        markersize=3.4,
-        color=INK,
-        markeredgewidth=0,
-        clip_on=False,
-        zorder=5,
-    )
+    style: dict[str, Any] = {"color": INK, "markersize": 3.4, "markeredgewidth": 0, "zorder": 5}
+    axes.plot(clean, 1.0, "v", clip_on=False, **style)
     axes.set(xlim=(low, high), ylim=(0, 1))
 
 
 def three_digits(value: float) -> str:
-    """Three digits, whole numbers without a power of ten."""
+    """Format with three digits, and never as a power of ten above 1."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _tiles(row: OcclusionRow) -> np.ndarray:
-    """The projections in a square block, the first with a black frame."""
-    tiles = [
-        tile(grey_centred(pixels), mask, TILE_PX)
-        for pixels, mask in zip(row.projection, row.inside, strict=True)
-    ]
+    """Lay out the projections in a square block, the first in a black frame."""
+    tiles = projection_tiles(row.projection, row.inside, TILE_PX)
     columns = int(np.ceil(np.sqrt(len(tiles))))
     shown = block(tiles, columns, TILE_GAP)
     missing = columns * (TILE_PX + TILE_GAP) + TILE_GAP - shown.shape[0]
     if missing:
         shown = np.pad(shown, ((0, missing), (0, 0), (0, 0)), constant_values=255)
     reach = TILE_PX + 2 * TILE_GAP
-    for edge in (
-        np.s_[:TILE_GAP, :reach],
-        np.s_[reach - TILE_GAP : reach, :reach],
-        np.s_[:reach, :TILE_GAP],
-        np.s_[:reach, reach - TILE_GAP : reach],
-    ):
-        shown[edge] = 0
+    frame = np.ones((reach, reach), bool)
+    frame[TILE_GAP:-TILE_GAP, TILE_GAP:-TILE_GAP] = False
+    shown[:reach, :reach][frame] = 0
     return shown
 
 
@@ -292,7 +259,7 @@ def _draw_legend(
 
 
 def shorten(name: str, length: int = NAME_LENGTH) -> str:
-    """A name of at most `length` letters, cut with an ellipsis; a number behind it stays."""
+    """Cut a name to `length` letters with an ellipsis, keeping a trailing " (number)"."""
     if len(name) <= length:
         return name
     number = re.findall(r" \(\d+\)$|$", name)[0]

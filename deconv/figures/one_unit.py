@@ -1,4 +1,4 @@
-"""Four answers to what one unit looks for: crops, projections, maximising images and walks."""
+"""Four visualisations of one unit: image crops, projections, maximising images, invariances."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from deconv.figures.drawing import (
     INK,
     MARGIN,
     block,
-    grey_centred,
+    patch_tiles,
     picture,
+    projection_tiles,
     text,
     tile,
 )
@@ -28,31 +29,18 @@ GAP = 0.22
 def one_unit(
     crops: UnitCrops, optima: UnitOptima, walks: UnitWalks, title: str, note: str, caption: str
 ) -> Figure:
-    """The four answers: three blocks of pictures beside each other, the walks below them."""
+    """Draw three blocks of pictures side by side and the walks below them."""
     side = (WIDTH_IN - 2 * MARGIN - 2 * GAP) / 3
     strip = 5.0
     height = strip_height(walks, strip)
     figure, top = unit_page(side + 0.64 + max(height, 2.2) + 0.12, title, note, caption)
-    masks = crops.inside
+    patches = patch_tiles(crops.patch, crops.inside, TILE_PX)
+    projections = projection_tiles(crops.projection, crops.inside, TILE_PX)
+    images = [tile(upright(p), None, TILE_PX) for p in optima.picture]
     blocks = (
-        (
-            "Image crops",
-            "Donahue et al. 2013",
-            [tile(upright(p), m, TILE_PX) for p, m in zip(crops.patch, masks, strict=True)],
-        ),
-        (
-            "Deconvnet",
-            "Zeiler & Fergus, same peaks",
-            [
-                tile(grey_centred(p), m, TILE_PX)
-                for p, m in zip(crops.projection, masks, strict=True)
-            ],
-        ),
-        (
-            "Maximising images",
-            "Erhan et al. 2009",
-            [tile(upright(p), None, TILE_PX) for p in optima.picture],
-        ),
+        ("Image crops", "Donahue et al. 2013", patches),
+        ("Deconvnet", "Zeiler & Fergus, same peaks", projections),
+        ("Maximising images", "Erhan et al. 2009", images),
     )
     for i, (name, source, tiles) in enumerate(blocks):
         left = MARGIN + i * (side + GAP)

@@ -1,4 +1,4 @@
-"""The lower panel of Figure 1: a few pooling windows with their switches, in numbers."""
+"""The lower panel of Figure 1: pooling windows and their switches, in numbers."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class PoolWindows:
 
 
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-"""Digits as an exponent."""
+"""Superscript digits."""
 CELL, WIDE, TITLES = 0.205, 1.5, 0.4
-"""Inches: the largest cell, the widest grid, what the titles take above it."""
+"""Inches: largest cell, widest grid, height of the titles."""
 _FIRST = ("#f6c6a0", "#bfd8ea", "#bfe3cf", "#f3e3a1", "#e3c9e6")
 COLOURS = (*_FIRST, "#d9d2c5", "#f2b8c0", "#c9d98f", "#c4c6f0")
-"""One for each window; a tenth begins again."""
+"""Of the windows, cycled."""
 
 
 def detail_height(detail: PoolWindows) -> float:
-    """Inches that the panel takes."""
+    """Height of the panel in inches."""
     return TITLES + _cell(detail) * detail.up.shape[0]
 
 
@@ -48,7 +48,7 @@ def _cell(detail: PoolWindows) -> float:
 
 
 def draw_pool_windows(axes: Axes, detail: PoolWindows, top: float, width_in: float) -> None:
-    """The panel at `top` inches: signal from above, unpooled, switches, rectified, pooled."""
+    """Draw the panel at `top` inches: signal from above, unpooled, switches, rectified, pooled."""
     label(axes, width_in / 2, top, detail.title, 7, INK, weight="bold")
     (rows, columns), cell = detail.up.shape, _cell(detail)
     wide, small = columns * cell, detail.pooled.shape[1] * cell
@@ -87,8 +87,10 @@ def _grid(
     cell: float,
     power: int,
 ) -> None:
-    """Cells with numbers in that power of ten, or with dots where there are none. Those of a
-    window (pooled) or those that it chose are in its colour."""
+    """Draw cells with numbers in units of 10^power, or with dots at switches if `values` is None.
+
+    A window's own cell (pooled) or the one it chose has its colour.
+    """
     colours, shape = _colours(detail, pooled), (detail.pooled if pooled else detail.up).shape
     for y in range(shape[0]):
         for x in range(shape[1]):
@@ -113,7 +115,7 @@ def _grid(
 
 
 def _colours(detail: PoolWindows, pooled: bool) -> dict[tuple[int, int], list[str]]:
-    """Cell -> the colours of the windows that own it (pooled) or that it won."""
+    """Cell -> colours of the windows that it belongs to (pooled) or whose switch it is."""
     found: dict[tuple[int, int], list[str]] = {}
     columns = detail.pooled.shape[1]
     for y, x in np.ndindex(detail.pooled.shape):
@@ -123,7 +125,7 @@ def _colours(detail: PoolWindows, pooled: bool) -> dict[tuple[int, int], list[st
 
 
 def _power(values: np.ndarray) -> int:
-    """The power of ten to print the values in, 0 where they read well as they are."""
+    """The power of ten to print values in; 0 for a largest value of 0 or in 1…1000."""
     largest = float(np.abs(values).max())
     if largest == 0 or 1 <= largest < 1000:
         return 0

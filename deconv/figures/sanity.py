@@ -1,9 +1,10 @@
-"""One unit's pictures with one thing exchanged at a time, and how alike they stay, with chance."""
+"""Sanity checks: one unit's projections under each exchange, and similarities with chance."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -30,7 +31,7 @@ from deconv.figures.drawing import (
 )
 
 COLOURS = {"signed": BLUE, "rank": RED, "ssim": "#009e73"}
-"""Number -> its colour, in the order in which they stand in a row."""
+"""Measure -> its colour, in drawing order."""
 LEGEND = {
     "signed": "correlation with signs",
     "rank": "rank correlation of absolute values",
@@ -40,10 +41,7 @@ LEGEND = {
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture of the example: 3×h×w float around zero, or the image itself, 3×h×w uint8.
-
-    name: what was changed to. note: below it.
-    """
+    """A projection, 3×h×w float around zero, or an image, 3×h×w uint8. name: of the variant."""
 
     name: str
     note: str
@@ -60,7 +58,7 @@ class TileGroup:
 
 @dataclass(frozen=True)
 class Section:
-    """Rows of the panels under one title. names: of the variants."""
+    """Variants under one title, a row each."""
 
     title: str
     names: Sequence[str]
@@ -68,9 +66,11 @@ class Section:
 
 @dataclass(frozen=True)
 class SimilarityPanel:
-    """One layer. values: a section each, number -> V×3 (mean, low, high), nan where there is no
-    such variant. bands: a section each, number -> (mean, low, high) of unrelated pictures.
-    notes: lines below the axes."""
+    """One layer, with a dict a section.
+
+    values: measure -> V×3 (mean, low, high), nan where a variant does not exist. bands: measure ->
+    (mean, low, high) of unrelated pictures. notes: lines below the axes.
+    """
 
     title: str
     note: str
@@ -85,7 +85,7 @@ GROUP_TITLE, TILE_NAME, TILE_NOTE = 0.17, 0.12, 0.12
 TILE_PX = 160
 ROW, SECTION_ROW, LABELS, BETWEEN, HEAD, FOOT, NOTE_LINE = 0.15, 0.19, 1.62, 0.14, 0.42, 0.32, 0.11
 LONGEST = 17
-"""Letters of a name that fit above a tile."""
+"""Letters that fit above a tile."""
 
 
 def sanity(
@@ -96,10 +96,9 @@ def sanity(
     caption: str,
     width_in: float = 8.0,
 ) -> Figure:
-    """The page: the example's pictures in groups that flow from left to right, below them a panel
-    a layer with a row a variant, then the caption. example: the line above the pictures.
+    """Draw the example's pictures in groups that wrap, below them a panel a layer.
 
-    Raises DeconvError for no panel.
+    example: the line above the pictures.
     """
     if not panels:
         raise DeconvError("the page needs at least one panel")
@@ -125,7 +124,7 @@ def _width(group: TileGroup) -> float:
 
 
 def _flow(groups: Sequence[TileGroup], room: float) -> list[list[TileGroup]]:
-    """The groups in rows that are no wider than `room` inches, but for a group that is so alone."""
+    """Wrap groups into rows at most `room` inches wide; a wider group gets its own row."""
     rows: list[list[TileGroup]] = []
     used = 0.0
     for group in groups:
@@ -166,16 +165,8 @@ def _draw_panels(
     for height, words in titles:
         text(figure, MARGIN, top + HEAD + height, words, 6.2, INK, weight="bold", va="center")
     for height, words in places:
-        text(
-            figure,
-            MARGIN + LABELS - 0.06,
-            top + HEAD + height,
-            words,
-            5.8,
-            INK,
-            ha="right",
-            va="center",
-        )
+        right, style = MARGIN + LABELS - 0.06, {"ha": "right", "va": "center"}
+        text(figure, right, top + HEAD + height, words, 5.8, INK, **style)
     left = MARGIN
     for number, colour in COLOURS.items():
         text(figure, left, top, "●", 6, colour)
@@ -198,7 +189,7 @@ def _draw_panels(
 def _rows(
     sections: Sequence[Section],
 ) -> tuple[list[tuple[float, str]], list[tuple[float, str]], list[list[float]]]:
-    """Heights in inches from the top of the axes: of names, of titles, of each section's rows."""
+    """Heights below the axes' top in inches: of names, of titles, of each section's rows."""
     places: list[tuple[float, str]] = []
     titles, at, down = [], [], 0.03
     for section in sections:
@@ -212,7 +203,7 @@ def _rows(
 
 
 def _draw_panel(axes: Axes, panel: SimilarityPanel, at: list[list[float]], plot: float) -> None:
-    """Means and intervals of each number in each row, in front of each section's bands."""
+    """Draw the mean and interval of each measure in each row, in front of the chance bands."""
     quiet(axes)
     lows = [v[:, 1] for section in panel.values for v in section.values()]
     lows += [np.atleast_1d(b[1]) for section in panel.bands for b in section.values()]
@@ -221,33 +212,17 @@ def _draw_panel(axes: Axes, panel: SimilarityPanel, at: list[list[float]], plot:
         first, last = rows[0] - ROW / 2, rows[-1] + ROW / 2
         for j, (number, colour) in enumerate(COLOURS.items()):
             mean, start, end = bands[number]
-            axes.add_patch(
-                Rectangle(
-                    (start, first),
-                    end - start,
-                    last - first,
-                    color=colour,
-                    alpha=0.16,
-                    linewidth=0,
-                    zorder=0,
-                )
-            )
+            band = Rectangle((start, first), end - start, last - first, color=colour)
+            band.set(alpha=0.16, linewidth=0, zorder=0)
+            axes.add_patch(band)
             axes.plot([mean, mean], [first, last], color=colour, linewidth=0.6, alpha=0.6, zorder=1)
             for y, (value, start, end) in zip(rows, values[number], strict=True):
                 if not np.isfinite(value):
                     continue
                 y += (j - 1) * ROW * 0.25
                 axes.plot([start, end], [y, y], color=colour, linewidth=1.0, zorder=3)
-                axes.plot(
-                    [value],
-                    [y],
-                    "o",
-                    color=colour,
-                    markersize=2.4,
-                    markeredgewidth=0,
-                    zorder=4,
-                    label=number,
-                )
+                dot: dict[str, Any] = {"markersize": 2.4, "markeredgewidth": 0, "zorder": 4}
+                axes.plot(value, y, "o", color=colour, label=number, **dot)
         axes.axhline(first - SECTION_ROW, color=HAIR, linewidth=0.5, zorder=0)
     axes.axvline(0, color=HAIR, linewidth=0.6, zorder=0)
     axes.set(xlim=(low, 1.03), ylim=(plot, 0), yticks=[])

@@ -1,4 +1,4 @@
-"""A page as one drawing sheet in inches, for schematics: pixels, labels, frames and arrows."""
+"""Schematics on one axes over the page, in inches: pictures, labels, frames and arrows."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 from deconv.figures.drawing import FONT, HAIR, INK
 
 STRIP = "#eef0f3"
-"""Behind the name of an operation."""
+"""Background of an operation's name."""
 
 
 def sheet(figure: Figure) -> Axes:
-    """Axes over the whole page in inches from its upper left corner, y downwards, unseen."""
+    """Add invisible axes over the whole page, in inches from its upper left corner."""
     across, down = figure.get_size_inches()
     axes = figure.add_axes((0, 0, 1, 1), label="sheet")
     axes.set(xlim=(0, across), ylim=(down, 0), autoscale_on=False)
@@ -27,16 +27,15 @@ def sheet(figure: Figure) -> Axes:
 def label(
     axes: Axes, x: float, y: float, words: str, size: float, color: str = INK, **style: Any
 ) -> None:
-    """Words centred at (x, y) inches, unless `style` says otherwise; size in points."""
-    axes.text(
-        x, y, words, **({"ha": "center", "va": "center"} | style), size=size, color=color, **FONT
-    )
+    """Write words centred at (x, y) inches; size in points."""
+    style = FONT | {"ha": "center", "va": "center"} | style
+    axes.text(x, y, words, size=size, color=color, **style)
 
 
 def pixels_at(
     axes: Axes, pixels: np.ndarray, left: float, top: float, width: float, height: float
 ) -> None:
-    """h×w×3 uint8 as a picture with a hairline around it; its pixels stay sharp squares."""
+    """Draw h×w×3 uint8, its pixels as sharp squares, in a hairline frame."""
     extent = (left, left + width, top + height, top)
     axes.imshow(pixels, extent=extent, interpolation="nearest", aspect="auto")
     frame(axes, left, top, width, height, HAIR, 0.5)
@@ -45,14 +44,14 @@ def pixels_at(
 def frame(
     axes: Axes, left: float, top: float, width: float, height: float, color: str, line: float
 ) -> None:
-    """An empty rectangle; line: its width in points."""
+    """Draw the outline of a rectangle, `line` points wide."""
     axes.add_patch(
         Rectangle((left, top), width, height, fill=False, edgecolor=color, linewidth=line)
     )
 
 
 def strip(axes: Axes, left: float, middle: float, width: float, height: float) -> None:
-    """A faint rounded background for words, `middle` being its level."""
+    """Draw a faint rounded background for words, vertically centred at `middle`."""
     axes.add_patch(
         FancyBboxPatch(
             (left, middle - height / 2),
@@ -72,7 +71,7 @@ def arrow(
     words: str = "",
     dashed: bool = False,
 ) -> None:
-    """An arrow with words in the middle of it, on white if dashed and else above it."""
+    """Draw an arrow with words at its middle: on white if dashed, else above it."""
     style = {"arrowstyle": "-|>,head_width=0.12,head_length=0.25", "color": INK, "linewidth": 0.7}
     style |= {"shrinkA": 0, "shrinkB": 0, "linestyle": (0, (4, 2)) if dashed else "-"}
     axes.annotate("", end, start, arrowprops=style)

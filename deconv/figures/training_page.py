@@ -1,4 +1,4 @@
-"""One page about a training while it runs: curves, filters, rescaled filters, dead maps."""
+"""One page about a training run: learning curves, filters, rescaled filters, dead maps."""
 
 from __future__ import annotations
 
@@ -9,28 +9,19 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from deconv.errors import unknown
-from deconv.figures.drawing import (
-    FAINT,
-    INK,
-    MARGIN,
-    block,
-    captioned,
-    grey_centred,
-    picture,
-    text,
-)
+from deconv.figures.drawing import FAINT, INK, MARGIN, block, captioned, grey_centred, picture, text
 from deconv.figures.layer_rows import layer_rows, rows_height
 from deconv.figures.learning_curves import Rows, learning_curves
 
 SCALES = ("common", "each")
 TITLE, HEAD, UPPER, GAP = 0.74, 0.4, 3.05, 0.45
-"""Inches: the page's title, the titles of the upper half, that half, and what follows it."""
+"""Inches: title of the page, titles of the upper half, the upper half, space below it."""
 ENLARGED, TILE_GAP = 8, 5
-"""Drawn pixels of a filter's pixel, and between filters."""
+"""Drawn pixels a filter's pixel, and between filters."""
 
 
 class Watched(Protocol):
-    """The arrays of one look at a network, e.g. a `deconv.training.monitoring.Watch`.
+    """What the page needs of a `deconv.training.monitoring.Watch`.
 
     filters: C×3×k×k float. filter_rms: convolutional layer -> RMS of each filter. strongest:
     layer -> largest activation of each map over `images` images.
@@ -58,18 +49,21 @@ def training_page(
     scale: str = "common",
     width_in: float = 8.0,
 ) -> Figure:
-    """How a training stands: what its log says, and what a look at the network found.
+    """Draw the state of a training from its log and its monitored network.
 
-    rows: one an epoch (none for an untrained network): epoch, lr, train_loss, train_error,
-        renormalised_<layer>, and where it was validated val_top1_error, val_top5_error (percent)
-        and val_loss; numbers, or text as `csv.DictReader` reads it.
-    title, note: the line on top, strong, and the one below it, faint.
-    snapshot_epochs: marked on the curves, as far as they are past.
-    updates_per_epoch: given, rescaled filters are drawn per update instead of per epoch.
-    max_rms: the limit of the renormalisation (§3 of the paper: 0.1); None if there was none.
-    scale: "common" draws all filters on one scale, so that one that dominates is seen to
-        (Figure 6a); "each" gives every filter its own.
-    Raises DeconvError for another scale.
+    Args:
+        rows: the log, a row an epoch: epoch, lr, train_loss, train_error (percent),
+            renormalised_<layer>, and in validated epochs val_top1_error, val_top5_error (percent)
+            and val_loss; numbers, or text as `csv.DictReader` reads it.
+        watch: arrays of the network.
+        title, note: first and second line of the page.
+        snapshot_epochs: marked on the curves unless later than the last row.
+        updates_per_epoch: if given, rescaled filters are drawn per update instead of per epoch.
+        max_rms: the limit of the renormalisation (§3 of the paper: 0.1); None for no limit.
+        scale: "common" shows dominating filters (Figure 6a); "each" scales every filter by itself.
+
+    Raises:
+        DeconvError: for another scale.
     """
     if scale not in SCALES:
         raise unknown("scale of filters", scale, SCALES)
@@ -88,7 +82,7 @@ def training_page(
 
 
 def _filters(figure: Figure, watch: Watched, left: float, width: float, scale: str) -> None:
-    """The filters in a grid of the columns that make them largest; left and width in inches."""
+    """Draw the filters in the grid that makes them largest; left and width in inches."""
     top, layer = TITLE, next(iter(watch.filter_rms), "")
     text(figure, left, top, f"Filters of {layer or 'layer 1'}", 9, INK, weight="bold")
     if not len(watch.filters):
@@ -107,12 +101,9 @@ def _filters(figure: Figure, watch: Watched, left: float, width: float, scale: s
 
 
 def filter_tiles(filters: np.ndarray, scale: str) -> list[np.ndarray]:
-    """Filters C×3×k×k as C enlarged pictures of uint8, grey at zero.
-
-    The largest magnitude, of all or of each, is full colour: nothing saturates.
-    """
+    """Render filters C×3×k×k as C enlarged pictures of uint8, grey at zero, without saturation."""
     count, channels, *size = filters.shape
-    # Side by side they are one picture, which has one scale.
+    # Concatenated they are one picture, which has one scale.
     groups = [filters.transpose(1, 0, 2, 3).reshape(channels, -1, size[1])]
     if scale == "each":
         groups = list(filters)
@@ -121,7 +112,7 @@ def filter_tiles(filters: np.ndarray, scale: str) -> list[np.ndarray]:
 
 
 def _caption(images: int, scale: str, max_rms: float | None) -> str:
-    """What the page shows and how it was measured."""
+    """Describe what the page shows and how it was measured."""
     common = (
         "One scale for all filters, so that one that outweighs the others is seen to; "
         if scale == "common"

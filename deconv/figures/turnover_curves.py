@@ -1,4 +1,4 @@
-"""How much of the strongest images changes between snapshots, and since when it is little."""
+"""Turnover of the strongest images between snapshots, and since when a layer is settled."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from deconv.figures.drawing import FAINT, FONT, INK, axes_at, quiet, text
+from deconv.figures.drawing import FAINT, FONT, INK, annotate, axes_at, quiet, text
 from deconv.figures.learning_curves import spread
 
 LayerTurnover = tuple[str, np.ndarray, int | None]
-"""A layer's title, its turnover at each snapshot, and the index of the one where it settles."""
+"""A layer's title, its turnover at each snapshot, and the snapshot where it settles."""
 
 HEAD, FOOT, LABELS, NAMES = 0.4, 0.3, 0.44, 0.86
-"""Inches: the title, ticks below, left of the axes, right of them for the layers' names."""
+"""Inches: title, ticks below, axis labels on the left, layers' names on the right."""
 ROW, GAP, LINE = 0.125, 0.08, 0.105
-"""Inches: a layer's row of bars, between curves and bars, from one name to the next."""
+"""Inches: height of a bar's row, between curves and bars, line height of names."""
 
 
 def turnover_curves(
@@ -28,10 +28,11 @@ def turnover_curves(
     threshold: float,
     place: tuple[float, float, float, float],
 ) -> None:
-    """Curves of turnover over the snapshots, below them since when each layer is settled.
+    """Draw turnover over the snapshots, and below a bar from where each layer is settled.
 
-    place: left, top, width, height in inches. Snapshots stand at equal distances, as in the
-    filmstrip. threshold: drawn as a line (0…1).
+    Args:
+        threshold: turnover (0…1) drawn as a line.
+        place: left, top, width, height in inches.
     """
     left, top, width, height = place
     text(figure, left, top, "Turnover of the nine strongest images", 9, INK, weight="bold")
@@ -54,7 +55,10 @@ def turnover_curves(
 def _curves(
     axes: Axes, courses: Sequence[LayerTurnover], threshold: float, shades: np.ndarray, line: float
 ) -> None:
-    """A line a layer, named at its right end with its last value. line: share of the height."""
+    """Draw a line a layer, named at its right end with its last value.
+
+    line: height of a name as a share of the axes' height.
+    """
     axes.set_ylim(0, 100)
     axes.set_ylabel("other images (%)", size=6.2, color=INK, **FONT)
     axes.tick_params(labelbottom=False)
@@ -76,19 +80,9 @@ def _curves(
         )
         known = percent[np.isfinite(percent)]
         ends.append((known[-1] / 100 if len(known) else 0.0, _last(title, known), shade))
-    for height, (_, words, shade) in zip(
-        spread([end for end, _, _ in ends], line), ends, strict=True
-    ):
-        axes.text(
-            1.03,
-            height,
-            words,
-            size=5.8,
-            color=shade,
-            va="center",
-            transform=axes.transAxes,
-            **FONT,
-        )
+    heights = spread([end for end, _, _ in ends], line)
+    for height, (_, words, shade) in zip(heights, ends, strict=True):
+        annotate(axes, 1.03, height, words, 5.8, shade)
 
 
 def _last(title: str, percent: np.ndarray) -> str:
@@ -98,7 +92,7 @@ def _last(title: str, percent: np.ndarray) -> str:
 def _bars(
     axes: Axes, courses: Sequence[LayerTurnover], epochs: Sequence[int], shades: np.ndarray
 ) -> None:
-    """For each layer a bar from the snapshot where it settles to the last one."""
+    """Draw a bar a layer, from the snapshot where it settles to the last one."""
     axes.set(ylim=(len(courses) - 0.5, -0.5), yticks=range(len(courses)))
     axes.set_yticklabels([title for title, _, _ in courses])
     axes.tick_params(axis="y", length=0)
@@ -108,13 +102,5 @@ def _bars(
         words = "not settled" if settled is None else f"settled from {epochs[settled]} on"
         if settled is not None:
             axes.barh(row, last - settled, 0.62, left=settled, color=shade, label=title)
-        axes.text(
-            1.03,
-            row,
-            words,
-            size=5.6,
-            color=FAINT if settled is None else INK,
-            va="center",
-            transform=axes.get_yaxis_transform(),
-            **FONT,
-        )
+        color, place = FAINT if settled is None else INK, axes.get_yaxis_transform()
+        annotate(axes, 1.03, row, words, 5.6, color, transform=place)

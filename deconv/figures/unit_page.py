@@ -1,4 +1,4 @@
-"""What the pages about one unit share: their head, the sizes of their tiles, the words at axes."""
+"""Shared layout of the pages about one unit: heading, tile sizes, axis labels."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from deconv.figures.drawing import FAINT, INK, MARGIN, captioned, text
 
 TILE_PX = 160
 WIDTH_IN, HEAD = 8.0, 0.36
-"""Inches: of the page, and from the title to what it heads."""
+"""Inches: width of the page, and from the title to the body."""
 PER_ROW = 9
 
 
 def unit_page(body: float, title: str, note: str, caption: str) -> tuple[Figure, float]:
-    """(figure, inches to the top of the body)."""
+    """Make a page with title, note and caption; also return the top of its body in inches."""
     figure = captioned(WIDTH_IN, 0.2 + HEAD + body, caption, foot=0.2)
     text(figure, MARGIN, 0.2, title, 10.5, INK, weight="bold")
     text(figure, WIDTH_IN - MARGIN, 0.222, note, 6.2, FAINT, ha="right")

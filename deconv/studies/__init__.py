@@ -1,1 +1,1 @@
-"""The paper's questions and their neighbours, a file or folder each: what is measured and how."""
+"""What is measured and how, a file or folder a question: the paper's, then related ones."""

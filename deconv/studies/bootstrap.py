@@ -1,4 +1,4 @@
-"""How sure a mean is: percentile intervals from the bootstrap (Efron), drawn by a seed."""
+"""Seeded percentile bootstrap intervals (Efron)."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import numpy as np
 from deconv.errors import DeconvError
 
 LEVEL = 0.95
-"""Of the intervals. A convention."""
+"""Level of the intervals, by convention."""
 
 DRAWS = 2000
-"""Resamples; with so many the ends of an interval move by a few percent of its width."""
+"""Resamples; at this number the ends of an interval vary by a few percent of its width."""
 
 
-# Not scipy.stats.bootstrap, which draws the same resamples by the same seed: it refuses a single
-# value, and hands out no resamples for medians, differences and NaN.
+# Not scipy.stats.bootstrap: it refuses a single value and does not return the resamples, which
+# medians, differences and NaN need.
 def resamples(values: np.ndarray, seed: int, draws: int = DRAWS) -> np.ndarray:
-    """`draws`×M: each row M of the M values, drawn with replacement."""
+    """Resample M values with replacement: `draws`×M."""
     values = np.asarray(values, dtype=float)
     return values[np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))]
 
 
 def middle(statistics: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
-    """The ends of the middle `level` of resampled statistics; NaN are left out."""
+    """The percentile interval of resampled statistics, ignoring NaN."""
     tail = 50 * (1 - level)
     low, high = np.nanpercentile(statistics, [tail, 100 - tail])
     return float(low), float(high)
@@ -31,7 +31,7 @@ def middle(statistics: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
 def bootstrap(
     values: np.ndarray, seed: int, draws: int = DRAWS, level: float = LEVEL
 ) -> tuple[float, float]:
-    """The interval of the mean of M values. Raises DeconvError for no value."""
+    """The interval of the mean of M ≥ 1 values."""
     if len(values) == 0:
         raise DeconvError("an interval needs at least one value")
     return middle(resamples(values, seed, draws).mean(axis=1), level)
@@ -40,6 +40,6 @@ def bootstrap(
 def bootstrap_difference(
     one: np.ndarray, other: np.ndarray, seed: int, draws: int = DRAWS, level: float = LEVEL
 ) -> tuple[float, float]:
-    """The interval of mean(one) - mean(other) of two groups that are not paired."""
+    """The interval of mean(one) - mean(other) for two unpaired groups."""
     first, second = resamples(one, seed, draws), resamples(other, seed + 1, draws)
     return middle(first.mean(axis=1) - second.mean(axis=1), level)

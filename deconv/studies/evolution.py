@@ -1,7 +1,7 @@
-"""How features change during training, read from the peaks of one network at several snapshots.
+"""Feature evolution during training, from the peaks of a network at several snapshots (§4.1).
 
-§4.1 and Figure 4 of the paper follow the strongest activation of a map over epochs: a sudden jump
-is a change of the image that it comes from. The numbers here say the same of all maps at once.
+Figure 4 follows a map's strongest activation over epochs; a sudden jump is a change of the image
+that it comes from. Turnover measures the same over all maps.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from deconv.networks import Network
 from deconv.records import Peaks
 
 PeaksOverTime = list[dict[str, Peaks]]
-"""What was mined at each snapshot: layer -> Peaks."""
+"""Mined peaks at each snapshot: layer -> Peaks."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Evolution:
 
 
 def evolution(course: Sequence[Peaks], threshold: float) -> Evolution:
-    """All that this module knows of one layer. course: its peaks at T snapshots, in order.
+    """Measure a layer's evolution from its peaks at T snapshots, in order.
 
     threshold: the turnover (0…1) below which a layer counts as settled.
     """
@@ -50,18 +50,15 @@ def evolution(course: Sequence[Peaks], threshold: float) -> Evolution:
 
 
 def strongest_images(course: Sequence[Peaks]) -> torch.Tensor:
-    """T×C int64: the image of each map's strongest peak at T snapshots; -1 where the map is dead.
-
-    A map is dead at a snapshot if it is nowhere above 0; the image of such a peak means nothing.
-    """
+    """T×C int64: the image of each map's strongest peak; -1 if the map is dead (never above 0)."""
     return torch.stack([_live_images(peaks)[:, 0] for peaks in course])
 
 
 def jumps(images: torch.Tensor) -> torch.Tensor:
-    """T×C bool: where the strongest image is not the one of the snapshot before.
+    """T×C bool: whether the strongest image changed since the snapshot before.
 
-    images: T×C as from `strongest_images`. A map that comes to life jumps, one that dies does
-    not; nothing jumps at the first snapshot.
+    images: T×C from `strongest_images`. A map that comes to life jumps, one that dies does not;
+    nothing jumps at the first snapshot.
     """
     jumped = torch.zeros_like(images, dtype=torch.bool)
     jumped[1:] = (images[1:] != images[:-1]) & (images[1:] >= 0)
@@ -69,10 +66,9 @@ def jumps(images: torch.Tensor) -> torch.Tensor:
 
 
 def map_turnover(before: Peaks, now: Peaks) -> torch.Tensor:
-    """C float64 in 0…1: the share of each map's images that were not among its images before.
+    """C float64 in 0…1: the share of each map's top images that were not among them before.
 
-    Only peaks above 0 count, and their order does not: 0 is the same images, 1 all others. NaN
-    for a map without such a peak now.
+    Only peaks above 0 count, in any order. NaN for a map that is dead now.
     """
     if before.image.shape[0] != now.image.shape[0]:
         raise DeconvError(
@@ -86,10 +82,9 @@ def map_turnover(before: Peaks, now: Peaks) -> torch.Tensor:
 
 
 def turnover(course: Sequence[Peaks]) -> list[float]:
-    """The mean of `map_turnover` over the live maps, at each snapshot against the one before.
+    """Mean `map_turnover` over the live maps at each snapshot; NaN at the first and without any.
 
-    NaN at the first snapshot, and where no map is alive. The steps are as long as the snapshots
-    lie apart.
+    Values depend on the distance between snapshots.
     """
     means = [
         map_turnover(before, now).nanmean().item() for before, now in itertools.pairwise(course)
@@ -100,8 +95,8 @@ def turnover(course: Sequence[Peaks]) -> list[float]:
 def settled_at(course: Sequence[float], threshold: float) -> int | None:
     """The first snapshot after which turnover stays below `threshold`; None if there is none.
 
-    course: T values as from `turnover`. After the last snapshot nothing is known, so it does not
-    count; NaN is not below.
+    course: T values from `turnover`; NaN is not below. The last snapshot does not count, as
+    nothing is known after it.
     """
     last = len(course) - 1
     first = last
@@ -111,14 +106,14 @@ def settled_at(course: Sequence[float], threshold: float) -> int | None:
 
 
 def _live_images(peaks: Peaks) -> torch.Tensor:
-    """C×k int64: the images of the peaks, -1 for those that are not above 0."""
+    """C×k int64: the images of the peaks, -1 for peaks not above 0."""
     return torch.where(peaks.value > 0, peaks.image, -1)
 
 
 def layer_arrays(
     course: Sequence[Peaks], of: Evolution, shown: torch.Tensor
 ) -> dict[str, np.ndarray]:
-    """Collect what is kept of a layer: all its peaks, its turnover, and the jumps of M shown maps.
+    """Collect a layer's saved arrays: its peaks, its turnover, and the jumps of M shown maps.
 
     Returns:
         maps (M), jumped (M×T), turnover (T), settled (-1 for never), peaks/<field> (T×C×k).
@@ -141,15 +136,15 @@ def map_rows(
     of: Evolution,
     shown: Collection[int],
 ) -> Iterator[dict[str, Any]]:
-    """List the strongest unit of every map at every epoch; image, y and x -1 where it is dead."""
+    """List every map's strongest unit at every epoch; image, y and x are -1 for a dead map."""
     for number in range(of.strongest.shape[1]):
         for step, epoch in enumerate(epochs):
             image = int(of.strongest[step, number])
             at = [getattr(course[step], name)[number, 0].item() for name in ("value", "y", "x")]
             value, y, x = at if image >= 0 else (0.0, -1, -1)
-            row = {"layer": layer, "map": number, "epoch": epoch, "value": value}
-            row |= {"image": image, "y": y, "x": x, "jumped": bool(of.jumped[step, number])}
-            yield row | {"shown": number in shown}
+            row = {"layer": layer, "map": number, "epoch": epoch, "value": value, "image": image}
+            jumped = bool(of.jumped[step, number])
+            yield row | {"y": y, "x": x, "jumped": jumped, "shown": number in shown}
 
 
 def layer_rows(layer: str, epochs: Sequence[int], of: Evolution) -> Iterator[dict[str, Any]]:
@@ -170,13 +165,14 @@ def layer_rows(layer: str, epochs: Sequence[int], of: Evolution) -> Iterator[dic
 def strongest_views(
     net: Network, crops: Dataset, layer: str, peaks: Peaks, maps: torch.Tensor, **options: Any
 ) -> dict[str, np.ndarray]:
-    """View the strongest unit of each of M maps at one snapshot; blank where a map is dead.
+    """Project the strongest unit of each of M maps at one snapshot; blank for dead maps.
 
     Args:
-        crops: what was mined, see `peak_views`. options: those of `project`.
+        crops: the mined data set, see `peak_views`.
+        options: those of `project`.
 
     Returns:
-        Every field of PeakViews but the numbers of the maps, M×…
+        Every field of PeakViews except the numbers of the maps, M×…
     """
     side = net.input_px
     top, left, bottom, right = unclipped_field(net, layer, 0, 0, (side, side))

@@ -1,7 +1,7 @@
-"""Feature maps of images before and after the activation function, and sparsity over depth.
+"""Feature maps of images before (z) and after (a) the activation function; sparsity over depth.
 
-A layer is a pair of points (`MapPoints`): z, what its activation function takes in, and a, what it
-gives. `MapPoints.measured` is the one whose values are counted and ranked.
+A layer is a pair of points (`MapPoints`) z and a; `MapPoints.measured` is the one whose values are
+counted and ranked.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ from deconv.mining.top_activations import strongest
 from deconv.networks import Network
 
 STRONG = 0.5
-"""Spearman's ρ of sparsity with depth from which on it is said to rise or fall. Ours."""
+"""|ρ| (Spearman, sparsity against depth) from which sparsity counts as rising or falling. Ours."""
 
 
 def points_of(net: Network, layers: Sequence[str], count: int) -> list[MapPoints]:
-    """The points of the named layers in their order; without names, of `count` convolutions.
+    """Points of the named layers, or by default of `count` convolutions evenly spread over depth.
 
-    These are spread evenly over depth; of a network without convolutions, all its layers are.
-    Raises DeconvError for a layer that does not exist or is named twice.
+    Without convolutions, the default is chosen among all layers.
+
+    Raises:
+        DeconvError: for an unknown layer, or one named twice.
     """
     if not layers:
         found = [n for n in net.layers if isinstance(net.module_of(n), torch.nn.Conv2d)]
@@ -42,9 +44,9 @@ def points_of(net: Network, layers: Sequence[str], count: int) -> list[MapPoints
 
 
 def all_activated(net: Network, shown: Sequence[MapPoints]) -> list[MapPoints]:
-    """Every layer with weights that an activation function follows, and those shown.
+    """Every weighted layer with an activation function, and those shown, in execution order.
 
-    In running order, one a measured point: the branches of a sum share theirs.
+    One a measured point: the branches of a sum share theirs.
     """
     every = [pair for name in net.layers if (pair := map_points(net, name)).a is not None]
     by_point = {pair.measured: pair for pair in reversed([*shown, *every])}
@@ -54,10 +56,14 @@ def all_activated(net: Network, shown: Sequence[MapPoints]) -> list[MapPoints]:
 def maps_of_image(
     net: Network, image: torch.Tensor, pairs: Sequence[MapPoints], count: int, order: str
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Take `count` maps of each layer over one image (3×H×W, preprocessed).
+    """Record `count` maps of each layer on one image (3×H×W, preprocessed).
 
-    order: see `ordered_maps`. Returns layer -> maps (M numbers), z and a (M×h×w, where there are),
-    and of each map's strongest unit value, y, x (M) and the receptive field, box (M×4).
+    Args:
+        order: see `ordered_maps`.
+
+    Returns:
+        Layer -> maps (M numbers); z and a (M×h×w, if they exist); value, y, x (M) of each map's
+        strongest unit and its receptive field, box (M×4).
     """
     asked = sorted({point for pair in pairs for point in (pair.z, pair.a) if point})
     found = net.record(image[None].to(net.device), asked, logits=False).activations
@@ -84,7 +90,7 @@ def maps_of_image(
 
 
 def sparsity_row(net: Network, pair: MapPoints, counted: MapStatistics) -> dict[str, Any]:
-    """Describe a measured layer: shares of values above 0, dead and saturated maps."""
+    """Summarise a layer: shares of values above 0, dead and saturated maps."""
     share = counted.active_share.numpy()
     return {
         "layer": pair.layer,

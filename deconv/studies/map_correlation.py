@@ -1,4 +1,4 @@
-"""How much the maps of a layer tell the same: their correlations over positions and images."""
+"""Redundancy of a layer's feature maps: their correlations over positions and images."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from deconv.networks import Network
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over all positions of all images: of values (C), of products of two maps (C×C).
+    """Sums over positions and images: of values (C) and of products of map pairs (C×C), float64.
 
-    float64; count: how many values a map had. Sums of two parts are those of both.
+    count: values a map. Moments of two parts add up.
     """
 
     count: int
@@ -32,7 +32,7 @@ class Moments:
         mean = self.values / self.count
         covariance = self.products / self.count - mean[:, None] * mean
         power = self.products.diagonal() / self.count
-        # Of a constant map the difference leaves rounding alone, which is no variance.
+        # For a constant map the difference is rounding, not variance.
         varies = covariance.diagonal() > 1e-10 * power
         deviation = covariance.diagonal().clamp(min=0).sqrt()
         out = (covariance / (deviation[:, None] * deviation)).clamp(-1, 1)
@@ -41,9 +41,9 @@ class Moments:
 
 
 def redundancy(correlations: torch.Tensor) -> float:
-    """The mean absolute correlation |r| of two different maps, 0 (none tells of another) to 1.
+    """The mean |r| over pairs of different maps, 0…1.
 
-    correlations: C×C. Maps that never vary (NaN) are left out; NaN if fewer than two do.
+    correlations: C×C. Constant maps (NaN) are left out; NaN if fewer than two maps vary.
     """
     pairs = ~torch.eye(len(correlations), dtype=torch.bool)
     known = correlations[pairs & ~correlations.isnan()]
@@ -53,12 +53,19 @@ def redundancy(correlations: torch.Tensor) -> float:
 def map_correlations(
     net: Network, loader: Iterable, points: Iterable[str], progress: bool = True
 ) -> dict[str, torch.Tensor]:
-    """Point -> C×C correlations of its maps, over all positions of all images of a loader.
+    """Correlate the maps of each point over all positions of all images.
 
-    loader: of (images N×3×H×W, …); under torchrun its data set is a `Share`, and every process
-    gets the numbers of the whole. A position counts as much as any other, in whichever image;
-    maps that follow each other at a distance do not count as alike.
-    Raises DeconvError for a loader without images, no or an unknown point, or NaN values.
+    Maps are compared at equal positions, so spatially shifted copies do not count as correlated.
+
+    Args:
+        loader: yields (images N×3×H×W, …); under torchrun over a `Share` of the data set, and
+            every process gets the result for the whole.
+
+    Returns:
+        Point -> C×C correlations.
+
+    Raises:
+        DeconvError: for no image, no or an unknown point, or NaN values.
     """
     found = sum_over(net, loader, points, _moments, "correlating", progress)
     return {point: moments.correlations() for point, moments in found.items()}

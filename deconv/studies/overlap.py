@@ -1,8 +1,8 @@
-"""Images that two data sets share, found by normalised correlation (paper, §4.3 and §5.2).
+"""Images that two data sets share, found by normalised correlation (§4.3 and §5.2).
 
-The paper compares Caltech's images with ImageNet's in this way and finds 44 of 9,144 (Caltech-101)
-and 243 of 30,607 (Caltech-256). On what copies, with what threshold, is not stated; here on small
-grey thumbnails of the centre squares.
+The paper finds 44 of Caltech-101's 9,144 and 243 of Caltech-256's 30,607 images in ImageNet. It
+states neither the resolution nor the threshold; here grey thumbnails of the centre squares are
+compared.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from deconv.pixels import Grey
 THRESHOLD = 0.95
 THUMB_PX = 32
 CHUNK, BATCH = 4096, 256
-"""Target images that are compared at once, images that are read at once."""
+"""Target images compared at once, images read at once."""
 
 
 @dataclass(frozen=True)
 class Twin:
-    """An image of the target, the one of the source that is most like it, their correlation."""
+    """A target image, the most similar source image, and their correlation."""
 
     target: int
     source: int
@@ -35,11 +35,11 @@ class Twin:
 
 
 def thumbnails(images: torch.Tensor, side_px: int = THUMB_PX) -> torch.Tensor:
-    """N×3×S×S uint8 as N×side² grey vectors with mean 0 and length 1; plain images become 0."""
+    """Reduce N×3×S×S uint8 to N×side² grey vectors of mean 0 and length 1; plain images to 0."""
     flat = adaptive_avg_pool2d(Grey()(images.float()), side_px).flatten(1)
     flat = flat - flat.mean(1, keepdim=True)
     length = flat.norm(dim=1, keepdim=True)
-    # Below half a grey level a pixel all that is left is rounding.
+    # Below half a grey level a pixel only rounding is left.
     return torch.where(length > 0.5 * side_px, flat / length, 0.0)
 
 
@@ -51,12 +51,16 @@ def find_overlap(
     workers: int = 0,
     progress: bool = True,
 ) -> list[Twin]:
-    """The images of `target` whose like is in `source`: correlation at least `threshold`.
+    """Find the images of `target` that correlate with one of `source` by at least `threshold`.
 
-    Ordered by target; of each the most similar source image, the first among equals. The target's
-    thumbnails are held in memory (4 KB an image), the source's are read in chunks. Mirror images
-    and other crops of one photograph are not found.
-    Raises DeconvError for a threshold outside 0…1 (0 excluded).
+    The target's thumbnails are held in memory (4 KB an image), the source's are streamed. Mirror
+    images and other crops of one photograph are not found.
+
+    Returns:
+        In target order, each with the most similar source image, the first on ties.
+
+    Raises:
+        DeconvError: for a threshold that is not in (0, 1].
     """
     if not 0 < threshold <= 1:
         raise DeconvError(f"threshold must be above 0 and at most 1, got {threshold}")
@@ -67,7 +71,7 @@ def find_overlap(
     for theirs in _thumbnails(source, side_px, workers, "pre-training images", progress):
         for begin in range(0, len(ours), CHUNK):
             rows = slice(begin, begin + CHUNK)
-            # Rounded, so that copies of one image are equal whatever company they are read in.
+            # Rounded, so that copies of an image correlate equally whatever batch they are in.
             correlation = (ours[rows] @ theirs.T).round(decimals=5)
             at = correlation.argmax(1)
             value = correlation.gather(1, at[:, None])[:, 0]
@@ -80,7 +84,7 @@ def find_overlap(
 
 
 def overlap_facts(twins: Sequence[Twin], images: int, threshold: float) -> dict[str, Any]:
-    """Describe an overlap for a sidecar. images: of the target."""
+    """Describe an overlap for a sidecar. images: number of target images."""
     return {
         "removed": len(twins),
         "of": images,

@@ -18,11 +18,11 @@ from deconv.studies.bootstrap import middle
 from deconv.studies.boxes import (
     area,
     centre_box,
+    centred_box,
     common_masks,
-    hidden,
     inside,
+    mask_boxes,
     overlap,
-    placed,
     random_boxes,
     square_box,
 )
@@ -102,7 +102,7 @@ def test_common_masks_have_one_size_cover_their_parts_and_stay_inside():
         assert mask[0] <= top and mask[1] <= left and bottom <= mask[2] and right <= mask[3]
     with pytest.raises(DeconvError, match="40×2 px does not fit"):
         common_masks({"a": (0, 0, 40, 2)}, 32)
-    assert placed(4, 4, (30, 30, 32, 32), 32) == (28, 28, 32, 32)
+    assert centred_box(4, 4, (30, 30, 32, 32), 32) == (28, 28, 32, 32)
 
 
 def test_random_boxes_are_all_the_free_places_and_no_other():
@@ -123,7 +123,7 @@ def test_random_boxes_are_all_the_free_places_and_no_other():
 
 def test_hiding_fills_the_box_alone():
     image = torch.arange(3 * 5 * 6, dtype=torch.float32).reshape(3, 5, 6)
-    copies = hidden(image, [(1, 2, 3, 6), (0, 0, 5, 1)], -1.0)
+    copies = mask_boxes(image, [(1, 2, 3, 6), (0, 0, 5, 1)], -1.0)
     for c, y, x in itertools.product(range(3), range(5), range(6)):
         assert copies[0, c, y, x] == (-1 if 1 <= y < 3 and 2 <= x else image[c, y, x])
         assert copies[1, c, y, x] == (-1 if x == 0 else image[c, y, x])
@@ -363,7 +363,7 @@ def test_borrowed_masks_lie_where_one_other_face_has_the_part(faces):
         size = part_masks(face, 56)["nose"]
         fitting = [
             other for other, lender in enumerate(faces)
-            if all(masks[part] == placed(size[2] - size[0], size[3] - size[1],
+            if all(masks[part] == centred_box(size[2] - size[0], size[3] - size[1],
                                          lender.parts[part], 56) for part in PARTS)
         ]  # fmt: skip
         assert len(fitting) == 1 and fitting[0] != own

@@ -16,9 +16,9 @@ from deconv.studies.invariance.scores import (
     interval,
     line,
     over_sides,
-    reached,
     sharp,
     sides,
+    value_at,
 )
 from deconv.studies.invariance.tables import score_rows
 from experiments.claims.invariance import findings
@@ -139,7 +139,7 @@ X = np.array([0.0, 1, 2, 3, 4])
 def test_a_straight_line_has_one():
     assert line(X, 7 * X) == pytest.approx(1)
     assert sharp(X, 7 * X) == pytest.approx(0.1)
-    assert reached(X, 7 * X, 0.5) == pytest.approx(14)
+    assert value_at(X, 7 * X, 0.5) == pytest.approx(14)
 
 
 def test_a_step_is_no_line_and_is_reached_at_once():

@@ -13,7 +13,7 @@ from deconv.studies.single_unit.max_activation import (
     max_activation,
     on_sphere,
     random_starts,
-    turned,
+    rotate_towards,
 )
 
 SHAPE = (3, 6, 5)
@@ -106,7 +106,7 @@ def test_blur_is_scipys_all_of_it_at_first_and_less_as_the_angle_falls():
     found = max_activation(linear, starts(1), 7.0, steps=2, first_angle_deg=8.0, blur_px=0.6)
     x = starts(1)
     for degrees, share in ((8.0, 1.0), (4.0, 0.5)):
-        x = turned(x, W[None], math.radians(degrees), 7.0)
+        x = rotate_towards(x, W[None], math.radians(degrees), 7.0)
         blurred = gaussian_filter(x[0].numpy(), (0, 0.6, 0.6), radius=(0, 2, 2), mode="mirror")
         x = (1 - share) * x + share * torch.from_numpy(blurred)
         x = x * 7.0 / x.norm()
@@ -123,7 +123,7 @@ def test_jitter_is_the_gradient_of_the_moved_image_moved_back():
         for i in range(6):
             for j in range(5):
                 gradient[c, i, j] = W[c, (i + y) % 6, (j + x) % 5]
-    wanted = turned(starts(1), gradient[None], math.radians(5.0), 7.0)
+    wanted = rotate_towards(starts(1), gradient[None], math.radians(5.0), 7.0)
     torch.testing.assert_close(found.images, wanted)
 
 

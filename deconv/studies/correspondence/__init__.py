@@ -1,1 +1,1 @@
-"""Table 1: parts of faces are hidden (`faces`); do features change alike (`delta_table`)?"""
+"""Table 1: masked parts of faces (`faces`), consistency of feature changes (`delta_table`)."""

@@ -1,13 +1,13 @@
-"""Correspondence (§4.3, Table 1): does hiding one part change all faces' features alike?
+"""Correspondence (§4.3, Table 1): does masking one part change all images' features alike?
 
-A face x is recorded whole and with a part hidden; the change is ε = x − x̃ at a layer. Two faces
-i and j are compared by the Hamming distance of the signs of their changes, and
+With ε = x − x̃ the change of a layer's features when a part is masked, two images i and j are
+compared by the Hamming distance of the signs of their changes:
 
     Δ = mean over i ≠ j of H(sign ε_i, sign ε_j) / dimensions.
 
-The paper sums over the pairs; its values below 1 are means over pairs and dimensions. Lower: the
-part is more alike across faces to the network. Signs have three values: after a ReLU many changes
-are exactly 0, and they count as a sign of their own unless told otherwise.
+The paper writes a sum over pairs; its values below 1 are means over pairs and dimensions. A lower Δ
+means a more consistent change across images. Signs have three values: after a ReLU many changes are
+exactly 0, which counts as a sign of its own in `Distances.all`.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ import torch
 from deconv.errors import DeconvError
 from deconv.networks import Network
 from deconv.records import Box
-from deconv.studies.boxes import hidden
+from deconv.studies.boxes import mask_boxes
 
 ZERO = 1e-5
-"""A change counts as 0 up to this share of the layer's largest activation: one batch may round
-differently at two positions, and a sign would make a change of that."""
+"""Changes up to this share of the layer's largest activation count as 0: rounding may differ
+between positions in a batch, which a sign would amplify."""
 CHUNK = 8192
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What hiding K boxes does to one image at one layer.
+    """Changes of one image at one layer when each of K boxes is masked.
 
-    sign: K×D int8, of ε = x − x̃ over all D values of the layer. size: K, |ε| over |x| (Euclidean).
+    sign: K×D int8, of ε = x − x̃ over the layer's D values. size: K, ‖ε‖ / ‖x‖.
     """
 
     sign: torch.Tensor
@@ -53,15 +53,21 @@ def sign_changes(
     fill: float = 0.0,
     zero: float = ZERO,
 ) -> dict[str, Changes]:
-    """Layer -> how its values change when each of `boxes` is hidden.
+    """Measure each layer's changes when each of `boxes` is masked.
 
-    image: 3×H×W, preprocessed. fill: on the preprocessed scale; 0 is the mean image. zero: see
-    ZERO. Raises DeconvError for an unknown layer and if there is nothing to hide.
+    Args:
+        image: 3×H×W, preprocessed.
+        boxes: at least one.
+        fill: on the preprocessed scale; 0 is the mean image.
+        zero: see ZERO.
+
+    Raises:
+        DeconvError: for an unknown layer, and for no box.
     """
     if not boxes:
         raise DeconvError("at least one box to hide is needed")
     image = image.to(net.device)
-    batch = torch.cat([image[None], hidden(image, boxes, fill)])
+    batch = torch.cat([image[None], mask_boxes(image, boxes, fill)])
     found = {}
     for layer, values in net.record(batch, layers, logits=False).activations.items():
         whole, *rest = values.flatten(1)
@@ -74,10 +80,10 @@ def sign_changes(
 
 @dataclass(frozen=True)
 class Distances:
-    """Hamming distances between all pairs of M rows of signs, M×M each, as shares 0…1.
+    """Normalised Hamming distances between M rows of signs, M×M each, 0…1.
 
-    all:  over all dimensions. moved: over those where at least one of the two changed; 0 where
-    there is no such dimension.
+    all: over all dimensions. moved: over dimensions where at least one of the two changed; 0 if
+    there is none.
     """
 
     all: torch.Tensor
@@ -85,7 +91,7 @@ class Distances:
 
 
 def sign_distances(signs: torch.Tensor) -> Distances:
-    """Distances of M×D int8 signs in −1, 0, 1, exact counts as float64."""
+    """Compare M×D int8 signs in −1, 0, 1; counts are exact."""
     rows, dimensions = signs.shape
     alike = torch.zeros(rows, rows, dtype=torch.float64)
     still = torch.zeros_like(alike)
@@ -101,10 +107,9 @@ def sign_distances(signs: torch.Tensor) -> Distances:
 
 
 def delta(distances: torch.Tensor, pairs: torch.Tensor | None = None) -> tuple[float, float]:
-    """Δ of N images, the mean over ordered pairs, and the standard deviation over the same pairs.
+    """Δ, the mean of N×N distances over pairs, and their standard deviation.
 
-    distances: N×N. pairs: N×N bool, which pairs count; by default all of i ≠ j.
-    Raises DeconvError if no pair does.
+    pairs: N×N bool, at least one; by default all i ≠ j.
     """
     if pairs is None:
         pairs = ~torch.eye(len(distances), dtype=torch.bool)

@@ -1,8 +1,8 @@
-"""Table 1 in numbers: the Δ of each mask at one layer, and how sure it is.
+"""Table 1: the Δ of each mask at one layer, with intervals.
 
 Masks have names: a part, "random 1", "random 2" …, "borrowed nose" … A row of the table is about
-one of them, about the mean of all random ones, or about `MIXED`: different parts hidden in the two
-faces of a pair.
+one of them, the mean of all random ones, or `MIXED`: different parts masked in the two faces of a
+pair.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MIXED = "different parts"
 MASKED = (*ROWS, MIXED, *(f"borrowed {part}" for part in PARTS))
 """All rows."""
 ZEROS = ("counted", "left out")
-"""Whether dimensions count that changed in neither of two images."""
+"""Whether dimensions count that changed in neither image of a pair."""
 Resampled = Mapping[str, np.ndarray]
 """Row -> its Δ for each resample of the images."""
 
@@ -41,7 +41,7 @@ Resampled = Mapping[str, np.ndarray]
 def all_masks(
     faces: Sequence[Face], crop_px: int, randoms: int, seed: int, mask: str = "same"
 ) -> list[dict[str, Box]]:
-    """Choose the masks of each face: of its parts, the borrowed ones, "random 1" …, by name."""
+    """Name -> mask for each face: its parts, borrowed masks, "random 1" …"""
     borrowed = borrowed_masks(faces, crop_px, np.random.default_rng((seed, 2)), mask)
     found = []
     for i, face in enumerate(faces):
@@ -56,10 +56,10 @@ def all_masks(
 
 @dataclass(frozen=True)
 class FaceChanges:
-    """What hiding each of K masks does to N faces at one layer.
+    """Changes of N faces under K masks at one layer.
 
     distance: one of ZEROS -> N×K×N×K, between mask a on face i and mask b on face j. still: N×K
-    shares of the values that do not change. size: N×K, |ε| over |x|. dimensions: of the layer.
+    shares of unchanged values. size: N×K, ‖ε‖ / ‖x‖. dimensions: of the layer.
     """
 
     distance: dict[str, np.ndarray]
@@ -75,10 +75,7 @@ def face_changes(
     layers: Sequence[str],
     fill: float = 0.0,
 ) -> dict[str, FaceChanges]:
-    """Record each image (3×H×W, preprocessed) whole and with each of its masks; compare them all.
-
-    Returns layer -> its changes.
-    """
+    """Compare the changes of images (3×H×W, preprocessed) under their masks, layer by layer."""
     found = [
         sign_changes(net, image, list(boxes.values()), layers, fill)
         for image, boxes in zip(images, masks, strict=True)
@@ -100,10 +97,10 @@ def face_changes(
 
 @dataclass(frozen=True)
 class Sampling:
-    """Which faces are compared. kinds: the class of each; pairs are of one class.
+    """Which faces are compared. kinds: the class of each; only faces of one class are paired.
 
-    groups: the draws, the first of which is the paper's experiment. resamples: of the faces, for
-    intervals. shuffles: of the masks' names, for p.
+    groups: the draws, the first of which is the paper's experiment. resamples: of faces, for
+    intervals. shuffles: of mask names, for p.
     """
 
     kinds: Sequence[str]
@@ -122,11 +119,16 @@ class Sampling:
 def delta_rows(
     changes: FaceChanges, zeros: str, names: Sequence[str], sampling: Sampling
 ) -> tuple[list[dict[str, Any]], Resampled]:
-    """Measure a row of MASKED each, and its Δ for each resample of the faces.
+    """Make the rows of MASKED, and the Δ of each for every resample of the faces.
 
-    names: of the K masks. A row has of the first draw Δ, its standard deviation over pairs and the
-    interval over faces; of all draws the mean and the standard deviation; of all pairs the mean and
-    the interval; of a part how far it lies below random, with p; and how much changed at all.
+    Args:
+        names: of the K masks.
+
+    Returns:
+        Rows with: Δ of the first draw, its standard deviation over pairs and its interval over
+        faces; mean and standard deviation over draws; mean over all pairs and its interval; for
+        parts the gap below random, with p; shares and sizes of changes. And row -> Δ of each
+        resample.
     """
     distance, pairs, groups = changes.distance[zeros], sampling.pairs, sampling.groups
     random = [np.random.default_rng((sampling.seed, k)) for k in (4, 5)]
@@ -160,36 +162,36 @@ def delta_rows(
 
 
 def share_below_random(own: Resampled, mask: str) -> np.ndarray:
-    """How far a part's Δ lies below random, as a share of random, for each resample.
+    """The relative gap of a part's Δ below random, for each resample.
 
-    mask: "random" stands for the mean of the three parts.
+    mask: a part; "random" for the mean of the three parts.
     """
     return 1 - (parts_mean(own) if mask == "random" else own[mask]) / own["random"]
 
 
 def parts_mean(own: Resampled) -> np.ndarray:
-    """The mean Δ of the three parts for each resample."""
+    """The mean Δ of the three parts, for each resample."""
     return np.mean([own[part] for part in PARTS], axis=0)
 
 
 def _columns(names: Sequence[str], row: str) -> list[int]:
-    """The masks of a row: one, all random ones, or all three parts."""
+    """Indices of a row's masks: one, all random ones, or all three parts."""
     if row == MIXED:
         return [names.index(part) for part in PARTS]
     return [k for k, name in enumerate(names) if name == row or name.startswith(f"{row} ")]
 
 
 def _between(distance: np.ndarray, columns: list[int], mixed: bool) -> np.ndarray:
-    """R×N×N: distances between faces with the same mask, for each mask of a row.
+    """R×N×N: distances between faces under one mask, for each mask of a row.
 
-    mixed: with two different masks, for each ordered pair of masks.
+    mixed: under two different masks, for each ordered pair of masks.
     """
     both = [(k, m) for k in columns for m in columns if mixed == (k != m)]
     return np.stack([distance[:, k, :, m] for k, m in both])
 
 
 def _mean_delta(own: np.ndarray, group: Sequence[int]) -> tuple[float, float]:
-    """Δ of a group and its standard deviation over pairs; of several masks the means of both."""
+    """Δ of a group and its standard deviation over pairs, averaged over masks."""
     both = [delta(torch.from_numpy(one[np.ix_(group, group)])) for one in own]
     means, deviations = zip(*both, strict=True)
     return float(np.mean(means)), float(np.mean(deviations))

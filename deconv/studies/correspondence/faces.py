@@ -1,13 +1,13 @@
-"""Faces whose eyes and nose are known, seen from the front, and the masks that hide them.
+"""Frontal faces with boxes of eyes and nose, and the masks that hide them.
 
 From the built-in scenes, where boxes are exact, or from image files with a JSON file of boxes:
 
     {"dog.jpg": {"left_eye": [top, left, bottom, right], "right_eye": […], "nose": […],
                  "object": […], "class": "dog"}, …}
 
-in pixels of the file as it is stored. "object" (where random masks may lie; default the whole
-picture) and "class" may be left out; paths are relative to the JSON file, or to a folder that is
-named. Left and right are those of the image.
+in pixels of the stored file. "object" (where random masks may lie; default the whole image) and
+"class" are optional. Paths are relative to the JSON file or to `root`. Left and right are those of
+the image.
 """
 
 from __future__ import annotations
@@ -29,23 +29,30 @@ from deconv.images import read_rgb, square
 from deconv.records import Box
 from deconv.scenes import CLASSES, Scene, render
 from deconv.scenes.scene import class_of
-from deconv.studies.boxes import centre_box, common_masks, inside, placed, random_boxes, square_box
+from deconv.studies.boxes import (
+    centre_box,
+    centred_box,
+    common_masks,
+    inside,
+    random_boxes,
+    square_box,
+)
 
 PARTS = ("right_eye", "left_eye", "nose")
 """In the order of Table 1."""
 MASKS = ("same", "box")
 SEARCH = 100
-"""Scenes of a class looked at for one that can be used, at most."""
+"""Most scenes of a class searched for each usable one."""
 SEEN_LEVELS = 8
-"""A pixel shows a part if leaving the part out changes it by more than this, of 255."""
+"""A pixel shows a part if omitting the part changes it by more than this, of 255."""
 
 
 @dataclass(frozen=True)
 class Face:
-    """One face. square: 3×S×S uint8, as stored. kind: its class, "" where none is known.
+    """One face. square: 3×S×S uint8, as stored. kind: its class, "" if unknown.
 
-    parts: the boxes of PARTS, and within: where random masks may lie, both in pixels of the
-    centre crop, wholly inside it.
+    parts: boxes of PARTS; within: where random masks may lie; both inside the centre crop, in its
+    pixels.
     """
 
     name: str
@@ -64,12 +71,17 @@ def scene_faces(
     smallest_px: int = 1,
     seen: float = 0.4,
 ) -> list[Face]:
-    """The first `count` scenes (seed, 0), (seed, 1) … of a class that show both eyes and a nose.
+    """Find the first `count` scenes of a class that show both eyes and a nose.
 
-    smallest_px: of every side of the three boxes. seen: the share of each box's pixels in which
-    the part is in sight, not behind grass or leaves. Also needed: room for a random mask.
-    Raises DeconvError for an unknown class, for one without these parts, and where too few of
-    SEARCH × count scenes will do.
+    Scenes must also have room for a random mask.
+
+    Args:
+        kind: the class; scenes (seed, 0), (seed, 1) … are searched.
+        smallest_px: least side of the three boxes.
+        seen: least share of each box in which the part is visible, not behind grass or leaves.
+
+    Raises:
+        DeconvError: for an unknown class, and if SEARCH × count scenes hold too few faces.
     """
     if kind not in CLASSES:
         raise unknown("class", kind, CLASSES)
@@ -96,7 +108,7 @@ def scene_faces(
 
 
 def _scene_face(scene: Scene, name: str, crop_px: int) -> Face | None:
-    """The face of a scene if each part is there once, inside the crop, with room beside it."""
+    """The face of a scene if each part exists once, inside the crop, with room for random masks."""
     stored_px = len(scene.image)
     counted = Counter(part.name for part in scene.parts)
     if any(counted[part] != 1 for part in PARTS):
@@ -113,7 +125,7 @@ def _scene_face(scene: Scene, name: str, crop_px: int) -> Face | None:
 
 
 def _seen(scene: Scene, seed: int, index: int, part: str) -> float:
-    """The share of a part's box in which the picture is another one without the part."""
+    """The share of a part's box whose pixels change if the part is omitted."""
     without = render(seed, index, len(scene.image), omit=frozenset([part])).image
     top, left, bottom, right = next(p.box for p in scene.parts if p.name == part)
     change = np.abs(scene.image.astype(int) - without)[top:bottom, left:right].max(axis=2)
@@ -127,13 +139,17 @@ def file_faces(
     root: str | Path | None = None,
     kinds: Sequence[str] = (),
 ) -> list[Face]:
-    """The faces of a JSON file of boxes (see above), in its order.
+    """Read the faces of a JSON file of boxes (see above), in its order.
 
-    side_px: of the stored square that the network's mean image has; crop_px: of its input. root:
-    the folder of the images, None for that of the file. kinds: of these classes alone, () for all.
-    Raises DeconvError naming the image and the box for anything that cannot be used: no JSON, no
-    such image, a part missing, unknown, empty, outside the image or outside the crop; and naming
-    a class without an image.
+    Args:
+        side_px: side of the stored square, that of the network's mean image.
+        crop_px: side of the network's input.
+        root: folder of the images; None for the file's.
+        kinds: read only these classes; () for all.
+
+    Raises:
+        DeconvError: naming the image and box, for invalid JSON, a missing image, a part that is
+            missing, unknown, empty, outside the image or the crop; and for a class without images.
     """
     path = Path(path)
     try:
@@ -205,9 +221,9 @@ def _sides(parts: Mapping[str, Box]) -> list[int]:
 
 
 def part_masks(face: Face, crop_px: int, mask: str = "same") -> dict[str, Box]:
-    """The masks over a face's parts.
+    """Mask a face's parts.
 
-    mask: "same": all three as tall and as wide as the largest part; "box": the part's own box.
+    mask: "same" for masks all as tall and as wide as the largest part; "box" for the parts' boxes.
     """
     if mask not in MASKS:
         raise unknown("mask", mask, MASKS)
@@ -217,7 +233,7 @@ def part_masks(face: Face, crop_px: int, mask: str = "same") -> dict[str, Box]:
 def random_masks(
     face: Face, crop_px: int, count: int, random: np.random.Generator, mask: str = "same"
 ) -> list[Box]:
-    """`count` masks of the size of an eye's, inside `within`, that touch no mask of a part."""
+    """Draw `count` masks of an eye mask's size inside `within` that overlap no part's mask."""
     masks = part_masks(face, crop_px, mask)
     eyes = [masks[name] for name in PARTS if name.endswith("eye")]
     height = round(np.mean([bottom - top for top, _, bottom, _ in eyes]))
@@ -226,17 +242,17 @@ def random_masks(
 
 
 def _room(face: Face, crop_px: int) -> bool:
-    """Whether a random mask has a place, also where masks are largest."""
+    """Whether a random mask fits, even at the largest mask size."""
     return bool(random_masks(face, crop_px, 1, np.random.default_rng(0), "same"))
 
 
 def borrowed_masks(
     faces: Sequence[Face], crop_px: int, random: np.random.Generator, mask: str = "same"
 ) -> list[dict[str, Box]]:
-    """For each face masks of its own parts' size where *another* face of its class has them.
+    """Place masks of each face's part sizes where *another* face of its class has the parts.
 
-    A control: they lie where the parts of such faces lie, but not on this one's. Who borrows from
-    whom is a random ring, so that every face's places are used once.
+    A control: typical positions of parts, but not this face's. Faces borrow along a random cycle,
+    so that each face's positions are used once.
     """
     found: list[dict[str, Box]] = [{} for _ in faces]
     for kind in dict.fromkeys(face.kind for face in faces):
@@ -244,16 +260,16 @@ def borrowed_masks(
         for own, other in zip(ring, np.roll(ring, 1), strict=True):
             for name, (top, left, bottom, right) in part_masks(faces[own], crop_px, mask).items():
                 there = faces[other].parts[name]
-                found[own][name] = placed(bottom - top, right - left, there, crop_px)
+                found[own][name] = centred_box(bottom - top, right - left, there, crop_px)
     return found
 
 
 def draws(
     kinds: Sequence[str], size: int, count: int, random: np.random.Generator
 ) -> list[list[int]]:
-    """`count` random sets of `size` different images, all of one class in each.
+    """Draw `count` random sets of `size` different images, each of one class; classes take turns.
 
-    kinds: of every image. Classes take turns. Raises DeconvError naming a class with too few.
+    kinds: the class of each image.
     """
     members = {kind: [i for i, k in enumerate(kinds) if k == kind] for kind in dict.fromkeys(kinds)}
     for kind, own in members.items():

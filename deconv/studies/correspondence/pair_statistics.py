@@ -1,4 +1,4 @@
-"""How sure a mean over pairs of images is: a bootstrap over images, a test by exchanging masks."""
+"""Inference for means over pairs of images: bootstrap over images, permutation test of masks."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ import numpy as np
 def bootstrap_means(distances: np.ndarray, pairs: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """The mean over pairs for each of B resamples of the images.
 
-    distances: …×N×N. pairs: N×N bool, without the diagonal: an image drawn twice is not compared
-    with itself. counts: B×N, how often each image was drawn. Returns …×B; NaN for a resample
-    without a pair.
+    Args:
+        distances: …×N×N.
+        pairs: N×N bool, False on the diagonal: an image drawn twice is not compared with itself.
+        counts: B×N, how often each image was drawn.
+
+    Returns:
+        …×B; NaN for a resample without a pair.
     """
     weights = counts.astype(float)
     total = np.einsum("bi,...ij,bj->...b", weights, distances * pairs, weights, optimize=True)
@@ -19,7 +23,7 @@ def bootstrap_means(distances: np.ndarray, pairs: np.ndarray, counts: np.ndarray
 
 
 def resamples(images: int, count: int, random: np.random.Generator) -> np.ndarray:
-    """`count`×`images`: how often each image is drawn when as many are drawn with replacement."""
+    """Resample images with replacement: `count`×`images`, how often each was drawn."""
     return random.multinomial(images, np.full(images, 1 / images), size=count)
 
 
@@ -31,13 +35,19 @@ def exchange_test(
     count: int,
     random: np.random.Generator,
 ) -> tuple[float, float]:
-    """Is the part's Δ lower than that of the other masks by more than names by chance would give?
+    """Test whether a part's Δ lies below that of other masks, by permutation.
 
-    distances: N×K×N×K between masks a of image i and b of image j. pairs: N×N bool. part: the
-    mask under test, others: those it is compared with. Null: within each image the names of
-    these masks are exchangeable; they are shuffled, image by image, `count` times. Returns the
-    gap, the mean Δ of the others minus the part's, and p = (1 + shuffles with at least this
-    gap) / (count + 1).
+    Null hypothesis: within each image the names of these masks are exchangeable.
+
+    Args:
+        distances: N×K×N×K between mask a on image i and mask b on image j.
+        pairs: N×N bool.
+        part, others: the mask under test, and those it is compared with.
+        count: permutations, drawn image by image.
+
+    Returns:
+        The gap, mean Δ of the others minus the part's, and
+        p = (1 + permutations with at least this gap) / (count + 1).
     """
     names = np.array([part, *others])
     images = len(distances)
@@ -52,9 +62,9 @@ def exchange_test(
 
 
 def gap(distances: np.ndarray, pairs: np.ndarray, names: np.ndarray) -> float:
-    """The mean Δ over columns 1… of `names` minus that of column 0.
+    """The mean Δ of columns 1… of `names` minus that of column 0.
 
-    names: N×C, which mask of image i plays the part of column c.
+    names: N×C, which mask of image i has the role of column c.
     """
     first, second = np.nonzero(pairs)
     a, b = names[first], names[second]

@@ -1,4 +1,4 @@
-"""What many images do under one transform, scored image by image (§4.1, Fig. 5)."""
+"""Responses of many images under one transform, scored image by image (§4.1, Fig. 5)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from deconv.networks import Network
 from deconv.studies.invariance.response import transform_response
-from deconv.studies.invariance.scores import at_angles, line, over_sides, reached, sharp
+from deconv.studies.invariance.scores import at_angles, line, over_sides, sharp, value_at
 from deconv.studies.invariance.scores import sides as sides_of
 from deconv.studies.invariance.warping import IDENTITY
 
@@ -24,10 +24,10 @@ Scores = Mapping[str, Mapping[str, np.ndarray]]
 
 @dataclass(frozen=True)
 class Course:
-    """What all N images did under one transform of T amounts.
+    """Responses of N images under T amounts of one transform, at a lower and an upper layer.
 
-    distance: the lower and the upper layer's N×T. norm: both layers' N, of the untransformed
-    images. probability: N×T; clean: N, of the true class.
+    distance: N×T feature distances of each layer. norm: N norms of the untransformed features of
+    each layer. probability: N×T of the true class; clean: N, untransformed.
     """
 
     kind: str
@@ -48,7 +48,7 @@ class Course:
         return self.distance[layer] / norm[:, None]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All of it as named arrays."""
+        """Return all fields as named arrays."""
         out = {"amounts": self.amounts, "probability": self.probability, "clean": self.clean}
         for i, name in enumerate(LAYERS):
             out |= {f"{name}/distance": self.distance[i], f"{name}/norm": self.norm[i]}
@@ -66,7 +66,7 @@ def course(
 ) -> Course:
     """Measure N images (stored square, true class) under one transform, see `transform_response`.
 
-    layers: the lower and the upper one.
+    layers: lower and upper.
     """
     every = [
         transform_response(net, image, mean, target, kind, amounts.tolist(), layers, fill)
@@ -85,17 +85,17 @@ def course(
 
 
 def sides(kind: str, amounts: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The one or two directions away from a transform's identity, see `scores.sides`."""
+    """The directions away from a transform's identity, see `scores.sides`."""
     return sides_of(amounts, IDENTITY[kind], 360.0 if kind == "rotation" else None)
 
 
 def image_scores(course: Course) -> dict[str, np.ndarray]:
     """Score each image: measure -> N values.
 
-    line, sharp: as in `scores`. half: the relative distance at half the range. kept: the mean
-    share of the probability kept over all amounts but the identity. Of rotation also
-    right_angles: the share kept at 90, 180 and 270° minus that at 45, 135, 225 and 315°; and
-    dip: the same of layer 7's relative distance, diagonals minus right angles.
+    line, sharp: see `scores`. half: the relative distance at half the range. kept: the mean share
+    of the probability kept over all amounts but the identity. For rotation also right_angles: the
+    share kept at 90, 180 and 270° minus that at 45, 135, 225 and 315°; and dip: layer 7's relative
+    distance at the diagonals minus that at the right angles.
     """
     ways = sides(course.kind, course.amounts)
     scores = {}
@@ -103,7 +103,7 @@ def image_scores(course: Course) -> dict[str, np.ndarray]:
         scores[f"{name}/line"] = over_sides(line, course.distance[i], ways)
         scores[f"{name}/sharp"] = over_sides(sharp, course.distance[i], ways)
         scores[f"{name}/half"] = over_sides(
-            lambda x, d: reached(x, d, 0.5), course.relative(i), ways
+            lambda x, d: value_at(x, d, 0.5), course.relative(i), ways
         )
     kept = course.kept()
     scores["kept"] = kept[:, course.amounts != IDENTITY[course.kind]].mean(axis=1)

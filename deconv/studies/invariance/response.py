@@ -1,7 +1,7 @@
-"""Invariance: how a network's answers move while one image is shifted, enlarged or turned (Fig. 5).
+"""Feature distances and class probability of one image under a transform (§4.1, Fig. 5).
 
-The transforms act on the stored square, which is larger than the crop, before the mean image is
-subtracted: at small shifts real pixels come in from outside the crop.
+Transforms act on the stored square, which is larger than the crop, before the mean image is
+subtracted: small shifts bring in real pixels from outside the crop.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from deconv.whole_number import whole_number
 
 BATCH = 16
 LAYERS = ("conv1", "fc7")
-"""Layers 1 and 7. The paper does not say where in a layer it reads: here after the ReLU, before
+"""Layers 1 and 7. The paper does not state where a layer is read; here after the ReLU, before
 pooling and contrast normalisation."""
 
 
@@ -27,10 +27,10 @@ pooling and contrast normalisation."""
 class TransformResponse:
     """One image under T amounts of one transform.
 
-    distance:    layer -> T float64, the Euclidean distance of its feature vector to that of the
+    distance:    layer -> T float64, Euclidean distance of the feature vector to that of the
                  untransformed image (not normalised).
-    norm:        layer -> the Euclidean norm of the untransformed image's feature vector.
-    probability: T float32, the softmax probability of the target class.
+    norm:        layer -> Euclidean norm of the untransformed image's feature vector.
+    probability: T float32, softmax probability of the target class.
     label:       T int64, the most probable class.
     clean:       (probability, label) of the untransformed image.
     """
@@ -54,11 +54,15 @@ def transform_response(
 ) -> TransformResponse:
     """Run the centre crop of an image through `net` under every amount of one transform.
 
-    image: 3×S×S uint8 square. mean: 3×S×S, the mean image (0…255) that inputs have subtracted.
-    target: the class whose probability is wanted. layers: points whose values, all of them in one
-    vector, are compared. kind, amounts, fill: as for `deconv.studies.invariance.warping.warp`.
-    Raises DeconvError for what `warp`, `prepare` or the network cannot take, no amounts, an
-    unknown layer or class.
+    Args:
+        image: 3×S×S uint8, the stored square.
+        mean: 3×S×S, the mean image (0…255) subtracted from inputs.
+        target: the class whose probability is measured.
+        kind, amounts, fill: as for `warp`.
+        layers: points whose values, flattened, are compared.
+
+    Raises:
+        DeconvError: for no amount, an unknown layer or class, or what `warp` and `prepare` refuse.
     """
     target, amounts = whole_number(target, "target"), [float(amount) for amount in amounts]
     check_transform(kind, amounts, fill)
@@ -96,7 +100,7 @@ def transform_response(
 def _answers(
     net: Network, batch: torch.Tensor, layers: Sequence[str]
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Probabilities N×classes and layer -> N×D feature vectors."""
+    """Return probabilities N×classes, and layer -> N×D features."""
     images = batch.to(net.device, net.dtype, memory_format=torch.channels_last)
     record = net.record(images, layers)
     assert record.logits is not None

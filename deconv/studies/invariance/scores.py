@@ -1,17 +1,17 @@
-"""What curves of distance and probability under a transform say, as numbers (§4.1, Fig. 5).
+"""Scores of the curves of distance under a transform (§4.1, Fig. 5).
 
-The paper says of its curves that small transforms change layer 1 dramatically and layer 7 less,
-quasi-linearly for translation and scale. Defined here, for the curve d(x) of one image, x the
-distance from the untransformed image, on each side of it (up and down, larger, one turn and the
-other; the mean over sides counts):
+The paper states that small transforms change layer 1 dramatically and layer 7 less, quasi-linearly
+for translation and scale. Two scores test this on the curve d(x) of one image, x being the distance
+from the identity; each is the mean over the sides of the identity (up and down, both directions of
+rotation; scale has one):
 
 line      R² of the best straight line through the origin: 1 − Σ(d−sx)² / Σ(d−mean d)², with
-          s = Σxd / Σx². A straight line has 1, √x 0.64, a constant behind a step less than 0.
-sharp     the share of the side's largest distance that is reached at a tenth of its range: 0.1 for
-          a straight line, 1 for a step.
+          s = Σxd / Σx². 1 for a straight line, 0.64 for √x, below 0 for a step.
+sharp     the share of the side's largest distance reached at a tenth of its range: 0.1 for a
+          straight line, 1 for a step.
 
-Both do not change when distances are multiplied by a constant, so layers of different size
-compare. Intervals are percentiles of the bootstrap over images.
+Neither depends on the scale of d, so layers of different size compare. Intervals are percentile
+bootstraps over images.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from deconv.errors import DeconvError
 from deconv.studies.bootstrap import middle, resamples
 
 Side = tuple[np.ndarray, np.ndarray]
-"""Indices of a side's amounts and their distances from the identity, ascending."""
+"""Indices of the amounts on one side and their distances from the identity, ascending."""
 
 
 def sides(amounts: np.ndarray, identity: float, period: float | None = None) -> list[Side]:
-    """The one or two directions away from the identity among T amounts.
+    """Split T amounts into the one or two sides of the identity, which belongs to both.
 
-    period: after which amounts repeat (360 for degrees); then a side reaches half of it. The
-    identity belongs to both sides. A side with fewer than two amounts beside it is left out.
+    period: after which amounts repeat (360 for degrees); a side then spans half of it. Sides with
+    fewer than two further amounts are left out.
     """
     away = np.asarray(amounts, dtype=float) - identity
     if period is not None:
@@ -53,39 +53,39 @@ def sides(amounts: np.ndarray, identity: float, period: float | None = None) -> 
 
 
 def line(x: np.ndarray, d: np.ndarray) -> float:
-    """R² of the straight line through the origin (see above); NaN for a curve that is constant."""
+    """R² of the straight line through the origin (see above); NaN for a constant curve."""
     slope = (x * d).sum() / (x * x).sum()
     total = ((d - d.mean()) ** 2).sum()
     return float(1 - ((d - slope * x) ** 2).sum() / total) if total > 0 else math.nan
 
 
-def reached(x: np.ndarray, d: np.ndarray, part: float) -> float:
-    """d at `part` (0…1) of the range of x, linear between the amounts that were measured."""
+def value_at(x: np.ndarray, d: np.ndarray, part: float) -> float:
+    """d at `part` (0…1) of the range of x, interpolated linearly."""
     return float(np.interp(part * x[-1], x, d))
 
 
 def sharp(x: np.ndarray, d: np.ndarray, part: float = 0.1) -> float:
-    """The share of the largest d that is reached at `part` of the range; NaN if d is 0."""
-    return reached(x, d, part) / float(d.max()) if d.max() > 0 else math.nan
+    """The share of the largest d reached at `part` of the range; NaN if d is 0."""
+    return value_at(x, d, part) / float(d.max()) if d.max() > 0 else math.nan
 
 
 def over_sides(
     score: Callable[[np.ndarray, np.ndarray], float], curves: np.ndarray, ways: list[Side]
 ) -> np.ndarray:
-    """N scores of N×T curves, each the mean over the sides. Raises DeconvError without a side."""
+    """Score N×T curves, each by its mean over the sides, of which there must be one."""
     if not ways:
         raise DeconvError("scores need a range with at least two amounts beside the identity")
     return np.array([np.mean([score(x, curve[at]) for at, x in ways]) for curve in curves])
 
 
 def at_angles(amounts_deg: np.ndarray, curves: np.ndarray, angles_deg: list[float]) -> np.ndarray:
-    """N×A: N×T curves over degrees read at other angles, linear between, round the circle."""
+    """Interpolate N×T curves over degrees at A angles, periodically: N×A."""
     return np.array([np.interp(angles_deg, amounts_deg, curve, period=360) for curve in curves])
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A statistic over `images` images, and its bootstrap interval; NaN if unknown."""
+    """A statistic over `images` images and its bootstrap interval; NaN if unknown."""
 
     value: float
     low: float
@@ -98,22 +98,22 @@ class Interval:
         return (self.high - self.low) / 2
 
     def row(self) -> dict[str, float | str]:
-        """Its cells in a table: value, low, high, images."""
+        """The table cells value, low, high, images."""
         return {name: cell(value) for name, value in vars(self).items()}
 
 
 def cell(value: float) -> float | str:
-    """A number for a table, rounded; empty where there is none."""
+    """Round a number for a table; "" if it is not finite."""
     return round(value, 6) if math.isfinite(value) else ""
 
 
 def interval(
     values: np.ndarray, statistic: Callable[..., np.ndarray] = np.mean, seed: int = 0
 ) -> Interval:
-    """The statistic of N values, one an image, and its interval over images drawn anew.
+    """Bootstrap a statistic of N values, one an image, over the images.
 
-    NaN among the values is left out. statistic: as np.mean and np.median, with an axis. Fewer
-    than two values have no interval.
+    statistic: like np.mean, with an axis. NaN values are left out; fewer than two values have no
+    interval.
     """
     known = np.asarray(values, dtype=float)
     known = known[np.isfinite(known)]
@@ -127,7 +127,7 @@ def interval(
 
 
 def difference(first: np.ndarray, second: np.ndarray, seed: int = 0) -> Interval:
-    """Mean of one group of images minus that of another, both drawn anew; `images` counts both."""
+    """Bootstrap the difference of means of two groups of images; `images` counts both."""
     groups = [np.asarray(g, dtype=float) for g in (first, second)]
     groups = [g[np.isfinite(g)] for g in groups]
     count = sum(map(len, groups))

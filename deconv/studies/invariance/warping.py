@@ -1,8 +1,8 @@
-"""Images shifted, enlarged and turned, with a choice of what comes in from outside (Fig. 5).
+"""Translated, scaled and rotated images, with a choice of padding (Fig. 5).
 
-All positions are pixel centres (y, x); the fixed point is the middle of the image. Values between
-pixels are bilinear, in double precision, so that shifts by whole pixels and quarter turns move
-values without changing them. The paper names neither interpolation nor border.
+Positions are pixel centres (y, x) relative to the middle of the image. Sampling is bilinear in
+double precision, so shifts by whole pixels and quarter turns move values unchanged. The paper
+states neither interpolation nor padding.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from torch.nn import functional as F
 from deconv.errors import DeconvError, unknown
 
 IDENTITY = {"translation": 0.0, "scale": 1.0, "rotation": 0.0}
-"""Kind of transform -> the amount at which it changes nothing."""
+"""Kind of transform -> its identity."""
 
 FILLS = ("mean", "edge", "mirror")
-"""What lies outside an image: the mean image, which the network sees as 0; its outermost pixels,
-repeated; its mirror image (the outermost pixels once)."""
+"""Padding: the mean image, which the network sees as 0; the edge pixels repeated; a reflection
+that does not repeat them."""
 
 _PADDING = {"mean": "zeros", "edge": "border", "mirror": "reflection"}
 
@@ -28,14 +28,20 @@ _PADDING = {"mean": "zeros", "edge": "border", "mirror": "reflection"}
 def warp(
     image: torch.Tensor, kind: str, amount: float, mean: torch.Tensor, fill: str = "mean"
 ) -> torch.Tensor:
-    """An image under one transform: C×H×W float32 on the image's own scale.
+    """Transform an image.
 
-    image: C×H×W, uint8 or float. mean: C×H×W on the same scale, looked at by fill="mean" alone.
-    kind, amount: "translation", down by pixels; "scale", larger by a factor above 0; "rotation",
-        counterclockwise by degrees.
-    fill: one of FILLS.
-    Raises DeconvError for an unknown kind or fill, an amount that is no such number, and shapes
-    that do not fit.
+    Args:
+        image: C×H×W, uint8 or float.
+        kind, amount: "translation", downwards in pixels; "scale", a factor above 0; "rotation",
+            counterclockwise in degrees.
+        mean: C×H×W on the image's scale, used by fill="mean" only.
+        fill: one of FILLS.
+
+    Returns:
+        C×H×W float32 on the image's scale.
+
+    Raises:
+        DeconvError: for an unknown kind or fill, an invalid amount, or shapes that differ.
     """
     check_transform(kind, [amount], fill)
     if image.dim() != 3 or image.shape != mean.shape:
@@ -56,12 +62,12 @@ def warp(
     if fill == "mean":
         covered = _sample(torch.ones(1, height, width, dtype=torch.float64), grid, fill)
         pixels = pixels + (1 - covered) * mean.double()
-    # The way to -1…1 and back costs 1e-13 of a pixel: take it out, so that 0 stays 0.
+    # Converting to -1…1 and back costs 1e-13 of a pixel: round it away, so that 0 stays 0.
     return pixels.round(decimals=9).float()
 
 
 def check_transform(kind: str, amounts: list[float], fill: str = "mean") -> None:
-    """Raise DeconvError unless `warp` can be asked for all of this."""
+    """Raise DeconvError for arguments that `warp` refuses."""
     if kind not in _SOURCES:
         raise unknown("transform", kind, _SOURCES)
     if fill not in FILLS:
@@ -100,4 +106,4 @@ _SOURCES: dict[str, Callable[[torch.Tensor, torch.Tensor, float], Offsets]] = {
     "scale": _scaled,
     "rotation": _turned,
 }
-"""Kind -> from where in the image the value at (y, x) is taken, both counted from the middle."""
+"""Kind -> the inverse map: the source position of the value at (y, x), relative to the middle."""

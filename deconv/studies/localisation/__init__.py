@@ -1,8 +1,8 @@
-"""Where projections lie: their energy inside known boxes, against what chance would put there.
+"""Localisation of projections: their energy inside ground-truth boxes, compared with chance.
 
-The paper shows by eye that projections paint what a unit responds to (§4, Fig. 2). Where the boxes
-of an object and its parts are known, as in the built-in scenes, that can be measured.
-`boxes` looks at one projection, `scores` at maps, `summary` at layers; `examples` are for pictures.
+The paper judges by eye that projections show what a unit responds to (§4, Fig. 2); the boxes of
+objects and parts in the built-in scenes make it measurable. `boxes` scores one projection, `scores`
+maps, `summary` layers; `examples` collects pictures.
 """
 
 from deconv.studies.localisation.boxes import (

@@ -1,6 +1,6 @@
-"""Where one projection lies: the share of its energy inside known boxes, and of its field's area.
+"""Localisation of one projection: shares of its energy and of its field's area inside boxes.
 
-Energy is the sum of squares over colours and pixels.
+Energy is the sum of squares over channels and pixels.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Shares = Mapping[str, tuple[float, float]]
 
 
 def union(boxes: Iterable[Box], height: int, width: int) -> torch.Tensor:
-    """height×width bool: the pixels inside any of the boxes, which are half-open."""
+    """height×width bool: the pixels inside any of the boxes."""
     inside = torch.zeros(height, width, dtype=torch.bool)
     for top, left, bottom, right in boxes:
         inside[top:bottom, left:right] = True
@@ -35,7 +35,8 @@ def union(boxes: Iterable[Box], height: int, width: int) -> torch.Tensor:
 def energy_share(pixels: torch.Tensor, inside: torch.Tensor) -> float:
     """The share of a projection's energy (3×H×W) inside a mask (H×W bool), 0…1.
 
-    Raises DeconvError for a projection that is 0 everywhere, as that of a dead unit is.
+    Raises:
+        DeconvError: for a blank projection, as of a dead unit.
     """
     energy = pixels.double().square().sum(dim=0)
     total = float(energy.sum())
@@ -45,7 +46,7 @@ def energy_share(pixels: torch.Tensor, inside: torch.Tensor) -> float:
 
 
 def area_share(field: Box, inside: torch.Tensor) -> float:
-    """The share of a receptive field's area inside a mask (H×W bool): what chance would give."""
+    """The share of a receptive field's area inside a mask (H×W bool): the chance level."""
     top, left, bottom, right = field
     if bottom <= top or right <= left:
         raise DeconvError(f"the field {field} is empty")
@@ -54,20 +55,14 @@ def area_share(field: Box, inside: torch.Tensor) -> float:
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known about one image as the network sees it: masks H×W bool.
-
-    object: inside the object's box. parts: name -> inside any of the boxes of that name.
-    """
+    """Ground-truth masks of one network input, H×W bool: of the object, and of parts by name."""
 
     object: torch.Tensor
     parts: dict[str, torch.Tensor]
 
 
 def truth_of(scene: Scene, crop_px: int) -> Truth:
-    """The masks of a scene in its centre crop; parts that the crop cuts off entirely are left out.
-
-    The scene's image is the stored square.
-    """
+    """Make the masks of a scene, a stored square, in its centre crop, without parts outside it."""
     stored_px = len(scene.image)
     boxes: dict[str, list[Box]] = defaultdict(list)
     for part in scene.parts:
@@ -79,9 +74,9 @@ def truth_of(scene: Scene, crop_px: int) -> Truth:
 
 @dataclass(frozen=True)
 class Located:
-    """Where one projection lies: (share of its energy, share of the unit's field) inside boxes.
+    """(Share of a projection's energy, share of its field's area) inside boxes.
 
-    object: of the object. parts: part name -> of that part's boxes together.
+    object: inside the object's. parts: part name -> inside all boxes of that part.
     """
 
     object: tuple[float, float]
@@ -96,10 +91,12 @@ def locate(
     truths: Sequence[Truth],
     **options: Any,
 ) -> list[Located]:
-    """Project units of recorded images and say where each projection lies.
+    """Project units of recorded images and locate each projection.
 
-    units: K×4 as for `project`, none dead. truths: one for each image of the record.
-    options: those of `project`.
+    Args:
+        units: K×4 as for `project`, none dead.
+        truths: one for each recorded image.
+        options: those of `project`.
     """
     height, width = record.images.shape[2:]
     found = []

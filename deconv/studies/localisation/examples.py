@@ -17,7 +17,7 @@ from deconv.studies.boxes import in_crop
 from deconv.studies.localisation.scores import CHANCE, OWN
 
 SHOWN_PEAKS = 3
-"""Peaks of an example map that are drawn."""
+"""Peaks drawn of an example map."""
 
 
 def boxed_examples(
@@ -31,7 +31,7 @@ def boxed_examples(
     seed: int,
     **options: Any,
 ) -> dict[str, np.ndarray]:
-    """Draw up to `count` of the scored maps that prefer a part, and collect what a page shows.
+    """Choose up to `count` scored maps that prefer a part at random; collect arrays for a page.
 
     Args:
         peaks: C×k, of the images that the maps were scored on.
@@ -40,7 +40,7 @@ def boxed_examples(
 
     Returns:
         maps, parts, energy, chance (M); picture, projection (M×k×3×c×c); object_box (M×k×4);
-        part_boxes (M×k×n×4), filled up to one n with boxes of no area.
+        part_boxes (M×k×n×4), padded with empty boxes.
     """
     parts = scores["parts"]
     random = np.random.default_rng((seed, 2)).permutation(np.flatnonzero(parts != ""))

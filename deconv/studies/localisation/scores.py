@@ -1,4 +1,4 @@
-"""How much of its projections' energy a map puts into the object and into the part it prefers."""
+"""Shares of a map's projection energy inside the object and inside the part it prefers."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from deconv.records import Peaks
 from deconv.studies.localisation.boxes import Located, Shares, Truth, locate
 
 OWN, RANDOM, CHANCE = "own", "random_map", "chance"
-"""Whose share: of the map's own units; of a random other map's unit on the same image; of the
+"""Share of the map's own units' energy; of a random other map's unit on the same image; of the
 receptive field's area."""
 
 IMAGES_AT_ONCE = 32
 
 
 def excesses(peaks: Sequence[Shares]) -> dict[str, float]:
-    """Part name -> its energy share minus its area share, averaged over all peaks of a map.
+    """Part name -> energy share minus area share, averaged over all peaks of a map.
 
-    A peak without the part counts as 0. Taking the area off keeps large parts from winning
-    because they are large, and averaging over all peaks small or rare ones because they are.
+    A peak without the part counts as 0. Subtracting the area keeps large parts from winning for
+    their size; averaging over all peaks keeps rare parts from winning for few of them.
     """
     sums: dict[str, float] = defaultdict(float)
     for peak in peaks:
@@ -36,7 +36,7 @@ def excesses(peaks: Sequence[Shares]) -> dict[str, float]:
 
 
 def preferred_part(peaks: Sequence[Shares]) -> str | None:
-    """The part with the largest of `excesses`; ties go to the first name; None without parts."""
+    """The part with the largest excess, the first name on ties; None without parts."""
     found = excesses(peaks)
     return min(found, key=lambda name: (-found[name], name)) if found else None
 
@@ -46,11 +46,15 @@ def score(
     random: Sequence[Sequence[Located]],
     parts: Sequence[str | None],
 ) -> dict[str, np.ndarray]:
-    """ "object/own", "part/chance" … -> M shares, averaged over each map's peaks.
+    """Average each map's shares over its peaks.
 
-    own, random: M×k, where the peaks' projections lie and those of other maps' units. parts: the
-    part that each map prefers, decided on other images; nan where that is None. An image without
-    the part counts as 0 of everything.
+    Args:
+        own, random: M×k, of the peaks' projections and of other maps' units.
+        parts: the part that each map prefers, decided on other images.
+
+    Returns:
+        "object/own", "part/chance" … -> M shares. An image without the part counts as 0; nan for
+        a map without a preferred part.
     """
     out: dict[str, list[float]] = defaultdict(list)
     for row, others, part in zip(own, random, parts, strict=True):
@@ -110,11 +114,18 @@ def locate_peaks(
     seed: int | None = None,
     **options: Any,
 ) -> tuple[list[list[Located]], list[list[Located]]]:
-    """M×k: where each peak's projection lies, and that of another map's strongest unit there.
+    """Locate the projection of each peak, and of another map's strongest unit on the same image.
 
-    crops: item i is (preprocessed 3×H×W, …). truth: number of an image -> what is known of it.
-    maps: M numbers. peaks: M×k, of these maps, none dead. seed: of the other map, drawn among
-    those that are not 0 on the image; None leaves the second list empty. options: of `project`.
+    Args:
+        crops: item i is (preprocessed 3×H×W, …).
+        truth: number of an image -> its ground truth.
+        maps: M numbers.
+        peaks: M×k, of these maps, none dead.
+        seed: draws the other map among those above 0 on the image; None for no other map.
+        options: those of `project`.
+
+    Returns:
+        Two lists M×k; the second is empty without a seed.
     """
     count, k = peaks.image.shape
     own: list[dict[int, Located]] = [{} for _ in range(count)]
@@ -125,17 +136,16 @@ def locate_peaks(
         with torch.no_grad():
             record = net.record(batch.to(net.device), [layer], logits=False)
         at = torch.isin(peaks.image, images).nonzero()
-        of_peaks = (field[at[:, 0], at[:, 1]] for field in (peaks.image, peaks.y, peaks.x))
-        numbers, y, x = of_peaks
+        numbers, y, x = (field[at[:, 0], at[:, 1]] for field in (peaks.image, peaks.y, peaks.x))
         rows = torch.searchsorted(images, numbers.contiguous())
         units = torch.stack([rows, maps[at[:, 0]], y, x], dim=1)
         wanted = [(own, units)]
         if seed is not None:
             values = record.activations[layer].cpu()
             wanted.append((random, other_units(values, units, generator)))
-        known = [truth(i) for i in images.tolist()]
+        truths = [truth(i) for i in images.tolist()]
         for target, some in wanted:
-            found = locate(net, record, layer, some, known, **options)
+            found = locate(net, record, layer, some, truths, **options)
             for (row, rank), one in zip(at.tolist(), found, strict=True):
                 target[row][rank] = one
     ours, others = ([[row[n] for n in range(k)] for row in rows] for rows in (own, random))
@@ -145,10 +155,17 @@ def locate_peaks(
 def other_units(
     values: torch.Tensor, units: torch.Tensor, generator: np.random.Generator
 ) -> torch.Tensor:
-    """For each unit the strongest one of a random other map of its image that is not dead there.
+    """Draw for each unit the strongest unit of a random other map that is live on its image.
 
-    values: N×C×h×w or N×C activations. units: K×4 rows (image, map, y, x). Returns K×4.
-    Raises DeconvError where no other map is alive.
+    Args:
+        values: N×C×h×w or N×C activations.
+        units: K×4, rows (image, map, y, x).
+
+    Returns:
+        K×4.
+
+    Raises:
+        DeconvError: if no other map is live on an image.
     """
     flat = values.reshape(*values.shape[:2], -1)
     best, at = flat.max(dim=2)

@@ -1,7 +1,7 @@
-"""Shares of energy of a trained network's maps against three baselines, with intervals over maps.
+"""Energy shares of a trained network's maps against three baselines, with intervals over maps.
 
-Scores are arrays "<network>/<layer>/<object or part>/<whose>" -> a share a map, as `score_maps`
-gives them for each network and layer.
+Scores are arrays "<network>/<layer>/<object or part>/<whose>" of one share a map, from
+`score_maps` for each network and layer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from deconv.studies.localisation.scores import CHANCE, OWN, RANDOM
 TRAINED, UNTRAINED = "trained", "untrained"
 WHAT = ("object", "part")
 GROUPS = (TRAINED, RANDOM, UNTRAINED, CHANCE)
-"""What is compared: the maps' own units, and the three baselines."""
+"""The maps' own units and the three baselines."""
 
 
 def grouped(arrays: Mapping[str, np.ndarray], layer: str, what: str) -> dict[str, np.ndarray]:
@@ -59,7 +59,7 @@ def summarise(
 
 
 def _difference(own: np.ndarray, other: np.ndarray, group: str, seed: int) -> tuple[float, float]:
-    """The interval of own - other: paired, but for the untrained network, whose maps are others."""
+    """The interval of own - other: paired, except for the untrained network's maps."""
     if not len(own) or not len(other):
         return np.nan, np.nan
     if group == UNTRAINED:

@@ -1,1 +1,1 @@
-"""Figure 7: a grey square slid over an image (`maps`), and where the answers fall (`scores`)."""
+"""Figure 7: occlusion maps (`maps`) and how well their drops match known regions (`scores`)."""

@@ -1,4 +1,4 @@
-"""Occlusion: what a network answers while a grey square covers one part of an image (Fig. 7)."""
+"""Occlusion sensitivity: the response while a grey square covers part of an image (Fig. 7)."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class OcclusionMaps:
     """One cell for each position of the square, rows × columns.
 
     probability: softmax probability of the target class (Fig. 7d).
-    activation:  sum over the layer's map that responds most to the whole image (Fig. 7b).
+    activation:  sum over the map that responds most to the unoccluded image (Fig. 7b).
     label:       int64, the most probable class (Fig. 7e).
     positions:   rows × columns × 2, the square's top left corner (y, x) in pixels; negative where
-                 a square hangs over.
-    map:         number of that map.
-    clean:       the same three of the whole image: (probability, activation, label).
+                 a square overhangs the image.
+    map:         number of the watched map.
+    clean:       (probability, activation, label) of the unoccluded image.
     """
 
     probability: torch.Tensor
@@ -51,23 +51,23 @@ def occlude(
     strongest: str = "sum",
     squares: str = "inside",
 ) -> OcclusionMaps | list[OcclusionMaps]:
-    """Slide a square over an image and watch the network (§4.2, Fig. 7).
+    """Slide a square over an image and record the network's response (§4.2, Fig. 7).
+
+    The paper does not state the square's size, stride and value, the meaning of "strongest", or
+    how borders are treated.
 
     Args:
         image: 3×H×W, preprocessed; or N×3×H×W.
-        target: the class whose probability is wanted; for several images also one each.
-        layer: of the watched map; None: the activations of the network's last convolution, the
-            paper's choice.
+        target: the class whose probability is recorded; for N images also one each.
+        layer: of the watched map; None for the activations of the last convolution, as the paper.
         size_px, stride_px: side of the square and its steps.
-        fill: value of the square on the preprocessed scale, or one a channel; 0 is the mean image,
-            a grey.
-        strongest: the map with the largest "sum" over the whole image, the quantity that is then
-            drawn, or the one with the largest "max".
-        squares: see `square_corners`. The paper states neither size, stride, grey value, what
-            "strongest" is, nor what happens at the border.
+        fill: value of the square on the preprocessed scale, or one a channel; 0 is the mean image.
+        strongest: watch the map with the largest "sum" over the unoccluded image, which is the
+            quantity recorded, or the one with the largest "max".
+        squares: see `square_corners`.
 
     Returns:
-        The maps of an image; of N > 1 images a list.
+        The maps of the image; a list for N > 1 images.
 
     Raises:
         DeconvError: for a square larger than the image, an unknown layer, class or option.
@@ -116,13 +116,13 @@ def map_numbers(maps: OcclusionMaps) -> dict[str, Any]:
 
 
 def last_convolution(net: Network) -> str:
-    """The point of the activations of the last convolution of a network."""
+    """The point of the last convolution's activations."""
     calls = net.calls
     convs = [
         layer
         for layer in net.layers
         if isinstance(net.module_of(layer), nn.Conv2d)
-        and max(calls.values[layer].shape[1:]) > 1  # no gate of squeeze and excitation
+        and max(calls.values[layer].shape[1:]) > 1  # not the gate of a squeeze-and-excitation
     ]
     if not convs:
         raise DeconvError(f"{net.name} has no convolution with maps: name the layer to watch")
@@ -140,7 +140,7 @@ def _occlude(
     grey: torch.Tensor,
     strongest: str,
 ) -> OcclusionMaps:
-    """The maps of one image 1×3×H×W. corners: of all squares, rows × columns × 2."""
+    """Compute the maps of one image 1×3×H×W. corners: rows × columns × 2."""
     image = image.to(net.device)
     record = net.record(image, [layer])
     assert record.logits is not None
@@ -166,10 +166,13 @@ def square_corners(
 ) -> torch.Tensor:
     """The top left corners (y, x) of all squares: rows × columns × 2 int64, in pixels.
 
-    image_px: height and width. squares: "inside", wholly in the image, the first in its corner;
-    or "overhang", so many that cells of `stride_px` around the squares' centres fill the image,
-    centred on it, where the outer squares hang over and cover less.
-    Raises DeconvError for a square larger than the image and for what are no whole numbers.
+    Args:
+        image_px: height and width.
+        squares: "inside" the image, starting in its corner; or "overhang", a centred grid whose
+            cells of `stride_px` tile the image, so that outer squares cover less.
+
+    Raises:
+        DeconvError: for a square larger than the image, and for numbers that are not whole.
     """
     if squares not in SQUARES:
         raise unknown("placing of squares", squares, SQUARES)
@@ -201,7 +204,7 @@ def _answers(
 
 
 def _responses(activation: torch.Tensor, measure: str) -> torch.Tensor:
-    """N×C: each map's sum over its positions, or its largest value."""
+    """N×C: each map's sum over positions, or its maximum."""
     if activation.dim() == 2:
         return activation
     maps = activation.flatten(2)

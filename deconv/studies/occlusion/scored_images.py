@@ -1,7 +1,7 @@
-"""Images scored for Figure 7: maps by squares wholly inside, the regions they are compared with.
+"""Occlusion maps of many images, scored against regions.
 
-The regions are the object's known box and its parts (built-in scenes), and what the deconvnet
-paints for the map's strongest unit.
+Regions are the ground-truth box of the object and its parts (built-in scenes), and the projection
+of the watched map's strongest unit.
 """
 
 from __future__ import annotations
@@ -28,13 +28,12 @@ from deconv.studies.occlusion.scores import (
 )
 
 ON_BOX = 0.5
-"""A square lies on the object if at least this share of the square lies in the object's box. (The
-other way round, half of the object under the square, would hold nowhere: objects are larger.)"""
+"""Share of the square that must lie in the object's box to be on the object. (Half of the object
+is never under the square: objects are larger.)"""
 OVER_PART = 0.5
-"""A square covers a part if at least this share of the part's box lies under it."""
+"""Share of a part's box that must lie under the square to be covered."""
 MOST = 0.25
-"""Squares cover what the map shows if they are among this share of all positions, by the energy of
-the projection that they cover."""
+"""Share of all positions that count as on the projection, by the energy that they cover."""
 
 
 def score_arrays(
@@ -45,12 +44,18 @@ def score_arrays(
     collisions: str,
     **options: Any,
 ) -> dict[str, np.ndarray]:
-    """The maps of N images by squares wholly inside, and the regions that they are scored by.
+    """Compute the maps of N images with squares inside the image, and the regions to score by.
 
-    images: (preprocessed 3×c×c, true class). scenes: those of the images, None for photographs.
-    options: of `occlude`; size_px is needed. Returns score/<name> arrays: probability, activation,
-    label (N×rows×columns), clean (N×3), map (N), corners (rows×columns×2), painted
-    (N×rows×columns bool); and for scenes box (N×4), parts (K×5: row, box) and part_names (K).
+    Args:
+        images: (preprocessed 3×c×c, true class).
+        scenes: of the images; None for photographs.
+        collisions: policy of the projections.
+        options: of `occlude`; size_px is required.
+
+    Returns:
+        score/<name> arrays: probability, activation, label (N×rows×columns), clean (N×3), map (N),
+        corners (rows×columns×2), painted (N×rows×columns bool); for scenes also box (N×4), parts
+        (K×5: image row, box) and part_names (K).
     """
     fields = ("probability", "activation", "label", "clean", "map")
     out: dict[str, list[Any]] = {name: [] for name in (*fields, "painted")}
@@ -70,7 +75,7 @@ def score_arrays(
 def strongest_projection(
     net: Network, image: torch.Tensor, layer: str, number: int, collisions: str
 ) -> np.ndarray:
-    """What the deconvnet paints for the strongest unit of one map: 3×c×c, around zero."""
+    """Project the strongest unit of a map: 3×c×c, around zero."""
     record = net.record(image[None].to(net.device), [layer], logits=False)
     values = record.activations[layer][0, number]
     y, x = divmod(int(values.argmax()), values.shape[-1]) if values.dim() else (0, 0)
@@ -95,10 +100,10 @@ def _truth(scenes: Sequence[Scene], crop_px: int) -> dict[str, np.ndarray]:
 
 
 def falls(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """How far (probability, activation) fall at each position, N×rows×columns each.
+    """The drops of (probability, activation) at each position, N×rows×columns each.
 
-    Of the probability the difference to the whole image's, of the activation its share; NaN where
-    the whole image's is 0.
+    Absolute for the probability; for the activation relative to the unoccluded image's, NaN if
+    that is 0.
     """
     probability, activation = (arrays["score/clean"][:, i, None, None] for i in (0, 1))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -107,9 +112,9 @@ def falls(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def regions(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Region -> N×rows×columns bool: "painted"; of scenes also "object", "parts", "centre".
+    """Region -> N×rows×columns bool: "painted"; for scenes also "object", "parts", "centre".
 
-    centre: the middle of the square lies in the object's box.
+    centre: whether the square's middle lies in the object's box.
     """
     out = {"painted": arrays["score/painted"]}
     if "score/box" not in arrays:
@@ -133,11 +138,11 @@ SCORES: dict[str, tuple[str, int, Callable[[np.ndarray, np.ndarray], float]]] = 
     "probability_drop_on_projection": ("painted", 0, contrast),
     "activation_drop_on_projection": ("painted", 1, contrast),
 }
-"""Score -> region, which of `falls`, how one is scored by the other."""
+"""Score -> (region, index into `falls`, measure)."""
 
 
 def comparisons(arrays: Mapping[str, np.ndarray], seed: int = 0) -> dict[str, Comparison]:
-    """Score -> its comparison over the images; without those that fewer than two images have."""
+    """Score -> its comparison over the images; scores of fewer than two images are left out."""
     found, areas, fallen = {}, regions(arrays), falls(arrays)
     for name, (region, which, measure) in SCORES.items():
         if region not in areas:
@@ -149,7 +154,7 @@ def comparisons(arrays: Mapping[str, np.ndarray], seed: int = 0) -> dict[str, Co
 
 
 def score_rows(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
-    """A row of the table for each scored image: its own scores, and what lies under the worst."""
+    """A table row for each image: its scores, and the part under its largest drop."""
     areas, (probability, activation) = regions(arrays), falls(arrays)
     rows = []
     for i, fall in enumerate(probability):
@@ -166,7 +171,7 @@ def score_rows(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
 
 
 def _part_under(arrays: Mapping[str, np.ndarray], i: int, corner: np.ndarray) -> str:
-    """The part of scene i of which the square covers most; "" if it covers none."""
+    """The part of scene i that the square covers most; "" for none."""
     size = int(arrays["score/size_px"])
     y, x = corner.tolist()
     square = (y, x, y + size, x + size)

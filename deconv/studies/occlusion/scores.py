@@ -1,9 +1,9 @@
-"""Does the answer fall where the square covers the object? Scores of occlusion maps by regions.
+"""Scores of occlusion maps by regions: does the response drop where the square covers the object?
 
-A region says of each position of the square whether it lies on something: on the object's known
-box, on a part, on what the deconvnet paints. A score compares the fall inside the region with the
-fall elsewhere. Since objects tend to lie in the middle, where squares hurt most anyhow, every
-score stands beside that of the *other* images' regions laid over the same map.
+A region marks the positions of the square that lie on the object's box, a part or the projection.
+A score compares the drop inside the region with that outside. Since objects tend to be central,
+where occlusion hurts most anyway, each score is compared with the *other* images' regions on the
+same map.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class Comparison:
-    """Mean scores over N images and 95 % bootstrap intervals over these images.
+    """Mean scores over N images and 95 % bootstrap intervals over them.
 
     own: each image with its own region. shuffled: with the regions of the others. beyond: own
-    minus shuffled, image by image. chance: the share of 10,000 random exchanges of regions among
-    the images (each equally likely, the true one among them) that score as high as the true one.
+    minus shuffled, paired. chance: p of a permutation test, the share of 10,000 random
+    permutations of regions (the true one among them) that score as high as the true one.
     """
 
     images: int
@@ -40,14 +40,14 @@ class Comparison:
 
 
 def squares_on(boxes: Sequence[Box], corners: np.ndarray, size_px: int, least: float) -> np.ndarray:
-    """rows × columns bool: at least `least` of the square lies on one of the boxes."""
+    """rows × columns bool: whether at least `least` of the square lies on one of the boxes."""
     return _grid(corners, size_px, lambda s: any(covered_share(b, s) >= least for b in boxes))
 
 
 def squares_over(
     boxes: Sequence[Box], corners: np.ndarray, size_px: int, least: float
 ) -> np.ndarray:
-    """rows × columns bool: the square covers at least `least` of one of the boxes."""
+    """rows × columns bool: whether the square covers at least `least` of one of the boxes."""
     return _grid(corners, size_px, lambda s: any(covered_share(s, b) >= least for b in boxes))
 
 
@@ -59,9 +59,9 @@ def _grid(corners: np.ndarray, size_px: int, test: Callable[[Box], bool]) -> np.
 def squares_over_most(
     pixels: np.ndarray, corners: np.ndarray, size_px: int, share: float
 ) -> np.ndarray:
-    """rows × columns bool: the `share` of all positions that cover the most energy of `pixels`.
+    """rows × columns bool: the `share` of positions that cover the most energy of `pixels`.
 
-    pixels: 3×H×W, around zero; energy is the sum of their squares. Ties go to the first position.
+    pixels: 3×H×W, around zero; energy is the sum of squares. Ties go to the first position.
     """
     energy = (pixels.astype(np.float64) ** 2).sum(axis=0)
     covered = [
@@ -75,22 +75,22 @@ def squares_over_most(
 
 
 def contrast(fall: np.ndarray, region: np.ndarray) -> float:
-    """Mean of `fall` inside the region minus its mean outside; NaN where either is empty."""
+    """Mean of `fall` inside the region minus its mean outside; NaN if either is empty."""
     if region.all() or not region.any():
         return float("nan")
     return float(fall[region].mean() - fall[~region].mean())
 
 
 def hit(fall: np.ndarray, region: np.ndarray) -> float:
-    """1 where the position of the largest fall (the first of equal ones) lies in the region."""
+    """1 if the largest fall (the first on ties) lies in the region, else 0."""
     return float(region.flat[fall.argmax()])
 
 
 def compare(scores: np.ndarray, seed: int = 0) -> Comparison | None:
-    """N×N scores, row: image, column: whose region, as one Comparison; None for fewer than two.
+    """Compare own with others' regions, from N×N scores (image × whose region).
 
-    Images whose score with their own region is NaN are left out, rows and columns: their region is
-    empty or the whole map, and so are their column's other scores.
+    Images whose own score is NaN, because their region is empty or the whole map, are left out as
+    rows and columns. None for fewer than two images.
     """
     scores = np.asarray(scores, np.float64)
     if scores.ndim != 2 or scores.shape[0] != scores.shape[1]:

@@ -1,8 +1,8 @@
-"""Linear probes: what a classifier on top of a frozen layer can tell apart (§4.3, §5.2, Table 7).
+"""Linear probes: classifiers on frozen features (§4.3, §5.2, Table 7).
 
-features → scaled on the training images → C chosen on a fifth of them → classifier → accuracy.
-`features` reads the layers, `spaces` scales them, `linear` fits SVM and softmax; `folds` does all
-of it over random splits, and `seen_images` tells which test images would not be fair.
+features → scaled by training statistics → C chosen on a held-out fifth → classifier → accuracy.
+`features` reads the layers, `spaces` scales them, `linear` fits SVM and softmax, `folds` runs
+random splits, and `seen_images` finds test images that the network was trained on.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ __all__ = [
 ]
 
 HELD_OUT = 5
-"""One in this many training images of a class chooses C, at least one."""
+"""One in this many training images of a class is held out to choose C, at least one."""
 
 
 @dataclass(frozen=True)
 class Probed:
-    """What a probe found on the test images.
+    """The result of a probe.
 
-    per_class: accuracy of each class in percent, float64. c: the chosen C. tried: C -> mean
-    accuracy per class in percent on the held-out fifth, {} where C was not chosen.
-    gradient: of the final fit, see `Linear`.
+    per_class: test accuracy of each class in percent, float64. c: the chosen C. tried: C -> mean
+    accuracy per class in percent on the held-out images, {} if C was not tuned. gradient: of the
+    final fit, see `Linear`.
     """
 
     per_class: np.ndarray
@@ -61,9 +61,10 @@ class Probed:
 
 
 def class_accuracies(found: torch.Tensor, labels: torch.Tensor, classes: int) -> np.ndarray:
-    """The accuracy of each class in percent, float64, from N found and N true classes.
+    """The accuracy of each class in percent, float64, from N predicted and N true classes.
 
-    Raises DeconvError for a class without an image, which has no accuracy.
+    Raises:
+        DeconvError: for a class without images.
     """
     images = torch.bincount(labels, minlength=classes)
     if (images == 0).any():
@@ -74,9 +75,9 @@ def class_accuracies(found: torch.Tensor, labels: torch.Tensor, classes: int) ->
 
 
 def held_out(labels: torch.Tensor, seed: int) -> torch.Tensor:
-    """Which of N training images choose C: N bool, of each class one in HELD_OUT, at least one.
+    """Choose the held-out images: N bool, one in HELD_OUT of each class, at least one.
 
-    No class with a single image gives it away. Drawn by (seed, class).
+    A class with a single image keeps it for training. Drawn by (seed, class).
     """
     chosen = torch.zeros(len(labels), dtype=torch.bool)
     for label in labels.unique().tolist():
@@ -97,11 +98,13 @@ def probe(
 ) -> Probed:
     """Train a linear classifier on frozen features and test it.
 
-    train, test: (N×D float features, N int64 labels), labels 0 … K-1, each of them in both.
-    kind: "svm" or "softmax", see `fit_linear`. grid: values of C; the best on the held-out
-        images of the training set wins, the smallest among equals, and is then used on all of it.
-        With one image a class there is nothing to hold out, and the middle one is taken.
-    scaling: see `Scaling`. seed: of the held-out images.
+    Args:
+        train, test: (N×D float features, N int64 labels); labels 0 … K-1 all occur in both.
+        kind: "svm" or "softmax", see `fit_linear`.
+        grid: values of C. The best on held-out training images, the smallest on ties, is used to
+            fit all of them. With one image a class nothing can be held out: the middle one is used.
+        scaling: see `Scaling`.
+        seed: of the held-out images.
     """
     grid = sorted(grid)
     classes = int(train[1].max()) + 1
@@ -115,7 +118,7 @@ def probe(
             start = fit_linear(x[~aside], train[1][~aside], classes, kind, c, start)
             found = start.scores(x[aside]).argmax(1)
             ours = train[1][aside]
-            # A class with one image is not held out, so the mean is over those that are.
+            # Classes with one image have none held out.
             each = [(found[ours == k] == k).double().mean() for k in ours.unique()]
             tried[c] = 100 * torch.stack(each).mean().item()
     c = max(tried, key=lambda one: tried[one]) if tried else grid[len(grid) // 2]

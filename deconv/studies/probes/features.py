@@ -1,7 +1,8 @@
-"""The features of a frozen network: what layer n hands on, as one vector an image."""
+"""Features of a frozen network: the output of layer n as one vector an image."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -14,13 +15,13 @@ from deconv.networks import ChainNet, Network
 
 
 def tap(net: Network, layer: int) -> str:
-    """The point at which "layer n" is read: the last one before the next layer with weights.
+    """The point at which "layer n" is read: the last one before the next weighted layer.
 
-    That is what layer n hands on, after its ReLU and where they follow its pool, its contrast
-    normalisation and an average to a fixed grid: in ZFNet norm1, norm2, conv3, conv4, pool5, fc6,
-    fc7. Where the paper reads a layer is not stated.
-    Raises DeconvError for a layer that the network does not have, and for a network whose layers
-    bear no numbers of their own, such as those of other packages.
+    That includes its ReLU, pool, contrast normalisation and average pool, if any: in ZFNet norm1,
+    norm2, conv3, conv4, pool5, fc6, fc7. The paper does not state where it reads a layer.
+
+    Raises:
+        DeconvError: for an unknown layer, and for networks whose layers are not numbered.
     """
     if not isinstance(net, ChainNet):
         raise DeconvError(
@@ -37,40 +38,35 @@ def tap(net: Network, layer: int) -> str:
     for stage_name, stage in stages[first + 1 :]:
         if isinstance(stage, nn.Conv2d | nn.Linear):
             break
-        # The ReLU behind a layer bears the layer's own name as a point.
+        # A layer's ReLU is the point of the layer's own name.
         if stage_name in net.points:
             found = stage_name
     return found
 
 
 def grid_side(shape: Sequence[int], max_features: int) -> int | None:
-    """The side of the grid that maps C×H×W are averaged to, None where they are kept as they are.
+    """The side of the grid that maps C×H×W are averaged to; None if they need no reduction.
 
-    The largest square grid with at most `max_features` values over all maps, not finer than the
-    maps. Raises DeconvError if even one value a map is too many.
+    The largest square grid with at most `max_features` values over all maps, at most as fine as
+    the maps.
+
+    Raises:
+        DeconvError: if one value a map exceeds `max_features`.
     """
     maps, *size = shape
-    values = maps
-    for extent in size:
-        values *= extent
-    if values <= max_features:
+    if math.prod(shape) <= max_features:
         return None
     if maps > max_features:
         raise DeconvError(
             f"{maps} maps or units are more than max_features={max_features}: allow more"
         )
-    side = int((max_features / maps) ** 0.5)
-    while maps * (side + 1) ** 2 <= max_features:
-        side += 1
-    while maps * side**2 > max_features:
-        side -= 1
-    return min(side, *size)
+    return min(math.isqrt(max_features // maps), *size)
 
 
 def reduced_width(shape: Sequence[int], max_features: int) -> int:
-    """How many features `reduce` makes of an activation of `shape` (C, H, W) or (C,)."""
+    """The number of features that `reduce` makes of an activation (C, H, W) or (C,)."""
     side = grid_side(shape, max_features)
-    return shape[0] * side**2 if side else int(torch.Size(shape).numel())
+    return shape[0] * side**2 if side else math.prod(shape)
 
 
 def check_layers(net: ChainNet, layers: Iterable[int], max_features: int) -> None:
@@ -83,11 +79,11 @@ def check_layers(net: ChainNet, layers: Iterable[int], max_features: int) -> Non
 
 
 def reduce(activations: torch.Tensor, max_features: int) -> torch.Tensor:
-    """N×C×H×W or N×C as N×D float32, D at most `max_features`.
+    """Flatten N×C×H×W or N×C to N×D float32, D at most `max_features`.
 
-    Maps with more values are averaged to a square grid. Cell i of g covers the rows (and columns)
-    from floor(i·H/g) to ceil((i+1)·H/g), so that neighbouring cells can share one. Differs from
-    paper: it does not speak of a reduction; layer 1 of ZFNet has 290,400 values an image.
+    Larger maps are averaged to a square grid. Cell i of g covers rows (and columns) floor(i·H/g) to
+    ceil((i+1)·H/g), so neighbours may share one. Differs from paper: it mentions no reduction;
+    layer 1 of ZFNet has 290,400 values an image.
     """
     side = grid_side(activations.shape[1:], max_features)
     if side is not None:
@@ -102,12 +98,17 @@ def extract(
     max_features: int = 10_000,
     progress: bool = True,
 ) -> dict[str, torch.Tensor]:
-    """The features of every image at each point: point -> N×D float32 on the CPU, in order.
+    """Extract the features of every image at each point, in one pass without dropout.
 
-    loader: preprocessed images in any form of `deconv.data.batches`, not shuffled. One pass for all
-        points, without dropout. max_features: see `reduce`.
-    Raises DeconvError for an unknown point, a loader without images, and values that are not
-    finite.
+    Args:
+        loader: preprocessed images in any form of `deconv.data.batches`, not shuffled.
+        max_features: see `reduce`.
+
+    Returns:
+        Point -> N×D float32 on the CPU, in order.
+
+    Raises:
+        DeconvError: for an unknown point, no image, or values that are not finite.
     """
     found: dict[str, list[torch.Tensor]] = {}
     for images, _ in walk(net, loader, "features", progress, channels_last=True):
@@ -117,5 +118,5 @@ def extract(
             if not values.isfinite().all():
                 raise DeconvError(f"{point} of {net.name} holds values that are not finite")
             found.setdefault(point, []).append(values)
-    # Popped one by one: all points twice would be too much for memory.
+    # Popped one by one, to hold only one point twice in memory.
     return {point: torch.cat(found.pop(point)) for point in list(found)}

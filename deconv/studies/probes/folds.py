@@ -1,4 +1,4 @@
-"""Probes over random splits of a data set, the folds, and their accuracies as rows (§5.2)."""
+"""Probes over random splits (folds) of a data set, and their accuracies as rows (§5.2)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deconv.networks import ChainNet
 from deconv.studies.probes import extract, probe, tap
 
 Job = tuple[str, int]
-"""A classifier ("svm" or "softmax") and the number of the layer it stands on."""
+"""A classifier ("svm" or "softmax") and the number of the layer that it is trained on."""
 
 BATCH = 32
 
@@ -27,7 +27,7 @@ BATCH = 32
 class Fold:
     """One random split: positions in a data set to train and to test on.
 
-    number: from 0 on. seed: of the split. per_class: training images a class.
+    number: from 0. seed: of the split. per_class: training images a class.
     """
 
     number: int
@@ -49,11 +49,11 @@ def random_folds(
 
     Args:
         data: the images; only their labels are read.
-        test_per_class: at most so many test images a class; None: all that are not trained on.
-        without: positions that take no part.
+        test_per_class: most test images a class; None for all that are not trained on.
+        without: positions to exclude.
 
     Raises:
-        DeconvError: where a class has too few images.
+        DeconvError: if a class has too few images.
     """
     kept = np.setdiff1d(np.arange(len(data)), np.asarray(without, dtype=int))
     targets = [data.targets[i] for i in kept]
@@ -66,9 +66,9 @@ def random_folds(
 
 
 def sizes_within(data: Squares, wanted: Sequence[int]) -> list[int]:
-    """Those numbers of training images a class that leave half of each class to test on.
+    """Keep the training set sizes (images a class) that leave half of each class for testing.
 
-    If none does, half of the smallest class. Raises DeconvError for a class of a single image.
+    If none does, half of the smallest class, which must have two images.
     """
     images = np.bincount(data.targets, minlength=len(data.classes))
     if (smallest := int(images.min())) < 2:
@@ -89,10 +89,14 @@ def probe_folds(
     max_features: int,
     workers: int = 0,
 ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-    """Train and test each classifier on each fold.
+    """Train and test each classifier on each fold; features are extracted once.
 
-    Features are read once, of the images that some fold wants. grid, scaling: see `probe`.
-    max_features: see `reduce`. Yields a row and the accuracy of each class in percent.
+    Args:
+        grid, scaling: see `probe`.
+        max_features: see `reduce`.
+
+    Yields:
+        A row and the accuracy of each class in percent.
     """
     needed = sorted({i for fold in folds for i in (*fold.train, *fold.test)})
     row_of = {image: row for row, image in enumerate(needed)}
@@ -125,10 +129,7 @@ def probe_folds(
 
 
 def over_folds(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each network, classifier, layer and size as one row: mean and sample standard deviation.
-
-    In percent; "std" is "" of a single fold.
-    """
+    """Average rows over folds: mean and sample standard deviation in percent, "" for one fold."""
     keys = ("network", "classifier", "layer", "per_class")
     groups: dict[tuple, list[float]] = {}
     for row in rows:

@@ -1,12 +1,12 @@
-"""Linear SVM and softmax, for all classes at once, so that a hundred of them take one fit.
+"""Linear SVM and softmax, fitted for all classes at once.
 
-The objectives are those of scikit-learn's LinearSVC and LogisticRegression (which the tests hold
-them against), but for LinearSVC's small penalty on the bias:
+The objectives are those of scikit-learn's LinearSVC and LogisticRegression (tests compare them),
+without LinearSVC's small penalty on the bias:
 
     svm      ½|W|² + C Σ_images Σ_classes max(0, 1 - t·score)²,   t = ±1, one class against the rest
     softmax  ½|W|² + C Σ_images cross-entropy
 
-LinearSVC itself fits one class after the other on one core: minutes for one layer of Caltech-101.
+LinearSVC fits classes sequentially on one core: minutes for one layer of Caltech-101.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from deconv.errors import DeconvError, unknown
 class Linear:
     """A linear classifier: weight D×K, bias K.
 
-    gradient: length of the objective's gradient where the fit ended, relative to that at W = 0;
-    a small number says that it has converged.
+    gradient: norm of the objective's gradient at the end of the fit, relative to that at W = 0;
+    small if converged.
     """
 
     weight: torch.Tensor
@@ -33,7 +33,7 @@ class Linear:
     gradient: float
 
     def scores(self, features: torch.Tensor) -> torch.Tensor:
-        """N×K; the largest of a row is the answer."""
+        """N×K scores; the largest in a row is the prediction."""
         return features @ self.weight + self.bias
 
 
@@ -46,7 +46,7 @@ KINDS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "svm": _squared_hinge,
     "softmax": cross_entropy,
 }
-"""Kind of classifier -> its mean loss over the images, of scores N×K and labels N."""
+"""Kind of classifier -> its mean loss, of scores N×K and labels N."""
 
 
 def fit_linear(
@@ -59,12 +59,15 @@ def fit_linear(
     tolerance: float = 1e-3,
     max_steps: int = 500,
 ) -> Linear:
-    """The classifier that minimises the objective above, by L-BFGS from `start` or from zero.
+    """Minimise the objective above by L-BFGS, from `start` or from zero.
 
-    features: N×D float, about centred, or L-BFGS is slow; labels: N int64 in 0 … classes-1.
-    c: weight of the losses against the penalty, larger means a closer fit to the training images.
-    It ends when the gradient is `tolerance` times that at W = 0, after `max_steps`, or when a
-        round of ROUND steps gains nothing.
+    Stops when the gradient is `tolerance` times that at W = 0, after `max_steps`, or when ROUND
+    steps gain nothing.
+
+    Args:
+        features: N×D float, roughly centred, or L-BFGS is slow.
+        labels: N int64 in 0 … classes-1.
+        c: weight of the losses against the penalty; larger fits the training images closer.
     """
     if kind not in KINDS:
         raise unknown("classifier", kind, KINDS)
@@ -90,7 +93,7 @@ def fit_linear(
             with torch.no_grad():
                 weight.copy_(start.weight)
                 bias.copy_(start.bias)
-        # In rounds, because torch's own test looks at single entries, whose size depends on D.
+        # In rounds, because torch's stopping test looks at single entries, whose size depends on D.
         optimizer = torch.optim.LBFGS(
             both,
             max_iter=ROUND,
@@ -103,7 +106,7 @@ def fit_linear(
         for _ in range(max(1, max_steps // ROUND)):
             optimizer.step(objective)
             before, value = value, objective().item()
-            # Where a whole round gains nothing, the precision of the numbers is spent.
+            # A whole round without gain has reached the floating-point precision.
             if steepness() <= tolerance * first or value >= before:
                 break
         ended = steepness() / first if first else 0.0
@@ -111,4 +114,4 @@ def fit_linear(
 
 
 ROUND, HISTORY = 10, 10
-"""Steps of L-BFGS from one look at the gradient to the next; steps it remembers."""
+"""Steps of L-BFGS between convergence tests; steps in its history."""

@@ -1,4 +1,4 @@
-"""One linear classifier a class on the values of a layer, for images that show several classes."""
+"""One-vs-rest linear classifiers on the values of a layer, for multi-label images."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from deconv.errors import DeconvError
 from deconv.networks import Network
 
 MOST_STEPS = 1000
-"""Of the solver, for each classifier."""
+"""Iterations of the solver, for each classifier."""
 DEALS = 20
-"""How often scores are dealt out at random to see what chance brings."""
+"""Random permutations of the scores that estimate the chance level."""
 
 
 def layer_values(net: Network, loader: DataLoader, layer: str) -> tuple[np.ndarray, np.ndarray]:
-    """(N×D float32 values of a layer, N×C int8 marks) of all images of a loader, in order.
+    """Collect (N×D float32 values of a layer, N×C int8 marks) of all images, in order.
 
-    loader: yields (images as `net` takes them, N×C marks). Over a `deconv.distributed.Share` each
-    process runs its part and all get the whole.
+    loader: yields (preprocessed images, N×C marks). Over a `deconv.distributed.Share` each process
+    runs its shard and all get the whole.
     """
     values, marks = [], []
     for images, target in labelled(net, loader):
@@ -40,10 +40,10 @@ def layer_values(net: Network, loader: DataLoader, layer: str) -> tuple[np.ndarr
 
 @dataclass(frozen=True)
 class OneVsRest:
-    """The classifiers of C classes on values of D dimensions.
+    """Classifiers of C classes on D values.
 
-    mean, scale: D, of the training images. weights: C×D, offsets: C, on values minus mean over
-    scale; NaN for a class that could not be learned.
+    mean, scale: D, of the training images. weights: C×D and offsets: C act on
+    (values - mean) / scale; NaN for a class that could not be learned.
     """
 
     mean: np.ndarray
@@ -52,16 +52,19 @@ class OneVsRest:
     offsets: np.ndarray
 
     def scores(self, values: np.ndarray) -> np.ndarray:
-        """N×C log odds of each class, NaN where it could not be learned."""
+        """N×C log odds, NaN for a class that could not be learned."""
         return (values - self.mean) / self.scale @ self.weights.T + self.offsets
 
 
 def fit_one_vs_rest(values: np.ndarray, marks: np.ndarray, strength: float) -> OneVsRest:
-    """Logistic regression for each class alone, on the images where it is not IGNORED.
+    """Fit a logistic regression a class, on the images where the class is not IGNORED.
 
-    values: N×D. marks: N×C of PRESENT, IGNORED, ABSENT. strength: inverse of the weight of the
-    squared norm (C of scikit-learn), on values of unit variance.
-    A class that no image or every image shows cannot be learned.
+    A class that is in no image or in every image cannot be learned.
+
+    Args:
+        values: N×D; standardised before fitting.
+        marks: N×C of PRESENT, IGNORED, ABSENT.
+        strength: inverse regularisation strength (scikit-learn's C).
     """
     if strength <= 0:
         raise DeconvError(f"the strength of a classifier must be positive, got {strength}")
@@ -90,17 +93,17 @@ def average_precisions(scores: np.ndarray, marks: np.ndarray) -> np.ndarray:
 
 
 def chance_precisions(scores: np.ndarray, marks: np.ndarray, seed: int) -> np.ndarray:
-    """C average precisions where the scores are dealt out to random images: the mean of DEALS.
+    """C average precisions with scores permuted over images, the mean of DEALS.
 
-    With few images it is well above the share of them that shows the class.
+    With few images this is well above the share of images that show the class.
     """
     rng = np.random.default_rng(seed)
-    deals = [average_precisions(scores[rng.permutation(len(scores))], marks) for _ in range(DEALS)]
-    return np.mean(deals, axis=0)
+    orders = [rng.permutation(len(scores)) for _ in range(DEALS)]
+    return np.mean([average_precisions(scores[order], marks) for order in orders], axis=0)
 
 
 def mean_of_known(precisions: np.ndarray) -> float:
-    """The mean over the classes that have one; NaN if none has."""
+    """The mean over the classes that have a value; NaN if none has."""
     known = precisions[~np.isnan(precisions)]
     return float(known.mean()) if len(known) else float("nan")
 
@@ -108,10 +111,11 @@ def mean_of_known(precisions: np.ndarray) -> float:
 def choose_strength(
     values: np.ndarray, marks: np.ndarray, strengths: Sequence[float], seed: int
 ) -> tuple[float, dict[float, float]]:
-    """The strength of the best mean average precision on a fifth of the images, held out by seed.
+    """Choose the strength with the best mean average precision on a held-out fifth of the images.
 
-    Also what each comes to. The images that will be tested on have no part in it. Of equal ones,
-    or where no class can be judged, the weakest is taken.
+    Returns:
+        The strength, the smallest on ties or if no class can be scored; and strength -> mean
+        average precision.
     """
     order = torch.randperm(len(values), generator=torch.Generator().manual_seed(seed)).numpy()
     held, kept = np.split(order, [max(1, len(order) // 5)])

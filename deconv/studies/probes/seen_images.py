@@ -1,4 +1,4 @@
-"""What a network saw of the images that it is probed on: only unseen ones may be tested on."""
+"""Overlap of a network's training images with those it is probed on: test images must be unseen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deconv.training.snapshots import Snapshot
 
 
 def trained_on(snapshot: Snapshot) -> str:
-    """Name the data set that a network was trained on; of an image folder also its folder."""
+    """Name the data set that a network was trained on; for an image folder also the folder."""
     settings = snapshot.config.get("settings", {}).get("data", {})
     root = settings.get("root") if snapshot.config.get("data") == "imagefolder" else None
     return f"{snapshot.config.get('data')}{f' {Path(root).name}' if root else ''}"
@@ -22,15 +22,18 @@ def trained_on(snapshot: Snapshot) -> str:
 def seen_images(
     snapshot: Snapshot, name: str, settings: Mapping[str, Any], data: Squares, folds: Sequence[Fold]
 ) -> dict[str, Any]:
-    """Tell what a network saw of a data set; where it holds a caveat, a caption has to say so.
+    """Describe which images of a data set the network was trained on.
 
     Args:
-        name: of the data set, as `trained_on` has it.
-        settings: of the data set, without where it lies.
+        name: of the data set, as from `trained_on`.
+        settings: of the data set, without its location.
         data: its images; only their labels are read.
 
+    Returns:
+        "seen" in words; "caveat" if a caption must mention it; "data_settings" of the network.
+
     Raises:
-        DeconvError: naming the fold, where the network was trained on test images.
+        DeconvError: naming the fold, if the network was trained on test images.
     """
     there, theirs = trained_on(snapshot), snapshot.config.get("data_settings")
     if there != name:

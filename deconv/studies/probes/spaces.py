@@ -1,4 +1,4 @@
-"""Features made comparable before a linear classifier sees them, and the same in fewer axes."""
+"""Feature scaling before a linear classifier, and an exact reduction of dimensions."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ SCALINGS = ("l2", "standardise", "none")
 
 @dataclass(frozen=True)
 class Scaling:
-    """Features as a linear classifier is fed them; everything in it is learnt from training images.
+    """Feature scaling fitted to training images.
 
-    how: "l2", each image's vector is divided by its length; "standardise", each feature is
-        divided by its standard deviation (one that never changes becomes 0); "none".
+    how: "l2" divides each image's vector by its length; "standardise" divides each feature by its
+        standard deviation (constant features become 0); or "none".
     Then the training mean is subtracted, which a classifier with a free bias does not notice, and
-    all is divided by one number, so that the training vectors have a mean squared length of 1.
-    With that a value of C means about the same for every layer. The paper states none of this.
+    a common factor gives the training vectors a mean squared length of 1, so that a value of C
+    means about the same for every layer. The paper states none of this.
     """
 
     how: str
@@ -29,13 +29,13 @@ class Scaling:
 
     @classmethod
     def of(cls, train: torch.Tensor, how: str) -> Scaling:
-        """Learn it from N×D training features. Raises DeconvError if they are all the same."""
+        """Fit the scaling to N×D training features, which must not all be equal."""
         if how not in SCALINGS:
             raise unknown("scaling of features", how, SCALINGS)
         divisor = train.new_ones(train.shape[1])
         if how == "standardise":
             spread = train.std(0, correction=0)
-            # What never changes is all rounding: dividing by its tiny spread would make it noise.
+            # The spread of a constant feature is rounding: dividing by it would amplify noise.
             still = spread <= 1e-6 * train.abs().amax(0)
             divisor = torch.where(still, torch.inf, spread)
         rough = cls(how, divisor, train.new_zeros(train.shape[1]), 1.0)(train)
@@ -48,7 +48,7 @@ class Scaling:
         return cls(how, divisor, mean, length)
 
     def __call__(self, features: torch.Tensor) -> torch.Tensor:
-        """N×D features, scaled."""
+        """Scale N×D features."""
         if self.how == "l2":
             lengths = features.norm(dim=1, keepdim=True)
             features = features / torch.where(lengths > 0, lengths, 1.0)
@@ -56,11 +56,16 @@ class Scaling:
 
 
 def rotated(train: torch.Tensor, test: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Both sets in an orthonormal basis of the space that the N training vectors span.
+    """Express both sets in an orthonormal basis of the span of the N training vectors.
 
-    train: N×D, test: M×D, already scaled. If N < D they become N×N and M×N, else they stay.
-    Nothing changes for a linear classifier with a penalty on the length of its weights: the best
-    weights lie in that space, and lengths and inner products in it are kept.
+    Exact for a linear classifier with an L2 penalty: its best weights lie in that span, whose
+    lengths and inner products are kept.
+
+    Args:
+        train, test: N×D and M×D, scaled.
+
+    Returns:
+        N×N and M×N if N < D, else the inputs.
     """
     if len(train) >= train.shape[1]:
         return train, test

@@ -1,8 +1,8 @@
-"""Do deconvnet pictures depend on what they claim to show? One thing exchanged at a time.
+"""Sanity checks: do projections depend on what they claim to show? One exchange at a time.
 
-`variants` makes the pictures, from `weights` (random ones), `switches` and `units` (others);
-`classes` asks what mining over a single class would show. `similarity` compares, `scores` says how
-much that is.
+`variants` makes the pictures from random `weights`, other `switches` and other `units`; `classes`
+compares with mining over a single class. `similarity` compares pictures, `scores` relates that to
+chance.
 """
 
 from deconv.studies.sanity.classes import (
@@ -20,9 +20,9 @@ from deconv.studies.sanity.classes import (
     mean_picture,
     strongest_among,
 )
-from deconv.studies.sanity.scores import cut, kept, scores
-from deconv.studies.sanity.switches import shuffled, shuffled_switches
-from deconv.studies.sanity.units import OWN_PEAK, PLACES, SAME_POSITION, other_units
+from deconv.studies.sanity.scores import kept, scores
+from deconv.studies.sanity.switches import shuffled
+from deconv.studies.sanity.units import OWN_PEAK, SAME_POSITION, other_units
 from deconv.studies.sanity.variants import (
     ABOVE,
     ALL_ABOVE,
@@ -37,7 +37,6 @@ from deconv.studies.sanity.variants import (
     SWITCHES,
     UNIT,
     UNRELATED,
-    Variant,
     variants,
 )
 from deconv.studies.sanity.weights import (
@@ -65,7 +64,6 @@ __all__ = [
     "OTHER_HALF",
     "OTHER_IMAGE",
     "OWN_PEAK",
-    "PLACES",
     "RULE",
     "SAME_POSITION",
     "SHARES",
@@ -74,9 +72,7 @@ __all__ = [
     "UNIT",
     "UNRELATED",
     "WAYS",
-    "Variant",
     "balanced",
-    "cut",
     "favoured",
     "favoured_by_chance",
     "kept",
@@ -87,7 +83,6 @@ __all__ = [
     "randomised",
     "scores",
     "shuffled",
-    "shuffled_switches",
     "spread_evenly",
     "strongest_among",
     "variants",

@@ -1,6 +1,6 @@
-"""Mining over all classes against mining over one: which images are the strongest, of what class.
+"""Mining over all classes against mining over one: the classes of the strongest images.
 
-Nine images that are all cars look like a "car detector" also where only cars were looked at.
+Nine images of cars suggest a "car detector" even if only cars were mined.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from deconv.records import Peaks
 MINING, SHARES = "mining", "shares"
 OTHER_HALF, FAVOURED = "other half of the images", "favoured class alone"
 ANOTHER_CLASS, ANOTHER_MAP = "another class alone", "another map"
-"""What the strongest images over all classes are compared with: those of the other half of the
-images (then also of one half), of the class most of them are of, of another; of another map."""
+"""What the strongest images over all classes are compared with: those of the favoured class, the
+most frequent among them; of another class; of another map. OTHER_HALF compares two halves."""
 HALVES_OVER_CLASS = "likeness of halves minus that of another class"
-"""A difference, map by map, of correlations with signs."""
+"""A paired difference over maps of signed correlations."""
 OF_NINE = ("of the favoured class", "by chance")
 """Shares of the strongest images over all classes."""
 
 
 def balanced(labels: Sequence[int], per_class: int, seed: int) -> list[int]:
-    """Positions of `per_class` images of each class, drawn at random, in order.
+    """Draw `per_class` images of each class; return their positions in order.
 
-    Classes with fewer images are left out. Raises DeconvError unless two classes have as many.
+    Classes with fewer images are left out; two classes must remain.
     """
     counts = Counter(labels)
     enough = {label for label, count in counts.items() if count >= per_class}
@@ -48,10 +48,10 @@ def balanced(labels: Sequence[int], per_class: int, seed: int) -> list[int]:
 
 
 def strongest_among(peaks: Peaks, allowed: torch.Tensor, k: int) -> Peaks:
-    """The k strongest of each map among some images, as mining over these alone would find them.
+    """The k strongest of each map among allowed images, as mining only these would find.
 
     peaks: C×N, one a map and image, in image order. allowed: N or C×N bool. Ties go to the lower
-    image. Where a map has fewer than k, value -inf and image -1.
+    image; missing peaks have value -inf and image -1.
     """
     value = peaks.value.masked_fill(~allowed.expand_as(peaks.value), -torch.inf)
     order = value.sort(dim=1, descending=True, stable=True).indices[:, :k]
@@ -61,7 +61,7 @@ def strongest_among(peaks: Peaks, allowed: torch.Tensor, k: int) -> Peaks:
 
 
 def favoured(labels: Sequence[int]) -> tuple[int, float]:
-    """The most frequent label and its share; ties go to the one that comes first."""
+    """The most frequent label and its share, the first on ties."""
     counts = Counter(labels)
     label = max(counts, key=lambda one: counts[one])
     return label, counts[label] / len(labels)
@@ -76,9 +76,6 @@ def favoured_by_chance(labels: Sequence[int], k: int, seed: int, draws: int = 20
 
 
 def mean_picture(pictures: np.ndarray) -> np.ndarray:
-    """The mean of k pictures, each brought to a root mean square of 1 first; blank ones stay 0.
-
-    pictures: k×3×h×w. Without the scaling a strong unit's picture would be all there is.
-    """
+    """Average k pictures k×3×h×w, each scaled to RMS 1 so that none dominates; blank stay 0."""
     sizes = np.sqrt(np.square(pictures, dtype=np.float64).mean(axis=(1, 2, 3), keepdims=True))
     return (pictures / np.where(sizes > 0, sizes, 1)).mean(axis=0)

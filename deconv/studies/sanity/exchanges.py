@@ -1,4 +1,4 @@
-"""How alike one layer's pictures stay when one thing is exchanged at a time."""
+"""Similarity of a layer's projections with their variants, one exchange at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from deconv.fields import receptive_field
 from deconv.networks import Network
-from deconv.studies.sanity.scores import cut, scores
+from deconv.studies.sanity.scores import crop, scores
 from deconv.studies.sanity.variants import variants
 
 
@@ -29,7 +29,7 @@ def exchange(
     Args:
         data: items (preprocessed 3×c×c, label). labels: of its N images.
         units: K×4 (image, map, y, x).
-        example: a unit whose pictures are returned as well.
+        example: a unit whose pictures are returned too.
         options: stops, how and collisions of `variants`.
 
     Returns:
@@ -55,5 +55,5 @@ def exchange(
         out[f"{at}/equal"] = (one.pictures == original).flatten(1).all(dim=1).numpy()
         out[f"{at}/blank"] = (one.pictures == 0).flatten(1).all(dim=1).numpy()
         if example is not None:
-            out[f"{at}/example"] = cut(one.pictures[example], boxes[example])
+            out[f"{at}/example"] = crop(one.pictures[example], boxes[example])
     return out

@@ -1,4 +1,4 @@
-"""The strongest images of maps, and their mean pictures, over all classes and over a single one."""
+"""Maps' strongest images and mean pictures, mined over all classes and over a single one."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _groups(
 def _shares(
     groups: dict[str, Peaks], labels: np.ndarray, maps: torch.Tensor, k: int, seed: int
 ) -> dict[str, list[float]]:
-    """How many of the strongest are of one class, and how they fare against a single class's."""
+    """Shares of one class among the strongest, and comparisons with a single class's strongest."""
     every = groups[EVERY]
     by_chance = favoured_by_chance(labels.tolist(), k, seed)
     own = [favoured(labels[every.image[number].numpy()].tolist())[1] for number in maps.tolist()]

@@ -1,7 +1,7 @@
-"""The table of the sanity checks: mean similarities, and the share of a picture that stays.
+"""The table of the sanity checks: mean similarities, and the share of a picture that is kept.
 
-A share of 0 is the likeness of two unrelated pictures, 1 the whole picture. Scores come as arrays
-n×3 named `<layer>/<check>/<variant>/scores`, a row a unit or map, a column one of NUMBERS.
+A share of 0 is the similarity of unrelated pictures, 1 identity. Scores are arrays n×3 named
+`<layer>/<check>/<variant>/scores`, a row a unit or map, a column one of NUMBERS.
 """
 
 from __future__ import annotations
@@ -77,9 +77,8 @@ def signed(arrays: Arrays, layer: str, check: str, variant: str) -> np.ndarray:
 
 
 def halves_over_class(arrays: Arrays, layer: str) -> np.ndarray:
-    """By how much two halves of the images are more alike than all classes and a random one.
-
-    Map by map, the difference of the correlations with signs of mean pictures.
+    """The paired difference, map by map, of signed correlations of mean pictures: two halves of the
+    images, minus all classes against a random one.
     """
     half, other = (signed(arrays, layer, MINING, name) for name in (OTHER_HALF, ANOTHER_CLASS))
     return half - other
@@ -117,7 +116,7 @@ def kept_of(values: np.ndarray, chance: np.ndarray, seed: int) -> Row:
     if both.any():
         share = float(kept(values[both].mean(), chance[both].mean()))
     if np.isfinite(share):
-        # One seed for both: each resample takes the same units of both.
+        # One seed for both, so that resamples are paired.
         drawn = [resamples(some[both], seed).mean(axis=1) for some in (values, chance)]
         low, high = middle(kept(*drawn))
     return {"kept": share, "kept_low": low, "kept_high": high}

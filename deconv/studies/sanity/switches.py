@@ -1,4 +1,4 @@
-"""Other switches than an image's own: random ones, each inside its window."""
+"""Random switches, each inside its pooling window."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from deconv.records import Record
 
 
 def shuffled_switches(record: Record, draw: torch.Generator) -> dict[str, torch.Tensor]:
-    """The switches of a record, each moved to a random place of its window, as `project` takes
-    them. Every place of a window inside the plane is as likely as every other, its own too."""
+    """Move each switch of a record to a random position of its window, uniformly, for `project`."""
     return {
         name: shuffled(record.pools[name], record.shapes[name][1:], switches, draw)
         for name, switches in record.switches.items()
@@ -25,7 +24,7 @@ def shuffled_switches(record: Record, draw: torch.Generator) -> dict[str, torch.
 def shuffled(
     pool: nn.MaxPool2d, size: Sequence[int], switches: torch.Tensor, draw: torch.Generator
 ) -> torch.Tensor:
-    """N×C×h×w random flat positions y·W+x, each in the window of its place. size: (H, W)."""
+    """Draw N×C×h×w flat positions y·W+x, each in its own window inside the plane (H, W)."""
     axes, chosen = window(pool), []
     assert axes is not None
     for axis, extent, along, dim in zip(axes, size, switches.shape[2:], (2, 3), strict=True):
@@ -40,8 +39,7 @@ def shuffled(
 
 
 def _places(axis: AnyAxis, size: int, windows: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The positions inside the plane of each window along an axis, in rows filled up with 0, and
-    how many there are."""
+    """The positions of each window along an axis, zero-padded rows, and how many there are."""
     seen = [axis.seen(np.array([i]), size) for i in range(windows)]
     table = torch.zeros(windows, max(map(len, seen)), dtype=torch.int64)
     for i, positions in enumerate(seen):

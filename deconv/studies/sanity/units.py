@@ -1,4 +1,4 @@
-"""Which units are looked at, and others in their place: of random maps that are active there."""
+"""The units that are checked, and their replacements from other maps that are active."""
 
 from __future__ import annotations
 
@@ -10,14 +10,20 @@ from deconv.records import Peaks
 
 SAME_POSITION, OWN_PEAK = "same position", "own peak"
 PLACES = (SAME_POSITION, OWN_PEAK)
-"""Where the other map's unit stands: where the first one stood, or where that map is strongest."""
+"""Position of the other map's unit: the original unit's, or the other map's peak."""
 
 
 def strongest_units(maxima: Peaks, layer: str, count: int, k: int, seed: int) -> torch.Tensor:
-    """Choose the strongest unit of `count` random maps that are above 0 on k images.
+    """Choose the strongest unit of up to `count` random maps that are above 0 on k images.
 
-    maxima: C×N, a map's strongest unit on each image. Returns K×4 (image, map, y, x), fewer where
-    there are no more. Raises DeconvError for fewer than two.
+    Args:
+        maxima: C×N, a map's strongest unit on each image.
+
+    Returns:
+        K×4 (image, map, y, x).
+
+    Raises:
+        DeconvError: for fewer than two such maps.
     """
     live = (maxima.value.sort(dim=1, descending=True).values[:, :k] > 0).all(dim=1)
     numbers = live.nonzero().flatten()
@@ -36,11 +42,15 @@ def strongest_units(maxima: Peaks, layer: str, count: int, k: int, seed: int) ->
 def other_units(
     values: torch.Tensor, units: torch.Tensor, place: str, random: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A unit of another map for each unit, and whether there is one.
+    """Replace each unit by one of a random other map that is above 0 at the place.
 
-    values: N×C×h×w or N×C, the activations of the layer. units: K×4 (image, map, y, x).
-    place: of PLACES. The map is drawn among those above 0 at the place. Returns K×4 and K bool;
-    where no other map is above 0, the unit itself.
+    Args:
+        values: N×C×h×w or N×C, the layer's activations.
+        units: K×4 (image, map, y, x).
+        place: one of PLACES.
+
+    Returns:
+        K×4, and K bool: False where no other map is above 0 and the unit stays.
     """
     maps = values if values.dim() == 4 else values[:, :, None, None]
     out, found = units.clone(), torch.zeros(len(units), dtype=torch.bool)

@@ -1,7 +1,7 @@
-"""The pictures of some units, and those pictures with one thing changed at a time.
+"""Projections of units, and their variants with one thing exchanged at a time.
 
-What a deconvnet picture shows depends on four things: the network's weights, the unit, the image
-(through its switches alone) and the rules of the way down. Each check exchanges one of them:
+A projection depends on the network's weights, the unit, the image (through its switches alone) and
+the rules of the way down. Each check exchanges one of them:
 
     above         weights above the unit, which cannot matter
     cascade       weights from the unit's own layer down to a layer (Adebayo et al. 2018)
@@ -38,10 +38,10 @@ ALL_ABOVE, UNRELATED = "all layers above", "other map, other image"
 
 @dataclass(frozen=True)
 class Variant:
-    """K pictures with one thing changed.
+    """K pictures with one thing exchanged.
 
-    check: of the list above. name: what it was changed to; of weights the lowest layer that is
-    random. pictures: K×3×H×W. applies: K bool, False for a unit that has no such variant.
+    check: of the list above. name: of the variant; for weights the lowest random layer.
+    pictures: K×3×H×W. applies: K bool, whether a unit has this variant.
     """
 
     check: str
@@ -62,12 +62,16 @@ def variants(
     collisions: str = "sum",
     seed: int = 0,
 ) -> Iterator[Variant]:
-    """The original pictures, then each variant that there is at this layer.
+    """Yield the original pictures, then each variant that exists at this layer.
 
-    images, others: N×3×H×W, each image and the one that lends it switches. units: K×4 (image,
-    map, y, x). stops: layers at which the randomisation of weights halts; those above the unit
-    are passed over. how, seed: see `randomised`. Every unit is set to 1: weights and switches
-    change its activation, which only scales the picture.
+    Units are seeded with 1: weights and switches change a unit's activation, which only scales the
+    picture.
+
+    Args:
+        images, others: N×3×H×W, each image and the one that lends it switches.
+        units: K×4 (image, map, y, x).
+        stops: layers at which the randomisation of weights halts; those above the unit are skipped.
+        how, seed: see `randomised`.
     """
     random = np.random.default_rng((seed, *layer.encode()))
     draw = torch.Generator().manual_seed(int(random.integers(2**31)))

@@ -1,7 +1,7 @@
-"""Networks with random weights in some layers (Adebayo et al. 2018), lent for a while.
+"""Temporarily random weights in some layers (Adebayo et al. 2018).
 
-A network's weights are changed in place and put back, to the bit, when the context ends: a copy
-of a network of 60 million weights for each step of a cascade would cost more than the projections.
+Weights are changed in place and restored bit-exactly when the context ends: copying 60 million
+weights for each step of a cascade would cost more than the projections.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from deconv.errors import unknown
 from deconv.networks import ChainNet, Network, build
 
 WAYS = ("permute", "init")
-"""permute: each layer's weights, and its biases, in a random order: what was learned is lost, how
-large weights are and how many are negative is kept. init: as before training, by the network's own
-initialiser (a chain's recipe; the modules' own in a wrapped network). Normalisation layers keep
-their parameters in both, so that signals keep their size."""
+"""permute: shuffle each layer's weights, and its biases, which keeps their distribution. init: draw
+them anew by the network's own initialiser (a chain's recipe; the modules' own in a wrapped
+network). Normalisation layers keep their parameters in both, so that signals keep their scale."""
 
 
 def layers_below(net: Network, point: str) -> list[str]:
-    """The layers with weights that a point's values depend on, in running order, its own last."""
+    """The weighted layers that a point depends on, in execution order, its own last."""
     calls = net.calls
     index = calls.values[net.check_point(point)].index
     needed = range(len(calls.ran)) if index is None else calls.needed(index)
@@ -33,13 +32,13 @@ def layers_below(net: Network, point: str) -> list[str]:
 
 
 def layers_above(net: Network, point: str) -> list[str]:
-    """The layers with weights that a point's values do not depend on."""
+    """The weighted layers that a point does not depend on."""
     below = set(layers_below(net, point))
     return [layer for layer in net.layers if layer not in below]
 
 
 def spread_evenly(layers: Sequence[str], count: int) -> list[str]:
-    """At most `count` of the layers, evenly spread, with the first and the last."""
+    """Choose at most `count` layers, evenly spread, including the first and the last."""
     at = np.linspace(0, len(layers) - 1, min(count, len(layers))).round().astype(int)
     return [layers[i] for i in dict.fromkeys(at.tolist())]
 
@@ -48,10 +47,14 @@ def spread_evenly(layers: Sequence[str], count: int) -> list[str]:
 def randomised(
     net: Network, layers: Iterable[str], how: str = "permute", seed: int = 0
 ) -> Iterator[None]:
-    """Inside it the named layers have random weights.
+    """Give the named layers random weights within the context.
 
-    how: one of WAYS. seed: with one seed a layer gets the same random weights whichever layers it
-    is named with. Raises DeconvError for an unknown way or layer.
+    Args:
+        how: one of WAYS.
+        seed: determines a layer's weights, whichever other layers are named.
+
+    Raises:
+        DeconvError: for an unknown way or layer.
     """
     layers = list(layers)
     if how not in WAYS:
@@ -88,7 +91,7 @@ def _permute(parameters: Iterable[nn.Parameter], draw: torch.Generator) -> None:
 
 
 def _first_weights(net: Network, seed: int) -> Network | None:
-    """A chain as before training; None for a wrapped network, whose modules draw their own."""
+    """Rebuild a chain untrained; None for a wrapped network, whose modules reset themselves."""
     if not isinstance(net, ChainNet):
         return None
     recipe = {key: value for key, value in net.recipe.items() if key != "weights"}

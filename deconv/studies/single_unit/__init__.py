@@ -1,1 +1,1 @@
-"""One unit as a function of its image: climbed to its optimum, bent around it."""
+"""One unit as a function of its image: maximising images and invariances around them."""

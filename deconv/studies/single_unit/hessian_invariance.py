@@ -11,14 +11,12 @@ a quadratic form in v. Its eigenvectors with the largest values (least negative:
 are the most invariant directions, those with the smallest the least invariant ones. H is never
 formed: Lanczos (ARPACK, in scipy) asks for products with it, two backward passes each.
 
-The Hessian of a network of ReLUs and max-pools is zero almost everywhere. Then every direction
-has the same second derivative, −ρ (∇f · x̂⁺), which is the sphere's alone, and no direction is more
-invariant than another; it is detected and said (`Directions.flat`). Contrast normalisation and
-the like bend f, so there eigenvectors exist, but they speak of the normalisation alone, not of
-where ReLUs and pools switch, which is what happens a few degrees away. The remedy is a unit with
-rounded ReLUs and pools, see `deconv.studies.single_unit.smoothing`. Differences of gradients a step
-apart are no remedy: on a piecewise linear function they are no linear map of the step, so that they
-have no eigenvectors.
+The Hessian of a network of ReLUs and max-pools is zero almost everywhere. Then all directions have
+the sphere's second derivative, −ρ (∇f · x̂⁺), and none is more invariant than another
+(`Directions.flat`). With contrast normalisation eigenvectors exist, but they reflect the
+normalisation alone, not the ReLUs and pools that switch a few degrees away. The remedy is smooth
+ReLUs and pools, see `deconv.studies.single_unit.smoothing`. Finite differences of gradients are
+no remedy: on a piecewise linear function they are not linear in the step and have no eigenvectors.
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ from deconv.errors import DeconvError
 
 Function = Callable[[torch.Tensor], torch.Tensor]
 FLAT = 1e-6
-"""A Hessian whose part of the second derivative is below this share of the sphere's is zero."""
+"""Share of the sphere's second derivative below which the Hessian's counts as zero."""
 PROBES = 3
 IMAGES_AT_ONCE = 16
 
@@ -44,11 +42,11 @@ IMAGES_AT_ONCE = 16
 class Directions:
     """2·count directions at an optimum, most invariant first.
 
-    vectors: (2·count)×…, unit tangents of the image's shape: the first `count` the most invariant,
-    the last the least. second_derivative: of f in each, in f's unit per radian², from the Hessian.
-    sphere: −ρ (∇f · x̂), what it would be without a Hessian. flat: whether the Hessian is zero, so
-    that these are arbitrary directions. error: the largest ‖Av − λv‖ / max|λ|. products: how many
-    products with the Hessian it took.
+    vectors: (2·count)×…, unit tangents of the image's shape, the first `count` the most invariant,
+    the last the least. second_derivative: of f along each, in f's unit per radian². sphere:
+    −ρ (∇f · x̂), the second derivative without a Hessian. flat: whether the Hessian is zero and the
+    directions therefore arbitrary. error: the largest ‖Av − λv‖ / max|λ|. products: number of
+    Hessian products computed.
     """
 
     vectors: torch.Tensor
@@ -60,11 +58,10 @@ class Directions:
 
 
 class SphereHessian:
-    """The second derivative of f along great circles through an image, as a symmetric matrix.
+    """The second derivative of f along great circles through an image, as a symmetric operator.
 
-    Coordinates are the image's D values turned by a Householder reflection that takes the image to
-    the first axis; the D − 1 others span the tangent space, so the radial direction is not there
-    to be found.
+    Coordinates are the image's D values under a Householder reflection that maps the image to the
+    first axis; the other D − 1 span the tangent space, which excludes the radial direction.
 
     f: from K×… images to K numbers, twice differentiable by autograd. image: 1×….
     """
@@ -94,7 +91,7 @@ class SphereHessian:
         self.products = 0
 
     def hessian_product(self, direction: torch.Tensor) -> torch.Tensor:
-        """H times a direction of the image's shape; zeros where f has no second derivative."""
+        """Multiply a direction of the image's shape by H; zeros if f has no second derivative."""
         self.products += 1
         if self._gradient is None or not self._gradient.requires_grad:
             return torch.zeros_like(self.image)
@@ -108,22 +105,22 @@ class SphereHessian:
         return torch.zeros_like(self.image) if product is None else product
 
     def vector(self, coordinates: np.ndarray) -> torch.Tensor:
-        """D − 1 coordinates as a tangent vector of the image's shape, 1×…, float64."""
+        """Convert D − 1 coordinates to a tangent vector 1×…, float64."""
         whole = torch.zeros(self.size + 1, dtype=torch.float64, device=self.image.device)
         whole[1:] = torch.as_tensor(coordinates, dtype=torch.float64).to(whole)
         return self._reflect(whole).view(self.image.shape)
 
     def coordinates(self, vector: torch.Tensor) -> np.ndarray:
-        """The tangent part of a vector of the image's shape, as D − 1 coordinates."""
+        """Convert the tangent part of a vector of the image's shape to D − 1 coordinates."""
         return self._reflect(vector.flatten().double())[1:].cpu().numpy()
 
     def bend(self, coordinates: np.ndarray) -> np.ndarray:
-        """ρ² H restricted to the tangent space, times D − 1 coordinates."""
+        """Multiply D − 1 coordinates by ρ² H restricted to the tangent space."""
         product = self.hessian_product(self.vector(coordinates))
         return self.norm**2 * self.coordinates(product)
 
     def product(self, coordinates: np.ndarray) -> np.ndarray:
-        """The whole matrix of second derivatives, times D − 1 coordinates."""
+        """Multiply D − 1 coordinates by the operator."""
         flat = np.asarray(coordinates, dtype=float).reshape(-1)
         return self.bend(flat) + self.sphere * flat
 
@@ -144,12 +141,16 @@ def hessian_directions(
     tolerance: float = 1e-3,
     most_products: int = 2000,
 ) -> Directions:
-    """The `count` most and the `count` least invariant directions of f at an image on its sphere.
+    """Find the `count` most and the `count` least invariant directions of f on the sphere.
 
-    image: 1×…, the optimum; its norm is ρ. tolerance: of the eigenvalues, relative. seed: of the
-    vector that Lanczos begins with, and of the directions where the Hessian is zero.
-    Raises DeconvError for too few dimensions and where Lanczos does not come to an end within
-    about `most_products` products.
+    Args:
+        image: 1×…, the optimum; its norm is ρ.
+        seed: of Lanczos's first vector, and of the directions if the Hessian is zero.
+        tolerance: of the eigenvalues, relative.
+        most_products: limit of Hessian products, approximately.
+
+    Raises:
+        DeconvError: for too few dimensions, and if Lanczos does not converge.
     """
     sphere = SphereHessian(f, image)
     wanted = 2 * count
@@ -183,7 +184,7 @@ def hessian_directions(
 
 
 def _is_flat(sphere: SphereHessian, random: np.random.Generator) -> bool:
-    """Whether products with a few random directions vanish beside the sphere's own part."""
+    """Whether Hessian products with a few random directions are negligible."""
     scale = abs(sphere.sphere) or sphere.norm * float(sphere.gradient.norm())
     for _ in range(PROBES):
         u = random.normal(size=sphere.size)
@@ -223,10 +224,7 @@ def _extremes(
 
 
 def geodesic(image: torch.Tensor, direction: torch.Tensor, angles_deg: np.ndarray) -> torch.Tensor:
-    """The images at some angles along the great circle from an image in a direction: A×….
-
-    image: 1×…. direction: of the same shape, a unit tangent there. All have the image's norm.
-    """
+    """The images at A angles along the great circle from an image 1×… along a unit tangent: A×…."""
     at = torch.as_tensor(np.radians(angles_deg), dtype=torch.float64)
     at = at.to(image).view(-1, *[1] * (image.dim() - 1))
     return image * at.cos() + image.norm() * direction.reshape(image.shape).to(image) * at.sin()
@@ -235,7 +233,7 @@ def geodesic(image: torch.Tensor, direction: torch.Tensor, angles_deg: np.ndarra
 def curves(
     f: Function, image: torch.Tensor, directions: torch.Tensor, angles_deg: np.ndarray
 ) -> torch.Tensor:
-    """f along each of K directions: K×A, without gradients."""
+    """Evaluate f along each of K directions, without gradients: K×A."""
     with torch.no_grad():
         walks = []
         for direction in directions:
@@ -245,7 +243,7 @@ def curves(
 
 
 def random_tangents(image: torch.Tensor, count: int, seed: int) -> torch.Tensor:
-    """count×…: unit tangents drawn evenly, to compare with."""
+    """Draw `count` unit tangents uniformly, as a baseline."""
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(count, image.numel(), generator=generator, dtype=torch.float64)
     unit = image.flatten().double().cpu()
@@ -256,11 +254,10 @@ def random_tangents(image: torch.Tensor, count: int, seed: int) -> torch.Tensor:
 
 
 def fall_deg(values: np.ndarray, angles_deg: np.ndarray, share: float = 0.8) -> float:
-    """How far one can walk, either way, before f falls below a share of its value at angle 0.
+    """The smallest angle, either way, at which f falls below a share of its value at angle 0.
 
-    values: A, at ascending angles with 0 among them. Between two angles f is read as a straight
-    line. Returns the smaller of both sides in degrees; NaN where f stays above on both, or where
-    it is not above 0 at angle 0.
+    values: A, at ascending angles that include 0; interpolated linearly. NaN if f stays above the
+    share on both sides, or is not positive at angle 0.
     """
     centre = int(np.flatnonzero(angles_deg == 0)[0])
     limit = share * values[centre]

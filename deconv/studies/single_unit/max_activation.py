@@ -2,16 +2,14 @@
 
     x⁺ = argmax f(x)   over   ‖x‖ = ρ
 
-Erhan, Bengio, Courville & Vincent, "Visualizing higher-layer features of a deep network": climb a
-unit's activation in image space from random starts, the norm held. What is climbed here is any
-function f from K images to K numbers. Each step turns an image towards its gradient, on their
-great circle, by an angle that falls from `first_angle_deg` to 0 along half a cosine, and never
-past the gradient itself; the best image on the way is kept. The sources state no rule for the
-step. A search that only takes steps that gain would be no better: at the ridges of a network of
-ReLUs it comes to rest far below what falling angles reach.
+Erhan, Bengio, Courville & Vincent, "Visualizing higher-layer features of a deep network": gradient
+ascent on a unit's activation from random starts at a fixed norm. Here f is any function from K
+images to K numbers. Each step rotates an image towards its gradient by an angle that decays from
+`first_angle_deg` to 0 along half a cosine, never past the gradient; the best image is kept. The
+sources state no step size. Taking only steps that gain is no better: at the ridges of ReLUs it gets
+stuck far below what decaying angles reach.
 
-Blur and jitter came later, against patterns that excite the unit and look like noise. They are
-off by default: Erhan et al. have neither.
+Blur and jitter came later, against noise-like patterns. They are off by default, as in Erhan et al.
 """
 
 from __future__ import annotations
@@ -31,13 +29,12 @@ TINY = 1e-30
 
 @dataclass(frozen=True)
 class Ascent:
-    """What became of K starts.
+    """The result of K ascents.
 
-    images: K×…, each of norm ρ: the best on the way, or with blur or jitter the last. value: K,
-    f of them. path: K×(steps+1), f before the first step and after each. slope: K, how steep f
-    still is at the images along the sphere: ρ‖tangent gradient‖ / |f|, the relative gain a radian;
-    0 at a smooth optimum, large on a ridge between two linear pieces. flat: K bool, no gradient at
-    the start: the image stayed where it was.
+    images: K×…, each of norm ρ: the best, or with blur or jitter the last. value: K, f of them.
+    path: K×(steps+1), f before the first step and after each. slope: K, ρ‖tangent gradient‖ / |f|
+    at the images, the relative gain a radian; 0 at a smooth optimum, large on a ridge between two
+    linear pieces. flat: K bool, starts without a gradient, which did not move.
     """
 
     images: torch.Tensor
@@ -48,11 +45,11 @@ class Ascent:
 
     @property
     def best(self) -> int:
-        """The start with the largest value, among those that had a gradient."""
+        """The start with the largest value among those with a gradient."""
         return int(self.value.masked_fill(self.flat, -math.inf).argmax())
 
     def pair_agreement(self) -> torch.Tensor:
-        """Correlations between the images of every two starts that had a gradient."""
+        """Correlations between the images of all pairs of starts with a gradient."""
         same = agreement(self.images[~self.flat])
         rows, columns = torch.triu_indices(len(same), len(same), offset=1)
         return same[rows, columns]
@@ -61,7 +58,7 @@ class Ascent:
 def random_starts(
     shape: tuple[int, ...], count: int, norm: float, seed: int, dtype: torch.dtype = torch.float32
 ) -> torch.Tensor:
-    """`count` images of a shape, uniform on the sphere of a norm; the same for the same seed."""
+    """Draw `count` images uniformly from the sphere of a norm."""
     if count < 1:
         raise DeconvError(f"ascent needs at least one start, got {count}")
     generator = torch.Generator().manual_seed(seed)
@@ -69,7 +66,7 @@ def random_starts(
 
 
 def on_sphere(images: torch.Tensor, norm: float) -> torch.Tensor:
-    """Each image scaled to a norm. Raises DeconvError for a norm that is no positive number."""
+    """Scale each image to a norm, which must be positive."""
     if not (math.isfinite(norm) and norm > 0):
         raise DeconvError(f"the norm of the images is a positive number, got {norm}")
     lengths = images.flatten(1).norm(dim=1).clamp(min=TINY)
@@ -86,14 +83,17 @@ def max_activation(
     jitter_px: int = 0,
     seed: int = 0,
 ) -> Ascent:
-    """Climb f from each of K starts over the sphere ‖x‖ = norm.
+    """Maximise f on the sphere ‖x‖ = norm from each of K starts.
 
-    starts: K×…, scaled to the norm first. norm: Erhan et al. hold it; its value is the caller's.
-    blur_px: standard deviation of a Gaussian blur after every step, in pixels; how much of it is
-    mixed in falls as the angle does, from all to none. jitter_px: every gradient is that of the
-    image moved by a random offset of up to so many pixels each way, what leaves on one side coming
-    in on the other; drawn by `seed`.
-    Raises DeconvError for bad numbers, for NaN, and if f has no gradient at any start: dead units.
+    Args:
+        starts: K×…, scaled to the norm first.
+        first_angle_deg: angle of the first step; decays to 0.
+        blur_px: standard deviation of a Gaussian blur after every step; its weight decays with the
+            angle from 1 to 0.
+        jitter_px: largest cyclic shift of the image at which a gradient is taken, drawn by `seed`.
+
+    Raises:
+        DeconvError: for invalid numbers, NaN, or no gradient at any start, as of a dead unit.
     """
     _check(starts, steps, first_angle_deg, blur_px, jitter_px)
     generator = torch.Generator().manual_seed(seed)
@@ -112,7 +112,7 @@ def max_activation(
         angle = math.radians(first_angle_deg) * (1 + math.cos(math.pi * step / steps)) / 2
         if jitter_px:
             gradient = _moved_gradient(f, images, jitter_px, generator)
-        images = turned(images, gradient, angle, norm)
+        images = rotate_towards(images, gradient, angle, norm)
         if blur_px:
             # As strong against the gradient at the end, where steps are small, as at the start.
             share = angle / math.radians(first_angle_deg)
@@ -131,13 +131,13 @@ def max_activation(
 
 
 def slope_of(images: torch.Tensor, value: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-    """How steep f is along the sphere: ρ‖tangent gradient‖ / |f|, the relative gain a radian."""
+    """The slope of f along the sphere: ρ‖tangent gradient‖ / |f|, the relative gain a radian."""
     steep = images.flatten(1).norm(dim=1) * _tangent(images, gradient).flatten(1).norm(dim=1)
     return steep / value.abs().clamp(min=TINY)
 
 
 def agreement(images: torch.Tensor) -> torch.Tensor:
-    """K×K: Pearson's correlation of every two images, over all their values; 1 on the diagonal."""
+    """K×K: Pearson correlations between images over all their values."""
     rows = images.flatten(1).double()
     rows = rows - rows.mean(dim=1, keepdim=True)
     rows = rows / rows.norm(dim=1, keepdim=True).clamp(min=TINY)
@@ -145,9 +145,10 @@ def agreement(images: torch.Tensor) -> torch.Tensor:
 
 
 def value_and_gradient(f: Function, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """f of K images and its gradient at each, zero where f does not depend on them.
+    """Return f of K images and its gradients, zero if f does not depend on them.
 
-    Raises DeconvError for values that are no numbers.
+    Raises:
+        DeconvError: for values that are not finite.
     """
     with torch.enable_grad():
         pixels = images.detach().clone().requires_grad_()
@@ -163,8 +164,10 @@ def value_and_gradient(f: Function, images: torch.Tensor) -> tuple[torch.Tensor,
     return value.detach(), gradient.detach()
 
 
-def turned(images: torch.Tensor, gradient: torch.Tensor, angle: float, norm: float) -> torch.Tensor:
-    """Each image turned towards its gradient by an angle in radians, at most onto the gradient."""
+def rotate_towards(
+    images: torch.Tensor, gradient: torch.Tensor, angle: float, norm: float
+) -> torch.Tensor:
+    """Rotate each image towards its gradient by an angle in radians, at most onto the gradient."""
     tangent = _tangent(images, gradient)
     x, g, t = (one.flatten(1) for one in (images, gradient, tangent))
     length = t.norm(dim=1)
@@ -175,7 +178,7 @@ def turned(images: torch.Tensor, gradient: torch.Tensor, angle: float, norm: flo
 
 
 def _tangent(images: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-    """The part of each gradient along the sphere."""
+    """The component of each gradient along the sphere."""
     x, g = images.flatten(1), gradient.flatten(1)
     return (g - x * ((x * g).sum(1) / (x * x).sum(1))[:, None]).view_as(images)
 
@@ -183,7 +186,7 @@ def _tangent(images: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
 def _moved_gradient(
     f: Function, images: torch.Tensor, jitter_px: int, generator: torch.Generator
 ) -> torch.Tensor:
-    """The gradient at the images moved by one random offset, moved back."""
+    """The gradient at randomly shifted images, shifted back."""
     y, x = torch.randint(-jitter_px, jitter_px + 1, (2,), generator=generator).tolist()
     _, gradient = value_and_gradient(f, images.roll((y, x), (-2, -1)))
     return gradient.roll((-y, -x), (-2, -1))

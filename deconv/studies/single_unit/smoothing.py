@@ -1,12 +1,11 @@
-"""A network with rounded corners: softplus for ReLU, log-sum-exp for the maximum of a pool.
+"""Smooth networks: softplus for ReLU, log-sum-exp for max-pooling.
 
     relu(z)        →  w log(1 + exp(z / w))            at most w log 2 above it
     max of n       →  w log Σ exp(zᵢ / w)              at most w log n above it
 
-w is a share of the root mean square of what that operation takes in, at one image, and stays what
-it was there: so the rounded network is one fixed function with a Hessian, and every layer is
-rounded alike whatever its scale. With w → 0 it is the network itself. How each operation is rounded
-stands in its entry of the table (`deconv.rules`, ROUNDED).
+w is a share of the RMS of the operation's input at one image, and fixed from then on: the smooth
+network is one function with a Hessian, and every layer is smoothed alike whatever its scale. For
+w → 0 it is the network itself. The rules are in the table of operations (`deconv.rules`, ROUNDED).
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ Function = Callable[[torch.Tensor], torch.Tensor]
 
 
 def smoothed(f: Function, image: torch.Tensor, share: float) -> Function:
-    """Round f's ReLUs, ReLU6s and max-pools, their widths taken at an image.
+    """Smooth f's ReLUs, ReLU6s and max-pools, with widths measured at an image.
 
     Args:
-        f: runs a network of torch operations on a batch, always the same ones in the same order.
+        f: runs a network on a batch, always with the same operations in the same order.
         image: 1×….
-        share: width w over the root mean square there, above 0; nothing comes out rounded in an
-            operation that takes in zeros alone. Other operations are left as they are.
+        share: width w over the RMS of the operation's input, above 0; an operation whose input is
+            all zeros is not smoothed.
 
     Raises:
-        DeconvError: for a share that is no positive number.
+        DeconvError: for a share that is not a positive number.
     """
     if not 0 < share < float("inf"):
         raise DeconvError(f"the width of smoothing is a share above 0, got {share}")

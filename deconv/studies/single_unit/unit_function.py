@@ -1,4 +1,4 @@
-"""One unit of a network as a function of the pixels that it sees: to climb, to bend, to walk on."""
+"""One unit of a network as a function of the pixels in its receptive field."""
 
 from __future__ import annotations
 
@@ -17,18 +17,15 @@ from deconv.whole_number import whole_number
 
 @dataclass(frozen=True)
 class UnitFunction:
-    """Patches K×3×h×w of a unit's receptive field to its K values.
+    """Maps patches K×3×h×w of a unit's receptive field to its K values.
 
-    A patch (pixels minus mean) is put in its place in the network's whole input, and the rest of
-    the input is 0, the mean image. The rest cannot change the unit: the box holds every pixel that
-    it depends on. So the patch alone is searched, at a fraction of the dimensions, and the unit is
-    still the network's own, with whatever padding reaches it; a crop run through the network as an
-    image of its own would have other borders and another unit.
+    A patch (pixels minus mean) is pasted at its place into the network's input, which is otherwise
+    0, the mean image; no other pixel affects the unit. The search space is thus a fraction of the
+    input, and the unit keeps its own padding; a crop run as an image would have other borders.
 
-    layer, map, y, x: the unit. climbed: the point whose value is given, the pre-activation z where
-    the layer is a rectification: it orders images as a = relu(z) does wherever a > 0, and it still
-    has a gradient where a is 0. box: in the input, clipped. interior: whether the field lies
-    wholly in the image.
+    layer, map, y, x: the unit. climbed: the point that is evaluated, the pre-activation z if the
+    layer is a rectification: it ranks images like a = relu(z) where a > 0, and has a gradient where
+    a is 0. box: the field in the input, clipped. interior: whether it lies wholly in the input.
     """
 
     net: Network
@@ -42,30 +39,30 @@ class UnitFunction:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """3×h×w, of the patches."""
+        """3×h×w, of a patch."""
         top, left, bottom, right = self.box
         return 3, bottom - top, right - left
 
     def __call__(self, patches: torch.Tensor) -> torch.Tensor:
-        """K values of K×3×h×w patches; differentiable."""
+        """Evaluate the unit at patches K×3×h×w, differentiably: K."""
         return self._read(patches, self.climbed)
 
     def activation(self, patches: torch.Tensor) -> torch.Tensor:
-        """K values of the layer itself, behind the rectification."""
+        """K values of the layer itself, after the rectification."""
         with torch.no_grad():
             return self._read(patches, self.layer)
 
     def cut(self, images: torch.Tensor) -> torch.Tensor:
-        """What the unit sees of images …×H×W: …×h×w."""
+        """Crop images …×H×W to the unit's field: …×h×w."""
         top, left, bottom, right = self.box
         return images[..., top:bottom, left:right]
 
     def pictures(
         self, patches: torch.Tensor, mean: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Patches as people see them, the mean image added: K×3×h×w uint8; the share cut at 0…255.
+        """Add the mean image back: K×3×h×w uint8, and the share of each clipped to 0…255.
 
-        mean: 3×S×S, as stored; the network sees its centre.
+        mean: 3×S×S, as stored; the network's input is its centre.
         """
         side = self.net.input_px
         edge = (mean.shape[-1] - side) // 2
@@ -74,7 +71,7 @@ class UnitFunction:
         return seen.clamp(0, 255).round().byte(), clipped
 
     def inputs(self, patches: torch.Tensor) -> torch.Tensor:
-        """K×3×H×W: the patches in their place in the mean image."""
+        """Paste the patches into the mean image: K×3×H×W."""
         top, left, bottom, right = self.box
         side = self.net.input_px
         whole = F.pad(patches, (left, side - right, top, side - bottom))
@@ -90,9 +87,10 @@ class UnitFunction:
 def unit_function(
     net: Network, layer: str, map: int, position: tuple[int, int] | None = None
 ) -> UnitFunction:
-    """The unit of a map at a position (y, x); None: the map's centre, away from the borders.
+    """Make the function of a map's unit at a position (y, x), by default the map's centre.
 
-    Raises DeconvError for a layer, map or position that does not exist.
+    Raises:
+        DeconvError: for an unknown layer, map or position.
     """
     map = whole_number(map, "map")
     height, width = map_size(net, layer, map)
@@ -109,7 +107,7 @@ def unit_function(
 
 
 def map_size(net: Network, layer: str, map: int) -> tuple[int, int]:
-    """(height, width) of a layer's maps, (1, 1) of a vector. Raises DeconvError for no such map."""
+    """(height, width) of a layer's map, (1, 1) for a vector."""
     maps, *size = net.calls.values[net.check_point(layer)].shape
     if not 0 <= whole_number(map, "map") < maps:
         raise DeconvError(f"{layer} of {net.name} has {maps} maps, no map {map}")
@@ -118,7 +116,7 @@ def map_size(net: Network, layer: str, map: int) -> tuple[int, int]:
 
 
 def climbed_point(net: Network, layer: str) -> str:
-    """The pre-activation of a rectified point; any other point itself, monotone or not."""
+    """The pre-activation of a rectified point; any other point itself."""
     index = net.calls.values[net.check_point(layer)].index
     rectified = index is not None and net.calls.ran[index].operation is RECTIFY
     return (net.before(layer) if rectified else None) or layer

@@ -1,8 +1,8 @@
-"""Walks from a unit's best image over the sphere: how far it may change before the unit falls.
+"""Walks on the sphere from a unit's best image: how far it may change before the activation falls.
 
-The directions are eigenvectors of the Hessian of the rounded unit; what is read along them is the
-network itself. Random directions are walked beside them: Zeiler & Fergus hold that a quadratic form
-is too simple for high layers, and this is what tells.
+Directions are eigenvectors of the smooth unit's Hessian; activations along them are the network's
+own. Random directions are the baseline that tests Zeiler & Fergus's claim that a quadratic form is
+too simple for high layers.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from deconv.studies.single_unit.smoothing import smoothed
 from deconv.studies.single_unit.unit_function import UnitFunction
 
 FALL = 0.8
-"""An activation below this share of its value at x⁺ has fallen."""
+"""Share of the activation at x⁺ below which it has fallen."""
 REFINE_DEG = 3.0
-"""First turn of the steps that go on from the best image."""
+"""First angle of the ascent that refines the best image."""
 HALF, RANDOM = 30, 8
-"""Angles on each side of x⁺; random directions to compare with."""
+"""Angles on each side of x⁺; random directions."""
 
 
 @dataclass(frozen=True)
 class Walks:
-    """The unit along K directions of the Hessian, and along random ones.
+    """The unit along K eigenvectors of the Hessian, and along random directions.
 
-    optimum: x⁺, 1×3×h×w. rounded_value, value: of the rounded unit and of the unit there. slope:
-    how steep the rounded unit still is there, see `Ascent`. angles_deg: A. curves: K×A and random:
-    RANDOM×A, activations. fall_deg, random_fall_deg: how far one can walk, NaN where nothing falls.
+    optimum: x⁺, 1×3×h×w. rounded_value, value: of the smooth unit and of the unit there. slope: of
+    the smooth unit there, see `Ascent`. angles_deg: A. curves: K×A and random: RANDOM×A,
+    activations. fall_deg, random_fall_deg: angles of the fall, NaN if there is none.
     """
 
     optimum: torch.Tensor
@@ -64,9 +64,9 @@ def walks(
 ) -> Walks:
     """Walk along the `count` most and the `count` least invariant directions at an image.
 
-    width: of the rounding, see `smoothed`; None takes the Hessian of the network as it is.
-    refine_steps: climbed on from the image before the Hessian is taken. Raises DeconvError as
-    `hessian_directions` does.
+    Args:
+        width: of the smoothing, see `smoothed`; None for the network's own Hessian.
+        refine_steps: ascent steps on the smooth unit before the Hessian is taken.
     """
     f, optimum, slope = rounded_optimum(unit, image, width, refine_steps)
     found = hessian_directions(f, optimum, count, seed)
@@ -83,10 +83,10 @@ def walks(
 def rounded_optimum(
     unit: UnitFunction, image: torch.Tensor, width: float | None, refine_steps: int
 ) -> tuple[Callable[[torch.Tensor], torch.Tensor], torch.Tensor, float]:
-    """The function whose Hessian is taken, its optimum near an image, how steep it still is there.
+    """Return the smooth function, its optimum near an image, and its slope there.
 
-    The best image of the ascent lies on ridges of a piecewise linear function, where a rounded one
-    has no optimum, and so no directions in which it falls slowest: it is climbed on from there.
+    The best image lies on ridges of a piecewise linear function, where the smooth one has no
+    optimum: the ascent continues on the smooth one.
     """
     f = unit if width is None else smoothed(unit, image, width)
     if not refine_steps:

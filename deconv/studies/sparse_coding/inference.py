@@ -1,14 +1,14 @@
-"""Feature maps of an image for given filters: shrinkage with steps that never raise the cost.
+"""Inference of feature maps for given filters: monotone ISTA or FISTA.
 
-The original infers with ISTA (unverified in its details): a step against the gradient of the
-error, shrinkage, then pooling and unpooling, which keeps one value a block and renews the
-layer's own switches. That is ISTA for the cost with one more condition, one non-zero value a block:
-shrinkage followed by keeping the largest is exactly its proximal step, so the cost cannot rise
-where the step is below 1/L. Here `competition` switches the condition on.
+The original infers with ISTA (unverified in its details): a gradient step on the error, shrinkage,
+then pooling and unpooling, which keeps one value a block and renews the layer's own switches. That
+is ISTA under the constraint of one non-zero value a block: shrinkage followed by keeping the
+largest is exactly its proximal step, so the cost cannot rise for steps below 1/L. `competition`
+switches the constraint on.
 
-Differs from the original: FISTA's momentum (Beck & Teboulle 2009), restarted, image by image,
-wherever it would raise the cost (O'Donoghue & Candès 2015); a step an image from L estimated by
-power iteration, made smaller wherever it proves too large. solver="ista" leaves the momentum out.
+Differs from the original: FISTA's momentum (Beck & Teboulle 2009), restarted for each image that
+it would make worse (O'Donoghue & Candès 2015); a step size for each image, from L estimated by
+power iteration and reduced where it proves too large. solver="ista" has no momentum.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from deconv.studies.sparse_coding.pooling import pool_blocks, unpool_blocks
 SOLVERS = ("fista", "ista")
 POWER_ITERATIONS = 8
 MARGIN = 1.1
-"""On the power iteration's estimate, which comes from below."""
+"""Factor on the power iteration's estimate, a lower bound."""
 GROWTH = 1.5
-"""Of an image's L after a step of its own that raised its cost."""
+"""Factor on an image's L after a step without momentum that raised its cost."""
 ROUNDING = 1e-5
-"""Relative rise of a cost that says nothing about L; the step is not taken either."""
+"""Relative rise of the cost that is rounding: the step is refused, but L stays."""
 
 
 @dataclass(frozen=True)
 class Inferred:
-    """Feature maps and how they came about.
+    """Inferred feature maps.
 
-    maps: N×K×H×W. cost: (steps + 1)×N float64, C_l of each image before and after each step; it
-    never rises. error: N float64, ‖R z − y‖². refused: how many steps an image were not taken
-    because they would have raised its cost, N.
+    maps: N×K×H×W. cost: (steps + 1)×N float64, C_l of each image before and after each step,
+    never rising. error: N float64, ‖R z − y‖². refused: N, steps refused because they would have
+    raised the image's cost.
     """
 
     maps: torch.Tensor
@@ -59,12 +59,17 @@ def infer(
     start: torch.Tensor | None = None,
     seed: int = 0,
 ) -> Inferred:
-    """Feature maps of `layer` that lower C_l, image by image.
+    """Infer the feature maps of `layer` that minimise C_l, image by image.
 
-    images: N×C×H×W. switches: those of the layers below. competition: at most one non-zero value
-    in a block of the layer's own pooling. start: N×K×H×W to begin with; zeros if None. With
-    competition it has to keep the condition. seed: of the power iteration's start.
-    Raises DeconvError for an unknown solver, no step or no image.
+    Args:
+        images: N×C×H×W.
+        switches: of the layers below.
+        competition: allow one non-zero value in a block of the layer's own pooling.
+        start: N×K×H×W, zeros if None; with competition it must satisfy the constraint.
+        seed: of the power iteration.
+
+    Raises:
+        DeconvError: for an unknown solver, no step or no image.
     """
     if solver not in SOLVERS:
         raise unknown("solver", solver, SOLVERS)
@@ -110,9 +115,9 @@ def lipschitz(
     iterations: int = POWER_ITERATIONS,
     seed: int = 0,
 ) -> torch.Tensor:
-    """N: the largest eigenvalue of RᵀR for each image's switches, from below, by power iteration.
+    """Estimate the largest eigenvalue of RᵀR for each image's switches by power iteration: N.
 
-    The gradient of the error's term changes by at most λ times it.
+    λ times it is the Lipschitz constant of the error term's gradient.
     """
     alone = layer == 1  # no switches below: the same for all images
     some = images[:1] if alone else images
@@ -132,7 +137,7 @@ def cost(maps: torch.Tensor, residual: torch.Tensor, weight: float) -> torch.Ten
 
 
 def shrink(values: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
-    """Soft threshold: towards zero by `by`, and to zero what is within it."""
+    """Soft-threshold values by `by`."""
     return values.sign() * (values.abs() - by).clamp(min=0)
 
 
@@ -146,10 +151,7 @@ def encode(
     competition: bool = True,
     seed: int = 0,
 ) -> tuple[list[Inferred], list[torch.Tensor]]:
-    """All layers from the lowest up to `upto` (the last if None), each for the switches below it.
-
-    Returns what was inferred and the switches, of each layer.
-    """
+    """Infer all layers up to `upto` (None: all); return each layer's maps and switches."""
     found: list[Inferred] = []
     switches: list[torch.Tensor] = []
     for layer in range(1, (upto or net.layers) + 1):

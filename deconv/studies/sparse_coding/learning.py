@@ -1,11 +1,10 @@
-"""Filters from images alone: layer after layer, inference and a least-squares step in turns.
+"""Unsupervised learning of filters: layer by layer, inference alternates with least squares.
 
-For given feature maps and switches the error is quadratic in a layer's filters; some steps of
-conjugate gradients lower it. Then every filter is scaled to unit length. Its map stays: shrinkage
-leaves maps too small, least squares make up for it with longer filters, and maps made larger in
-their stead would pay for it in the l1 norm, epoch after epoch. Unverified against the original:
-conjugate gradients, unit length, that maps go on from where they were in the epoch before, the
-number of all steps.
+For given maps and switches the error is quadratic in a layer's filters; conjugate gradients lower
+it. Then every filter is scaled to unit length, without rescaling its map: shrinkage leaves maps too
+small, least squares compensate with longer filters, and maps enlarged instead would pay for it in
+the l1 norm, epoch after epoch. Unverified against the original: conjugate gradients, unit length,
+that maps are warm-started from the epoch before, all numbers of steps.
 """
 
 from __future__ import annotations
@@ -22,17 +21,16 @@ from deconv.studies.sparse_coding.inference import encode, infer
 from deconv.studies.sparse_coding.network import AdaptiveDeconvNet, unit_length
 
 CHUNK = 16
-"""Images at a time, to bound memory; the result depends on it by rounding alone."""
+"""Images at a time, to bound memory; affects results by rounding only."""
 
 
 @dataclass(frozen=True)
 class Epoch:
     """One epoch of one layer, means over the images.
 
-    layer, epoch: from 1. cost: after each step of inference, the first before it. error: share of
-    the images' energy that is not explained after inference, ‖R z − y‖²/‖y‖². learned: the same
-    after the step of the filters, before they are of unit length. refused: share of steps
-    of inference that were not taken.
+    layer, epoch: from 1. cost: before and after each step of inference. error: unexplained share of
+    the images' energy after inference, ‖R z − y‖²/‖y‖². learned: the same after the filter update,
+    before normalisation. refused: share of inference steps refused.
     """
 
     layer: int
@@ -56,11 +54,11 @@ def train(
     seed: int = 0,
     report: Callable[[Epoch], None] = lambda _: None,
 ) -> list[Epoch]:
-    """Learn the filters of all layers, from the lowest, on images N×C×H×W, in place.
+    """Learn the filters of all layers in place, from the lowest, on images N×C×H×W.
 
-    An epoch is `steps` steps of inference for all images, then `filter_steps` of conjugate
-    gradients. The layers below are held, their switches inferred once with `switch_steps`.
-    report: called after each epoch. Raises DeconvError for no image or no step.
+    An epoch is `steps` steps of inference on all images, then `filter_steps` of conjugate
+    gradients. Layers below are fixed, their switches inferred once with `switch_steps`. `report`
+    is called after each epoch.
     """
     if min(len(images), epochs, steps, filter_steps, switch_steps) < 1:
         raise DeconvError("learning takes an image, an epoch and a step of each kind at least")
@@ -110,10 +108,10 @@ def fit_filters(
     switches: Sequence[torch.Tensor],
     steps: int,
 ) -> float:
-    """`steps` steps of conjugate gradients on a layer's filters, for given maps; then unit length.
+    """Update a layer's filters by conjugate gradients for given maps, then normalise them.
 
-    Changes the filters alone. A filter whose map is zero everywhere keeps its values. Returns
-    ‖R z − y‖² over all images before the scaling, which cannot rise.
+    A filter whose map is zero everywhere is unchanged. Returns ‖R z − y‖² over all images before
+    the normalisation, which cannot rise.
     """
     filters = net.filters[layer - 1].data
     residuals = [
@@ -122,7 +120,7 @@ def fit_filters(
     ]
     slope = _weight_slope(net, layer, residuals, maps, switches)
     direction, size = slope, slope.square().sum()
-    # Below this the slope is rounding, and dividing by it leads away again.
+    # Below this the gradient is rounding, and dividing by it diverges.
     least = torch.finfo(slope.dtype).eps * size
     for _ in range(steps):
         if size <= least:
@@ -143,7 +141,7 @@ def fit_filters(
 
 
 def chunks(count: int) -> Iterator[slice]:
-    """Slices of CHUNK that cover 0 … count - 1."""
+    """Yield slices of CHUNK that cover 0 … count - 1."""
     for first in range(0, count, CHUNK):
         yield slice(first, min(first + CHUNK, count))
 
@@ -155,7 +153,7 @@ def _weight_slope(
     maps: torch.Tensor,
     switches: Sequence[torch.Tensor],
 ) -> torch.Tensor:
-    """Minus half the gradient of Σ ‖residual‖² for the filters of a layer."""
+    """Minus half the gradient of Σ ‖residual‖² with respect to a layer's filters."""
     shape = net.filters[layer - 1].shape
     total = torch.zeros_like(net.filters[layer - 1])
     for part, residual in zip(chunks(len(maps)), residuals, strict=True):

@@ -1,4 +1,4 @@
-"""How much of held-out images each layer explains, and how much other codes do."""
+"""Reconstruction of held-out images by each layer, with baselines."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from deconv.studies.sparse_coding.network import AdaptiveDeconvNet
 
 @dataclass(frozen=True)
 class Measured:
-    """N held-out images and what the layers make of them.
+    """Codes and errors of N held-out images.
 
     found, switches: of each layer, for the learned filters. unexplained: "learned", "random"
-    (filters drawn at random, inferred alike) and "single_step" (one step of inference from zero at
-    its best gain) -> for each layer N shares of the images' energy. single_step_nonzero: for each
-    layer the N shares of its values that are not zero after that step.
+    (random filters, same inference) and "single_step" (one step of inference from zero, optimally
+    scaled) -> for each layer N shares of the images' energy. single_step_nonzero: for each layer
+    N shares of non-zero values after that step.
     """
 
     images: torch.Tensor
@@ -39,7 +39,7 @@ def measure(
     steps: int,
     **how: Any,
 ) -> Measured:
-    """Encode images by learned and by random filters, and by a single step; how: of `infer`."""
+    """Encode images by learned and by random filters, and by a single step; how: as for `infer`."""
     found, switches = encode(net, images, steps, **how)
     other, _ = encode(untrained, images, steps, **how)
     energy = images.square().flatten(1).sum(1, dtype=torch.float64)
@@ -59,7 +59,7 @@ def single_step(
     switches: Sequence[torch.Tensor],
     **how: Any,
 ) -> np.ndarray:
-    """2×N: what one step from zero leaves unexplained at its best gain; values not zero."""
+    """2×N: unexplained share after one optimally scaled step from zero; share of non-zeros."""
     maps = infer(net, layer, images, switches, 1, **how).maps
     painted = net.down(layer, maps, switches).flatten(1).double()
     flat = images.flatten(1).double()
@@ -72,7 +72,7 @@ def single_step(
 def layer_row(
     net: AdaptiveDeconvNet, i: int, history: Sequence[Epoch], measured: Measured
 ) -> dict[str, Any]:
-    """Layer i + 1 in numbers; shares are of the images' energy, SNR is of the mean share."""
+    """Summarise layer i + 1; shares are of the images' energy, SNR is of the mean share."""
     size, stride, _ = net.field(i + 1)
     found = measured.found[i]
     own, drawn, single = (
@@ -102,7 +102,7 @@ def layer_row(
 
 
 def epoch_row(one: Epoch) -> dict[str, Any]:
-    """One epoch of one layer in numbers."""
+    """Convert an epoch to a table row."""
     return {
         "layer": one.layer,
         "epoch": one.epoch,
@@ -115,12 +115,12 @@ def epoch_row(one: Epoch) -> dict[str, Any]:
 
 
 def learning_curve(history: Sequence[Epoch], layer: int) -> torch.Tensor:
-    """The cost of a layer after every step of inference, as a share of that of empty maps."""
+    """A layer's cost after every step of inference, relative to that of zero maps."""
     costs = [one.cost for one in history if one.layer == layer]
     curve = [costs[0][0], *(cost for one in costs for cost in one[1:])]
     return torch.tensor(curve) / costs[0][0]
 
 
 def signal_to_noise_db(share: float) -> float:
-    """The ratio of an image's energy to the unexplained share of it, in decibels."""
+    """Convert an unexplained share of energy to a signal-to-noise ratio in decibels."""
     return -10 * math.log10(max(share, 1e-12))

@@ -1,4 +1,4 @@
-"""The filters of an adaptive deconvolutional network, and the way from its maps to the image."""
+"""The filters of an adaptive deconvolutional network, its reconstruction R and the transpose."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ NAME = "adaptive_deconv"
 class AdaptiveDeconvNet(nn.Module):
     """Filters and sizes. Layers are numbered from 1, the one at the image.
 
-    Layer l has maps[l-1] feature maps, as large as what it reconstructs: the image for l = 1, else
-    the pooled maps of the layer below. Filters have odd sides, and lie within zeros at the border.
-    (The original may do otherwise: unverified.) filters[l-1]: K×C×k×k, of unit length each over
-    C×k×k, at first at random.
+    Layer l has maps[l-1] feature maps of the size of what it reconstructs: the image for l = 1,
+    else the pooled maps below. Filters have odd sides and zero padding (unverified against the
+    original). filters[l-1]: K×C×k×k, initially random, each of unit length over C×k×k.
 
-    recipe: the arguments, to build it again. Parameters take no gradients.
+    recipe: the arguments, to rebuild it. Parameters require no gradients.
     """
 
     def __init__(
@@ -36,10 +35,15 @@ class AdaptiveDeconvNet(nn.Module):
         channels: int = 1,
         seed: int = 0,
     ) -> None:
-        """Raises DeconvError for lists of different lengths and numbers that cannot be.
+        """Draw random filters.
 
-        lambdas: weight of the error against the l1 norm, a layer. pool_px, pool_maps: the block of
-        space and of neighbouring maps that one value is kept of. channels: of the image.
+        Args:
+            lambdas: weight of the error against the l1 norm, for each layer.
+            pool_px, pool_maps: sides of a pooling block in space and across neighbouring maps.
+            channels: of the image.
+
+        Raises:
+            DeconvError: for lists of different lengths, and for invalid numbers.
         """
         super().__init__()
         self.recipe: dict[str, Any] = {
@@ -64,13 +68,13 @@ class AdaptiveDeconvNet(nn.Module):
 
     @property
     def layers(self) -> int:
-        """How many layers there are."""
+        """The number of layers."""
         return len(self.filters)
 
     def check_size(self, height: int, width: int) -> None:
-        """Raise DeconvError for an image whose maps pooling does not divide, or end below a filter.
+        """Raise DeconvError if pooling does not divide an image, or maps are smaller than filters.
 
-        The pool above the last layer counts: its blocks compete too.
+        The pool above the last layer counts, as its blocks compete too.
         """
         for layer in range(1, self.layers + 1):
             side, whole = self.filters[layer - 1].shape[-1], self.pool_px**layer
@@ -95,9 +99,9 @@ class AdaptiveDeconvNet(nn.Module):
         switches: Sequence[torch.Tensor],
         filters: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """R_l: feature maps of a layer, N×K×H×W, to pixels. switches: of layers 1 … l-1 at least.
+        """Apply R_l: feature maps of a layer, N×K×H×W, to pixels; linear in maps and filters.
 
-        filters: in place of those of layer l. Linear in `maps`, and in `filters`.
+        switches: of layers 1 … l-1 at least. filters: replace those of layer l.
         """
         for at in range(layer, 0, -1):
             weight = self.filters[at - 1] if filters is None or at < layer else filters
@@ -109,7 +113,7 @@ class AdaptiveDeconvNet(nn.Module):
     def up(
         self, layer: int, pixels: torch.Tensor, switches: Sequence[torch.Tensor]
     ) -> torch.Tensor:
-        """The transpose of `down`: pixels to the feature maps of a layer."""
+        """Apply the transpose of `down`: pixels to a layer's feature maps."""
         weight = self.filters[layer - 1]
         below = self.up_to(layer, pixels, switches)
         return F.conv2d(below, weight, padding=weight.shape[-1] // 2)
@@ -117,7 +121,7 @@ class AdaptiveDeconvNet(nn.Module):
     def up_to(
         self, layer: int, pixels: torch.Tensor, switches: Sequence[torch.Tensor]
     ) -> torch.Tensor:
-        """`up` without the layer's own filters: what they are convolved with."""
+        """Apply `up` without the layer's own filters."""
         for at in range(1, layer):
             weight = self.filters[at - 1]
             maps = F.conv2d(pixels, weight, padding=weight.shape[-1] // 2)
@@ -125,9 +129,9 @@ class AdaptiveDeconvNet(nn.Module):
         return pixels
 
     def field(self, layer: int) -> tuple[int, int, int]:
-        """(size, stride, start) in pixels of what a unit can paint, away from the borders.
+        """(size, stride, start) in pixels of a unit's projective field, ignoring borders.
 
-        Unit i reaches the pixels from i·stride + start on, `size` of them.
+        Unit i reaches `size` pixels from i·stride + start.
         """
         size, start, stride = 1, 0, 1
         for at in range(layer, 0, -1):
@@ -139,14 +143,14 @@ class AdaptiveDeconvNet(nn.Module):
 
 
 def unit_length(filters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Filters K×C×k×k scaled to length 1, and their lengths K before; a zero filter stays."""
+    """Normalise filters K×C×k×k, except zero ones; also return their lengths K."""
     lengths = filters.flatten(1).norm(dim=1)
     safe = torch.where(lengths > 0, lengths, torch.ones_like(lengths))
     return filters / safe.view(-1, 1, 1, 1), lengths
 
 
 def _check(recipe: dict[str, Any]) -> None:
-    """Raise DeconvError for a recipe that no network can be built of."""
+    """Raise DeconvError for an invalid recipe."""
     lists = {name: recipe[name] for name in ("maps", "kernels_px", "lambdas")}
     lengths = {name: len(values) for name, values in lists.items()}
     if len(set(lengths.values())) > 1 or not lists["maps"]:

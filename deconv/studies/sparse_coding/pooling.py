@@ -1,8 +1,8 @@
-"""Max pooling in blocks of space and of neighbouring maps, by magnitude, and its inverses.
+"""Max pooling by magnitude in blocks of space and neighbouring maps, and unpooling.
 
 Unverified against Zeiler et al. 2011: that blocks span pairs of maps, that the largest magnitude
-wins and keeps its sign, that blocks do not overlap. Unlike the pools of the 2014 paper, so no two
-blocks share a switch, and unpooling is an isometry.
+wins and keeps its sign, that blocks do not overlap. Unlike in the 2014 paper no two blocks
+therefore share a switch, and unpooling is an isometry.
 """
 
 from __future__ import annotations
@@ -13,14 +13,17 @@ from deconv.errors import DeconvError
 
 
 def pool_blocks(maps: torch.Tensor, size_px: int, across: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The value of largest magnitude of each block of across × size_px × size_px, and where it is.
+    """Pool maps N×K×H×W by magnitude in blocks of across × size_px × size_px; the first wins ties.
 
-    maps: N×K×H×W. Returns (pooled, switches), both N×(K/across)×(H/size_px)×(W/size_px); a switch
-    is the place in its block, map·size_px² + y·size_px + x. Among equals the first wins.
-    Raises DeconvError where blocks do not divide the maps.
+    Returns:
+        (pooled, switches), both N×(K/across)×(H/size_px)×(W/size_px); a switch is the position in
+        its block, map·size_px² + y·size_px + x.
+
+    Raises:
+        DeconvError: if blocks do not divide the maps.
     """
     blocks = _blocks(maps, size_px, across)
-    # argmax leaves the winner among equals open, so the first is found by its place.
+    # argmax does not define the winner on ties.
     magnitude = blocks.abs()
     best = magnitude == magnitude.amax(dim=-1, keepdim=True)
     places = torch.arange(blocks.shape[-1], device=maps.device)
@@ -31,7 +34,7 @@ def pool_blocks(maps: torch.Tensor, size_px: int, across: int) -> tuple[torch.Te
 def unpool_blocks(
     pooled: torch.Tensor, switches: torch.Tensor, size_px: int, across: int
 ) -> torch.Tensor:
-    """Each pooled value back at its switch, zero elsewhere: N×k×h×w → N×K×H×W."""
+    """Put each pooled value at its switch, zeros elsewhere: N×k×h×w → N×K×H×W."""
     n, k, h, w = pooled.shape
     blocks = pooled.new_zeros(n, k, h, w, across * size_px**2)
     blocks.scatter_(-1, switches[..., None], pooled[..., None])
@@ -40,7 +43,7 @@ def unpool_blocks(
 
 
 def pick(maps: torch.Tensor, switches: torch.Tensor, size_px: int, across: int) -> torch.Tensor:
-    """What stands at the switches: the transpose of `unpool_blocks`. N×K×H×W → N×k×h×w."""
+    """Gather the values at the switches, the transpose of `unpool_blocks`: N×K×H×W → N×k×h×w."""
     return _blocks(maps, size_px, across).gather(-1, switches[..., None])[..., 0]
 
 

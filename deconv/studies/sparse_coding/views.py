@@ -18,9 +18,9 @@ from deconv.studies.sparse_coding.pooling import unpool_blocks
 
 @dataclass(frozen=True)
 class Strongest:
-    """The k strongest units of each map, at most one an image, by magnitude.
+    """The k strongest units of each map by magnitude, at most one an image.
 
-    value: K×k, with sign; 0 where fewer images make the map non-zero. image, y, x: K×k, -1 there.
+    value: K×k, signed, 0 if fewer images activate the map. image, y, x: K×k, then -1.
     """
 
     value: torch.Tensor
@@ -30,10 +30,7 @@ class Strongest:
 
 
 def strongest_units(maps: torch.Tensor, k: int) -> Strongest:
-    """Of maps N×K×H×W; ties go to the lower image, then y, then x.
-
-    Raises DeconvError for k below 1 or above N.
-    """
+    """Find the strongest units of maps N×K×H×W, 1 ≤ k ≤ N; ties go to the lower image, y, x."""
     n, _, _, width = maps.shape
     if not 1 <= k <= n:
         raise DeconvError(f"{k} units a map at one an image are asked for, of {n} images")
@@ -60,9 +57,9 @@ def project_units(
     switches: Sequence[torch.Tensor],
     size: tuple[int, int],
 ) -> torch.Tensor:
-    """Each unit alone painted in pixel space with its image's switches, as the 2014 paper does.
+    """Project each unit alone with its image's switches, as the 2014 paper does: M×C×H×W.
 
-    units: M×4, rows (image, map, y, x). values: M. size: (H, W) of the image. Returns M×C×H×W.
+    units: M×4, rows (image, map, y, x). values: M. size: (H, W) of the image.
     """
     shape = net.map_shape(layer, torch.empty(len(units), 1, *size, device="meta"))
     alone = values.new_zeros(shape)
@@ -80,13 +77,18 @@ def decompose(
     size: tuple[int, int],
     counts: Sequence[int],
 ) -> list[torch.Tensor]:
-    """One unit, then ever more features of the layers below it that make it up, in pixels.
+    """Project one unit, then the features of the layers below that compose it.
 
-    As Figure 1 of Zeiler et al. 2011 in the words of its caption: a single activation of the
-    highest layer, then 5, 25 and 125 active features of the layers below, conditional on those
-    above. unit: (image, map, y, x). counts: how many features of layers l-1, l-2 … are kept, the
-    largest by magnitude of what the kept ones above paint there (how they were chosen: unverified).
-    Returns C×H×W for layer l and each of `counts`.
+    As Figure 1 of Zeiler et al. 2011, by its caption: a single activation of the highest layer,
+    then 5, 25 and 125 active features of the layers below, conditional on those above.
+
+    Args:
+        unit: (image, map, y, x).
+        counts: features kept of layers l-1, l-2 …, the largest by magnitude of what those kept
+            above reconstruct there (selection unverified).
+
+    Returns:
+        C×H×W for layer l and each of `counts`.
     """
     if len(counts) >= layer:
         raise DeconvError(f"below layer {layer} are {layer - 1} layers, {len(counts)} asked for")
@@ -108,10 +110,7 @@ def decompose(
 
 
 def inside(net: AdaptiveDeconvNet, layer: int, maps: torch.Tensor, side_px: int) -> torch.Tensor:
-    """Zero the units of `maps` whose field reaches over the image's border.
-
-    All are kept where no unit's field lies inside.
-    """
+    """Zero the units of `maps` whose field crosses the image's border, unless all fields do."""
     size, stride, start = net.field(layer)
     first = torch.arange(maps.shape[-1], device=maps.device) * stride + start
     whole = (first >= 0) & (first + size <= side_px)
@@ -127,9 +126,10 @@ def view_maps(
     switches: Sequence[torch.Tensor],
     size: tuple[int, int],
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Paint each map's strongest unit alone, with a positive sign, cut to its field.
+    """Project each map's strongest unit alone, with a positive sign, cropped to its field.
 
-    Returns K×C×s×s (zeros outside the image and for dead maps) and units K×4, -1 for dead maps.
+    Returns:
+        K×C×s×s, zeros outside the image and for dead maps; units K×4, -1 for dead maps.
     """
     best = strongest_units(inside(net, layer, maps, size[0]), 1)
     number = torch.arange(len(best.value), device=maps.device)
