@@ -45,7 +45,10 @@ class Values(dict[str, torch.Tensor]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """Look up the values of a point by any of its names."""
-        return self[name] if name in self else default
+        try:
+            return self[name]
+        except (KeyError, DeconvError):
+            return default
 
 
 @dataclass(frozen=True)

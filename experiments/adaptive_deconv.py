@@ -65,7 +65,8 @@ from experiments.kit.inputs import data_name
 
 PARTS = (5, 25, 125)
 """Features of the layers below the shown unit, by the caption of the original's Figure 1."""
-COUNTS = "train_on measured shown crop_px epochs steps filter_steps final_steps".split()
+NUMBERS = "train_on measured shown crop_px epochs steps filter_steps final_steps"
+COUNTS = NUMBERS.split()
 """Settings that are 1 or more."""
 
 

@@ -240,7 +240,7 @@ def _row(arrays: Mapping[str, np.ndarray], row: dict[str, Any]) -> figures.MapRo
     return figures.MapRow(
         title=point,
         box=tuple(arrays[f"{point}/box"]),
-        winners=arrays[f"{point}/winners"] if f"{point}/winners" in arrays else None,
+        winners=arrays.get(f"{point}/winners"),
         switches=row["operation"] == "unpool",
         numbered=row["operation"] == "filter",
         **{name: row[name] for name in ("note", "upward", "downward")},

@@ -143,11 +143,13 @@ def compute(cfg: Occlusion, it: Subject) -> Result:
         "strongest": {"sum": "by its sum", "max": "by its maximum"}[cfg.strongest],
         "drawn_square": "where the true class's probability is lowest",
         "projected": "the map's strongest unit; others: its strongest units in other images",
-        "images": "named" if cfg.images else f"drawn (seed {cfg.seed})"
+        "images": "named"
+        if cfg.images
+        else f"drawn (seed {cfg.seed})"
         + (" among those classified rightly" if cfg.only_right else ""),
         "score_stride_px": score_stride,
         "score_squares": "inside",
-    }  # fmt: skip
+    }
     engine = deconvnet_choices(it.net, cfg.collisions, it.snapshot.mean, [cfg.layer])
     known_boxes = scenes is not None
     facts = {
@@ -197,9 +199,15 @@ def one_image(
     grey = it.snapshot.mean[:, edge:, edge:][covered] + cfg.fill
     picture[covered] = grey.round().clamp(0, 255).to(torch.uint8)
     pictures, others = map_pictures(
-        net, cfg.layer, maps.map, image.input, image.picture(), it.crops,
-        without_image(peaks, image.index, cfg.others), cfg.collisions,
-    )  # fmt: skip
+        net,
+        cfg.layer,
+        maps.map,
+        image.input,
+        image.picture(),
+        it.crops,
+        without_image(peaks, image.index, cfg.others),
+        cfg.collisions,
+    )
     arrays = {name: getattr(maps, name) for name in ("probability", "activation", "label")}
     arrays |= {"picture": picture, "positions": maps.positions} | pictures
     row = {"name": image.name, "image": image.index, "true": target} | map_numbers(maps)

@@ -56,8 +56,12 @@ def process(stem, *overrides, cwd, fails=False, timeout_s=300):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-m", f"experiments.{stem}", *overrides],
-        cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout_s,
-    )  # fmt: skip
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+    )
     assert (done.returncode != 0) == fails, done.stdout + done.stderr
     return done.stdout.splitlines(), done.stderr
 

@@ -90,9 +90,7 @@ def draw_right_ones(
     found: list[int] = []
     for _, _, i in sorted(turns):
         image = _of_data(i, snapshot, net.input_px, data)
-        if foreign:
-            found.append(i)
-        elif int(net.record(image.input[None].to(where)).logits.argmax()) == image.label:
+        if foreign or int(net.record(image.input[None].to(where)).logits.argmax()) == image.label:
             found.append(i)
         if len(found) == count:
             return found

@@ -6,6 +6,7 @@ takes none. Everything else is as in a process started from a shell.
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
 import runpy
@@ -66,9 +67,8 @@ def _run(
     out, err = (os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666) for path in files)
     for number, descriptor in ((0, os.open(os.devnull, os.O_RDONLY)), (1, out), (2, err)):
         os.dup2(descriptor, number)
-    sys.stdin = open(0, closefd=False)
-    sys.stdout = open(1, "w", closefd=False, buffering=1)
-    sys.stderr = open(2, "w", closefd=False, buffering=1)
+    sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)))
+    sys.stdout, sys.stderr = map(_text, (1, 2))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(where)
     os.environ.clear()
@@ -83,3 +83,9 @@ def _run(
     except Exception:
         traceback.print_exc()
         sys.exit(1)
+
+
+def _text(descriptor: int) -> io.TextIOWrapper:
+    """Open a descriptor for text that is written line by line."""
+    file = io.BufferedWriter(io.FileIO(descriptor, "w", closefd=False))
+    return io.TextIOWrapper(file, encoding="utf-8", line_buffering=True)

@@ -163,9 +163,18 @@ def _line(stem: str, step: Mapping[str, Any], finding: Finding, network: str) ->
             paper += f" ({claim.known})"
     here = number(finding.value, finding.spread, unit, claim)
     return Line(
-        place, says, paper, here, words(finding), step.get("data", ""), finding.rule, stem,
-        finding.key, network, finding.comparable,
-    )  # fmt: skip
+        place,
+        says,
+        paper,
+        here,
+        words(finding),
+        step.get("data", ""),
+        finding.rule,
+        stem,
+        finding.key,
+        network,
+        finding.comparable,
+    )
 
 
 def words(finding: Finding) -> str:
@@ -259,18 +268,33 @@ def rows(kept: Kept) -> list[dict[str, Any]]:
         claim, ours = REPORTED.get(one.key), by_key[one.key]
         found.append(
             {
-                "key": one.key, "place": one.place, "claim": one.claim,
-                "paper": claim and claim.value, "paper_spread": claim and claim.spread,
-                "here": ours["value"], "here_spread": ours["spread"],
-                "unit": claim.unit if claim else ours["unit"], "status": one.status,
-                "comparable": ours["comparable"], "measured_on": one.measured_on,
-                "size": kept["size"], "rule": one.rule, "experiment": one.experiment,
+                "key": one.key,
+                "place": one.place,
+                "claim": one.claim,
+                "paper": claim and claim.value,
+                "paper_spread": claim and claim.spread,
+                "here": ours["value"],
+                "here_spread": ours["spread"],
+                "unit": claim.unit if claim else ours["unit"],
+                "status": one.status,
+                "comparable": ours["comparable"],
+                "measured_on": one.measured_on,
+                "size": kept["size"],
+                "rule": one.rule,
+                "experiment": one.experiment,
             }
-        )  # fmt: skip
+        )
     for key, reason in unmeasured([kept]).items():
         claim = REPORTED[key]
         found.append(
-            {"key": key, "place": claim.place, "claim": claim.says, "paper": claim.value,
-             "paper_spread": claim.spread, "unit": claim.unit, "status": reason}
-        )  # fmt: skip
+            {
+                "key": key,
+                "place": claim.place,
+                "claim": claim.says,
+                "paper": claim.value,
+                "paper_spread": claim.spread,
+                "unit": claim.unit,
+                "status": reason,
+            }
+        )
     return found

@@ -42,8 +42,16 @@ GTX580_DAYS = 12.0
 EARLIER = "the same in an earlier version of the paper, whose network differs: a trend, no target"
 
 # Figure 3: side of the maps behind each stage at 224 px.
-FIG3_SIDES = {"conv1": 110, "pool1": 55, "conv2": 26, "pool2": 13, "conv3": 13, "conv4": 13,
-              "conv5": 13, "pool5": 6}  # fmt: skip
+FIG3_SIDES = {
+    "conv1": 110,
+    "pool1": 55,
+    "conv2": 26,
+    "pool2": 13,
+    "conv3": 13,
+    "conv4": 13,
+    "conv5": 13,
+    "pool5": 6,
+}
 
 # Table 1: masked part -> (layer 5, layer 7), mean and ±.
 TABLE1 = {
@@ -95,14 +103,28 @@ TABLE5 = {
 # the others' numbers for cow and dining table are the same, and their columns do not average to the
 # printed means.
 TABLE6 = {
-    "aeroplane": (92.0, 97.3, 96.0), "bicycle": (74.2, 84.2, 77.1), "bird": (73.0, 80.8, 88.4),
-    "boat": (77.5, 85.3, 85.5), "bottle": (54.3, 60.8, 55.8), "bus": (85.2, 89.9, 85.8),
-    "car": (81.9, 86.8, 78.6), "cat": (76.4, 89.3, 91.2), "chair": (65.2, 75.4, 65.0),
-    "cow": (63.2, 77.8, 74.4), "diningtable": (63.2, 77.8, 67.7), "dog": (68.9, 83.0, 87.8),
-    "horse": (78.2, 87.5, 86.0), "motorbike": (81.0, 90.1, 85.1), "person": (91.6, 95.0, 90.9),
-    "pottedplant": (55.9, 57.8, 52.2), "sheep": (69.4, 79.2, 83.6), "sofa": (65.4, 73.4, 61.1),
-    "train": (86.7, 94.5, 91.8), "tvmonitor": (77.4, 80.7, 76.1), "mean": (74.3, 82.2, 79.0),
-}  # fmt: skip
+    "aeroplane": (92.0, 97.3, 96.0),
+    "bicycle": (74.2, 84.2, 77.1),
+    "bird": (73.0, 80.8, 88.4),
+    "boat": (77.5, 85.3, 85.5),
+    "bottle": (54.3, 60.8, 55.8),
+    "bus": (85.2, 89.9, 85.8),
+    "car": (81.9, 86.8, 78.6),
+    "cat": (76.4, 89.3, 91.2),
+    "chair": (65.2, 75.4, 65.0),
+    "cow": (63.2, 77.8, 74.4),
+    "diningtable": (63.2, 77.8, 67.7),
+    "dog": (68.9, 83.0, 87.8),
+    "horse": (78.2, 87.5, 86.0),
+    "motorbike": (81.0, 90.1, 85.1),
+    "person": (91.6, 95.0, 90.9),
+    "pottedplant": (55.9, 57.8, 52.2),
+    "sheep": (69.4, 79.2, 83.6),
+    "sofa": (65.4, 73.4, 61.1),
+    "train": (86.7, 94.5, 91.8),
+    "tvmonitor": (77.4, 80.7, 76.1),
+    "mean": (74.3, 82.2, 79.0),
+}
 
 # Table 7: classifier and layer -> Caltech-101 (30 a class), Caltech-256 (60 a class), each mean, ±.
 TABLE7 = {
@@ -120,23 +142,32 @@ TABLE7 = {
 def _figures() -> dict[str, Claim]:
     return {
         "fig1/reconstruction": Claim(
-            "Fig. 1", "unpool by switches, rectify, filter with the transposed filters",
-            unit="of the largest pixel apart", known=TEXT,
+            "Fig. 1",
+            "unpool by switches, rectify, filter with the transposed filters",
+            unit="of the largest pixel apart",
+            known=TEXT,
         ),
         **{
             f"fig3/{stage}": Claim("Fig. 3", f"side of {stage}", side, None, "px", SECONDARY)
             for stage, side in FIG3_SIDES.items()
         },
         "fig3/parameters": Claim(
-            "Fig. 3", "weights and biases of these layers for 1000 classes", 62_357_608, None,
-            "", DERIVED, "the paper prints no total; this one follows from the figure's sizes",
+            "Fig. 3",
+            "weights and biases of these layers for 1000 classes",
+            62_357_608,
+            None,
+            "",
+            DERIVED,
+            "the paper prints no total; this one follows from the figure's sizes",
         ),
         "fig2/hierarchy": Claim(
             "Fig. 2", "the nine strongest images of a map share a structure", known=DRAWN
         ),
         "fig4/lower_first": Claim(
-            "Fig. 4", "lower layers settle in a few epochs, upper ones need 40–50",
-            unit="epochs later", known=DRAWN,
+            "Fig. 4",
+            "lower layers settle in a few epochs, upper ones need 40–50",
+            unit="epochs later",
+            known=DRAWN,
         ),
         "fig5/layer1_sharp": Claim(
             "Fig. 5", "small changes move layer 1 much and layer 7 little", known=DRAWN
@@ -145,26 +176,31 @@ def _figures() -> dict[str, Claim]:
             "Fig. 5", "layer 7 moves quasi-linearly with translation and scale", known=DRAWN
         ),
         "fig5/not_rotation": Claim(
-            "Fig. 5", "the output is not invariant to rotation, but for symmetric objects",
+            "Fig. 5",
+            "the output is not invariant to rotation, but for symmetric objects",
             known=DRAWN,
         ),
         "fig6/dominating": Claim(
             "Fig. 6", "without renormalisation a few filters of layer 1 dominate", known=DRAWN
         ),
-        "fig6/dead": Claim("Fig. 6", "7×7 stride 2 has fewer dead filters than 11×11 stride 4",
-                           known=DRAWN),
-        "fig6/aliasing": Claim("Fig. 6", "stride 2 shows fewer aliasing artefacts in layer 2",
-                               known=DRAWN),
+        "fig6/dead": Claim(
+            "Fig. 6", "7×7 stride 2 has fewer dead filters than 11×11 stride 4", known=DRAWN
+        ),
+        "fig6/aliasing": Claim(
+            "Fig. 6", "stride 2 shows fewer aliasing artefacts in layer 2", known=DRAWN
+        ),
         "fig7/probability": Claim(
-            "Fig. 7", "the true class's probability falls where the square covers the object",
+            "Fig. 7",
+            "the true class's probability falls where the square covers the object",
             known=DRAWN,
         ),
         "fig7/activation": Claim(
-            "Fig. 7", "the strongest map of layer 5 falls where the square covers what it shows",
+            "Fig. 7",
+            "the strongest map of layer 5 falls where the square covers what it shows",
             known=DRAWN,
         ),
         "fig9/few_images": Claim("Fig. 9", "6 images per class beat Bo et al. with 60 (55.2 %)"),
-    }  # fmt: skip
+    }
 
 
 def _tables() -> dict[str, Claim]:
@@ -172,9 +208,14 @@ def _tables() -> dict[str, Claim]:
     for part, pair in TABLE1.items():
         for layer, (value, spread) in zip(("5", "7"), pair, strict=True):
             claims[f"table1/{part}/layer{layer}"] = Claim(
-                "Table 1", f"mean sign change, {part.replace('_', ' ')} hidden, layer {layer}",
-                value, spread, "", TEXT, EARLIER,
-            )  # fmt: skip
+                "Table 1",
+                f"mean sign change, {part.replace('_', ' ')} hidden, layer {layer}",
+                value,
+                spread,
+                "",
+                TEXT,
+                EARLIER,
+            )
     columns = ("validation top-1", "validation top-5", "test top-5")
     for row, errors in TABLE2.items():
         for column, error in zip(columns, errors, strict=True):
@@ -193,9 +234,14 @@ def _tables() -> dict[str, Claim]:
         for row, sizes in table.items():
             for size, (value, spread) in sizes.items():
                 claims[f"{name}/{row}/{size}"] = Claim(
-                    place, f"{row}, {size} per class, mean accuracy per class", value, spread, "%",
-                    TEXT, "" if "al." in row else EARLIER,
-                )  # fmt: skip
+                    place,
+                    f"{row}, {size} per class, mean accuracy per class",
+                    value,
+                    spread,
+                    "%",
+                    TEXT,
+                    "" if "al." in row else EARLIER,
+                )
     for label, values in TABLE6.items():
         claims[f"table6/{label}"] = Claim(
             "Table 6", f"{label}, average precision", values[2], None, "%", TEXT, EARLIER

@@ -24,8 +24,12 @@ from experiments.kit.forked import Forked
 
 STATE = "reproduce.json"
 DONE, FAILED, NO_DATA, STOPPED, NOT_RUN = (
-    "done", "failed", "data not here", "interrupted", "not run"
-)  # fmt: skip
+    "done",
+    "failed",
+    "data not here",
+    "interrupted",
+    "not run",
+)
 """How a step can have ended; STOPPED also stands for one that never came to its end."""
 
 SIGNALS = ("SIGTERM", "SIGUSR1", "SIGINT")

@@ -24,7 +24,7 @@ def unit_note(facts: Mapping[str, Any]) -> str:
 def crops_of(arrays: Mapping[str, np.ndarray]) -> figures.UnitCrops:
     """From saved arrays."""
     names = ("patch", "projection", "inside", "value", "box", "image")
-    picture = arrays["crops/picture"] if "crops/picture" in arrays else None
+    picture = arrays.get("crops/picture")
     return figures.UnitCrops(*(arrays[f"crops/{name}"] for name in names), picture)
 
 
@@ -73,8 +73,8 @@ def ascent_words(facts: Mapping[str, Any]) -> str:
 
 def walks_of(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> figures.UnitWalks:
     """From saved arrays and the sidecar."""
-    names = "frames frame_deg angles_deg curves random second_derivative fall_deg".split()
-    parts = (arrays[f"walks/{name}"] for name in names)
+    names = ("frames", "frame_deg", "angles_deg", "curves", "random", "second_derivative")
+    parts = (arrays[f"walks/{name}"] for name in (*names, "fall_deg"))
     return figures.UnitWalks(*parts, facts["walks"]["directions"], facts["walks"]["flat"])
 
 

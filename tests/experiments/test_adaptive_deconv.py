@@ -25,9 +25,16 @@ def folder(tmp_path_factory):
 
 def test_the_files_are_complete_and_their_numbers_come_again(folder):
     assert {path.name for path in folder.iterdir()} == {
-        "figure.png", "figure.pdf", "arrays.npz", "table.csv", "history.csv", "findings.json",
-        "provenance.json", "config.yaml", "adaptive_deconv.log",
-    }  # fmt: skip
+        "figure.png",
+        "figure.pdf",
+        "arrays.npz",
+        "table.csv",
+        "history.csv",
+        "findings.json",
+        "provenance.json",
+        "config.yaml",
+        "adaptive_deconv.log",
+    }
     arrays = np.load(folder / "arrays.npz")
     rows = list(csv.DictReader((folder / "table.csv").open()))
     cfg, _ = subject("adaptive_deconv", "size=smoke")

@@ -100,18 +100,29 @@ def test_settings_that_do_not_fit_are_named(overrides, words):
 def run(smoke_run, tmp_path_factory):
     """The page at size=smoke with `response` given, its twins trained."""
     (*_, folder), _ = command(
-        STEM, "size=smoke", f"response={smoke_run / 'last.pt'}", "seed=3",
+        STEM,
+        "size=smoke",
+        f"response={smoke_run / 'last.pt'}",
+        "seed=3",
         cwd=tmp_path_factory.mktemp("contrast"),
-    )  # fmt: skip
+    )
     return Path(folder)
 
 
 def test_a_run_leaves_all_its_files_and_the_networks_it_trained(run):
     names = {path.name for path in run.iterdir()}
     assert names == {
-        "figure.png", "figure.pdf", "arrays.npz", "table.csv", "findings.json", "config.yaml",
-        "provenance.json", "contrast_normalisation.log", "local", "none",
-    }  # fmt: skip
+        "figure.png",
+        "figure.pdf",
+        "arrays.npz",
+        "table.csv",
+        "findings.json",
+        "config.yaml",
+        "provenance.json",
+        "contrast_normalisation.log",
+        "local",
+        "none",
+    }
     facts = json.loads((run / "provenance.json").read_text())
     recipes = {role: dict(facts["networks"][role]["model"]) for role in ROLES}
     assert [recipes[role].pop("norm") for role in ROLES] == [None, "local", "none"]
@@ -137,9 +148,12 @@ def test_what_is_measured_is_what_the_networks_have(run, smoke_run):
         assert facts["networks"][role]["accuracy"] == pytest.approx(right, abs=1e-6)
         by_layer = {row["layer"]: row for row in rows if row["network"] == role}
         for point, layer, column in (
-            ("conv1", "conv1", ""), ("pool1", "conv1", "before_"), ("norm1", "conv1", "behind_"),
-            ("conv2", "conv2", ""), ("norm2", "conv2", "behind_"),
-        ):  # fmt: skip
+            ("conv1", "conv1", ""),
+            ("pool1", "conv1", "before_"),
+            ("norm1", "conv1", "behind_"),
+            ("conv2", "conv2", ""),
+            ("norm2", "conv2", "behind_"),
+        ):
             row = by_layer[layer]
             if point not in net.points:
                 assert role == "none" and row[f"{column}redundancy"] == ""
@@ -187,11 +201,15 @@ def test_bad_input_leaves_nothing(run, tmp_path):
 def rows_of(**falls):
     """table.csv's rows; falls: role -> how much redundancy falls in layers 1 and 2."""
     return [
-        {"network": role, "layer": f"conv{i}", "before_redundancy": 0.4,
-         "behind_redundancy": None if fall is None else 0.4 - fall}
+        {
+            "network": role,
+            "layer": f"conv{i}",
+            "before_redundancy": 0.4,
+            "behind_redundancy": None if fall is None else 0.4 - fall,
+        }
         for role, pair in falls.items()
         for i, fall in enumerate(pair, 1)
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize(
@@ -234,11 +252,17 @@ def test_nothing_on_the_page_overlaps_or_is_cut_off(maps):
     inside[1] = False
     columns = [
         figures.FirstLayers(
-            name, 2, rng.normal(size=(maps, 3, 5, 5)), np.ones(maps),
-            rng.normal(size=(maps, 3, 17, 17)), inside, {}, "96 of 11×11 px stride 4, one scale",
+            name,
+            2,
+            rng.normal(size=(maps, 3, 5, 5)),
+            np.ones(maps),
+            rng.normal(size=(maps, 3, 17, 17)),
+            inside,
+            {},
+            "96 of 11×11 px stride 4, one scale",
         )
         for name in ("response", "local", "without")
-    ]  # fmt: skip
+    ]
     rows = [
         figures.NumberRow("Accuracy (top-1 %)", [["60.1 ± 1.4"]] * 3, "words below a name"),
         figures.NumberRow("Dead maps", [["222 of 256", "111 of 256"]] * 3),

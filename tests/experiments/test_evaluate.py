@@ -16,9 +16,13 @@ from experiments import evaluate
 def test_it_agrees_with_the_last_metrics_of_the_training(crops, prefix, smoke_run, tmp_path):
     last = list(csv.DictReader((smoke_run / "metrics.csv").open()))[-1]
     lines, _ = command(
-        "evaluate", "size=smoke", "precision=fp32", f"crops={crops}",
-        f"snapshot={smoke_run / 'last.pt'}", cwd=tmp_path,
-    )  # fmt: skip
+        "evaluate",
+        "size=smoke",
+        "precision=fp32",
+        f"crops={crops}",
+        f"snapshot={smoke_run / 'last.pt'}",
+        cwd=tmp_path,
+    )
     folder = Path(lines[-1])
     (row,) = csv.DictReader((folder / "table.csv").open())
     assert float(row["top1"]) == pytest.approx(100 - float(last[f"{prefix}_top1_error"]))

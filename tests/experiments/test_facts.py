@@ -28,8 +28,9 @@ class Residual(nn.Module):
 
 def networks():
     torch.manual_seed(0)
-    chain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
-                          nn.Linear(4 * 7 * 7, 5))  # fmt: skip
+    chain = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4 * 7 * 7, 5)
+    )
     return {
         "own": (deconv.build("zfnet_mini", num_classes=3, seed=0), ["conv1", "conv5"]),
         "chain": (deconv.wrap(chain, input_px=SIDE), ["1", "2"]),

@@ -29,9 +29,14 @@ def test_scales_and_shared_boxes():
 def made(smoke_run, tmp_path_factory):
     """The command on that network: (its folder, snapshot)."""
     lines, _ = command(
-        "feature_maps", "size=smoke", f"snapshot={smoke_run / 'last.pt'}", "images=[3,8]",
-        "layers=[2,conv5,fc8]", "maps=4", cwd=tmp_path_factory.mktemp("maps"),
-    )  # fmt: skip
+        "feature_maps",
+        "size=smoke",
+        f"snapshot={smoke_run / 'last.pt'}",
+        "images=[3,8]",
+        "layers=[2,conv5,fc8]",
+        "maps=4",
+        cwd=tmp_path_factory.mktemp("maps"),
+    )
     return Path(lines[-1]), deconv.load_snapshot(smoke_run / "last.pt")
 
 
@@ -59,7 +64,7 @@ def test_the_command_keeps_what_the_network_answers(made):
         np.testing.assert_allclose(arrays[f"{i}/conv2/z"], z, rtol=1e-4, atol=1e-3)
     assert "0/fc8/a" not in arrays and arrays["0/fc8/z"].shape[1:] == (1, 1)
     rows = list(csv.DictReader((folder / "table.csv").open()))
-    assert [r["layer"] for r in rows] == [*"conv1 conv2 conv3 conv4 conv5 fc6 fc7 fc8".split()]
+    assert [r["layer"] for r in rows] == [*(f"conv{n}" for n in range(1, 6)), "fc6", "fc7", "fc8"]
     assert [r["activated"] for r in rows] == ["True"] * 7 + ["False"]
     record = [deconv.data.prepare(scenes[i][0], snapshot.mean, net.input_px) for i in range(12)]
     values = net.record(torch.stack(record), ["conv3"]).activations["conv3"].numpy()
@@ -81,10 +86,18 @@ def test_redrawing_gives_the_same_files(made, tmp_path):
 
 def test_the_command_takes_a_foreign_network(tmp_path):
     lines, _ = command(
-        "feature_maps", "model=torchvision/resnet18", "model.weights=random", "data=scenes_smoke",
-        "model.input_px=64", "layers=[2,20,layer4.1.relu:2]", "maps=3", "scale=layer",
-        "order=first", "images_measured=3", cwd=tmp_path,
-    )  # fmt: skip
+        "feature_maps",
+        "model=torchvision/resnet18",
+        "model.weights=random",
+        "data=scenes_smoke",
+        "model.input_px=64",
+        "layers=[2,20,layer4.1.relu:2]",
+        "maps=3",
+        "scale=layer",
+        "order=first",
+        "images_measured=3",
+        cwd=tmp_path,
+    )
     facts = json.loads((Path(lines[-1]) / "provenance.json").read_text())
     assert [layer["layer"] for layer in facts["layers"]][-1] == "layer4.1.relu:2"
     told = facts["choices"]["preprocessing"]

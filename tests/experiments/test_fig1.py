@@ -21,8 +21,15 @@ from deconv.scenes import Scenes
 from experiments.fig1_deconvnet import check, choose_unit, describe_stage
 from experiments.kit.findings import read_findings
 
-FILES = ("figure.png", "figure.pdf", "arrays.npz", "table.csv", "findings.json",
-         "provenance.json", "config.yaml")  # fmt: skip
+FILES = (
+    "figure.png",
+    "figure.pdf",
+    "arrays.npz",
+    "table.csv",
+    "findings.json",
+    "provenance.json",
+    "config.yaml",
+)
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +65,14 @@ def test_all_files_are_there_and_tell_the_choices(figure):
 
 def test_each_box_of_the_way_up_is_a_plain_pass(figure, passed):
     arrays, (_, _, values) = np.load(figure / "arrays.npz"), passed
-    points = {"conv1": "relu1", "conv1:z": "conv1", "conv2": "relu2", "conv2:z": "conv2",
-              "conv3": "relu3", "conv3:z": "conv3"}  # fmt: skip
+    points = {
+        "conv1": "relu1",
+        "conv1:z": "conv1",
+        "conv2": "relu2",
+        "conv2:z": "conv2",
+        "conv3": "relu3",
+        "conv3:z": "conv3",
+    }
     names = {key.split("/")[0] for key in arrays if key.endswith("/up")} - {"detail"}
     assert len(names) == 11
     for point in names:
@@ -138,8 +151,9 @@ def test_a_layer_without_maps_is_refused_by_the_command(smoke_run, tmp_path):
     assert_refused(
         "fig1_deconvnet",
         ["size=smoke", f"snapshot={smoke_run / 'last.pt'}", "layer=fc6"],
-        "fc6 lies above flatten of zfnet_mini", tmp_path,
-    )  # fmt: skip
+        "fc6 lies above flatten of zfnet_mini",
+        tmp_path,
+    )
 
 
 @pytest.mark.parametrize(
@@ -206,24 +220,39 @@ def page(levels, maps, detail=True, side=13, span=3):
         winners = rng.random((maps, side, side)) > 0.7 if i % 5 == 4 else None
         rows.append(
             figures.MapRow(
-                f"conv{i}:z", "1024 maps, 110×110", np.arange(maps) + 1000, up, down, box,
-                winners, "max-pooling, 3×3, stride 2", "the same filters transposed, no bias",
-                i % 5 == 3, i % 5 == 1,
+                f"conv{i}:z",
+                "1024 maps, 110×110",
+                np.arange(maps) + 1000,
+                up,
+                down,
+                box,
+                winners,
+                "max-pooling, 3×3, stride 2",
+                "the same filters transposed, no bias",
+                i % 5 == 3,
+                i % 5 == 1,
             )
-        )  # fmt: skip
+        )
     image = figures.ImageRow(
-        "image", "3 × 224×224 px", np.full((3, 64, 64), 9, np.uint8),
-        rng.normal(size=(3, 64, 64)), (0, 5, 20, 60),
-    )  # fmt: skip
+        "image",
+        "3 × 224×224 px",
+        np.full((3, 64, 64), 9, np.uint8),
+        rng.normal(size=(3, 64, 64)),
+        (0, 5, 20, 60),
+    )
     n = 2 * span + 1
     windows = None
     if detail:
         at = np.stack(np.meshgrid(*[np.arange(span) * 2] * 2, indexing="ij"), axis=2)
         windows = figures.PoolWindows(
-            rng.normal(size=(n, n)) * 1000, rng.normal(size=(span, span)) * 1000, at,
-            rng.normal(size=(span, span)) / 1000, rng.normal(size=(n, n)) / 1000,
-            np.concatenate([at, at + 3], axis=2), "Pooling and unpooling in numbers",
-        )  # fmt: skip
+            rng.normal(size=(n, n)) * 1000,
+            rng.normal(size=(span, span)) * 1000,
+            at,
+            rng.normal(size=(span, span)) / 1000,
+            rng.normal(size=(n, n)) / 1000,
+            np.concatenate([at, at + 3], axis=2),
+            "Pooling and unpooling in numbers",
+        )
     return figures.deconvnet_schematic(rows, image, windows, "One unit", "A caption. " * 60)
 
 
@@ -252,9 +281,14 @@ def test_a_shared_switch_shows_the_colours_of_all_its_windows():
     at = np.zeros((1, 2, 2), int)
     at[..., 1] = 2
     detail = figures.PoolWindows(
-        np.array([[1.0, 0, 7, 0, 3]] * 3), np.array([[7.0, 7]]), at, np.array([[2.0, -0.5]]),
-        np.array([[0, 0, 1.5, 0, 0]] * 3), np.array([[[0, 0, 3, 3], [0, 2, 3, 5]]]), "",
-    )  # fmt: skip
+        np.array([[1.0, 0, 7, 0, 3]] * 3),
+        np.array([[7.0, 7]]),
+        at,
+        np.array([[2.0, -0.5]]),
+        np.array([[0, 0, 1.5, 0, 0]] * 3),
+        np.array([[[0, 0, 3, 3], [0, 2, 3, 5]]]),
+        "",
+    )
     colours = figures.pool_detail._colours(detail, pooled=False)
     assert list(colours) == [(0, 2)] and len(set(colours[0, 2])) == 2
     assert [len(c) for c in figures.pool_detail._colours(detail, pooled=True).values()] == [1, 1]

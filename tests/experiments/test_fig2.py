@@ -24,18 +24,27 @@ from experiments.kit.inputs import given
 def figure(smoke_run, tmp_path_factory):
     """The folder of one figure at size=smoke."""
     lines, _ = command(
-        "fig2_top_activations", "size=smoke", f"snapshot={smoke_run / 'last.pt'}", "trace=true",
+        "fig2_top_activations",
+        "size=smoke",
+        f"snapshot={smoke_run / 'last.pt'}",
+        "trace=true",
         cwd=tmp_path_factory.mktemp("fig2"),
-    )  # fmt: skip
+    )
     return Path(lines[-1])
 
 
 def test_it_is_drawn_from_what_it_says(figure, smoke_run):
     names = {path.name for path in figure.iterdir()}
     assert names == {
-        "figure.png", "figure.pdf", "arrays.npz", "table.csv", "config.yaml", "provenance.json",
-        "trace.txt", "fig2_top_activations.log",
-    }  # fmt: skip
+        "figure.png",
+        "figure.pdf",
+        "arrays.npz",
+        "table.csv",
+        "config.yaml",
+        "provenance.json",
+        "trace.txt",
+        "fig2_top_activations.log",
+    }
     facts = json.loads((figure / "provenance.json").read_text())
     trained = deconv.load_snapshot(smoke_run / "last.pt").network()
     assert facts["weights_sha256"] == weights_hash(trained)
@@ -75,8 +84,14 @@ def test_without_a_snapshot_it_trains_one(tmp_path):
 
 def test_a_residual_network(tmp_path):
     """The README's command, on the built-in scenes; layers by container, by name and by number."""
-    chosen = ["model=torchvision/resnet18", "model.weights=random", "model.input_px=64",
-              "size=smoke", "page=[[layer1,layer2.0.conv1],[9]]", "grid.other=[1,2]"]  # fmt: skip
+    chosen = [
+        "model=torchvision/resnet18",
+        "model.weights=random",
+        "model.input_px=64",
+        "size=smoke",
+        "page=[[layer1,layer2.0.conv1],[9]]",
+        "grid.other=[1,2]",
+    ]
     lines, errors = command("fig2_top_activations", *chosen, "trace=true", cwd=tmp_path)
     folder = tmp_path / lines[-1]
     assert "NoRuleWarning" not in errors and (folder / "figure.pdf").is_file()

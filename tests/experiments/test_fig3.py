@@ -24,8 +24,7 @@ from experiments.fig3_architecture import (
 from experiments.kit.findings import REPRODUCED, read_findings, status
 from experiments.kit.reported import FIG3_SIDES, REPORTED
 
-FILES = ("figure.png", "figure.pdf", "table.csv", "findings.json", "provenance.json",
-         "config.yaml")  # fmt: skip
+FILES = ("figure.png", "figure.pdf", "table.csv", "findings.json", "provenance.json", "config.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +159,11 @@ def test_words_of_a_stage():
     wanted = "5×5 convolution, stride 1, padding 2, 2 groups, ReLU"
     assert describe(rows["conv2"]) == wanted and describe(rows["fc8"]) == "fully connected"
     assert [short_count(n) for n in (0, 999, 1000, 1_234_567, 15_470_264_320)] == [
-        "–", "999", "1 k", "1.23 M", "15.5 G"
-    ]  # fmt: skip
+        "–",
+        "999",
+        "1 k",
+        "1.23 M",
+        "15.5 G",
+    ]
     text = as_text(list(rows.values()))
     assert text.splitlines()[-1].split()[1] == f"{totals(layer_table(meta('alexnet')))[0]:,}"

@@ -46,9 +46,17 @@ def run(tmp_path_factory):
 def test_a_run_leaves_all_its_files(run):
     names = {path.name for path in run.iterdir()}
     assert names >= {
-        "figure.png", "figure.pdf", "animation.gif", "arrays.npz", "table.csv", "turnover.csv",
-        "findings.json", "config.yaml", "provenance.json", "fig4_feature_evolution.log",
-    }  # fmt: skip
+        "figure.png",
+        "figure.pdf",
+        "animation.gif",
+        "arrays.npz",
+        "table.csv",
+        "turnover.csv",
+        "findings.json",
+        "config.yaml",
+        "provenance.json",
+        "fig4_feature_evolution.log",
+    }
     (finding,) = read_findings(run)
     assert finding.key == "fig4/lower_first" and finding.holds is None, "three snapshots are few"
     facts = json.loads((run / "provenance.json").read_text())
@@ -139,9 +147,16 @@ def test_each_picture_is_the_projection_of_its_unit(run):
 def test_it_is_drawn_again_from_its_files_alone(run, tmp_path):
     (*_, folder), _ = command("fig4_feature_evolution", f"redraw={run}", cwd=tmp_path)
     for name in (
-        "figure.png", "figure.pdf", "animation.gif", "arrays.npz", "table.csv", "turnover.csv",
-        "findings.json", "provenance.json", "config.yaml",
-    ):  # fmt: skip
+        "figure.png",
+        "figure.pdf",
+        "animation.gif",
+        "arrays.npz",
+        "table.csv",
+        "turnover.csv",
+        "findings.json",
+        "provenance.json",
+        "config.yaml",
+    ):
         assert (Path(folder) / name).read_bytes() == (run / name).read_bytes(), name
 
 
@@ -195,8 +210,9 @@ def test_only_ends_of_epochs_of_one_training_are_read(run, tmp_path):
     (tmp_path / "epoch_001_step_000003.pt").touch()
     ends = epoch_ends(tmp_path)
     assert {epoch: path.name for epoch, path in ends.items()} == {
-        0: "epoch_000.pt", 1: "epoch_001.pt"
-    }  # fmt: skip
+        0: "epoch_000.pt",
+        1: "epoch_001.pt",
+    }
     last = same_training(ends)
     assert last.epoch == 1 and not last.weights and last.optimizer is None
     snapshot = deconv.load_snapshot(run / "epoch_002.pt")
@@ -248,10 +264,16 @@ def strip(title, maps, steps, settled=1):
     jumped = np.zeros(shape, bool)
     jumped[0, 1] = True
     return figures.Filmstrip(
-        title, "receptive field 9×9 px, stride 4", np.arange(maps) * 50,
-        rng.normal(size=(*shape, 3, 9, 9)), np.full((*shape, 3, 9, 9), 7, np.uint8),
-        inside, jumped, np.r_[math.nan, np.linspace(1, 0.2, steps - 1)], settled,
-    )  # fmt: skip
+        title,
+        "receptive field 9×9 px, stride 4",
+        np.arange(maps) * 50,
+        rng.normal(size=(*shape, 3, 9, 9)),
+        np.full((*shape, 3, 9, 9), 7, np.uint8),
+        inside,
+        jumped,
+        np.r_[math.nan, np.linspace(1, 0.2, steps - 1)],
+        settled,
+    )
 
 
 def test_tiles_stand_in_rows_of_maps_and_changes_are_marked():
@@ -259,7 +281,7 @@ def test_tiles_stand_in_rows_of_maps_and_changes_are_marked():
     step = TILE_PX + TILE_GAP
     assert shown.shape == (2 * step + TILE_GAP, 3 * step + TILE_GAP, 3)
     marked = np.argwhere((shown == MARK).all(axis=2))
-    assert TILE_GAP < marked[:, 0].min() and marked[:, 0].max() < step
+    assert marked[:, 0].min() > TILE_GAP and marked[:, 0].max() < step
     assert step < marked[:, 1].min() and marked[:, 1].max() < step + TILE_GAP
     empty = shown[TILE_GAP : TILE_GAP + TILE_PX, TILE_GAP : TILE_GAP + TILE_PX]
     assert (empty == figures.VOID).all(), "a dead map"
@@ -275,9 +297,7 @@ def test_nothing_on_the_page_overlaps_or_is_cut_off(layers, maps, steps):
     epochs = list(range(0, 10 * steps, 10))
     page = figures.feature_evolution(strips, epochs, 0.5, "A caption of several words. " * 15)
     renderer = FigureCanvasAgg(page).get_renderer()
-    edges, boxes = page.bbox, []
-    for axes in page.axes:
-        boxes.append(axes.get_tightbbox(renderer))
+    edges, boxes = page.bbox, [axes.get_tightbbox(renderer) for axes in page.axes]
     words = [text.get_window_extent(renderer) for text in page.texts]
     for i, box in enumerate(boxes + words):
         assert box.x0 >= 0 and box.x1 <= edges.x1 and box.y0 >= 0 and box.y1 <= edges.y1, i

@@ -34,11 +34,16 @@ def snapshot(smoke_run):
 def run(smoke_run, tmp_path_factory):
     """The folder of one figure at size=smoke, with few amounts."""
     lines, _ = command(
-        "fig5_invariance", "size=smoke", f"snapshot={smoke_run / 'last.pt'}",
-        f"population={POPULATION}", "translation=[-60,60,20]", "scale=[1,1.8,0.2]",
-        "rotation=[0,350,45]", "layers=[conv1,fc7]",
+        "fig5_invariance",
+        "size=smoke",
+        f"snapshot={smoke_run / 'last.pt'}",
+        f"population={POPULATION}",
+        "translation=[-60,60,20]",
+        "scale=[1,1.8,0.2]",
+        "rotation=[0,350,45]",
+        "layers=[conv1,fc7]",
         cwd=tmp_path_factory.mktemp("fig5"),
-    )  # fmt: skip
+    )
     return Path(lines[-1])
 
 
@@ -56,9 +61,17 @@ def rows_of(path):
 
 def test_a_run_leaves_all_its_files(run, facts):
     assert {path.name for path in run.iterdir()} == {
-        "figure.png", "figure.pdf", "arrays.npz", "table.csv", "scores.csv", "classes.csv",
-        "findings.json", "config.yaml", "provenance.json", "fig5_invariance.log",
-    }  # fmt: skip
+        "figure.png",
+        "figure.pdf",
+        "arrays.npz",
+        "table.csv",
+        "scores.csv",
+        "classes.csv",
+        "findings.json",
+        "config.yaml",
+        "provenance.json",
+        "fig5_invariance.log",
+    }
     assert_golden(run)
     assert facts["measured_images"] == 5 + POPULATION and facts["rectified"] == [True, True]
     assert facts["names"] == [CLASSES[render(2, i, 128).label] for i in range(5)]
@@ -140,16 +153,21 @@ def test_tables_say_what_the_arrays_hold(run):
     weighted = sum(int(row["images"]) * float(row["kept"]) for row in classes) / count
     assert weighted == pytest.approx(mean, rel=1e-4)
     assert {row["class"] for row in classes if row["symmetric"] == "True"} <= {
-        "flower", "clock", "windmill"
-    }  # fmt: skip
+        "flower",
+        "clock",
+        "windmill",
+    }
 
 
 def test_findings_are_judged_by_their_rules(run):
     found = {finding.key: finding for finding in read_findings(run)}
     assert set(found) == {
-        "fig5/layer1_sharp", "fig5/quasi_linear", "fig5/not_rotation",
-        "truth/fig5_invariance/right_angles", "truth/fig5_invariance/rotation_symmetric",
-    }  # fmt: skip
+        "fig5/layer1_sharp",
+        "fig5/quasi_linear",
+        "fig5/not_rotation",
+        "truth/fig5_invariance/right_angles",
+        "truth/fig5_invariance/rotation_symmetric",
+    }
     scores = {(row["kind"], row["measure"]): row for row in rows_of(run / "scores.csv")}
     kept = scores["rotation", "kept"]
     assert found["fig5/not_rotation"].value == pytest.approx(float(kept["value"]), abs=1e-5)
@@ -296,8 +314,11 @@ def test_layers_are_numbered_as_in_the_paper():
 # Drawing
 
 
-COLUMNS = [("Layer 1", "a note", "distance"), ("Layer 7", "a note", "distance"),
-           ("True class", "softmax probability", "probability")]  # fmt: skip
+COLUMNS = [
+    ("Layer 1", "a note", "distance"),
+    ("Layer 7", "a note", "distance"),
+    ("True class", "softmax probability", "probability"),
+]
 
 
 def page_of(images=5, examples=5, band=True):
@@ -307,15 +328,20 @@ def page_of(images=5, examples=5, band=True):
         ("Vertical translation", " px", np.arange(-60, 61)),
         ("Scale", "×", np.linspace(1, 1.8, 41)),
         ("Rotation", "°", np.arange(0, 351, 10)),
-    ):  # fmt: skip
+    ):
         curves = [rng.random((images, len(at))) * scale for scale in (20000, 80, 1)]
         bands = [np.percentile(c, [25, 50, 75], axis=0) for c in curves] if band else None
         rows.append(
             figures.TransformRow(
-                title, unit, at, at[np.linspace(0, len(at) - 1, examples).astype(int)],
-                rng.integers(0, 256, (images, examples, 3, 30, 30)).astype(np.uint8), curves, bands,
+                title,
+                unit,
+                at,
+                at[np.linspace(0, len(at) - 1, examples).astype(int)],
+                rng.integers(0, 256, (images, examples, 3, 30, 30)).astype(np.uint8),
+                curves,
+                bands,
             )
-        )  # fmt: skip
+        )
     names = [f"class number {i}" for i in range(images)]
     return rows, figures.invariance(rows, names, COLUMNS, "A caption of several words. " * 30)
 

@@ -45,9 +45,17 @@ def table(folder):
 def test_a_run_leaves_all_its_files_and_the_networks_it_trained(run, smoke_run):
     names = {path.name for path in run.iterdir()}
     assert names == {
-        "figure.png", "figure.pdf", "arrays.npz", "table.csv", "findings.json", "config.yaml",
-        "provenance.json", "fig6_first_layers.log", "without", "coarse",
-    }  # fmt: skip
+        "figure.png",
+        "figure.pdf",
+        "arrays.npz",
+        "table.csv",
+        "findings.json",
+        "config.yaml",
+        "provenance.json",
+        "fig6_first_layers.log",
+        "without",
+        "coarse",
+    }
     facts = json.loads((run / "provenance.json").read_text())
     networks = facts["networks"]
     assert networks["without"]["max_rms"] is None
@@ -66,8 +74,10 @@ def test_a_run_leaves_all_its_files_and_the_networks_it_trained(run, smoke_run):
 def test_what_is_measured_is_what_the_networks_have(run, smoke_run):
     arrays, rows = np.load(run / "arrays.npz"), table(run)
     for role, path in (
-        ("without", run / "without"), ("coarse", run / "coarse"), ("ours", smoke_run)
-    ):  # fmt: skip
+        ("without", run / "without"),
+        ("coarse", run / "coarse"),
+        ("ours", smoke_run),
+    ):
         snapshot = deconv.load_snapshot(path / "last.pt")
         net = snapshot.network()
         weight = net.conv1.weight.detach()
@@ -198,8 +208,9 @@ def test_twins_differ_in_one_thing_alone():
     assert twins["ours"]["train"]["epochs"] == twins["ours"]["train"]["eval_every"] == 7
     assert twins["ours"]["train"]["lr_drops"] == list(it.config.train.lr_drops)
     for role, key, value in (
-        ("without", ("train", "max_rms"), None), ("coarse", ("model", "first_layer"), "coarse"),
-    ):  # fmt: skip
+        ("without", ("train", "max_rms"), None),
+        ("coarse", ("model", "first_layer"), "coarse"),
+    ):
         changed = json.loads(json.dumps(twins["ours"]))
         changed[key[0]][key[1]] = value
         assert twins[role] == changed
@@ -213,10 +224,17 @@ def test_twins_differ_in_one_thing_alone():
 
 def measured(half=(2, 20, 20), lost=(0, 5, 1), shares=(0.8, 0.4)):
     rows = [
-        {"network": role, "layer": "conv1", "maps": 48, "filters_of_half": half[i],
-         "dead_or_faint": lost[i], "kernel": (7, 11, 7)[i], "stride": (2, 4, 2)[i]}
+        {
+            "network": role,
+            "layer": "conv1",
+            "maps": 48,
+            "filters_of_half": half[i],
+            "dead_or_faint": lost[i],
+            "kernel": (7, 11, 7)[i],
+            "stride": (2, 4, 2)[i],
+        }
         for i, role in enumerate(ROLES)
-    ]  # fmt: skip
+    ]
     noise = np.tile([-0.05, 0.05, np.nan], 32)
     arrays = {
         f"{role}/conv2/aliased": share + noise
@@ -287,11 +305,15 @@ def page_of(kernel, stride, maps, side, seed):
     filters = rng.normal(size=(maps // 2, 3, kernel, kernel))
     within = {name: np.linspace(0, 1, 51) for name in ("layer 1", "layer 2")}
     return figures.FirstLayers(
-        f"{kernel}×{kernel} stride {stride}", stride, filters,
+        f"{kernel}×{kernel} stride {stride}",
+        stride,
+        filters,
         np.sqrt((filters**2).mean(axis=(1, 2, 3))),
-        rng.normal(size=(maps, 3, side, side)), inside, within, 
+        rng.normal(size=(maps, 3, side, side)),
+        inside,
+        within,
         "96 of 11×11 px, strongest 12.3× median, 10 dead, 12 faint",
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("maps", [4, 96, 256])

@@ -40,11 +40,16 @@ def snapshot(smoke_run):
 def run(smoke_run, tmp_path_factory):
     """The folder of one figure at size=smoke."""
     lines, _ = command(
-        "fig7_occlusion", "size=smoke", f"snapshot={smoke_run / 'last.pt'}",
-        f"stride_px={STRIDE}", f"count={COUNT}", f"others={OTHERS}", "fill=20.0",
+        "fig7_occlusion",
+        "size=smoke",
+        f"snapshot={smoke_run / 'last.pt'}",
+        f"stride_px={STRIDE}",
+        f"count={COUNT}",
+        f"others={OTHERS}",
+        "fill=20.0",
         "score_stride_px=12",
         cwd=tmp_path_factory.mktemp("fig7"),
-    )  # fmt: skip
+    )
     return Path(lines[-1])
 
 
@@ -58,9 +63,15 @@ def facts(run):
 
 def test_a_run_leaves_all_its_files(run, facts):
     assert {path.name for path in run.iterdir()} == {
-        "figure.png", "figure.pdf", "arrays.npz", "table.csv", "findings.json", "config.yaml",
-        "provenance.json", "fig7_occlusion.log",
-    }  # fmt: skip
+        "figure.png",
+        "figure.pdf",
+        "arrays.npz",
+        "table.csv",
+        "findings.json",
+        "config.yaml",
+        "provenance.json",
+        "fig7_occlusion.log",
+    }
     assert_golden(run)
     chosen = facts["choices"]
     assert (chosen["size_px"], chosen["stride_px"], chosen["squares"]) == (SIZE, STRIDE, "overhang")
@@ -153,8 +164,10 @@ def test_scores_are_those_of_a_count_by_hand(run, snapshot):
                     wanted["parts"][at] = True
         for name, region in wanted.items():
             assert np.array_equal(found[name][i], region), name
-        for region, score in (("object", "probability_drop_on_object"),
-                              ("parts", "probability_drop_on_parts")):  # fmt: skip
+        for region, score in (
+            ("object", "probability_drop_on_object"),
+            ("parts", "probability_drop_on_parts"),
+        ):
             inside, outside = fall[wanted[region]], fall[~wanted[region]]
             if len(inside) and len(outside):
                 compared += 1
@@ -214,15 +227,18 @@ def test_a_claim_holds_by_both_intervals(result, holds):
     half = (result.own_interval[1] - result.own_interval[0]) / 2
     assert [finding.spread for finding in found] == [half] * 3
     assert [finding.key for finding in found] == [
-        "fig7/probability", "fig7/activation", "truth/fig7_occlusion/probability_drop_on_object"
-    ], "what is painted is no ground truth"  # fmt: skip
+        "fig7/probability",
+        "fig7/activation",
+        "truth/fig7_occlusion/probability_drop_on_object",
+    ], "what is painted is no ground truth"
 
 
 def test_photographs_are_judged_by_what_is_painted_alone():
     found = findings({"activation_drop_on_projection": comparison()}, known_boxes=False)
     assert [(f.key, f.holds) for f in found] == [
-        ("fig7/probability", None), ("fig7/activation", True)
-    ]  # fmt: skip
+        ("fig7/probability", None),
+        ("fig7/activation", True),
+    ]
     assert "no boxes of objects are known" in found[0].rule and found[0].value is None
     nothing = findings({}, known_boxes=False)
     assert [f.holds for f in nothing] == [None, None]
@@ -333,13 +349,21 @@ def row(side=100, stride=10, cells=10, **fields):
     grid = np.stack(np.meshgrid(at, at, indexing="ij"), axis=2)
     rng = np.random.default_rng(0)
     given = {
-        "title": "a dog", "note": "map 3; some words", "square": (10, 20, 40, 50),
+        "title": "a dog",
+        "note": "map 3; some words",
+        "square": (10, 20, 40, 50),
         "picture": rng.integers(0, 255, (side, side, 3)).astype(np.uint8),
-        "centres": grid, "stride_px": stride, "probability": np.zeros((cells, cells)),
-        "activation": rng.random((cells, cells)) * 300, "label": np.zeros((cells, cells), int),
-        "clean": (0.9, 250.0), "true": 0, "names": {n: f"class {n}" for n in range(20)},
-        "projection": rng.normal(size=(4, 3, 30, 30)), "inside": np.ones((4, 30, 30), bool),
-    }  # fmt: skip
+        "centres": grid,
+        "stride_px": stride,
+        "probability": np.zeros((cells, cells)),
+        "activation": rng.random((cells, cells)) * 300,
+        "label": np.zeros((cells, cells), int),
+        "clean": (0.9, 250.0),
+        "true": 0,
+        "names": {n: f"class {n}" for n in range(20)},
+        "projection": rng.normal(size=(4, 3, 30, 30)),
+        "inside": np.ones((4, 30, 30), bool),
+    }
     return figures.OcclusionRow(**(given | fields))
 
 
@@ -404,9 +428,7 @@ def test_labels_beyond_the_colours_are_gathered():
 def test_this_image_has_the_black_frame():
     base = row(projection=np.zeros((4, 3, 30, 30)))
     page = figures.occlusion([base], "layer 5", "words")
-    (block,) = (
-        axes.images[0].get_array() for axes in page.axes if not axes.get_label()
-    )  # fmt: skip
+    (block,) = (axes.images[0].get_array() for axes in page.axes if not axes.get_label())
     rows, columns = np.nonzero((block == 0).all(axis=2))
     assert rows.min() == columns.min() == 0
     assert max(rows.max(), columns.max()) < len(block) * 0.55
@@ -426,16 +448,19 @@ def test_scales_hold_everything_and_mark_the_whole_image():
 @pytest.mark.parametrize(("count", "tiles"), [(1, 2), (3, 4), (4, 9), (2, 25)])
 def test_nothing_on_the_page_overlaps_or_is_cut_off(count, tiles):
     label = np.arange(100).reshape(10, 10) % 12
-    names = {n: "a class with a very long name" for n in range(12)}
+    names = dict.fromkeys(range(12), "a class with a very long name")
     rows = [
         row(
-            title="a class with a very long name", label=label, names=names,
+            title="a class with a very long name",
+            label=label,
+            names=names,
             note="map 203; probability 0.987 uncovered, at least 0.004 (then a very long name…); "
             "another label at 38% of 784 positions",
-            projection=np.zeros((tiles, 3, 9, 9)), inside=np.ones((tiles, 9, 9), bool),
+            projection=np.zeros((tiles, 3, 9, 9)),
+            inside=np.ones((tiles, 9, 9), bool),
         )
         for _ in range(count)
-    ]  # fmt: skip
+    ]
     page = figures.occlusion(rows, "layer 5", "A caption of several words. " * 30)
     renderer = FigureCanvasAgg(page).get_renderer()
     edges = page.bbox

@@ -17,9 +17,13 @@ from experiments.filters import check
 @pytest.fixture(scope="module")
 def run(smoke_run, tmp_path_factory):
     lines, _ = command(
-        "filters", "size=smoke", f"snapshot={smoke_run / 'last.pt'}", "layers=[1,conv3]",
-        "images_checked=2", cwd=tmp_path_factory.mktemp("filters"),
-    )  # fmt: skip
+        "filters",
+        "size=smoke",
+        f"snapshot={smoke_run / 'last.pt'}",
+        "layers=[1,conv3]",
+        "images_checked=2",
+        cwd=tmp_path_factory.mktemp("filters"),
+    )
     return Path(lines[-1])
 
 

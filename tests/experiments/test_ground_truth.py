@@ -47,8 +47,11 @@ class Case:
 
 SHORT = Case(
     ("data.val_images=600", "train.epochs=6", "train.eval_every=6"),
-    70.0, (0.05, 0.1), 0.02, (0.01, 0.03),
-)  # fmt: skip
+    70.0,
+    (0.05, 0.1),
+    0.02,
+    (0.01, 0.03),
+)
 DEMO = Case((), 20.0, (0.06, 0.15), 0.04, (0.004, 0.035))
 
 

@@ -48,15 +48,25 @@ def results(tmp_path):
     }
     (tmp_path / "caltech101_scratch.json").write_text(json.dumps(scratch))
     kept = {
-        "Tiny, table 4": probes("table4_caltech101", [
-            ("here", TINY, "softmax", 7, 15, 20.0, 0.5), ("here", TINY, "softmax", 7, 30, 60, 1.5),
-        ], choices=AT_224),
-        "Tiny, layers": probes("table7_layer_probes", [
-            ("here", TINY, "svm", 1, 30, 44.0, 1.0), ("here", TINY, "svm", 2, 30, 60.0, 1.0),
-            ("here", TINY, "svm", 3, 30, 61.0, 1.0),
-            ("control", "first random weights", "svm", 1, 30, 9.0, 0.5),
-        ], comparable=True),
-    }  # fmt: skip
+        "Tiny, table 4": probes(
+            "table4_caltech101",
+            [
+                ("here", TINY, "softmax", 7, 15, 20.0, 0.5),
+                ("here", TINY, "softmax", 7, 30, 60, 1.5),
+            ],
+            choices=AT_224,
+        ),
+        "Tiny, layers": probes(
+            "table7_layer_probes",
+            [
+                ("here", TINY, "svm", 1, 30, 44.0, 1.0),
+                ("here", TINY, "svm", 2, 30, 60.0, 1.0),
+                ("here", TINY, "svm", 3, 30, 61.0, 1.0),
+                ("control", "first random weights", "svm", 1, 30, 9.0, 0.5),
+            ],
+            comparable=True,
+        ),
+    }
     (tmp_path / "probes.json").write_text(json.dumps(kept))
     return tmp_path
 
@@ -132,9 +142,10 @@ def test_probes_of_table_5_are_judged_without_the_background_class(results):
     (results / "probes.json").write_text(json.dumps(kept))
     lines = found(records(results, ""))
     assert lines["fig9/few_images"].status == DIFFERS, "55.0 ± 0.1 is not above 55.2 ± 0.3"
-    assert lines["table5/pretrained/60"].status == TREND and "(38.8 %)" in lines[
-        "table5/pretrained/60"
-    ].rule  # fmt: skip
+    assert (
+        lines["table5/pretrained/60"].status == TREND
+        and "(38.8 %)" in lines["table5/pretrained/60"].rule
+    )
     kept["a"]["command"] += " data.clutter=true"
     (results / "probes.json").write_text(json.dumps(kept))
     assert not any("table5" in key for key in found(records(results, "")))
@@ -181,10 +192,18 @@ def test_each_row_has_its_data_its_link_and_whether_it_is_a_target(results):
 
 
 def test_one_rule_of_several_rows_is_told_once(results):
-    step = {"status": "done", "seconds": 1.0, "error": "", "data": "no images", "commit": "c",
-            "judged": "zfnet, as built", "findings": [
-                Finding(f"fig3/{s}", v, None, v > 50, "one rule", comparable=True).__dict__
-                for s, v in (("conv1", 110), ("pool1", 55), ("conv2", 25))]}  # fmt: skip
+    step = {
+        "status": "done",
+        "seconds": 1.0,
+        "error": "",
+        "data": "no images",
+        "commit": "c",
+        "judged": "zfnet, as built",
+        "findings": [
+            Finding(f"fig3/{s}", v, None, v > 50, "one rule", comparable=True).__dict__
+            for s, v in (("conv1", 110), ("pool1", 55), ("conv2", 25))
+        ],
+    }
     kept = {"size": "laptop", "network": {}, "steps": {"fig3_architecture": step}}
     (results / "ledger_x.json").write_text(json.dumps(kept))
     text = page(records(results, "there"))
@@ -207,8 +226,10 @@ def test_the_papers_own_numbers_are_reproduced_by_these_rules():
     assert judge_scratch(scratch, close)[0].holds
     (alone,) = judge_scratch(scratch, [])
     assert alone.holds is None and "no pre-trained network" in alone.rule
-    rows = [{"classifier": c, "layer": layer, "mean": pair[0][0], "std": pair[0][1]}
-            for (c, layer), pair in TABLE7.items()]  # fmt: skip
+    rows = [
+        {"classifier": c, "layer": layer, "mean": pair[0][0], "std": pair[0][1]}
+        for (c, layer), pair in TABLE7.items()
+    ]
     assert all(
         f.holds is not False for f in judge_table7("caltech101", rows, True, "table7/caltech101")
     )
@@ -262,12 +283,16 @@ def test_the_architecture_is_read_from_what_is_kept():
         fold = {"images_per_class": 30, "command": command}
         return {"mean": 1.0, "standard_deviation": 0.1, "folds": [fold]}
 
-    rows = scratch_table({
-        "a": kept("python -m experiments.train model=zfnet data=caltech101"),
-        "b": kept("python -m experiments.train model=zfnet_mini model.input_px=56 data=caltech101"),
-        "c": kept("python -m experiments.train model=zfnet_mini data=caltech101"),
-        "d": kept("python -m experiments.train resume=<folder>"),
-    })  # fmt: skip
+    rows = scratch_table(
+        {
+            "a": kept("python -m experiments.train model=zfnet data=caltech101"),
+            "b": kept(
+                "python -m experiments.train model=zfnet_mini model.input_px=56 data=caltech101"
+            ),
+            "c": kept("python -m experiments.train model=zfnet_mini data=caltech101"),
+            "d": kept("python -m experiments.train resume=<folder>"),
+        }
+    )
     known = [row.get("architecture") for row in rows]
     assert known == ["zfnet, 224 px", "zfnet_mini, 56 px", "zfnet_mini, 112 px", None]
     rows = [("here", "zfnet_mini, trained on x", "softmax", 7, 30, 1, 1)]

@@ -156,11 +156,15 @@ def test_a_kept_ledger_stands_in_the_readme(tmp_path, monkeypatch):
         "network": {"words": "zfnet_mini, 24 epochs.", "weights_sha256": "ab"},
         "steps": {
             "table4_caltech101": {
-                "status": "done", "seconds": 3.0, "error": "", "data": "9 images", "commit": "c",
+                "status": "done",
+                "seconds": 3.0,
+                "error": "",
+                "data": "9 images",
+                "commit": "c",
                 "findings": [asdict(Finding("table4/scratch/30", 47.0, 0.5, True, "five folds"))],
             }
         },
-    }  # fmt: skip
+    }
     folder = tmp_path / "reproduce"
     folder.mkdir()
     monkeypatch.setattr(keep_results, "RESULTS", tmp_path / "results")

@@ -18,13 +18,16 @@ from experiments.kit.unmeasured import BY_EYE, grouped, unmeasured
 NETWORK = {
     "model": {"name": "zfnet"},
     "training": {
-        "data": "caltech101", "images": 3030, "epochs": 50, "classes": 101,
+        "data": "caltech101",
+        "images": 3030,
+        "epochs": 50,
+        "classes": 101,
         "metrics": {"val_top1_error": 46.2},
     },
     "weights_sha256": "ab" * 8,
     "data": {"name": "caltech101", "split": "val", "images": 2945, "fingerprint": "f"},
     "commit": "abc",
-}  # fmt: skip
+}
 
 
 def ended(status=DONE, error=""):
@@ -119,14 +122,21 @@ def test_every_claim_is_found_or_has_a_reason(kept):
     assert found | set(reasons) | others == set(REPORTED)
     assert not found & set(reasons) and len(others) == 11
     wanted = {
-        "fig2/hierarchy": BY_EYE, "fig3/conv1": "not run with model=zfnet",
+        "fig2/hierarchy": BY_EYE,
+        "fig3/conv1": "not run with model=zfnet",
         "fig5/not_rotation": BY_EYE,
-        "fig4/lower_first": "not run", "table4/pretrained/30": OPEN, "table6/cat": NO_DATA,
-        "table7/caltech101/svm/layer1": FAILED, "fig9/few_images": "not run",
-    }  # fmt: skip
+        "fig4/lower_first": "not run",
+        "table4/pretrained/30": OPEN,
+        "table6/cat": NO_DATA,
+        "table7/caltech101/svm/layer1": FAILED,
+        "fig9/few_images": "not run",
+    }
     assert {key: reasons[key] for key in wanted} == wanted
-    second = {"size": "laptop", "network": {}, "steps": {"table5_caltech256": ended(),
-              "fig4_feature_evolution": ended(NO_DATA)}}  # fmt: skip
+    second = {
+        "size": "laptop",
+        "network": {},
+        "steps": {"table5_caltech256": ended(), "fig4_feature_evolution": ended(NO_DATA)},
+    }
     both = unmeasured([kept, second])
     assert both["fig9/few_images"] == OPEN, "drawn by table 5's experiment"
     assert both["fig4/lower_first"] == NO_DATA
@@ -243,7 +253,12 @@ def test_the_page_is_whole_escaped_and_takes_nothing_from_elsewhere():
         and "a > b" in page.texts
         and "failed: <KeyError> & so on" in page.texts
     )
-    assert page.links == ["#fig2", "#table6", "fig2/figure.png", "fig2/figure.png",
-                          "fig2/table.csv"]  # fmt: skip
+    assert page.links == [
+        "#fig2",
+        "#table6",
+        "fig2/figure.png",
+        "fig2/figure.png",
+        "fig2/table.csv",
+    ]
     assert not re.search(r"https?://|<script|url\(", text)
     assert Page(index_page("t", [], [], [], [], [], [])).cells == 0

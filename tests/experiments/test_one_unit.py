@@ -28,9 +28,13 @@ FILES = ("figure.png", "figure.pdf", "arrays.npz", "table.csv", "provenance.json
 def run(smoke_run, tmp_path_factory):
     """one_unit on the smoke network, with a map left open."""
     lines, _ = command(
-        "one_unit", "size=smoke", f"snapshot={smoke_run / 'last.pt'}", "layer=conv3", "k=4",
+        "one_unit",
+        "size=smoke",
+        f"snapshot={smoke_run / 'last.pt'}",
+        "layer=conv3",
+        "k=4",
         cwd=tmp_path_factory.mktemp("one_unit"),
-    )  # fmt: skip
+    )
     return Path(lines[-1])
 
 
@@ -139,9 +143,17 @@ def test_each_alone_and_again_from_its_files(smoke_run, run, tmp_path):
 
 def test_any_network(tmp_path):
     (*_, folder), _ = command(
-        "one_unit", "size=smoke", "model=torchvision/resnet18", "model.weights=random",
-        "model.input_px=64", "layer=layer1.0.relu:2", "map=3", "k=2", "directions=1", cwd=tmp_path,
-    )  # fmt: skip
+        "one_unit",
+        "size=smoke",
+        "model=torchvision/resnet18",
+        "model.weights=random",
+        "model.input_px=64",
+        "layer=layer1.0.relu:2",
+        "map=3",
+        "k=2",
+        "directions=1",
+        cwd=tmp_path,
+    )
     facts = json.loads((Path(folder) / "provenance.json").read_text())
     assert facts["ascent"]["climbed"] == "layer1.0.add" and (Path(folder) / "figure.png").is_file()
 
@@ -213,19 +225,31 @@ def answers(k, starts, count, rng, flat=False):
     side = 21
     tiles = (3, side, side)
     crops = figures.UnitCrops(
-        rng.integers(0, 255, (k, *tiles)).astype(np.uint8), rng.normal(size=(k, *tiles)),
-        np.ones((k, side, side), bool), np.linspace(9, 1, k), np.full((k, 4), (2, 3, 23, 24)),
-        np.arange(k), rng.integers(0, 255, (k, 3, 40, 40)).astype(np.uint8),
-    )  # fmt: skip
+        rng.integers(0, 255, (k, *tiles)).astype(np.uint8),
+        rng.normal(size=(k, *tiles)),
+        np.ones((k, side, side), bool),
+        np.linspace(9, 1, k),
+        np.full((k, 4), (2, 3, 23, 24)),
+        np.arange(k),
+        rng.integers(0, 255, (k, 3, 40, 40)).astype(np.uint8),
+    )
     optima = figures.UnitOptima(
-        rng.integers(0, 255, (starts, *tiles)).astype(np.uint8), np.linspace(9, 8, starts),
-        rng.normal(size=(starts, 30)), np.eye(starts),
-    )  # fmt: skip
+        rng.integers(0, 255, (starts, *tiles)).astype(np.uint8),
+        np.linspace(9, 8, starts),
+        rng.normal(size=(starts, 30)),
+        np.eye(starts),
+    )
     walks = figures.UnitWalks(
-        rng.integers(0, 255, (2 * count, 7, *tiles)).astype(np.uint8), np.linspace(-60, 60, 7),
-        np.linspace(-60, 60, 61), rng.normal(size=(2 * count, 61)), rng.normal(size=(8, 61)),
-        np.linspace(1, -1, 2 * count), np.r_[np.nan, np.full(2 * count - 1, 7.0)], count, flat,
-    )  # fmt: skip
+        rng.integers(0, 255, (2 * count, 7, *tiles)).astype(np.uint8),
+        np.linspace(-60, 60, 7),
+        np.linspace(-60, 60, 61),
+        rng.normal(size=(2 * count, 61)),
+        rng.normal(size=(8, 61)),
+        np.linspace(1, -1, 2 * count),
+        np.r_[np.nan, np.full(2 * count - 1, 7.0)],
+        count,
+        flat,
+    )
     return crops, optima, walks
 
 

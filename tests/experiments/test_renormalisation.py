@@ -10,9 +10,14 @@ from command_line import assert_refused, command
 
 def test_it_is_counted_for_each_rate_and_scale(tmp_path):
     lines, _ = command(
-        "renormalisation", "size=smoke", "updates=4", "rates=[0.01,0.5]", "scales=[4.0]",
-        "train.max_rms=0.024", cwd=tmp_path,
-    )  # fmt: skip
+        "renormalisation",
+        "size=smoke",
+        "updates=4",
+        "rates=[0.01,0.5]",
+        "scales=[4.0]",
+        "train.max_rms=0.024",
+        cwd=tmp_path,
+    )
     rows = list(csv.DictReader((Path(lines[-1]) / "table.csv").open()))
     assert [(row["rate"], row["layer"]) for row in rows] == [
         (rate, f"conv{n}") for rate in ("0.01", "0.5") for n in range(1, 6)

@@ -40,9 +40,16 @@ def rows(folder):
 def test_the_files_are_complete_and_agree(folder, rows):
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        "figure.png", "figure.pdf", "arrays.npz", "table.csv", "summary.md", "findings.json",
-        "provenance.json", "config.yaml", "sanity.log",
-    }  # fmt: skip
+        "figure.png",
+        "figure.pdf",
+        "arrays.npz",
+        "table.csv",
+        "summary.md",
+        "findings.json",
+        "provenance.json",
+        "config.yaml",
+        "sanity.log",
+    }
     arrays = np.load(folder / "arrays.npz")
     for row in rows:
         if row["check"] == sanity.SHARES:
@@ -88,9 +95,11 @@ def test_a_number_of_the_table_by_hand(folder, smoke_run):
 def test_the_summary_and_the_findings_say_what_the_table_says(folder, rows):
     page = (folder / "summary.md").read_text()
     row = next(
-        r for r in rows if (r["layer"], r["check"], r["variant"], r["number"])
+        r
+        for r in rows
+        if (r["layer"], r["check"], r["variant"], r["number"])
         == ("conv4", "unit", "same position", "signed")
-    )  # fmt: skip
+    )
     assert f"({float(row['kept']):.2f} [{float(row['kept_low']):.2f}" in page
     assert "equal to the bit" in page and "## conv2" in page
     found = {one.key: one for one in read_findings(folder)}
@@ -115,13 +124,21 @@ def made(unit, switches, weights, chance, equal=True, n=30):
     """Arrays of one layer whose scores lie about the given levels."""
     noise = np.random.default_rng(0).normal(0, 0.02, (n, 1)) * np.ones((1, 3))
     levels = {
-        "cascade/conv1": weights, "independent/conv5": weights, "unit/same position": unit,
-        "switches/of another image": switches, "switches/shuffled in their windows": switches,
-        "rule/guided": 0.9, "rule/gradient": unit, "collisions/max": 0.9,
-        "mining/other half of the images": 0.8, "mining/favoured class alone": 0.7,
-        "mining/another class alone": switches, "mining/another map": chance,
-        "chance/other map, other image": chance, "above/all layers above": 1.0,
-    }  # fmt: skip
+        "cascade/conv1": weights,
+        "independent/conv5": weights,
+        "unit/same position": unit,
+        "switches/of another image": switches,
+        "switches/shuffled in their windows": switches,
+        "rule/guided": 0.9,
+        "rule/gradient": unit,
+        "collisions/max": 0.9,
+        "mining/other half of the images": 0.8,
+        "mining/favoured class alone": 0.7,
+        "mining/another class alone": switches,
+        "mining/another map": chance,
+        "chance/other map, other image": chance,
+        "above/all layers above": 1.0,
+    }
     arrays = {f"conv5/{key}/scores": level + noise for key, level in levels.items()}
     arrays["conv5/above/all layers above/equal"] = np.array([True] * (n - 1) + [equal])
     other = sanity.ANOTHER_CLASS

@@ -47,9 +47,15 @@ def test_a_run_leaves_all_its_files(run):
     folder, _ = run
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        "figure.png", "figure.pdf", "arrays.npz", "table.csv", "findings.json", "config.yaml",
-        "provenance.json", f"{STEM}.log",
-    }  # fmt: skip
+        "figure.png",
+        "figure.pdf",
+        "arrays.npz",
+        "table.csv",
+        "findings.json",
+        "config.yaml",
+        "provenance.json",
+        f"{STEM}.log",
+    }
     facts = json.loads((folder / "provenance.json").read_text())
     assert facts["data"]["images"] == 6 and facts["classes"] == {"dog face": 6}
     assert {"delta", "spread", "sign", "masks", "random", "fill", "sides"} <= set(facts["choices"])
@@ -161,9 +167,18 @@ def test_ones_own_images_and_other_layers(smoke_run, tmp_path):
     path = tmp_path / "boxes.json"
     path.write_text(json.dumps(entries))
     lines, _ = command(
-        STEM, *SMALL, "group=3", "layers=[pool5]", "mask=box", "untrained=false", "fill=20.0",
-        f"boxes={path}", "data=caltech101", f"snapshot={smoke_run / 'last.pt'}", cwd=tmp_path,
-    )  # fmt: skip
+        STEM,
+        *SMALL,
+        "group=3",
+        "layers=[pool5]",
+        "mask=box",
+        "untrained=false",
+        "fill=20.0",
+        f"boxes={path}",
+        "data=caltech101",
+        f"snapshot={smoke_run / 'last.pt'}",
+        cwd=tmp_path,
+    )
     rows = read_numbers(Saved(Path(lines[-1])).rows())
     assert {(row["network"], row["layer"]) for row in rows} == {("trained", "pool5")}
     facts = json.loads((Path(lines[-1]) / "provenance.json").read_text())
@@ -220,11 +235,16 @@ def page(faces, randoms, layers, borrowed=True):
     pictures = rng.integers(0, 256, (faces, len(titles), 3, 20, 20)).astype(np.uint8)
     boxes = np.tile([0, 5, 9, 20], (faces, len(titles) - 1, 1))
     rows = [
-        figures.DeltaRow(name, (0.1 * (i + 1), 0.05, 0.6), (0.2, 0.3),
-                         (0.3, 0.2, 0.4) if borrowed else None, None if i else (0.067, 0.007),
-                         0.0005 if i else 0.25)
+        figures.DeltaRow(
+            name,
+            (0.1 * (i + 1), 0.05, 0.6),
+            (0.2, 0.3),
+            (0.3, 0.2, 0.4) if borrowed else None,
+            None if i else (0.067, 0.007),
+            0.0005 if i else 0.25,
+        )
         for i, name in enumerate(titles[1:4])
-    ]  # fmt: skip
+    ]
     panels = [figures.DeltaPanel(f"Layer {n}", "conv5, 99 values", rows) for n in range(layers)]
     tiles = figures.MaskedFaces(titles, pictures, boxes)
     return figures.correspondence(tiles, panels, panels, "A caption of several words. " * 20)

@@ -31,9 +31,13 @@ def run(smoke_run, tmp_path_factory):
     paths = f"snapshots=[{smoke_run}/epoch_001.pt,{smoke_run}/last.pt]"
     rows = "ensembles={zfnet 1 net:[1],zfnet 5 nets:[0,1],mine:[0]}"
     lines, _ = command(
-        "table2_imagenet", "size=smoke", "precision=fp32", paths, rows,
+        "table2_imagenet",
+        "size=smoke",
+        "precision=fp32",
+        paths,
+        rows,
         cwd=tmp_path_factory.mktemp("table2"),
-    )  # fmt: skip
+    )
     return Path(lines[-1]), lines
 
 
@@ -156,10 +160,17 @@ def test_only_the_papers_recipe_on_its_data_is_comparable():
     assert as_in_the_paper(of_imagenet(workers=9, precision="bf16", seed=4), "zfnet")
     assert not as_in_the_paper(of_imagenet(), "alexnet")
     for change in (
-        {"data": "imagenette"}, {"epochs": 69}, {"lr": 0.02}, {"optimizer": "adamw"},
-        {"crops": "any"}, {"max_rms": None}, {"init": "he"}, {"input_px": 112}, {"dropout": 0.0},
+        {"data": "imagenette"},
+        {"epochs": 69},
+        {"lr": 0.02},
+        {"optimizer": "adamw"},
+        {"crops": "any"},
+        {"max_rms": None},
+        {"init": "he"},
+        {"input_px": 112},
+        {"dropout": 0.0},
         {"train": None},
-    ):  # fmt: skip
+    ):
         assert not as_in_the_paper(of_imagenet(**change), "zfnet"), change
     assert not as_in_the_paper(replace(of_imagenet(), epoch=69), "zfnet")
 

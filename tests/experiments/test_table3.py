@@ -59,8 +59,10 @@ def test_a_row_that_fails_is_reported_and_the_others_are_there(run):
     rows = rows_of(folder)
     assert list(rows) == ["none", "no 3,4", "no 7", "6,7: 2048"]
     assert {change: row["state"] for change, row in rows.items() if change != "no 7"} == {
-        "none": "done", "no 3,4": "done", "6,7: 2048": "done"
-    }  # fmt: skip
+        "none": "done",
+        "no 3,4": "done",
+        "6,7: 2048": "done",
+    }
     assert rows["no 7"]["state"].startswith("failed: no snapshot of")
     assert rows["no 7"]["train top-1"] == "" and rows["no 7"]["paper validation top-1"] == "40.0"
     assert any(
@@ -80,8 +82,9 @@ def test_each_row_is_its_own_network_trained_by_the_same_recipe(run):
         shapes[change] = {name: tuple(w.shape) for name, w in snapshot.weights.items()}
         assert snapshot.epoch == 1 and snapshot.config["settings"]["seed"] == 2
     assert {n.split(".")[0] for n in shapes["none"].keys() - shapes["no_3,4"].keys()} == {
-        "conv3", "conv4"
-    }  # fmt: skip
+        "conv3",
+        "conv4",
+    }
     assert shapes["6,7_2048"]["fc7.weight"] == (256, 256)
     assert shapes["none"]["fc7.weight"] == (512, 512)
 
@@ -306,8 +309,11 @@ def test_signs_stay_open_where_trainings_were_cut_short():
 
 def test_only_the_papers_network_on_its_data_is_comparable():
     for network, paper, imagenet in (
-        ("zfnet", True, True), ("zfnet", False, True), ("zfnet", True, False), (NETWORK, True, True)
-    ):  # fmt: skip
+        ("zfnet", True, True),
+        ("zfnet", False, True),
+        ("zfnet", True, False),
+        (NETWORK, True, True),
+    ):
         rows = [done("none", (33.0, 38.0, 16.0), network, as_in_the_paper=paper)]
         (comparable,) = {f.comparable for f in findings(rows, imagenet)}
         assert comparable == (network == "zfnet" and paper and imagenet)

@@ -28,9 +28,12 @@ from experiments.table6_pascal import check, findings, table
 def run(smoke_run, tmp_path_factory):
     """On the parts of the built-in scenes: (folder, lines)."""
     lines, _ = command(
-        "table6_pascal", "size=smoke", f"snapshot={smoke_run}/last.pt", "strengths=[0.01]",
+        "table6_pascal",
+        "size=smoke",
+        f"snapshot={smoke_run}/last.pt",
+        "strengths=[0.01]",
         cwd=tmp_path_factory.mktemp("table6"),
-    )  # fmt: skip
+    )
     return Path(lines[-1]), lines
 
 
@@ -88,9 +91,14 @@ def test_a_run_on_scenes_says_what_it_did(run):
 def voc(tmp_path_factory):
     root = tmp_path_factory.mktemp("voc")
     kinds = [
-        [("dog", False)], [("car", False)], [("sofa", False)], [("dog", False), ("sofa", True)],
-        [("car", True)], [("person", False), ("car", False)], [],
-    ]  # fmt: skip
+        [("dog", False)],
+        [("car", False)],
+        [("sofa", False)],
+        [("dog", False), ("sofa", True)],
+        [("car", True)],
+        [("person", False), ("car", False)],
+        [],
+    ]
     for split, count in (("train", 28), ("val", 14)):
         write_voc(root, split, {f"{split}_{i:03d}": kinds[i % 7] for i in range(count)})
     return root
@@ -98,10 +106,16 @@ def voc(tmp_path_factory):
 
 def test_voc_is_judged_beside_the_paper(voc, smoke_run, tmp_path):
     lines, _ = command(
-        "table6_pascal", "size=smoke", "data=voc2012", f"data.root={voc}", "data.cache=true",
-        f"cache_dir={tmp_path}/cache", f"snapshot={smoke_run}/last.pt", "data.workers=0",
+        "table6_pascal",
+        "size=smoke",
+        "data=voc2012",
+        f"data.root={voc}",
+        "data.cache=true",
+        f"cache_dir={tmp_path}/cache",
+        f"snapshot={smoke_run}/last.pt",
+        "data.workers=0",
         cwd=tmp_path,
-    )  # fmt: skip
+    )
     folder = Path(lines[-1])
     rows = rows_of(folder)
     assert list(rows) == [*VOC_CLASSES, "mean"]

@@ -65,8 +65,10 @@ def words(where):
 def test_the_curves_are_the_rows(epochs, every):
     rows = log(epochs, every)
     page = figures.training_page(rows, watched(), "title")
-    columns = {"error": ("train_error", "val_top1_error", "val_top5_error"),
-               "loss": ("train_loss", "val_loss")}  # fmt: skip
+    columns = {
+        "error": ("train_error", "val_top1_error", "val_top5_error"),
+        "loss": ("train_loss", "val_loss"),
+    }
     for label, keys in columns.items():
         where = axes(page, label)
         for key in keys:
@@ -143,11 +145,15 @@ def clips(page):
 
 @pytest.mark.parametrize(
     ("rows", "max_rms", "said"),
-    [([], 0.1, "no epoch trained yet"), ([], None, "not limited"), (log(3), None, "at most"),
-     (log(1, rescaled=(0,) * 5), 0.1, "in 1 epoch no filter reached RMS 0.1"),
-     (log(90, rescaled=(0,) * 5), 0.25, "in 90 epochs no filter reached RMS 0.25"),
-     (log(9, rescaled=()), None, "the RMS of filters is not limited")],
-)  # fmt: skip
+    [
+        ([], 0.1, "no epoch trained yet"),
+        ([], None, "not limited"),
+        (log(3), None, "at most"),
+        (log(1, rescaled=(0,) * 5), 0.1, "in 1 epoch no filter reached RMS 0.1"),
+        (log(90, rescaled=(0,) * 5), 0.25, "in 90 epochs no filter reached RMS 0.25"),
+        (log(9, rescaled=()), None, "the RMS of filters is not limited"),
+    ],
+)
 def test_that_no_filter_was_rescaled_is_said_in_words(rows, max_rms, said):
     page = figures.training_page(rows, watched(), "title", max_rms=max_rms)
     if said == "at most":
@@ -279,9 +285,12 @@ def test_every_page_is_legible(kind):
 
 @pytest.mark.parametrize(
     ("rates", "said"),
-    [([0.0, 0.01, 0.01], ["learning rate 0.01", " to 0.01"]), ([0.0, 0.0], []),
-     ([0.01, 0.005, 0.0], ["learning rate 0", " ÷2", " to 0"])],
-)  # fmt: skip
+    [
+        ([0.0, 0.01, 0.01], ["learning rate 0.01", " to 0.01"]),
+        ([0.0, 0.0], []),
+        ([0.01, 0.005, 0.0], ["learning rate 0", " ÷2", " to 0"]),
+    ],
+)
 def test_a_rate_of_zero_leaves_a_gap(rates, said, recwarn, tmp_path):
     rows = [{"epoch": i, "lr": rate, "train_loss": 1.0} for i, rate in enumerate(rates, 1)]
     page = figures.training_page(rows, watched(), "title")

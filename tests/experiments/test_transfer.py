@@ -44,9 +44,12 @@ def caltech(tmp_path_factory):
             image = Image.fromarray(noise.astype(np.uint8))
             for path in (
                 root / "caltech101" / "101_ObjectCategories" / name / f"image_{i:04d}.jpg",
-                root / "caltech256" / "256_ObjectCategories" / f"{label + 1:03d}.{name}"
+                root
+                / "caltech256"
+                / "256_ObjectCategories"
+                / f"{label + 1:03d}.{name}"
                 / f"{label + 1:03d}_{i:04d}.jpg",
-            ):  # fmt: skip
+            ):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 image.save(path)
     # torchvision takes the background class out of the list, so it has to be there.
@@ -74,12 +77,16 @@ def test_folds_are_the_splits_that_trainings_use(snapshot, caltech, data):
     study = open_study(it, [("softmax", 7)], [5, 2], ())
     assert len(study.data) == 36
     assert [(f.per_class, f.number, f.seed) for f in study.folds] == [
-        (2, 0, 3), (2, 1, 4), (5, 0, 3), (5, 1, 4),
-    ]  # fmt: skip
+        (2, 0, 3),
+        (2, 1, 4),
+        (5, 0, 3),
+        (5, 1, 4),
+    ]
     for fold in study.folds:
         for name, positions in (("train", fold.train), ("val", fold.test)):
-            alone = photographs(data, caltech, name, 64, train_per_class=fold.per_class,
-                                seed=fold.seed)  # fmt: skip
+            alone = photographs(
+                data, caltech, name, 64, train_per_class=fold.per_class, seed=fold.seed
+            )
             assert [study.data.paths[i] for i in positions] == alone.paths
 
 
@@ -131,8 +138,10 @@ def test_a_network_is_not_tested_on_what_it_was_trained_on(snapshot, caltech):
     unknown = replace(snapshot, config={"data": "caltech101"})
     about = {"model": {"name": "zfnet"}, "training": {"images": None, "data": "x"}}
     for network, words in (
-        (trained, "16 of the 16 images"), (unknown, "not known on which"), (snapshot, ""),
-    ):  # fmt: skip
+        (trained, "16 of the 16 images"),
+        (unknown, "not known on which"),
+        (snapshot, ""),
+    ):
         said = network_in_words(about | {"seen": [seen(network, [one])]}).partition("Network:")[0]
         assert words in said and bool(said) == bool(words), "a caption tells what is not clean"
     assert "another data set" in seen(snapshot, [one, two])["seen"]
@@ -153,8 +162,9 @@ def test_images_of_the_pretraining_are_left_out(snapshot, caltech, tmp_path):
     config = {"data": "imagefolder", "data_fingerprint": own.fingerprint()}
     config["settings"] = {"data": dict(source.data)}
     pretrained = replace(snapshot, config=config)
-    cfg, it = settings("table4_caltech101", pretrained, caltech, "caltech101",
-                       "remove_overlap=true", "folds=1")  # fmt: skip
+    cfg, it = settings(
+        "table4_caltech101", pretrained, caltech, "caltech101", "remove_overlap=true", "folds=1"
+    )
     study = open_study(it, [("softmax", 7)], [2], ())
     facts, (fold,) = study.seen[0]["overlap"], study.folds
     twins = [pair[0] for pair in facts["pairs"]]
@@ -162,8 +172,8 @@ def test_images_of_the_pretraining_are_left_out(snapshot, caltech, tmp_path):
     assert facts["removed"] == 2 and facts["of"] == 36
     assert not set(twins) & {*fold.train, *fold.test} and len(fold.train) == 8
     whole = pool(cfg, 128)
+    other = config | {"data_fingerprint": "0" * 16}
     with pytest.raises(DeconvError, match="are not those that the network was trained"):
-        other = config | {"data_fingerprint": "0" * 16}
         overlap(cfg, replace(snapshot, config=other), whole)
     with pytest.raises(DeconvError, match="does not say what it was trained on"):
         overlap(cfg, replace(snapshot, config={}), whole)
@@ -179,9 +189,16 @@ def test_images_of_the_pretraining_are_left_out(snapshot, caltech, tmp_path):
 def probed(smoke_run, tmp_path_factory):
     cwd = tmp_path_factory.mktemp("table7")
     lines, _ = command(
-        "table7_layer_probes", "size=smoke", f"snapshot={smoke_run}/last.pt", "data.val_images=85",
-        "folds=2", "svm=[1,5,7]", "softmax=[7]", "c=[1,10]", cwd=cwd,
-    )  # fmt: skip
+        "table7_layer_probes",
+        "size=smoke",
+        f"snapshot={smoke_run}/last.pt",
+        "data.val_images=85",
+        "folds=2",
+        "svm=[1,5,7]",
+        "softmax=[7]",
+        "c=[1,10]",
+        cwd=cwd,
+    )
     return Path(lines[-1])
 
 
@@ -202,9 +219,10 @@ def test_table_7_leaves_means_of_its_folds(probed):
         assert row["test_images"] == str(17 * 3) and float(row["c"]) in (1, 10)
     for row in table:
         same = [
-            float(f["mean_class"]) for f in folds
+            float(f["mean_class"])
+            for f in folds
             if all(f[k] == row[k] for k in ("network", "classifier", "layer"))
-        ]  # fmt: skip
+        ]
         assert float(row["mean"]) == pytest.approx(np.mean(same), abs=1e-3)
         assert float(row["std"]) == pytest.approx(np.std(same, ddof=1), abs=1e-3)
     facts = json.loads((probed / "provenance.json").read_text())
@@ -212,9 +230,9 @@ def test_table_7_leaves_means_of_its_folds(probed):
     assert "this is its 'val'" in facts["seen"][0]["seen"] or "settings" in facts["seen"][0]["seen"]
     found = read_findings(probed)
     assert {f.key for f in found} == {
-        f"truth/table7_layer_probes/{x}" for x in ("svm/layer1", "svm/layer5", "svm/layer7",
-                                                   "softmax/layer7")
-    }  # fmt: skip
+        f"truth/table7_layer_probes/{x}"
+        for x in ("svm/layer1", "svm/layer5", "svm/layer7", "softmax/layer7")
+    }
 
 
 def test_a_figure_is_drawn_again_from_its_files(probed, tmp_path):
@@ -239,9 +257,14 @@ def run(stem, tmp_path, smoke_run, caltech, *more):
 
 def test_table_5_and_figure_9(smoke_run, caltech, tmp_path):
     folder, table = run(
-        "table5_caltech256", tmp_path, smoke_run, caltech, "folds=2", "per_class=[1,2,6]",
+        "table5_caltech256",
+        tmp_path,
+        smoke_run,
+        caltech,
+        "folds=2",
+        "per_class=[1,2,6]",
         "c=[1,10]",
-    )  # fmt: skip
+    )
     ours = [row for row in table if row["source"] == "here"]
     assert [row["per_class"] for row in ours] == [1, 2, 6] and ours[-1]["mean"] > 50
     folds = rows_of(folder / "folds.csv")
@@ -260,8 +283,9 @@ def test_table_4_sets_pretrained_beside_scratch(smoke_run, caltech, tmp_path, mo
     monkeypatch.setattr(table4_caltech101, "KEPT", kept)
     row = {"mean": 51.0, "standard_deviation": 1.5, "folds": [{"images_per_class": 2}] * 5}
     kept.write_text(json.dumps({"a": row, "b": row | {"mean": 49.0}}))
-    folder, table = run("table4_caltech101", tmp_path, smoke_run, caltech, "folds=1",
-                        "per_class=[2]")  # fmt: skip
+    folder, table = run(
+        "table4_caltech101", tmp_path, smoke_run, caltech, "folds=1", "per_class=[2]"
+    )
     named = {row["network"]: row for row in table if row["per_class"] == 2}
     assert named["from scratch"]["mean"] == 51.0 and named["from scratch, b"]["mean"] == 49.0
     assert sum(row["source"] == "paper" for row in table) == 7
@@ -281,8 +305,9 @@ def test_folders_from_scratch_are_a_row_a_size_and_judged(tmp_path, monkeypatch)
     cfg, _ = subject("table4_caltech101", "data=caltech101", "scratch=[x,y,z]")
     rows = table4_caltech101.scratch_rows(cfg)
     assert [(r["per_class"], r["mean"], r["std"], r["folds"]) for r in rows] == [
-        (15, 22.0, pytest.approx(math.sqrt(8), abs=0.01), 2), (30, 50.0, "", 1),
-    ]  # fmt: skip
+        (15, 22.0, pytest.approx(math.sqrt(8), abs=0.01), 2),
+        (30, 50.0, "", 1),
+    ]
     ours = [{"per_class": 15, "mean": 25.0, "std": 0.1}, {"per_class": 30, "mean": 51.0, "std": ""}]
     pretrained, scratch = table4_caltech101.judge_pretrained, table4_caltech101.judge_scratch
     found = {f.key: f for f in [*pretrained(ours, rows, False), *scratch(rows, ours)]}
@@ -328,8 +353,9 @@ def test_lines_and_the_table_show_every_number():
     ]
     panel = figures.accuracy_panel("SVM", rows, "layer", 12.0)
     assert [(line.name, line.paper, list(line.at)) for line in panel.lines] == [
-        ("a", False, [5, 7]), ("p", True, [5, 7]),
-    ]  # fmt: skip
+        ("a", False, [5, 7]),
+        ("p", True, [5, 7]),
+    ]
     panel = replace(panel, ticks=[5, 6, 7])
     figure = figures.accuracy_curves([panel, panel], [2, 1], "words")
     words = [t.get_text() for t in figure.texts]
@@ -366,11 +392,9 @@ def test_what_cannot_be_probed_is_refused(snapshot, caltech, tmp_path, overrides
     (tmp_path / "x").touch()
     here = [] if "data=caltech256" not in overrides else [f"data.root={tmp_path}"]
     given = None if "snapshot=null" in overrides else snapshot
+    asked = ("table7_layer_probes", "size=smoke", *overrides, *here)
     with pytest.raises(DeconvError, match=message):
-        cfg, it = subject(
-            "table7_layer_probes", "size=smoke", *overrides, *here, snapshot=given, folder=tmp_path
-        )
-        table7_layer_probes.compute(cfg, it)
+        table7_layer_probes.compute(*subject(*asked, snapshot=given, folder=tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
@@ -400,9 +424,19 @@ def test_the_commands_refuse_before_they_begin(smoke_run, snapshot, caltech, tmp
 
 def test_two_networks_are_told_apart(snapshot, caltech, tmp_path):
     other = save_snapshot(tmp_path / "other.pt", replace(snapshot, epoch=1))
-    cfg, it = settings("table7_layer_probes", snapshot, caltech, "caltech101",
-                       f"compare={other}", "folds=1", "train_per_class=2", "svm=[7]", "softmax=[]",
-                       "control=false", "c=[1]")  # fmt: skip
+    cfg, it = settings(
+        "table7_layer_probes",
+        snapshot,
+        caltech,
+        "caltech101",
+        f"compare={other}",
+        "folds=1",
+        "train_per_class=2",
+        "svm=[7]",
+        "softmax=[]",
+        "control=false",
+        "c=[1]",
+    )
     one, two, *paper = table7_layer_probes.compute(cfg, it).tables["table"]
     names = [f"zfnet_mini, trained on scenes ({n})" for n in (1, 2)]
     assert [one["network"], two["network"]] == names and one["mean"] == two["mean"]

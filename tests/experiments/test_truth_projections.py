@@ -33,9 +33,16 @@ def folder(smoke_run, tmp_path_factory):
 def test_the_files_are_complete_and_agree(folder):
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        "figure.png", "figure.pdf", "arrays.npz", "table.csv", "summary.csv", "findings.json",
-        "provenance.json", "config.yaml", "truth_projections.log",
-    }  # fmt: skip
+        "figure.png",
+        "figure.pdf",
+        "arrays.npz",
+        "table.csv",
+        "summary.csv",
+        "findings.json",
+        "provenance.json",
+        "config.yaml",
+        "truth_projections.log",
+    }
     rows = list(csv.DictReader((folder / "table.csv").open()))
     assert len(rows) == 2 * 2 * 4
     summary = {(r["layer"], r["what"]): r for r in csv.DictReader((folder / "summary.csv").open())}
@@ -191,10 +198,16 @@ def test_nothing_on_the_page_overlaps_or_is_cut_off(layers, maps, ranks):
     boxes = np.zeros((maps, ranks, 2, 4), int)
     boxes[:, :, 0] = (2, 3, 8, 9)
     shown = figures.BoxedExamples(
-        "Layer 5", np.arange(maps), np.array(["left_headlight"] * maps), np.full(maps, 0.5),
-        np.full(maps, 0.25), rng.integers(0, 255, (maps, ranks, 3, 16, 16), np.uint8),
-        rng.normal(size=(maps, ranks, 3, 16, 16)), boxes[:, :, 0], boxes,
-    )  # fmt: skip
+        "Layer 5",
+        np.arange(maps),
+        np.array(["left_headlight"] * maps),
+        np.full(maps, 0.5),
+        np.full(maps, 0.25),
+        rng.integers(0, 255, (maps, ranks, 3, 16, 16), np.uint8),
+        rng.normal(size=(maps, ranks, 3, 16, 16)),
+        boxes[:, :, 0],
+        boxes,
+    )
     page = figures.localisation(panels, shown, "A caption of several words. " * 15)
     renderer = FigureCanvasAgg(page).get_renderer()
     places = [axes.get_tightbbox(renderer) for axes in page.axes]

@@ -143,8 +143,9 @@ def test_a_plain_gradient_is_autograd_s(body):
     module, images = made(BODIES[body]), noise()
     net = deconv.wrap(module, input_px=PX)
     record = net.record(images, ["fc"])
-    found = deconv.project(net, record, "fc", torch.tensor([[1, 2, 0, 0]]), rule="gradient",
-                           seed="one")  # fmt: skip
+    found = deconv.project(
+        net, record, "fc", torch.tensor([[1, 2, 0, 0]]), rule="gradient", seed="one"
+    )
     leaf = images.clone().requires_grad_()
     twin = copy.deepcopy(module).eval()
     twin.relu.inplace = False  # what autograd refuses of a chunk, and means the same here
@@ -288,8 +289,14 @@ def test_another_branch_than_at_the_entrance_is_refused():
 
 
 def test_an_identity_names_nothing_but_itself():
-    made = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Identity(), nn.ReLU(),
-                         nn.Flatten(), nn.Linear(256, 3))  # fmt: skip
+    made = nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.Conv2d(4, 4, 3),
+        nn.Identity(),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(256, 3),
+    )
     net = deconv.wrap(made, input_px=PX)
     assert [ran.name for ran in net.calls.ran] == ["0", "1", "3", "4", "5"]
     assert "2" in net.points and net.calls.index("1") == 1
@@ -312,8 +319,9 @@ def test_forward_hooks_of_the_user_s_are_part_of_the_network():
     record = net.record(images, ["a"])
     assert torch.equal(record.logits, answers(module, images))
     with torch.no_grad():
-        assert torch.equal(record.activations["a"], F.conv2d(
-            images, module.a.weight, module.a.bias) * 2 - 1)  # fmt: skip
+        assert torch.equal(
+            record.activations["a"], F.conv2d(images, module.a.weight, module.a.bias) * 2 - 1
+        )
 
 
 class Normalises(Plain):
@@ -339,8 +347,13 @@ def test_a_chain_in_training_mode_keeps_its_statistics_and_its_mode():
 
     from deconv.networks.chain import ChainNet
 
-    stages = OrderedDict(conv1=nn.Conv2d(3, 4, 3), norm=nn.BatchNorm2d(4), relu1=nn.ReLU(True),
-                         flatten=nn.Flatten(), fc2=nn.Linear(4 * 100, 3))  # fmt: skip
+    stages = OrderedDict(
+        conv1=nn.Conv2d(3, 4, 3),
+        norm=nn.BatchNorm2d(4),
+        relu1=nn.ReLU(True),
+        flatten=nn.Flatten(),
+        fc2=nn.Linear(4 * 100, 3),
+    )
     net = ChainNet("made", stages, {}, PX).train()
     before = {name: value.clone() for name, value in net.state_dict().items()}
     images = noise(dtype=torch.float32)
@@ -382,15 +395,21 @@ def test_parameterless_modules_run():
         (made(after=lambda x: 1.0 * x.sigmoid().view(len(x), -1)), "ends in a sigmoid"),
         (made(lambda net, x: x / x[0].std()), "by the batch that it happens to be in"),
         (made(lambda net, x: x / x[-1].std()), "by the batch that it happens to be in"),
-        (nn.Sequential(nn.Flatten(), nn.Unflatten(1, (36, 12)), nn.LSTM(12, 4), First()),
-         "a recurrent one batch_first=True"),
+        (
+            nn.Sequential(nn.Flatten(), nn.Unflatten(1, (36, 12)), nn.LSTM(12, 4), First()),
+            "a recurrent one batch_first=True",
+        ),
         (nn.Sequential(nn.Flatten(), torch.jit.script(nn.Linear(432, 3))), "has compiled parts"),
         (made(after=lambda x: [x, x]), "does not answer with one tensor"),
-        (made(lambda net, x: F.dropout(x)), "differently every time, also in evaluation mode (first"
-         " at dropout)"),
+        (
+            made(lambda net, x: F.dropout(x)),
+            "differently every time, also in evaluation mode (first at dropout)",
+        ),
         (made(lambda net, x: x + torch.randn_like(x)), "(first at randn_like)"),
-        (made(lambda net, x: x - x.mean(0)), "by the batch that it happens to be in, also in "
-         "evaluation mode (first at mean)"),
+        (
+            made(lambda net, x: x - x.mean(0)),
+            "by the batch that it happens to be in, also in evaluation mode (first at mean)",
+        ),
         (made(lambda net, x: F.batch_norm(x, None, None, training=True)), "(first at batch_norm)"),
         (nn.DataParallel(made()), "wrap the network in it, .module"),
         (torch.jit.script(nn.Sequential(nn.Flatten(), nn.Linear(432, 3))), "compiled by torch.jit"),
@@ -398,7 +417,7 @@ def test_parameterless_modules_run():
         (torchvision.models.video.r3d_18(num_classes=2), "takes films or volumes"),
         (print, "wrap takes a torch.nn.Module, not builtin_function_or_method"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_classifier_of_images_is_refused_where_it_enters(module, message):
     with pytest.raises(DeconvError) as error:
         deconv.wrap(module, input_px=PX)
@@ -524,8 +543,10 @@ def test_the_record_answers_to_every_name_of_a_point():
     assert "b" in record.activations and "b:1" in record.activations
     assert "a" not in record.activations and list(record.activations) == ["2"]
     units = torch.tensor([[0, 1, 2, 2]])
-    assert torch.equal(deconv.project(net, record, "b", units, seed="one"),
-                       deconv.project(net, record, "2", units, seed="one"))  # fmt: skip
+    assert torch.equal(
+        deconv.project(net, record, "b", units, seed="one"),
+        deconv.project(net, record, "2", units, seed="one"),
+    )
     chain = deconv.build("zfnet_mini", 3, input_px=56)
     record = chain.record(torch.randn(1, 3, 56, 56), [2, "conv1"])
     assert torch.equal(record.activations["conv2"], record.activations["2"])

@@ -14,8 +14,18 @@ from deconv.errors import DeconvError
 
 def test_a_neuron_s_attribution_is_captum_s():
     torch.manual_seed(0)
-    made = nn.Sequential(nn.Conv2d(3, 4, 5), nn.ReLU(), nn.Conv2d(4, 6, 3), nn.ReLU(),
-                         nn.Flatten(), nn.Linear(6 * 100, 3)).double().eval()  # fmt: skip
+    made = (
+        nn.Sequential(
+            nn.Conv2d(3, 4, 5),
+            nn.ReLU(),
+            nn.Conv2d(4, 6, 3),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(6 * 100, 3),
+        )
+        .double()
+        .eval()
+    )
     images = randn(2, 3, 16, 16)
     net = deconv.wrap(made, "made", 16)
     door = deconv.Deconvnet(net, "3", seed="one")

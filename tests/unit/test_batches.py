@@ -192,10 +192,17 @@ def test_what_cannot_be_taken_is_refused_in_words(net, loader, message):
             loop()
 
 
-@pytest.mark.parametrize("form", [
-    lambda x: x, lambda x: x.numpy(), lambda x: (x, 1), lambda x: {"image": x, "label": 1},
-    lambda x: (x,), lambda x: [x, x.flip(2)],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda x: x,
+        lambda x: x.numpy(),
+        lambda x: (x, 1),
+        lambda x: {"image": x, "label": 1},
+        lambda x: (x,),
+        lambda x: [x, x.flip(2)],
+    ],
+)
 def test_peak_views_take_items_of_any_form(net, form):
     peaks = top_activations(net, [IMAGES], ["conv2"], k=2, progress=False)["conv2"]
     picture = torch.zeros(3, *SMALL_SIZE, dtype=torch.uint8)

@@ -102,8 +102,14 @@ def test_a_split_counts_classes_of_one_name_apart():
 
 def test_the_names_in_a_file_are_told_apart(tmp_path):
     (tmp_path / "names.txt").write_text("\n".join(NAMES), encoding="utf-8")
-    model = {"name": "torchvision/squeezenet1_0", "num_classes": 6, "weights": "random",
-             "mean": None, "std": None, "input_px": 64}  # fmt: skip
+    model = {
+        "name": "torchvision/squeezenet1_0",
+        "num_classes": 6,
+        "weights": "random",
+        "mean": None,
+        "std": None,
+        "input_px": 64,
+    }
     model["class_names"] = str(tmp_path / "names.txt")
     cfg = OmegaConf.create({"model": model, "seed": 0, "data": {"side_px": 64}})
     assert weights_snapshot(cfg).classes == SHOWN

@@ -48,9 +48,14 @@ from deconv.studies.correspondence.pair_statistics import (
 
 @pytest.mark.parametrize(
     ("width", "height", "box"),
-    [(90, 60, (10, 30, 20, 50)), (60, 90, (30, 10, 47, 33)), (128, 128, (13, 14, 50, 60)),
-     (301, 200, (77, 140, 101, 171)), (33, 64, (20, 5, 40, 25))],
-)  # fmt: skip
+    [
+        (90, 60, (10, 30, 20, 50)),
+        (60, 90, (30, 10, 47, 33)),
+        (128, 128, (13, 14, 50, 60)),
+        (301, 200, (77, 140, 101, 171)),
+        (33, 64, (20, 5, 40, 25)),
+    ],
+)
 def test_a_box_goes_where_its_pixels_go(width, height, box):
     top, left, bottom, right = box
     pixels = np.zeros((height, width, 3), np.uint8)
@@ -125,7 +130,7 @@ def test_hiding_fills_the_box_alone():
     image = torch.arange(3 * 5 * 6, dtype=torch.float32).reshape(3, 5, 6)
     copies = mask_boxes(image, [(1, 2, 3, 6), (0, 0, 5, 1)], -1.0)
     for c, y, x in itertools.product(range(3), range(5), range(6)):
-        assert copies[0, c, y, x] == (-1 if 1 <= y < 3 and 2 <= x else image[c, y, x])
+        assert copies[0, c, y, x] == (-1 if 1 <= y < 3 and x >= 2 else image[c, y, x])
         assert copies[1, c, y, x] == (-1 if x == 0 else image[c, y, x])
     assert image.min() == 0, "the image itself stays"
 
@@ -261,10 +266,14 @@ def test_a_gap_is_that_of_loops():
     pairs = ~np.eye(4, dtype=bool)
     names = np.array([[0, 1, 2], [1, 0, 2], [2, 1, 0], [0, 2, 1]])
     means = [
-        np.mean([distances[i, names[i, c], j, names[j, c]]
-                 for i, j in itertools.permutations(range(4), 2)])
+        np.mean(
+            [
+                distances[i, names[i, c], j, names[j, c]]
+                for i, j in itertools.permutations(range(4), 2)
+            ]
+        )
         for c in range(3)
-    ]  # fmt: skip
+    ]
     assert gap(distances, pairs, names) == pytest.approx(np.mean(means[1:]) - means[0])
 
 
@@ -280,23 +289,32 @@ def masks_of_faces(rng, alike, images=8, masks=5, size=200):
 def test_exchange_finds_what_is_alike_and_is_even_where_nothing_is():
     pairs = ~np.eye(8, dtype=bool)
     seen, p = exchange_test(
-        masks_of_faces(np.random.default_rng(0), True), pairs, 0, [1, 2, 3, 4], 200,
+        masks_of_faces(np.random.default_rng(0), True),
+        pairs,
+        0,
+        [1, 2, 3, 4],
+        200,
         np.random.default_rng(0),
-    )  # fmt: skip
+    )
     assert seen > 0.1 and p == 1 / 201
     values = [
         exchange_test(
-            masks_of_faces(np.random.default_rng(seed), False), pairs, 0, [1, 2, 3, 4], 99,
+            masks_of_faces(np.random.default_rng(seed), False),
+            pairs,
+            0,
+            [1, 2, 3, 4],
+            99,
             np.random.default_rng(seed),
         )[1]
         for seed in range(100)
-    ]  # fmt: skip
+    ]
     assert np.mean(values) == pytest.approx(0.5, abs=0.12)
     assert 0 <= np.mean(np.array(values) <= 0.1) < 0.25 and np.mean(np.array(values) > 0.9) > 0.01
     same = np.zeros((4, 3, 4, 3))
     assert exchange_test(same, ~np.eye(4, dtype=bool), 0, [1, 2], 99, np.random.default_rng(0)) == (
-        0.0, 1.0,
-    )  # fmt: skip
+        0.0,
+        1.0,
+    )
 
 
 # Faces
@@ -362,10 +380,14 @@ def test_borrowed_masks_lie_where_one_other_face_has_the_part(faces):
     for own, (face, masks) in enumerate(zip(faces, found, strict=True)):
         size = part_masks(face, 56)["nose"]
         fitting = [
-            other for other, lender in enumerate(faces)
-            if all(masks[part] == centred_box(size[2] - size[0], size[3] - size[1],
-                                         lender.parts[part], 56) for part in PARTS)
-        ]  # fmt: skip
+            other
+            for other, lender in enumerate(faces)
+            if all(
+                masks[part]
+                == centred_box(size[2] - size[0], size[3] - size[1], lender.parts[part], 56)
+                for part in PARTS
+            )
+        ]
         assert len(fitting) == 1 and fitting[0] != own
         lenders += fitting
     assert sorted(lenders) == list(range(5))
@@ -410,8 +432,11 @@ def test_faces_of_a_file_are_the_networks_pixels(tmp_path):
     first, second = file_faces(path, 48, 42)
     assert (first.kind, second.kind) == ("", "dog") and first.name == "a.png"
     # Half the size, minus the 12 columns left of the square, minus the 3 around the crop.
-    assert first.parts == {"right_eye": (7, 24, 12, 30), "left_eye": (7, 12, 12, 18),
-                           "nose": (15, 18, 21, 24)}  # fmt: skip
+    assert first.parts == {
+        "right_eye": (7, 24, 12, 30),
+        "left_eye": (7, 12, 12, 18),
+        "nose": (15, 18, 21, 24),
+    }
     assert first.within == (0, 0, 42, 42) and second.within == (2, 2, 32, 42)
     assert first.square.shape == (3, 48, 48)
     (tmp_path / "elsewhere").mkdir()
@@ -463,9 +488,14 @@ def test_boxes_that_cannot_be_used_are_named(tmp_path, change, words):
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("{", "boxes.json is not JSON"), ("[]", "needs the form"), ("{}", "needs the form"),
-     ('{"a.png": [1]}', "needs boxes by name"), ('{"no.png": %s}', "the image .*no.png")],
-)  # fmt: skip
+    [
+        ("{", "boxes.json is not JSON"),
+        ("[]", "needs the form"),
+        ("{}", "needs the form"),
+        ('{"a.png": [1]}', "needs boxes by name"),
+        ('{"no.png": %s}', "the image .*no.png"),
+    ],
+)
 def test_files_of_boxes_that_cannot_be_read_are_named(tmp_path, text, words):
     text = text % json.dumps(BOXES) if "%s" in text else text
     with pytest.raises(DeconvError, match=words):
@@ -485,9 +515,11 @@ def test_boxes_stand_around_the_points_of_faces_seen_from_the_front():
         return boxes_of(np.array([60.0, 40.0, 240.0, 320.0]), points, size)
 
     assert found() == {
-        "left_eye": [78, 69, 122, 131], "right_eye": [78, 169, 122, 231],
-        "nose": [98, 119, 160, 181], "object": [40, 60, 300, 240],
-    }  # fmt: skip
+        "left_eye": [78, 69, 122, 131],
+        "right_eye": [78, 169, 122, 231],
+        "nose": [98, 119, 160, 181],
+        "object": [40, 60, 300, 240],
+    }
     assert found(nose=(180, 140)) is None, "turned aside"
     assert found(right=(195, 140)) is None, "tilted"
     assert found(size=(300, 150)) is None, "a part beyond the image"

@@ -46,9 +46,12 @@ def test_the_hash_of_these_tests_is_splitmix64():
     """The first outputs for seed 1234567, which are published with many implementations."""
     states = [(1234567 + i * GOLDEN) & MASK for i in range(5)]
     assert [splitmix64(state) for state in states] == [
-        6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431,
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+        4593380528125082431,
         16408922859458223821,
-    ]  # fmt: skip
+    ]
 
 
 IMAGES = torch.tensor([0, 1, 2, 127, 50_000, 1_281_166])

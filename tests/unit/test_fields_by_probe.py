@@ -78,8 +78,11 @@ KNOWN = {
     "neg and scale": (lambda x: -x * 2 / 3 + x, 4),
     "batch_norm": (batch_norm, 4),
     "torch.batch_norm": (
-        lambda x: torch.batch_norm(x, None, None, torch.zeros(4).double(),
-                                   torch.ones(4).double(), False, 0.1, 1e-5, False), 4),
+        lambda x: torch.batch_norm(
+            x, None, None, torch.zeros(4).double(), torch.ones(4).double(), False, 0.1, 1e-5, False
+        ),
+        4,
+    ),
     "hardtanh": (lambda x: F.hardtanh(x, 0.0, 6.0), 4),
     "spatial attention": (lambda x: x * x.mean(1, keepdim=True), 4),
     "pool by position": (lambda x: torch.max_pool2d(x, 3, 2, 1), 4),
@@ -115,7 +118,7 @@ KNOWN = {
     "saturated": (lambda x: F.hardswish(x - 100) + F.hardtanh(x - 100), 4),
     "either": (lambda x: torch.where(x > 0, x, 0.1 * x), 4),
     "custom": (lambda x: Custom.apply(x), 4),
-}  # fmt: skip
+}
 
 
 class Custom(torch.autograd.Function):
@@ -149,8 +152,10 @@ def boxes_reached(net, point):
     """rows × columns × 4: the box of pixels whose NaN reaches each unit, by one pass a row and
     column of the image."""
     rows, columns = (positions_reached(net, point, axis, PX) for axis in (0, 1))
-    some = [sorted({0, 1, n // 2, n - 2, n - 1} & {*range(n)}) for n in
-            (rows.shape[1], columns.shape[1])]  # fmt: skip
+    some = [
+        sorted({0, 1, n // 2, n - 2, n - 1} & {*range(n)})
+        for n in (rows.shape[1], columns.shape[1])
+    ]
     for y in some[0]:
         for x in some[1]:
             at = [reached[:, u].nonzero().flatten() for reached, u in ((rows, y), (columns, x))]
@@ -196,10 +201,14 @@ OTHERS = {
     "custom ReLU": (lambda x: Rectified.apply(x), (3, 3, 8, 8)),
     "PReLU": (nn.PReLU(4), (3, 3, 8, 8)),
     "softplus": (lambda x: F.softplus(x, 2.0), (3, 3, 8, 8)),
-    "median": (lambda x: F.pad(F.unfold(F.pad(x, (1,) * 4), 3).view(len(x), 4, 9, PX, PX)
-                               .median(2).values, (0,) * 4), (2, 2, 9, 9)),
+    "median": (
+        lambda x: F.pad(
+            F.unfold(F.pad(x, (1,) * 4), 3).view(len(x), 4, 9, PX, PX).median(2).values, (0,) * 4
+        ),
+        (2, 2, 9, 9),
+    ),
     "instance norm of statistics": (nn.InstanceNorm2d(4, track_running_stats=True), (3, 3, 8, 8)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -213,10 +222,14 @@ def test_fields_through_what_a_nan_does_not_pass(name):
     ("stages", "px", "unit", "box"),
     [
         ((nn.Conv2d(3, 4, 3, 2, 1), nn.ZeroPad2d((1, 0, 0, 0))), 17, (0, 1), (0, 0, 2, 2)),
-        ((nn.MaxPool2d(2, 3), nn.Conv2d(3, 4, 1), nn.ZeroPad2d((3, 1, 1, 0))), 16, (1, 3),
-         (0, 0, 2, 2)),
+        (
+            (nn.MaxPool2d(2, 3), nn.Conv2d(3, 4, 1), nn.ZeroPad2d((3, 1, 1, 0))),
+            16,
+            (1, 3),
+            (0, 0, 2, 2),
+        ),
     ],
-)  # fmt: skip
+)
 def test_corners_that_see_padding_alone_hide_no_border(stages, px, unit, box):
     made = nn.Sequential(*stages, nn.AdaptiveAvgPool2d(1), nn.Flatten())
     net = deconv.wrap(made, "padded", px)
@@ -325,8 +338,9 @@ def random_chain(draw):
             stages.append(nn.ZeroPad2d(padding))
         elif kind == 1:
             ceil = bool(draw.integers(2))
-            stages.append(nn.MaxPool2d(kernel, stride, int(draw.integers(kernel // 2 + 1)),
-                                       ceil_mode=ceil))  # fmt: skip
+            stages.append(
+                nn.MaxPool2d(kernel, stride, int(draw.integers(kernel // 2 + 1)), ceil_mode=ceil)
+            )
         else:
             stages.append(nn.Conv2d(maps, 4, kernel, stride, int(draw.integers(4))))
             maps = 4

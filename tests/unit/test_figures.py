@@ -58,11 +58,15 @@ def panel(title, rows, columns, colour):
     count = rows * columns
     rng = np.random.default_rng(0)
     return figures.Panel(
-        title, "note", rows, columns, np.arange(count),
+        title,
+        "note",
+        rows,
+        columns,
+        np.arange(count),
         rng.normal(size=(count, 9, 3, 12, 12)),
         np.full((count, 9, 3, 12, 12), colour, np.uint8),
         np.ones((count, 9, 12, 12), bool),
-    )  # fmt: skip
+    )
 
 
 def test_the_page_has_projections_left_and_patches_right_and_nothing_overlaps(tmp_path):

@@ -71,8 +71,9 @@ def test_multiply_adds_are_half_of_pytorchs_operations(net):
     image = torch.zeros(1, 3, net.input_px, net.input_px, device="meta")
     with FlopCounterMode(display=False) as counter:
         net(image)
-    counted = {name.split(".")[-1]: sum(ops.values()) for name, ops in
-               counter.get_flop_counts().items()}  # fmt: skip
+    counted = {
+        name.split(".")[-1]: sum(ops.values()) for name, ops in counter.get_flop_counts().items()
+    }
     weighted = [row for row in layer_table(net) if row.parameters]
     assert weighted
     for row in weighted:
@@ -81,10 +82,8 @@ def test_multiply_adds_are_half_of_pytorchs_operations(net):
 
 
 def test_fields_are_the_support_of_a_gradient(net):
-    if net.input_px > 160 and "vgg" in net.name:
-        side = 320  # so that a unit of every layer has its field inside the image
-    else:
-        side = 260
+    # So that a unit of every layer has its field inside the image.
+    side = 320 if net.input_px > 160 and "vgg" in net.name else 260
     stages = list(net.named_children())
     checked = 0
     for row in layer_table(net):
@@ -138,8 +137,13 @@ def test_the_networks_weights_do_not_matter():
 
 @pytest.mark.parametrize("norm", [nn.LocalResponseNorm(5), LocalContrastNorm(3), ContrastNorm()])
 def test_every_contrast_normalisation_is_a_point_and_a_row(norm):
-    net = chain(conv1=nn.Conv2d(3, 4, 3), relu1=nn.ReLU(), norm1=norm, flatten=nn.Flatten(),
-                fc2=nn.Linear(4 * 36, 2))  # fmt: skip
+    net = chain(
+        conv1=nn.Conv2d(3, 4, 3),
+        relu1=nn.ReLU(),
+        norm1=norm,
+        flatten=nn.Flatten(),
+        fc2=nn.Linear(4 * 36, 2),
+    )
     net.input_px = 8
     assert net.points == ("conv1:z", "conv1", "norm1", "fc2")
     images = torch.randn(2, 3, 8, 8).double()

@@ -20,9 +20,17 @@ from experiments.kit.index_page import Section, index_page
 from experiments.kit.provenance import write_table
 
 MARKUP = [
-    "$5_and_$10^bills", "$5", r"\alpha_\$", "a_b^c{d}", "100 % & more #1", r"C:\new\$x$", "_hidden",
-    "$$", "$\\frac{1}{$", "~tilde^2",
-]  # fmt: skip
+    "$5_and_$10^bills",
+    "$5",
+    r"\alpha_\$",
+    "a_b^c{d}",
+    "100 % & more #1",
+    r"C:\new\$x$",
+    "_hidden",
+    "$$",
+    "$\\frac{1}{$",
+    "~tilde^2",
+]
 
 
 def page(*words):

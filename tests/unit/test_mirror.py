@@ -84,13 +84,13 @@ def dense_pool(switches, height, width):
 
 def tiny(relu):
     relus = {f"relu{i}": nn.ReLU() for i in (1, 2)} if relu else {}
-    stages = dict(
-        conv1=nn.Conv2d(3, 4, 3, stride=2, padding=1),
-        relu1=relus.get("relu1"),
-        pool1=nn.MaxPool2d(3, 2, ceil_mode=True),
-        conv2=nn.Conv2d(4, 2, 2),
-        relu2=relus.get("relu2"),
-    )
+    stages = {
+        "conv1": nn.Conv2d(3, 4, 3, stride=2, padding=1),
+        "relu1": relus.get("relu1"),
+        "pool1": nn.MaxPool2d(3, 2, ceil_mode=True),
+        "conv2": nn.Conv2d(4, 2, 2),
+        "relu2": relus.get("relu2"),
+    }
     return randomise(chain(**{name: stage for name, stage in stages.items() if stage}))
 
 

@@ -215,10 +215,10 @@ def test_values_equal_a_forward_written_by_hand(name, by_hand):
 
 def test_the_stages_stand_in_the_order_of_the_paper():
     names = [name for name, _ in meta("zfnet").named_children()]
-    assert names[:8] == "conv1 relu1 pool1 norm1 conv2 relu2 pool2 norm2".split()
+    assert names[:8] == ["conv1", "relu1", "pool1", "norm1", "conv2", "relu2", "pool2", "norm2"]
     assert "norm5" not in names
     names = [name for name, _ in meta("alexnet").named_children()]
-    assert names[:8] == "conv1 relu1 norm1 pool1 conv2 relu2 norm2 pool2".split()
+    assert names[:8] == ["conv1", "relu1", "norm1", "pool1", "conv2", "relu2", "norm2", "pool2"]
 
 
 @pytest.mark.parametrize(

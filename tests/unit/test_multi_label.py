@@ -46,14 +46,15 @@ def write_voc(root, split, images: dict[str, Objects], size=(50, 40)):
 @pytest.fixture
 def voc(tmp_path):
     write_voc(
-        tmp_path, "train",
+        tmp_path,
+        "train",
         {
             "2008_000002": [("dog", False), ("sofa", True), ("dog", True)],
             "2008_000007": [("car", True)],
             "2009_000011": [("car", True), ("car", False), ("person", False)],
             "2011_000003": [],
         },
-    )  # fmt: skip
+    )
     write_voc(tmp_path, "val", {"2010_000001": [("sofa", False)]})
     return tmp_path
 

@@ -37,9 +37,11 @@ def test_thumbnails_correlate_as_numpy_says(scenes):
         for j in range(6):
             grey = [
                 np.tensordot([0.299, 0.587, 0.114], scenes[k].numpy().astype(float), 1)
-                .reshape(16, 4, 16, 4).mean((1, 3)).ravel()
+                .reshape(16, 4, 16, 4)
+                .mean((1, 3))
+                .ravel()
                 for k in (i, j)
-            ]  # fmt: skip
+            ]
             wanted = np.corrcoef(*grey)[0, 1]
             assert float(thumbs[i] @ thumbs[j]) == pytest.approx(wanted, abs=1e-5)
     plain = torch.full((1, 3, 64, 64), 130, dtype=torch.uint8)

@@ -53,9 +53,17 @@ def test_a_compact_snapshot_is_rounded_and_otherwise_the_same(tmp_path):
     net = deconv.build("zfnet_mini", 2, fc_width=8, seed=0, norm="none")
     mean = 255 * torch.rand(3, 128, 128)
     snapshot = deconv.Snapshot(
-        net.recipe, net.state_dict(), mean, ["a", "b"], 3, 90, {"state": {}}, {"data": "mine"},
-        {"loss": 0.5}, [{"loss": 0.5}],
-    )  # fmt: skip
+        net.recipe,
+        net.state_dict(),
+        mean,
+        ["a", "b"],
+        3,
+        90,
+        {"state": {}},
+        {"data": "mine"},
+        {"loss": 0.5},
+        [{"loss": 0.5}],
+    )
     back = deconv.load_snapshot(save_compact(tmp_path / "small.safetensors", snapshot))
     for name, value in snapshot.weights.items():
         assert back.weights[name].dtype == torch.float32

@@ -42,10 +42,8 @@ def test_a_record_has_the_values_of_every_stage(net):
 
 
 def test_points_are_in_the_order_of_the_chain(net):
-    assert net.points == tuple(
-        "conv1:z conv1 pool1 norm1 conv2:z conv2 norm2 pool2 conv3:z conv3 pool3 grid "
-        "fc4:z fc4 fc5".split()
-    )
+    points = "conv1:z conv1 pool1 norm1 conv2:z conv2 norm2 pool2 conv3:z conv3 pool3 grid"
+    assert net.points == (*points.split(), "fc4:z", "fc4", "fc5")
     assert net.layers == ("conv1", "conv2", "conv3", "fc4", "fc5")
 
 

@@ -56,8 +56,9 @@ def test_levels_stand_between_the_stages_of_a_plain_pass(layer):
             below = part.record(IMAGE, [level.stage])
             down = deconv.deconvnet.projection.vector_jacobian(
                 lambda i, part=part, stage=level.stage: part.record(i, [stage]).activations[stage],
-                below.images, lambda _, level=level: level.down[None],
-            )[0]  # fmt: skip
+                below.images,
+                lambda _, level=level: level.down[None],
+            )[0]
             assert relative_error(levels[0].down, down) < 1e-10
 
 

@@ -176,13 +176,44 @@ def test_all_classes_appear_and_parts_are_shared(sample):
             owners[part.name].add(CLASSES[scene.label])
     assert {CLASSES[scene.label] for scene in sample} == set(CLASSES) and len(CLASSES) >= 12
     shared = {
-        "left_eye", "right_eye", "nose", "eye", "ear", "muzzle", "head", "beak", "wing", "tail",
-        "leg", "fin", "wheel", "window", "door", "handle", "lamp", "mast", "sail", "roof", "wall",
-        "tower", "dial", "leaf", "body",
-    }  # fmt: skip
+        "left_eye",
+        "right_eye",
+        "nose",
+        "eye",
+        "ear",
+        "muzzle",
+        "head",
+        "beak",
+        "wing",
+        "tail",
+        "leg",
+        "fin",
+        "wheel",
+        "window",
+        "door",
+        "handle",
+        "lamp",
+        "mast",
+        "sail",
+        "roof",
+        "wall",
+        "tower",
+        "dial",
+        "leaf",
+        "body",
+    }
     own = {
-        "frame", "seat", "antenna", "hull", "chimney", "petal", "centre", "stem", "trunk", "crown",
-    }  # fmt: skip
+        "frame",
+        "seat",
+        "antenna",
+        "hull",
+        "chimney",
+        "petal",
+        "centre",
+        "stem",
+        "trunk",
+        "crown",
+    }
     assert set(owners) == shared | own
     assert {name for name in shared if len(owners[name]) < 2} == set()
     # No class but the bicycle's and the plants' is made of parts that no other class has.
@@ -222,7 +253,7 @@ def coarse(image):
 
 @pytest.mark.parametrize("size", [32, 77, 256])
 def test_same_scene_at_another_size(size):
-    for index in range(0, 9):
+    for index in range(9):
         small, large = render(9, index, size), render(9, index, 128)
         assert small.label == large.label and small.image.shape == (size, size, 3)
         scale = size / 128

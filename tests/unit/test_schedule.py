@@ -58,13 +58,21 @@ def test_a_plateau_is_what_pytorch_takes_for_one(patience, improvement):
             errors.append(level + chance.gauss(0, 0.3) if chance.random() < 0.8 else None)
         drops, factor = trial % 4, chance.choice([0.1, 0.5])
         rule = Recipe(
-            lr=0.02, lr_factor=factor, patience=patience, min_improvement=improvement,
+            lr=0.02,
+            lr_factor=factor,
+            patience=patience,
+            min_improvement=improvement,
             max_drops=drops,
-        )  # fmt: skip
+        )
         expected = pytorch(
-            errors, 0.02, factor=factor, patience=patience - 1, threshold=improvement,
-            min_lr=0.02 * factor**drops, eps=0,
-        )  # fmt: skip
+            errors,
+            0.02,
+            factor=factor,
+            patience=patience - 1,
+            threshold=improvement,
+            min_lr=0.02 * factor**drops,
+            eps=0,
+        )
         assert rates(rule, errors) == pytest.approx(expected, rel=1e-9)
         fallen.add(len(stalls(rule, history(errors))))
     assert fallen == {0, 1, 2, 3}, "all of it has been seen"

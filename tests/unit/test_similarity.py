@@ -47,9 +47,10 @@ def loop_ssim(one, other):
                 vq = sum((v - mq) ** 2 for v in q) / 48
                 both = sum((v - mp) * (w - mq) for v, w in zip(p, q, strict=True)) / 48
                 values.append(
-                    (2 * mp * mq + 0.0004) * (2 * both + 0.0036)
+                    (2 * mp * mq + 0.0004)
+                    * (2 * both + 0.0036)
                     / ((mp**2 + mq**2 + 0.0004) * (vp + vq + 0.0036))
-                )  # fmt: skip
+                )
     return sum(values) / len(values)
 
 

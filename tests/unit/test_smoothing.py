@@ -16,9 +16,14 @@ from deconv.studies.single_unit.unit_function import unit_function
 
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding", "dilation", "ceil_mode"),
-    [(3, 2, 0, 1, True), (3, 2, 1, 1, False), (2, 2, 0, 1, False), (2, 1, 1, 2, False),
-     ((2, 3), (3, 2), (1, 1), 1, True)],
-)  # fmt: skip
+    [
+        (3, 2, 0, 1, True),
+        (3, 2, 1, 1, False),
+        (2, 2, 0, 1, False),
+        (2, 1, 1, 2, False),
+        ((2, 3), (3, 2), (1, 1), 1, True),
+    ],
+)
 def test_a_rounded_pool_by_loops(kernel, stride, padding, dilation, ceil_mode):
     x = torch.randn(2, 3, 8, 7, dtype=torch.float64)
     width = 0.3

@@ -123,9 +123,19 @@ def test_a_recipe_that_names_code_runs_it_only_for_who_names_it_too(tmp_path, sn
 
 
 FIELDS = {
-    "recipe", "weights", "mean", "classes", "epoch", "step", "optimizer", "config", "metrics",
-    "history", "progress", "format",
-}  # fmt: skip
+    "recipe",
+    "weights",
+    "mean",
+    "classes",
+    "epoch",
+    "step",
+    "optimizer",
+    "config",
+    "metrics",
+    "history",
+    "progress",
+    "format",
+}
 """What a file holds."""
 
 

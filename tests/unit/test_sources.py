@@ -301,14 +301,21 @@ def test_a_truncated_image_is_named(tmp_path, source):
         (root / "BACKGROUND_Google").rmdir()
     data = [photographs(source, root, split, 32, **options) for split in ("train", "val")]
     with pytest.raises(DeconvError, match=r"image_0002\.jpg"):
-        for part in data:
-            mean_image(part)
+        list(map(mean_image, data))
 
 
 HIDDEN = [
-    ".DS_Store", "Thumbs.db", ".ipynb_checkpoints/c.png", "__MACOSX/d.png", "@eaDir/0.png/e.png",
-    "._0.png", "._image_0001.jpg", "#recycle/f.png", "desktop.ini", ".hidden/sub/g.png",
-]  # fmt: skip
+    ".DS_Store",
+    "Thumbs.db",
+    ".ipynb_checkpoints/c.png",
+    "__MACOSX/d.png",
+    "@eaDir/0.png/e.png",
+    "._0.png",
+    "._image_0001.jpg",
+    "#recycle/f.png",
+    "desktop.ini",
+    ".hidden/sub/g.png",
+]
 """What desktops, archives, notebooks and network drives leave in folders."""
 
 
@@ -371,9 +378,14 @@ def test_hidden_files_are_left_out_of_the_data_sets_of_folders(tmp_path, caltech
 
 @pytest.mark.parametrize(
     ("train", "val"),
-    [("Train", "Val"), ("TRAIN", "VAL"), ("training", "valid"), ("Training", "Validation"),
-     ("train", "VALID")],
-)  # fmt: skip
+    [
+        ("Train", "Val"),
+        ("TRAIN", "VAL"),
+        ("training", "valid"),
+        ("Training", "Validation"),
+        ("train", "VALID"),
+    ],
+)
 def test_splits_are_found_under_the_names_that_people_give_them(folder, train, val):
     expected = {s: [d[0].sum() for d in photographs("imagefolder", folder, s, 32)] for s in SPLITS}
     (folder / "train").rename(folder / "t")
@@ -487,9 +499,12 @@ def test_a_disk_without_room_for_the_cache_is_a_message_and_no_bus_error(tmp_pat
     unit, tests, checkout = Path(__file__).parents[:3]
     paths = (checkout, tests, unit, tests / "commands")
     done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))}, timeout=120,
-    )  # fmt: skip
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))},
+        timeout=120,
+    )
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     assert "abc-1.npy: No space left on device. It takes 3.8 MB" in done.stderr
     assert "put the cache on another disk" in done.stderr
@@ -520,9 +535,11 @@ def test_what_a_killed_run_left_of_a_cache_is_deleted_and_what_a_living_one_writ
     for path in (left, written, tmp_path / ".abc-2.npy.111.tmp"):
         path.write_bytes(b"half")
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(written)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        [sys.executable, "-c", HOLD, str(written)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-    ) as other:  # fmt: skip
+    ) as other:
         assert other.stdout.readline() == b"held\n"
         Cached(Counting(), tmp_path, progress=False)
         other.stdin.close()

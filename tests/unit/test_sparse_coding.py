@@ -92,8 +92,12 @@ def test_pooling_against_loops():
         assert back.shape == maps.shape
         places = np.ndindex(*pooled.shape)
         for n, k, y, x in places:
-            at = (n, slice(k * across, (k + 1) * across),
-                  slice(y * size, (y + 1) * size), slice(x * size, (x + 1) * size))  # fmt: skip
+            at = (
+                n,
+                slice(k * across, (k + 1) * across),
+                slice(y * size, (y + 1) * size),
+                slice(x * size, (x + 1) * size),
+            )
             block = maps[at].flatten()
             best = int(np.argmax(np.abs(block.numpy())))
             assert int(switches[n, k, y, x]) == best
@@ -362,7 +366,7 @@ def test_views_lie_inside_and_are_cut_to_the_field():
     size, stride, start = net.field(2)
     kept = inside(net, 2, found[1].maps, 16)
     for i in range(8):
-        within = 0 <= i * stride + start and i * stride + start + size <= 16
+        within = i * stride + start >= 0 and i * stride + start + size <= 16
         assert bool((kept[:, :, i] != 0).any()) <= within
     pixels, units = view_maps(net, 2, found[1].maps, switches, (16, 16))
     assert pixels.shape == (4, 1, size, size)

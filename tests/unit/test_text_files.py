@@ -27,8 +27,15 @@ def bytes_of(text, coding):
 def test_class_names_are_read_from_any_editor_s_file(tmp_path, coding, end, tail):
     path = put(tmp_path / "names.txt", bytes_of(end.join(NAMES) + tail.replace("END", end), coding))
     assert read_lines(path, "list") == NAMES
-    model = {"name": "torchvision/squeezenet1_0", "num_classes": 3, "weights": "random",
-             "mean": None, "std": None, "input_px": 64, "class_names": str(path)}  # fmt: skip
+    model = {
+        "name": "torchvision/squeezenet1_0",
+        "num_classes": 3,
+        "weights": "random",
+        "mean": None,
+        "std": None,
+        "input_px": 64,
+        "class_names": str(path),
+    }
     cfg = OmegaConf.create({"model": model, "seed": 0, "data": {"side_px": 64}})
     if tail == "END":
         assert weights_snapshot(cfg).classes == NAMES
@@ -49,8 +56,12 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 @pytest.mark.parametrize("coding", CODINGS)
 def test_files_of_boxes_and_annotations_are_read_alike(tmp_path, coding):
     box = [10, 10, 20, 20]
-    boxes = {"left_eye": box, "right_eye": [10, 40, 20, 50], "nose": [25, 25, 35, 35],
-             "class": "café"}  # fmt: skip
+    boxes = {
+        "left_eye": box,
+        "right_eye": [10, 40, 20, 50],
+        "nose": [25, 25, 35, 35],
+        "class": "café",
+    }
     put(tmp_path / "faces" / "é.jpg", plain("red", (64, 64)))
     content = json.dumps({"é.jpg": boxes}, ensure_ascii=False)
     path = put(tmp_path / "faces" / "boxes.json", bytes_of(content, coding))

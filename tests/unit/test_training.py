@@ -4,6 +4,7 @@ import copy
 import math
 import sys
 from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -175,8 +176,7 @@ def test_what_several_processes_have_trained_is_saved_before_they_validate(tmp_p
     def killed(*_):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module, "evaluate", killed)
+    with mock.patch.object(module, "evaluate", killed), pytest.raises(KeyboardInterrupt):
         fit(small_net(), data, data, mean, recipe(epochs=1), tmp_path)
     path, start = newest_intact(tmp_path, print)
     saved = []
@@ -260,12 +260,23 @@ def test_the_images_are_named_whose_own_loss_is_not_finite(tmp_path, spoiled, na
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"precision": "fp8"}, "fp8"), ({"epochs": 0}, "epochs"), ({"lr": -1.0}, "lr"),
-     ({"batch_size": 0}, "batch_size"), ({"max_rms": 0.0}, "max_rms"), ({"epochs": 2.5}, "epochs"),
-     ({"workers": -1}, "workers"), ({"seed": -1}, "seed"), ({"momentum": -1}, "momentum"),
-     ({"lr_factor": -2}, "lr_factor"), ({"crops": "twelve"}, "'ten'"), ({"lr": "abc"}, "'abc'"),
-     ({"snapshot_epochs": 3}, "list of epochs, got 3"), ({"lr_drops": (2.5,)}, "list of epochs")],
-)  # fmt: skip
+    [
+        ({"precision": "fp8"}, "fp8"),
+        ({"epochs": 0}, "epochs"),
+        ({"lr": -1.0}, "lr"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"max_rms": 0.0}, "max_rms"),
+        ({"epochs": 2.5}, "epochs"),
+        ({"workers": -1}, "workers"),
+        ({"seed": -1}, "seed"),
+        ({"momentum": -1}, "momentum"),
+        ({"lr_factor": -2}, "lr_factor"),
+        ({"crops": "twelve"}, "'ten'"),
+        ({"lr": "abc"}, "'abc'"),
+        ({"snapshot_epochs": 3}, "list of epochs, got 3"),
+        ({"lr_drops": (2.5,)}, "list of epochs"),
+    ],
+)
 def test_a_recipe_that_makes_no_sense_is_refused(changes, message):
     with pytest.raises(DeconvError, match=message):
         recipe(**changes)

@@ -223,7 +223,8 @@ def up_to(net, last):
         for name, child in net.named_children():
             x = child(x)
             if name == last:
-                return x
+                break
+        return x
 
     return point
 

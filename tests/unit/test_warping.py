@@ -127,7 +127,7 @@ def test_what_a_turn_leaves_open_is_filled(image, mean):
 
 
 @pytest.mark.parametrize(
-    "kind, amount, fill, message",
+    ("kind", "amount", "fill", "message"),
     [
         ("shear", 1, "mean", "unknown transform 'shear'"),
         ("scale", 0, "mean", "scale takes a factor above 0, got 0"),

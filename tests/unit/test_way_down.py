@@ -43,16 +43,22 @@ def test_energies_are_those_computed_by_hand():
     found = followed(chain(ONES, [3.0, -1.0]), image=image)
     value = 3 * image[0, 0, 1, 2] - image[0, 1, 1, 2]  # of the unit
     assert found.activation == pytest.approx(float(value)) and value > 0
-    kept = [("conv2", "seed"), ("relu2", "rectify"), ("conv2", "filter"), ("relu1", "rectify"),
-            ("conv1", "filter")]  # fmt: skip
+    kept = [
+        ("conv2", "seed"),
+        ("relu2", "rectify"),
+        ("conv2", "filter"),
+        ("relu1", "rectify"),
+        ("conv1", "filter"),
+    ]
     assert [(row.stage, row.operation) for row in found.rows] == kept
     # Down the second layer: 3v and −v in its two maps; the rectification takes the second.
     energies = np.array([1, 1, 10, 9, 9]) * float(value) ** 2
     assert [row.energy for row in found.rows] == pytest.approx(energies)
     assert [row.kept for row in found.rows] == pytest.approx([1, 1, 10, 0.9, 1])
     assert [row.negative for row in found.rows] == [None, 0.0, None, pytest.approx(0.1), None]
-    assert [row.nonzero for row in found.rows] == pytest.approx([1 / 16, 1 / 16, 2 / 32, 1 / 32,
-                                                                 1 / 48])  # fmt: skip
+    assert [row.nonzero for row in found.rows] == pytest.approx(
+        [1 / 16, 1 / 16, 2 / 32, 1 / 32, 1 / 48]
+    )
     assert found.visible == pytest.approx(1 / 16) and found.cause == ""
     assert "10.0 % was negative" in str(found) and "not blank: 6.2 % visible" in str(found)
 
@@ -125,9 +131,12 @@ def test_a_branching_network_is_followed_through_its_relus_and_pools(collisions)
     unit = torch.tensor([1, number, y, x])
     found = deconv.trace(net, record, "last", unit, collisions=collisions)
     assert [(row.stage, row.operation) for row in found.rows] == [
-        ("last", "seed"), ("last", "rectify"), ("pool", "unpool"), ("relu", "rectify"),
+        ("last", "seed"),
+        ("last", "rectify"),
+        ("pool", "unpool"),
+        ("relu", "rectify"),
         ("image", "arrive"),
-    ]  # fmt: skip
+    ]
     with torch.no_grad():
         seed = torch.zeros(1, 4, 8, 8)
         seed[0, number, y, x] = record.activations["last"][1, number, y, x]

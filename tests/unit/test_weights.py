@@ -141,7 +141,7 @@ def test_wrapping_is_taken_off_and_said(file, tmp_path, key, prefix):
             "missing, 0 too many, 0 of another shape",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_mismatch_names_the_first_that_differ(tmp_path, change, message):
     state = made("torchvision/resnet18", 2).state_dict()
     change(state)
@@ -330,8 +330,13 @@ def test_an_old_snapshot_of_torchvision_s_chain_divides_nothing(tmp_path):
 
 def test_an_old_snapshot_of_pytorchcv_s_chain_has_its_division_in_the_filters(tmp_path):
     original, images = made("pytorchcv/zfnet", 3), torch.randn(1, 3, 224, 224) * 50
-    recipe = {"name": "pytorchcv/zfnet", "num_classes": 3, "input_px": 224,
-              "mean": [123.7, 116.3, 103.5], "std": [58.4, 57.1, 57.4]}  # fmt: skip
+    recipe = {
+        "name": "pytorchcv/zfnet",
+        "num_classes": 3,
+        "input_px": 224,
+        "mean": [123.7, 116.3, 103.5],
+        "std": [58.4, 57.1, 57.4],
+    }
     net = deconv.build(**recipe)
     weights = dict(zip(net.state_dict(), original.state_dict().values(), strict=True))
     std = torch.tensor(recipe["std"]).view(3, 1, 1)
@@ -345,8 +350,13 @@ def test_an_old_snapshot_of_pytorchcv_s_chain_has_its_division_in_the_filters(tm
 @pytest.mark.parametrize("name", ["alexnet", "resnet18"])
 def test_an_old_snapshot_with_a_std_under_the_module_s_names_divides_by_it(tmp_path, name):
     original = made(f"torchvision/{name}", 3)
-    recipe = {"name": f"torchvision/{name}", "num_classes": 3, "input_px": 64,
-              "mean": [123.7, 116.3, 103.5], "std": [58.4, 57.1, 57.4]}  # fmt: skip
+    recipe = {
+        "name": f"torchvision/{name}",
+        "num_classes": 3,
+        "input_px": 64,
+        "mean": [123.7, 116.3, 103.5],
+        "std": [58.4, 57.1, 57.4],
+    }
     weights = {f"module.{key}": value for key, value in original.state_dict().items()}
     snapshot = deconv.load_snapshot(old(tmp_path, recipe, weights))
     again = deconv.load_snapshot(save_snapshot(tmp_path / "again.pt", snapshot))
@@ -415,8 +425,12 @@ def test_a_head_that_is_registered_first_tells_the_classes(tmp_path):
         "    def forward(self, x):\n"
         "        return self.head(self.body(x).mean((2, 3)))\n"
     )
-    state = {"head.weight": torch.ones(6, 4), "head.bias": torch.zeros(6),
-             "body.weight": torch.ones(4, 3, 3, 3), "body.bias": torch.zeros(4)}  # fmt: skip
+    state = {
+        "head.weight": torch.ones(6, 4),
+        "head.bias": torch.zeros(6),
+        "body.weight": torch.ones(4, 3, 3, 3),
+        "body.bias": torch.zeros(4),
+    }
     torch.save(state, tmp_path / "w.pth")
     options = {"mean": (1, 2, 3), "std": (1, 1, 1), "input_px": 16}
     net = deconv.build(f"file:{tmp_path}/mine.py:Net", weights=tmp_path / "w.pth", **options)

@@ -69,14 +69,19 @@ CALLS = {
     "maps": lambda w, n: views(w, [n(1), n(2)]),
     "scene": lambda w, n: w[4][n(1)],
     "crop": lambda w, n: CentreCrops(w[4], torch.zeros(3, 72, 72), 64)[n(1)],
-    "classes and seed": lambda w, n: (
-        lambda net: (net.recipe, *net.state_dict().values())
-    )(deconv.build("mlp", n(3), input_px=8, fc_width=4, seed=n(1))),
+    "classes and seed": lambda w, n: (lambda net: (net.recipe, *net.state_dict().values()))(
+        deconv.build("mlp", n(3), input_px=8, fc_width=4, seed=n(1))
+    ),
     "transform's target": lambda w, n: deconv.transform_response(
-        w[0], torch.zeros(3, 72, 72).byte(), torch.zeros(3, 72, 72), n(1), "rotation", [9.0],
+        w[0],
+        torch.zeros(3, 72, 72).byte(),
+        torch.zeros(3, 72, 72),
+        n(1),
+        "rotation",
+        [9.0],
         ["conv1"],
     ),
-}  # fmt: skip
+}
 
 
 def assert_same(one, other):
@@ -124,10 +129,19 @@ ROWS = [(0, 1, 0, 2), (3, 2, 1, 0)]
 @pytest.mark.filterwarnings("ignore::deconv.DeadUnitWarning")
 @pytest.mark.parametrize(
     "rows",
-    [ROWS, [list(r) for r in ROWS], tuple(ROWS), np.array(ROWS), np.array(ROWS, np.uint16),
-     np.array(ROWS)[::-1][::-1], torch.tensor(ROWS, dtype=torch.int32), list(torch.tensor(ROWS)),
-     list(np.array(ROWS)), [[torch.tensor(v) for v in r] for r in ROWS]],
-)  # fmt: skip
+    [
+        ROWS,
+        [list(r) for r in ROWS],
+        tuple(ROWS),
+        np.array(ROWS),
+        np.array(ROWS, np.uint16),
+        np.array(ROWS)[::-1][::-1],
+        torch.tensor(ROWS, dtype=torch.int32),
+        list(torch.tensor(ROWS)),
+        list(np.array(ROWS)),
+        [[torch.tensor(v) for v in r] for r in ROWS],
+    ],
+)
 def test_units_come_as_tensors_arrays_and_lists_of_rows(world, rows):
     net, _, record, _, _ = world
     expected = deconv.project(net, record, "conv3", torch.tensor(ROWS))

@@ -64,7 +64,7 @@ def subject(request, images):
 def test_values_are_those_that_hooks_see(subject, images):
     _, made, net, point = subject
     modes = [m.training for m in made.modules()]
-    names = [n for n in net.layers[:9:4]]
+    names = list(net.layers[:9:4])
     seen = {}
     hooks = [
         made.get_submodule(name).register_forward_hook(
@@ -218,8 +218,10 @@ def test_captum_agrees(name, images):
     assert "no chain of stages" in refusal(net, answer)
     record = net.record(images, [answer])
     units = torch.tensor([[0, 2, 0, 0], [1, 6, 0, 0]])
-    for rule, method in (("deconvnet", captum.attr.Deconvolution(made)),
-                         ("guided", captum.attr.GuidedBackprop(made))):  # fmt: skip
+    for rule, method in (
+        ("deconvnet", captum.attr.Deconvolution(made)),
+        ("guided", captum.attr.GuidedBackprop(made)),
+    ):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             wanted = method.attribute(images, target=torch.tensor([2, 6])).detach()
