@@ -13,6 +13,7 @@ from unittest import mock
 
 from experiments.kit import Subject, compose
 from experiments.kit.command import settings_of
+from experiments.kit.forked import Forked
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -60,6 +61,18 @@ def process(stem, *overrides, cwd, fails=False, timeout_s=300):
     )  # fmt: skip
     assert (done.returncode != 0) == fails, done.stdout + done.stderr
     return done.stdout.splitlines(), done.stderr
+
+
+def program(text, *arguments, cwd, status=0):
+    """Run a Python program in a process that has the library imported; what it printed."""
+    out, err = (Path(cwd) / f".program.{name}" for name in ("out", "err"))
+    for path in (out, err):
+        path.write_text("")
+    ended = Forked(["-c", text, *map(str, arguments)], out, err, Path(cwd)).wait(300)
+    said = out.read_text(), err.read_text()
+    out.unlink(), err.unlink()
+    assert ended == status, (ended, *said)
+    return said
 
 
 def assert_refused(stem, overrides, message, cwd):
