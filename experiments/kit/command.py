@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra._internal.utils import get_args_parser
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -137,23 +139,31 @@ def settings_of(cfg: DictConfig) -> Any:
     return OmegaConf.to_object(typed(cfg))
 
 
-def compose(stem: str, overrides: Iterable[str] = (), name: str | None = None) -> DictConfig:
-    """The configuration that `python -m experiments.<stem> <overrides>` would run with.
-
-    name: another configuration, as --config-name would give it.
-    """
-    try:
-        return _compose(stem, overrides, name)
-    except OF_HYDRA as error:
-        raise DeconvError(hydra_errors.explain(error, lambda: known_keys(stem))) from error
+def compose(stem: str, overrides: Iterable[str] = ()) -> DictConfig:
+    """The configuration that `python -m experiments.<stem> <overrides>` would run with."""
+    return _compose_or_explain(stem, overrides)
 
 
 def known_keys(stem: str) -> list[str]:
     """The dotted names of a command's settings, Hydra's own included."""
-    return list(keys(_compose(stem, (), None, return_hydra_config=True)))
+    return list(keys(_compose(stem, return_hydra_config=True)))
 
 
-def _compose(stem: str, overrides: Iterable[str], name: str | None, **options: bool) -> DictConfig:
+def _compose_or_explain(stem: str, *arguments: Any) -> DictConfig:
+    try:
+        return _compose(stem, *arguments)
+    except OF_HYDRA as error:
+        raise DeconvError(hydra_errors.explain(error, lambda: known_keys(stem))) from error
+
+
+def _compose(
+    stem: str,
+    overrides: Iterable[str] = (),
+    name: str | None = None,
+    folder: str | None = None,
+    return_hydra_config: bool = False,
+) -> DictConfig:
+    """The configuration; name and folder are those of --config-name and --config-dir."""
     overrides = list(overrides)
     register_foreign(overrides)
     if f"{stem}.yaml" not in ConfigStore.instance().repo:
@@ -161,18 +171,21 @@ def _compose(stem: str, overrides: Iterable[str], name: str | None, **options: b
     running, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            return hydra.compose(name or stem, overrides=overrides, **options)
+            if folder:
+                places = create_config_search_path(str(CONF))
+                own = f"file://{Path(folder).absolute()}"
+                places.prepend("command-line", own, SearchPathQuery(provider="schema"))
+                GlobalHydra.instance().clear()
+                Hydra.create_main_hydra2(stem, places)
+            return hydra.compose(name or stem, overrides, return_hydra_config)
     finally:
         GlobalHydra.instance().hydra = running
 
 
 def _composed_as_typed(stem: str) -> DictConfig:
     """The configuration of this process's command line, as Hydra composes it in process 0."""
-    typed_in = get_args_parser().parse_args()
-    overrides = list(typed_in.overrides)
-    if typed_in.config_dir:
-        overrides.append(f'hydra.searchpath=["file://{Path(typed_in.config_dir).absolute()}"]')
-    return compose(stem, overrides, typed_in.config_name)
+    asked = get_args_parser().parse_args()
+    return _compose_or_explain(stem, asked.overrides, asked.config_name, asked.config_dir)
 
 
 def check_arguments(arguments: Sequence[str]) -> None:

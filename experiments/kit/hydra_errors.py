@@ -134,8 +134,15 @@ def _kind(text: str) -> str:
     """The kind that a setting takes, by OmegaConf's message about what it got."""
     if found := re.search(r"could not be converted to (\w+)", text):
         return KINDS.get(found.group(1), found.group(1))
+    if "is not a valid bool" in text:
+        return KINDS["Boolean"]
     if "ListConfig" in text or "list or tuple" in text:
         return "a list such as [1,2]"
-    if "is not Optional" in text or "is not optional" in text or "NoneType" in text:
+    if (
+        "is not Optional" in text
+        or "is not optional" in text
+        or "'None' for field" in text
+        or "NoneType" in text
+    ):
         return "a value, not null"
     return "another kind of value"

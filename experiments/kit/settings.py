@@ -241,6 +241,8 @@ def typed(cfg: DictConfig) -> DictConfig:
         cfg = cfg.copy()
     for key in plain:
         written, cfg[key] = cfg[key], _schema(key, cfg[key].get("name"))
+        for name in set(written) - set(cfg[key]):
+            raise unknown("setting", f"{key}.{name}", keys(cfg))
         cfg.merge_with({key: written})
     if new := sorted(set(keys(cfg)) - set(known := list(keys(cfg, declared=True)))):
         raise unknown("setting", new[-1], known)

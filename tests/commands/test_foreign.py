@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 from command_line import assert_refused, command
+from mostly_slow import mostly_slow
 
 import deconv
 from deconv.errors import DeconvError
 from deconv.networks import ChainNet, WrappedNet, is_foreign
-from experiments.kit.command import compose, expand
+from experiments.kit.command import compose, settings_of
 from experiments.kit.inputs import given
+from experiments.kit.settings import Chain, Foreign
 
 FACTORY = """
 from torch import nn
@@ -32,7 +34,7 @@ def file(tmp_path):
     return f"file:{tmp_path / 'mine.py'}"
 
 
-@pytest.mark.parametrize("name", ["zfnet", "alexnet"])
+@pytest.mark.parametrize("name", mostly_slow(["zfnet", "alexnet"]))
 def test_pytorchcv_s_chains_bear_this_library_s_names(name):
     package = pytest.importorskip("pytorchcv.model_provider")
     torch.manual_seed(0)
@@ -177,12 +179,16 @@ def test_figure_2_of_a_residual_network(tmp_path):
         assert not painted[np.broadcast_to(~inside[:, :, None], painted.shape)].any()
 
 
-def test_names_on_the_command_line_stand_for_one_file():
-    assert expand(["model=timm/resnet18", "seed=1", "model=zfnet"]) == [
-        "model=foreign", "model.name='timm/resnet18'", "seed=1", "model=zfnet"
-    ]  # fmt: skip
-    cfg = compose("fig2_top_activations", ["model=torchvision/alexnet", "model.weights=random"])
-    assert cfg.model.name == "torchvision/alexnet" and is_foreign(cfg.model.name)
+def test_a_name_on_the_command_line_is_a_choice_of_the_group():
+    """Hydra knows it from the command line alone, whatever is quoted or swept over."""
+    for asked in ("model=torchvision/alexnet", "model='torchvision/alexnet'"):
+        cfg = compose("fig7_occlusion", [asked, "model.weights=random"])
+        assert cfg.model.name == "torchvision/alexnet" and is_foreign(cfg.model.name)
+    assert isinstance(settings_of(cfg).model, Foreign)
+    assert compose("train", ["model=file:mine.py:net"]).model.name == "file:mine.py:net"
+    assert isinstance(settings_of(compose("train", ["model=zfnet"])).model, Chain)
+    with pytest.raises(DeconvError, match=r"unknown setting 'model\.fc_width'"):
+        compose("train", ["model=timm/resnet18", "model.fc_width=3"])
     snapshot = given(cfg)
     net = snapshot.network()
     assert isinstance(net, ChainNet) and len(snapshot.classes) == 1000
@@ -190,7 +196,7 @@ def test_names_on_the_command_line_stand_for_one_file():
     assert torch.equal(net.state_dict()["conv1.weight"], snapshot.weights["conv1.weight"])
 
 
-def test_a_snapshot_and_another_network_are_refused(smoke_run, tmp_path):
-    overrides = ["size=smoke", f"snapshot={smoke_run / 'last.pt'}", "model=torchvision/resnet18"]
+def test_a_snapshot_and_another_network_are_refused(tmp_path):
+    overrides = ["size=smoke", "snapshot=zfnet_mini", "model=torchvision/resnet18"]
     message = "which holds zfnet_mini, are two networks: name one of them"
     assert_refused("fig7_occlusion", overrides, message, tmp_path)

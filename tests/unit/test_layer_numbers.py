@@ -76,9 +76,9 @@ def test_numbers_on_the_command_line_are_names(stem, setting, expected):
     assert compose(stem, [setting])[setting.partition("=")[0]] == expected
 
 
-def test_figure_2_takes_numbers(smoke_run, tmp_path):
+def test_figure_2_takes_numbers(tmp_path):
     lines, _ = command(
-        "fig2_top_activations", f"snapshot={smoke_run / 'last.pt'}", "size=smoke", "page=[[1]]",
+        "fig2_top_activations", "snapshot=zfnet_mini", "size=smoke", "page=[[1]]",
         "grid.other=[1,2]", cwd=tmp_path,
     )  # fmt: skip
     assert (tmp_path / lines[-1] / "figure.png").is_file()

@@ -172,9 +172,9 @@ def test_a_branching_network_says_where_its_signal_ends():
         assert "is dead here" in followed(net, "last", ones, unit).cause
 
 
-def test_figure_2_traces_what_it_shows(smoke_run, tmp_path):
+def test_figure_2_traces_what_it_shows(tmp_path):
     lines, _ = command(
-        "fig2_top_activations", "size=smoke", f"snapshot={smoke_run / 'last.pt'}", "trace=true",
+        "fig2_top_activations", "size=smoke", "snapshot=zfnet_mini", "trace=true",
         "page=[[conv2]]", "grid.conv2=[1,2]", cwd=tmp_path,
     )  # fmt: skip
     text = (Path(lines[-1]) / "trace.txt").read_text()
