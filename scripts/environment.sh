@@ -1,6 +1,6 @@
 # Sourced by scripts/demo and scripts/test: moves to the checkout and makes sure that its virtual
 # environment .venv exists and has what pyproject.toml asks for. Sets $python.
-# Usage: source scripts/environment.sh <extras>, e.g. "" or "[test]"
+# Usage: source scripts/environment.sh <extras>, e.g. "[experiments]" or "[test]"
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -29,7 +29,7 @@ if [ ! -x "$python" ] || ! "$python" -c "" 2>/dev/null; then
 fi
 # What the tests need holds what the demo needs.
 if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] && \
-    { [ -n "$extras" ] || [ "$(cat ".venv/installed-test-" 2>/dev/null)" != "$wanted" ]; }; then
+    { [ "$extras" = "[test]" ] || [ "$(cat ".venv/installed-test-" 2>/dev/null)" != "$wanted" ]; }; then
     echo "Installing deconv${extras} and what it needs (torch is large: some minutes the first time)"
     "$python" -m pip install --quiet --disable-pip-version-check --upgrade "pip>=21.3"
     "$python" -m pip install --quiet --disable-pip-version-check --editable ".$extras"

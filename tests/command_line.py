@@ -5,6 +5,8 @@ import importlib
 import io
 import logging
 import os
+import signal
+import socket
 import subprocess
 import sys
 import warnings
@@ -13,8 +15,20 @@ from unittest import mock
 
 from experiments.kit import Subject, compose
 from experiments.kit.command import settings_of
+from experiments.kit.forked import Forked
 
 ROOT = Path(__file__).resolve().parents[1]
+
+SMALLEST = (
+    "size=smoke",
+    "pictures=none",
+    "data.train_images=20",
+    "data.val_images=18",
+    "model.input_px=64",
+    "model.fc_width=16",
+    "train.test_crops=centre",
+)
+"""The settings of the smallest training: two epochs of two updates."""
 
 
 def command(stem, *overrides, cwd, fails=False):
@@ -37,6 +51,7 @@ def command(stem, *overrides, cwd, fails=False):
         stack.enter_context(contextlib.redirect_stderr(err))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("default")
+        warnings.simplefilter("ignore", ResourceWarning)  # as Python does
         warnings.showwarning = tell
         os.chdir(cwd)
         try:
@@ -64,6 +79,54 @@ def process(stem, *overrides, cwd, fails=False, timeout_s=300):
     )
     assert (done.returncode != 0) == fails, done.stdout + done.stderr
     return done.stdout.splitlines(), done.stderr
+
+
+def group(arguments, processes, cwd):
+    """The processes that `torchrun --nproc-per-node=<processes> <arguments>` would start."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    shared |= {"OMP_NUM_THREADS": "1"}
+    return [
+        Forked(
+            list(map(str, arguments)),
+            cwd / f"out_{rank}.txt",
+            cwd / f"err_{rank}.txt",
+            cwd,
+            shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in range(processes)
+    ]
+
+
+def together(arguments, processes, cwd, timeout_s=300):
+    """Run such a group; (stdout lines, stderr) of all processes."""
+    members = group(arguments, processes, cwd)
+    try:
+        statuses = [member.wait(timeout_s) for member in members]
+    finally:
+        for member in members:
+            member.send_signal(signal.SIGKILL)
+    said = [
+        (cwd / f"{name}_{rank}.txt").read_text()
+        for name in ("out", "err")
+        for rank in range(processes)
+    ]
+    assert statuses == [0] * processes, (statuses, *said)
+    return "".join(said[:processes]).splitlines(), "".join(said[processes:])
+
+
+def program(text, *arguments, cwd, status=0):
+    """Run a Python program in a process that has the library imported; what it printed."""
+    out, err = (Path(cwd) / f".program.{name}" for name in ("out", "err"))
+    for path in (out, err):
+        path.write_text("")
+    ended = Forked(["-c", text, *map(str, arguments)], out, err, Path(cwd)).wait(300)
+    said = out.read_text(), err.read_text()
+    out.unlink(), err.unlink()
+    assert ended == status, (ended, *said)
+    return said
 
 
 def assert_refused(stem, overrides, message, cwd):

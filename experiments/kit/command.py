@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -22,11 +25,12 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from deconv import distributed
 from deconv.errors import DataMissing, DeconvError, Interrupted
 from experiments.kit import hydra_errors
-from experiments.kit.settings import Settings, register, register_foreign
+from experiments.kit.settings import Settings, keys, register, register_foreign, typed
 
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 EXIT_BAD_INPUT = 2
@@ -35,7 +39,8 @@ EXIT_NO_DATA = 66
 EXIT_INTERRUPTED = 75
 """Stopped by a signal with all saved; sysexits.h calls it a temporary failure: try again."""
 
-REFUSED = (DeconvError, OSError, HydraException, OmegaConfBaseException)
+OF_HYDRA = (HydraException, OmegaConfBaseException, YAMLError)
+REFUSED = (DeconvError, OSError, *OF_HYDRA)
 """What ends a command with one line instead of a traceback."""
 
 OmegaConf.register_new_resolver("first_of", lambda *values: next(filter(None, values)))
@@ -72,15 +77,15 @@ class Command:
         logging.raiseExceptions = False  # a log that finds no room is no reason to stop
         try:
             with distributed.group(), _hydra_raises():
+                check_arguments(sys.argv[1:])
                 if distributed.rank() == 0:
                     register_foreign(sys.argv[1:])
-                    check_folder(sys.argv[1:])
                     start = hydra.main(
                         version_base="1.3", config_path=str(CONF), config_name=self.stem
                     )
                     start(functools.partial(self.job, failures=failures))()
                 else:
-                    cfg = compose(self.stem, sys.argv[1:])
+                    cfg = typed(_composed_as_typed(self.stem))
                     self.run(cfg, settings_of(cfg), Path(distributed.from_first(None)))
         except BrokenPipeError:  # … --help | head
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -101,6 +106,7 @@ class Command:
         folder = Path(distributed.from_first(HydraConfig.get().runtime.output_dir))
         fresh = not any(folder.iterdir())
         try:
+            cfg = typed(cfg)
             if fresh:
                 OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
             number = self.run(cfg, settings_of(cfg), folder)
@@ -121,8 +127,8 @@ class Command:
     ) -> None:
         """Write an error as one line, in a sweep with the job it is of."""
         failures.append(error)
-        if isinstance(error, HydraException | OmegaConfBaseException):
-            text = hydra_errors.explain(error, lambda: _keys(compose(self.stem)))
+        if isinstance(error, OF_HYDRA):
+            text = hydra_errors.explain(error, lambda: known_keys(self.stem))
         else:
             text = message(error)
         print(": ".join(["error", *filter(None, [" ".join(overrides)]), text]), file=sys.stderr)
@@ -130,11 +136,34 @@ class Command:
 
 def settings_of(cfg: DictConfig) -> Any:
     """The settings as their dataclass, which checks them."""
-    return OmegaConf.to_object(cfg)
+    return OmegaConf.to_object(typed(cfg))
 
 
 def compose(stem: str, overrides: Iterable[str] = ()) -> DictConfig:
     """The configuration that `python -m experiments.<stem> <overrides>` would run with."""
+    return _compose_or_explain(stem, overrides)
+
+
+def known_keys(stem: str) -> list[str]:
+    """The dotted names of a command's settings, Hydra's own included."""
+    return list(keys(_compose(stem, return_hydra_config=True)))
+
+
+def _compose_or_explain(stem: str, *arguments: Any) -> DictConfig:
+    try:
+        return _compose(stem, *arguments)
+    except OF_HYDRA as error:
+        raise DeconvError(hydra_errors.explain(error, lambda: known_keys(stem))) from error
+
+
+def _compose(
+    stem: str,
+    overrides: Iterable[str] = (),
+    name: str | None = None,
+    folder: str | None = None,
+    return_hydra_config: bool = False,
+) -> DictConfig:
+    """The configuration; name and folder are those of --config-name and --config-dir."""
     overrides = list(overrides)
     register_foreign(overrides)
     if f"{stem}.yaml" not in ConfigStore.instance().repo:
@@ -142,20 +171,34 @@ def compose(stem: str, overrides: Iterable[str] = ()) -> DictConfig:
     running, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            return hydra.compose(stem, overrides=overrides)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise DeconvError(hydra_errors.explain(error, lambda: _keys(compose(stem)))) from error
+            if folder:
+                places = create_config_search_path(str(CONF))
+                own = f"file://{Path(folder).absolute()}"
+                places.prepend("command-line", own, SearchPathQuery(provider="schema"))
+                GlobalHydra.instance().clear()
+                Hydra.create_main_hydra2(stem, places)
+            return hydra.compose(name or stem, overrides, return_hydra_config)
     finally:
         GlobalHydra.instance().hydra = running
 
 
-def check_folder(arguments: Iterable[str]) -> None:
-    """Raise DeconvError if `resume=` names no folder, before Hydra makes it."""
+def _composed_as_typed(stem: str) -> DictConfig:
+    """The configuration of this process's command line, as Hydra composes it in process 0."""
+    asked = get_args_parser().parse_args()
+    return _compose_or_explain(stem, asked.overrides, asked.config_name, asked.config_dir)
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Raise DeconvError for what Hydra would not refuse in words, before it makes a folder."""
     for argument in arguments:
-        key, _, value = argument.partition("=")
+        key, equals, value = argument.partition("=")
         value = value.strip("'\"")
+        if equals and not key:
+            raise DeconvError(f"{argument!r} names no setting; write key=value")
         if key == "resume" and value not in ("", "null") and not Path(value).is_dir():
             raise DeconvError(f"there is no run folder {value} to go on with")
+    if distributed.ranks() > 1 and {"-m", "--multirun"} & set(arguments):
+        raise DeconvError("-m runs its jobs one after the other in one process: leave torchrun out")
 
 
 def message(error: Exception) -> str:
@@ -184,12 +227,3 @@ def _leave_no_empty(folder: Path) -> None:
         for name in names:
             (folder / name).unlink()
         folder.rmdir()
-
-
-def _keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
-    """Every dotted key of a configuration, those of groups included."""
-    for key in cfg:
-        yield f"{prefix}{key}"
-        value = None if OmegaConf.is_missing(cfg, key) else cfg._get_node(key)
-        if isinstance(value, DictConfig):
-            yield from _keys(value, f"{prefix}{key}.")

@@ -75,15 +75,25 @@ def command_line() -> str:
     """What to type for this job: in a sweep its own choices instead of the sweep's."""
     hydra = HydraConfig.get() if HydraConfig.initialized() else None
     sweep = hydra is not None and hydra.mode == RunMode.MULTIRUN
-    arguments = list(hydra.overrides.task) if sweep else sys.argv[1:]
+    arguments = [*_sources(hydra), *hydra.overrides.task] if sweep else sys.argv[1:]
     return shlex.join(["python", "-m", f"experiments.{Path(sys.argv[0]).stem}", *arguments])
+
+
+def _sources(hydra: Any) -> list[str]:
+    """The options by which a sweep found its configuration."""
+    told = [o.path for o in hydra.runtime.config_sources if o.provider == "command-line"]
+    folders = [part for path in told for part in ("--config-dir", path)]
+    name = hydra.job.config_name
+    named = [] if name == Path(sys.argv[0]).stem else ["--config-name", name]
+    searched = [o for o in hydra.overrides.hydra if o.startswith("hydra.searchpath=")]
+    return [*folders, *named, *searched]
 
 
 def overrides() -> list[str]:
     """What was asked of this job, as `key=value`."""
     if HydraConfig.initialized():
         return list(HydraConfig.get().overrides.task)
-    return [argument for argument in sys.argv[1:] if not argument.startswith("-")]
+    return [argument for argument in sys.argv[1:] if "=" in argument and argument[0] != "-"]
 
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

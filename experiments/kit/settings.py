@@ -7,12 +7,13 @@ conf/train, and `size` chooses among all of them, see conf/size.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from deconv.data import SPLITS
 from deconv.errors import DeconvError, unknown
@@ -239,9 +240,13 @@ def register() -> None:
     for group, choices in (("model", MODELS), ("data", DATA)):
         for name, node in choices.items():
             store.store(group=group, name=name, node=node)
+    store.store(group="train", name="recipe", node=_recipe())
+
+
+def _recipe() -> DictConfig:
     recipe = OmegaConf.structured(Recipe)
     OmegaConf.set_readonly(recipe, False)  # a Recipe is frozen, settings of one are not yet
-    store.store(group="train", name="recipe", node=recipe)
+    return recipe
 
 
 def register_foreign(arguments: list[str]) -> None:
@@ -251,3 +256,52 @@ def register_foreign(arguments: list[str]) -> None:
         for name in filter(is_foreign, names):
             group, _, last = f"model/{name}".rpartition("/")
             ConfigStore.instance().store(group=group, name=last, node=Foreign(name))
+
+
+# What people write
+
+
+def typed(cfg: DictConfig) -> DictConfig:
+    """The same settings, the groups of a person's own yaml files as the dataclasses above.
+
+    Raises DeconvError for a name that a dataclass does not have, such as +new.key=1 makes.
+    """
+    plain = [key for key in ("model", "data", "train") if OmegaConf.get_type(cfg, key) is dict]
+    if plain:
+        cfg = cfg.copy()
+    for key in plain:
+        written, cfg[key] = cfg[key], _schema(key, cfg[key].get("name"))
+        for name in set(written) - set(cfg[key]):
+            raise unknown("setting", f"{key}.{name}", keys(cfg))
+        cfg.merge_with({key: written})
+    if new := sorted(set(keys(cfg)) - set(known := list(keys(cfg, declared=True)))):
+        raise unknown("setting", new[-1], known)
+    return cfg
+
+
+def _schema(group: str, name: str | None) -> Any:
+    if group == "train":
+        return _recipe()
+    if group == "data":
+        if name not in DATA:
+            raise unknown("data.name", name, DATA)
+        return DATA[name]
+    return MODELS.get(name) or (Foreign(name) if is_foreign(str(name)) else Chain(str(name)))
+
+
+def keys(cfg: DictConfig, prefix: str = "", declared: bool = False) -> Iterator[str]:
+    """Every dotted key of a configuration, those of groups included.
+
+    declared: only those that its dataclasses have.
+    """
+    kind = OmegaConf.get_type(cfg)
+    fields = (
+        {one.name for one in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else None
+    )
+    for key in cfg:
+        if declared and fields is not None and key not in fields:
+            continue
+        yield f"{prefix}{key}"
+        value = None if OmegaConf.is_missing(cfg, key) else cfg._get_node(key)
+        if isinstance(value, DictConfig) and not value._is_none() and not value._is_interpolation():
+            yield from keys(value, f"{prefix}{key}.", declared)

@@ -1,23 +1,25 @@
 """Several processes against one: the same weights, measures, means and peaks, and one set of files.
 
-The file is also what the processes run: `torchrun test_distributed.py <folder>` does all of `work`
-in each, and leaves what each found in the folder.
+The processes run `main`, which does all of `work` in each and leaves what each found in a folder.
+They are forks with the environment that torchrun gives; one test types torchrun itself.
 """
 
 import contextlib
 import csv
 import faulthandler
 import os
-import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from command_line import assert_refused, command, together
+from mostly_slow import mostly_slow
 from test_training import Bars
 from test_training_options import by_hand, furthest, network
 from torch.utils.data import DataLoader, TensorDataset
@@ -227,6 +229,7 @@ def work(folder):
 
 def main():
     faulthandler.dump_traceback_later(LONG, exit=True)  # processes that wait for one another
+    torch.set_num_threads(int(sys.argv[2]))  # the tests' own, on which the last bits may depend
     folder = Path(sys.argv[1])
     with distributed.group():
         torch.save(work(folder), folder / f"found_{distributed.rank()}.pt")
@@ -235,63 +238,30 @@ def main():
 # How they are started.
 
 
-def environment():
-    """The tests' own number of threads, on which the last bits may depend."""
-    return os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": str(torch.get_num_threads()),
-    }
-
-
-def torchrun(*arguments, processes=2):
-    """The command line of several processes on this machine."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    return [*launcher, f"--nproc-per-node={processes}", *map(str, arguments)]
-
-
-@contextlib.contextmanager
-def started(command, cwd):
-    """A command while it runs; if it still does at the end, torchrun ends its processes too."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=cwd, env=environment(), **pipes) as parent:
-        try:
-            yield parent
-        finally:
-            if parent.poll() is None:
-                parent.terminate()
-
-
-def run(*arguments, cwd, processes=2):
-    """Run a command under torchrun; (stdout lines, stderr)."""
-    with started(torchrun(*arguments, processes=processes), cwd) as parent:
-        output, errors = parent.communicate(timeout=LONG + 30)
-    assert parent.returncode == 0, output + errors
-    return output.splitlines(), errors
-
-
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory):
     """Number of processes -> (their folder, what each of them found)."""
-    found = {}
-    for processes in (1, 2, 3):
+
+    @cache
+    def of(processes):
         folder = tmp_path_factory.mktemp(f"world{processes}")
         if processes == 1:
-            parts = [work(folder)]
-        else:
-            run(__file__, folder, cwd=folder, processes=processes)
-            names = [folder / f"found_{number}.pt" for number in range(processes)]
-            parts = [torch.load(name, weights_only=False) for name in names]
-        found[processes] = folder, parts
-    return found
+            return folder, [work(folder)]
+        run = "import test_distributed; test_distributed.main()"
+        together(["-c", run, folder, torch.get_num_threads()], processes, folder, LONG + 30)
+        names = [folder / f"found_{number}.pt" for number in range(processes)]
+        return folder, [torch.load(name, weights_only=False) for name in names]
+
+    return of
 
 
-several = pytest.mark.parametrize("processes", [2, 3])
-any_number = pytest.mark.parametrize("processes", [1, 2, 3])
+several = pytest.mark.parametrize("processes", mostly_slow([3, 2]))
+any_number = pytest.mark.parametrize("processes", [1, *mostly_slow([3, 2])])
 
 
 def of(worlds, processes, what):
     """One finding of every process."""
-    return [found[what] for found in worlds[processes][1]]
+    return [found[what] for found in worlds(processes)[1]]
 
 
 # Training.
@@ -351,7 +321,7 @@ def test_the_tolerance_tells_the_mean_over_images_from_the_mean_over_processes(w
 
 @any_number
 def test_process_0_alone_writes_and_is_told(worlds, processes):
-    folder, found = worlds[processes]
+    folder, found = worlds(processes)
     first, *others = [part["trained"] for part in found]
     assert [row["epoch"] for row in first["epochs"]] == [1, 2]
     ends = ["epoch_000.pt", "epoch_001.pt", "epoch_002.pt"]
@@ -371,7 +341,7 @@ def test_a_stop_asked_of_one_process_stops_all_at_the_same_update(worlds, proces
     for found in of(worlds, processes, "stopped"):
         assert found["updates"] == 1
         assert "stopped in epoch 1 after 1 of 3 updates, and saved" in found["message"]
-    folder = worlds[processes][0] / "stopped"
+    folder = worlds(processes)[0] / "stopped"
     assert {path.name for path in folder.iterdir()} == {"process0"}
     last = deconv.load_snapshot(folder / "process0" / "last.pt")
     assert (last.epoch, last.step, last.progress["step"], last.progress["seen"]) == (0, 1, 1, 7)
@@ -386,7 +356,7 @@ def test_what_was_stopped_goes_on_to_the_same_weights(worlds, processes):
 
 @several
 def test_one_process_goes_on_with_what_several_began(worlds, processes, tmp_path):
-    start = worlds[processes][0] / "stopped" / "process0" / "last.pt"
+    start = worlds(processes)[0] / "stopped" / "process0" / "last.pt"
     [alone] = of(worlds, 1, "trained")
     assert furthest(gone_on(tmp_path, start)["state"], alone["state"]) < TOLERANCE
 
@@ -477,8 +447,10 @@ def test_processes_tell_each_other_what_they_have(worlds, processes):
         assert found["gather"] == [["x" * n, n] for n in numbers]
         triangle = processes * (processes - 1) / 2
         assert found["total"] == [
-            triangle + processes, processes / 2, 2.0**40 * processes + triangle
-        ]  # fmt: skip
+            triangle + processes,
+            processes / 2,
+            2.0**40 * processes + triangle,
+        ]
         assert found["from_first"] == {"process": 0}
 
 
@@ -536,9 +508,9 @@ def test_half_an_environment_is_refused_before_anything_waits(monkeypatch, given
         monkeypatch.delenv(name, raising=False)
     for name, value in ({"WORLD_SIZE": "2"} | given).items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(DeconvError, match=f"WORLD_SIZE is set but not {missing}: .* torchrun"):
-        with distributed.group():
-            pass
+    asked = pytest.raises(DeconvError, match=f"WORLD_SIZE is set but not {missing}: .* torchrun")
+    with asked, distributed.group():
+        pass
 
 
 @pytest.mark.parametrize("size", [None, "1"])
@@ -576,10 +548,11 @@ def alone(settings, tmp_path_factory):
     return folder, train_network(compose("train", [*settings, "pictures=none"]), folder)
 
 
-def test_training_under_torchrun_leaves_one_folder_with_the_metrics_of_one_process(
+def test_training_in_two_processes_leaves_one_folder_with_the_metrics_of_one(
     alone, settings, tmp_path
 ):
-    lines, _ = run("-m", "experiments.train", *settings, "pictures=none", cwd=tmp_path)
+    train = ["-m", "experiments.train", *settings, "pictures=none"]
+    lines, _ = together(train, 2, tmp_path)
     [folder] = (tmp_path / "outputs" / "train").iterdir()
     assert lines[-1] == str(folder)
     assert sum(line.startswith("epoch 2/2: loss") for line in lines) == 1, "one process speaks"
@@ -594,12 +567,22 @@ def test_training_under_torchrun_leaves_one_folder_with_the_metrics_of_one_proce
 
 
 def test_a_terminated_torchrun_saves_and_one_process_goes_on(settings, tmp_path):
+    """Typed as the README says: torchrun passes the signal on to the processes that it starts."""
     settings = [*settings, "pictures=none"]
     endless = ["train.epochs=100000", "train.workers=2"]
-    command = torchrun("-m", "experiments.train", *settings, *endless)
-    with started(command, tmp_path) as parent:
-        next(line for line in parent.stdout if line.startswith("epoch 1/"))
-        parent.send_signal(signal.SIGTERM)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [*torchrun, "-m", "experiments.train", *settings, *endless],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as parent:
+        try:
+            next(line for line in parent.stdout if line.startswith("epoch 1/"))
+        finally:
+            parent.terminate()
         parent.communicate(timeout=LONG)
     assert parent.returncode != 0
     [folder] = (tmp_path / "outputs" / "train").iterdir()
@@ -609,30 +592,28 @@ def test_a_terminated_torchrun_saves_and_one_process_goes_on(settings, tmp_path)
     assert stopped.step == 3 * stopped.epoch + done
 
     asked = [*settings, f"resume={folder}", f"train.epochs={stopped.epoch + 1}"]
-    subprocess.run(
-        [sys.executable, "-m", "experiments.train", *asked],
-        cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300, check=True,
-    )  # fmt: skip
+    command("train", *asked, cwd=tmp_path)
     last = deconv.load_snapshot(folder / "last.pt")
     assert (last.epoch, last.step) == (stopped.epoch + 1, 3 * stopped.epoch + 3)
     assert last.history[: stopped.epoch] == stopped.history
     assert [row["epoch"] for row in metrics(folder)] == [str(e + 1) for e in range(last.epoch)]
 
 
-def test_figure_2_under_torchrun_has_the_table_of_one_process(alone, settings, tmp_path):
-    from command_line import command
+def test_a_figure_of_two_processes_has_the_table_of_one(alone, settings, tmp_path):
+    """By a configuration of one's own: every process reads it."""
+    (tmp_path / "mine").mkdir()
+    mine = "defaults: [fig7_occlusion, _self_]\nlayer: conv3\nothers: 2\ncount: 1\n"
+    (tmp_path / "mine" / "quick.yaml").write_text(mine)
+    asked = ["--config-dir", "mine", "--config-name", "quick", *settings]
+    asked.append(f"snapshot={alone[0] / 'last.pt'}")
+    one, _ = command("fig7_occlusion", *asked, cwd=tmp_path)
+    lines, _ = together(["-m", "experiments.fig7_occlusion", *asked], 2, tmp_path)
+    expected, folder = Path(one[-1]), Path(lines[-1])
+    assert {expected, folder} == set((tmp_path / "outputs" / "fig7_occlusion").iterdir())
+    assert (folder / "table.csv").read_bytes() == (expected / "table.csv").read_bytes()
+    assert (folder / "figure.png").exists()
 
-    overrides = [*settings, f"snapshot={alone[0] / 'last.pt'}"]
-    overrides += ["page=[[conv1,conv5]]", "grid.conv1=[2,2]", "grid.conv5=[2,2]"]
-    (*_, expected), _ = command("fig2_top_activations", *overrides, cwd=tmp_path)
-    lines, _ = run("-m", "experiments.fig2_top_activations", *overrides, cwd=tmp_path)
-    folders = set((tmp_path / "outputs" / "fig2_top_activations").iterdir())
-    assert folders == {Path(expected), Path(lines[-1])}
-    assert (Path(lines[-1]) / "table.csv").read_bytes() == (
-        Path(expected) / "table.csv"
-    ).read_bytes()
-    assert (Path(lines[-1]) / "figure.png").exists()
 
-
-if __name__ == "__main__":
-    main()
+def test_a_sweep_in_several_processes_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(distributed, "ranks", lambda: 2)
+    assert_refused("train", ["-m", "seed=1,2"], "leave torchrun out", tmp_path)

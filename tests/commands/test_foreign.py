@@ -5,12 +5,14 @@ import sys
 import pytest
 import torch
 from command_line import assert_refused
+from mostly_slow import mostly_slow
 
 import deconv
 from deconv.errors import DeconvError
 from deconv.networks import ChainNet, WrappedNet, is_foreign
-from experiments.kit.command import compose
+from experiments.kit.command import compose, settings_of
 from experiments.kit.inputs import given
+from experiments.kit.settings import Chain, Foreign
 
 FACTORY = """
 from torch import nn
@@ -30,7 +32,7 @@ def file(tmp_path):
     return f"file:{tmp_path / 'mine.py'}"
 
 
-@pytest.mark.parametrize("name", ["zfnet", "alexnet"])
+@pytest.mark.parametrize("name", mostly_slow(["zfnet", "alexnet"]))
 def test_pytorchcv_s_chains_bear_this_library_s_names(name):
     package = pytest.importorskip("pytorchcv.model_provider")
     torch.manual_seed(0)
@@ -140,9 +142,9 @@ def test_a_file_that_fails_is_named_with_its_own_error(tmp_path, text, message):
         ("torchvision/resnet18", {"mean": [0.4, 0.4, 0.4]}, "looks like 0…1"),
         ("torchvision/resnet18", {"std": [1, 0, 1]}, "three positive numbers"),
         ("file:nothing.py:f", {"mean": [1, 2, 3]}, "or there is no such file"),
-        ("{file}:small", {}, "is not stated, no model.mean and no model.std: give"),
-        ("{file}:small", {"mean": [1, 2, 3]}, "no model.std: give model.mean and model.std"),
-        ("{file}:small", {"std": [1, 2, 3]}, "no model.mean: give model.mean and"),
+        ("{file}:small", {}, "is not stated, no mean and no std: give"),
+        ("{file}:small", {"mean": [1, 2, 3]}, "no std: give mean and std"),
+        ("{file}:small", {"std": [1, 2, 3]}, "no mean: give mean and std"),
         ("{file}:smal", {"mean": [1, 2, 3]}, "Did you mean 'small'"),
         ("{file}:wrong", {"mean": [1, 2, 3]}, "made a int, not a module"),
     ],
@@ -153,9 +155,16 @@ def test_what_is_not_there_is_named(file, name, options, message):
     assert message in str(error.value)
 
 
-def test_a_network_of_others_is_chosen_by_its_name():
-    cfg = compose("fig2_top_activations", ["model=torchvision/alexnet", "model.weights=random"])
-    assert cfg.model.name == "torchvision/alexnet" and is_foreign(cfg.model.name)
+def test_a_name_on_the_command_line_is_a_choice_of_the_group():
+    """Hydra knows it from the command line alone, whatever is quoted or swept over."""
+    for asked in ("model=torchvision/alexnet", "model='torchvision/alexnet'"):
+        cfg = compose("fig7_occlusion", [asked, "model.weights=random"])
+        assert cfg.model.name == "torchvision/alexnet" and is_foreign(cfg.model.name)
+    assert isinstance(settings_of(cfg).model, Foreign)
+    assert compose("train", ["model=file:mine.py:net"]).model.name == "file:mine.py:net"
+    assert isinstance(settings_of(compose("train", ["model=zfnet"])).model, Chain)
+    with pytest.raises(DeconvError, match=r"unknown setting 'model\.fc_width'"):
+        compose("train", ["model=timm/resnet18", "model.fc_width=3"])
     snapshot = given(cfg)
     net = snapshot.network()
     assert isinstance(net, ChainNet) and len(snapshot.classes) == 1000
@@ -163,7 +172,7 @@ def test_a_network_of_others_is_chosen_by_its_name():
     assert torch.equal(net.state_dict()["conv1.weight"], snapshot.weights["conv1.weight"])
 
 
-def test_a_snapshot_and_another_network_are_refused(smoke_run, tmp_path):
-    overrides = ["size=smoke", f"snapshot={smoke_run / 'last.pt'}", "model=torchvision/resnet18"]
+def test_a_snapshot_and_another_network_are_refused(tmp_path):
+    overrides = ["size=smoke", "snapshot=zfnet_mini", "model=torchvision/resnet18"]
     message = "which holds zfnet_mini, are two networks: name one of them"
     assert_refused("fig7_occlusion", overrides, message, tmp_path)

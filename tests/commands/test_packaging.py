@@ -1,6 +1,7 @@
-"""What is shipped: a wheel with the library alone, configurations that compose, honest numbers."""
+"""What is shipped: the library as a wheel, configurations that compose, honest numbers."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -12,67 +13,110 @@ import pytest
 
 from deconv.networks import build
 from deconv.training import Recipe
-from experiments.kit.command import CONF, compose
+from experiments.kit.command import CONF, compose, settings_of
+from experiments.kit.settings import DATA, MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_wheel_holds_the_library_alone_and_works_elsewhere(tmp_path):
-    source = tmp_path / "source"
-    source.mkdir()
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel that pip makes of the checkout."""
+    source, wheels = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheels")
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, source)
     for name in ("deconv", "experiments", "scripts", "conf", "tests"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+        ignored = shutil.ignore_patterns("__pycache__", "results")
+        shutil.copytree(ROOT / name, source / name, ignore=ignored)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
-    wheels = tmp_path / "wheels"
     subprocess.run(
         [*pip, "wheel", str(source), "--no-deps", "--no-build-isolation", "-w", str(wheels)],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    (wheel,) = wheels.glob("*.whl")
+        check=True,
+        capture_output=True,
+    )
+    (path,) = wheels.glob("*.whl")
+    return path
+
+
+def test_the_wheel_holds_the_library_alone(wheel):
     with zipfile.ZipFile(wheel) as archive:
         inside = archive.namelist()
-        archive.extractall(tmp_path / "site")
+        about = next(name for name in inside if name.endswith(".dist-info/METADATA"))
+        needs = re.findall(r"^Requires-Dist: ([\w-]+)(.*)$", archive.read(about).decode(), re.M)
     assert {name.split("/")[0].split("-")[0] for name in inside} == {"deconv"}
     modules = {p.relative_to(ROOT).as_posix() for p in (ROOT / "deconv").rglob("*.py")}
     assert modules == {name for name in inside if name.endswith(".py")}
-    assert "deconv/pretrained/zfnet_mini.safetensors" in inside
-    program = (
-        "import torch, deconv, deconv.data, pathlib; "
-        f"assert pathlib.Path(deconv.__file__).is_relative_to({str(tmp_path)!r}); "
-        "net = deconv.load_snapshot('zfnet_mini').network(); "
-        "image, label = deconv.data.Scenes(3, 0, 128)[1]; "
-        "r = net.record(net.preprocess(image)[None], ['conv2']); "
-        "u = (r.activations['conv2'] > 0).nonzero()[:1]; "
-        "print(float(deconv.project(net, r, 'conv2', u).abs().sum()) > 0)"
-    )
+    assert {"deconv/pretrained/zfnet_mini.safetensors", "deconv/py.typed"} <= set(inside)
+    extra = {name: "extra ==" in rest for name, rest in needs}
+    assert extra["hydra-core"] and not extra["torch"], "Hydra is for the experiments alone"
+
+
+ELSEWHERE = """
+import importlib, pathlib, pkgutil, sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("hydra", "omegaconf", "experiments"):
+            raise ModuleNotFoundError(f"no module named {name!r} here", name=name)
+
+sys.meta_path.insert(0, Refuse())
+sys.path.insert(0, sys.argv[1])
+import deconv
+
+assert pathlib.Path(deconv.__file__).is_relative_to(sys.argv[1]), deconv.__file__
+names = [one.name for one in pkgutil.walk_packages(deconv.__path__, "deconv.")]
+for name in names:
+    importlib.import_module(name)
+assert not {"hydra", "omegaconf", "experiments"} & set(sys.modules)
+net = deconv.load_snapshot("zfnet_mini").network()
+image, label = deconv.scenes.Scenes(3, 0, 128)[1]
+record = net.record(net.preprocess(image)[None], ["conv2"])
+units = (record.activations["conv2"] > 0).nonzero()[:1]
+assert float(deconv.project(net, record, "conv2", units).abs().sum()) > 0
+print(*names)
+"""
+"""Run where neither Hydra nor the experiments can be imported."""
+
+
+def test_the_wheel_works_where_there_is_no_hydra(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
     done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "site")}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.stdout.strip() == "True", done.stderr
+        [sys.executable, "-c", ELSEWHERE, str(tmp_path / "site")],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    files = [p.relative_to(ROOT).with_suffix("") for p in (ROOT / "deconv").rglob("*.py")]
+    modules = {".".join(f.parts).removesuffix(".__init__") for f in files} - {"deconv"}
+    assert set(done.stdout.split()) == modules, "each was imported"
+
+
+def test_the_experiments_do_need_hydra():
+    """Else the test above would show nothing."""
+    refused = "import sys; sys.modules['hydra'] = None\nimport experiments.kit"
+    done = subprocess.run([sys.executable, "-c", refused], cwd=ROOT, capture_output=True, text=True)
+    assert "ModuleNotFoundError: import of hydra halted" in done.stderr
 
 
 def options(group):
-    return [
-        p.relative_to(CONF / group).with_suffix("").as_posix()
-        for p in (CONF / group).rglob("*.yaml")
-    ]
+    """The choices of a group, those in files and those in the code."""
+    files = [p.relative_to(CONF / group) for p in (CONF / group).rglob("*.yaml")]
+    coded = {"model": MODELS, "data": DATA}.get(group, ())
+    return [*coded, *(path.with_suffix("").as_posix() for path in files)]
 
 
-@pytest.mark.parametrize("stem", ["train", "fig2_top_activations"])
+@pytest.mark.parametrize("stem", ["train", "fig7_occlusion"])
 @pytest.mark.parametrize("group", ["size", "model", "data", "train"])
 def test_every_choice_of_every_group_composes(stem, group):
-    for choice in options(group):
-        cfg = compose(stem, [f"{group}={choice}"])
+    chosen = options(group)
+    assert len(chosen) >= 3
+    for choice in chosen:
+        cfg = settings_of(compose(stem, [f"{group}={choice}"]))
         assert cfg.train.epochs > 0 and cfg.model.name and cfg.data.name
-        Recipe(
-            **{
-                k: tuple(v) if k in ("lr_drops", "snapshot_epochs") else v
-                for k, v in cfg.train.items()
-            }
-        )
+        assert isinstance(cfg.train, Recipe)
 
 
 def test_a_choice_on_the_command_line_beats_that_of_the_size():

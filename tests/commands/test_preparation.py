@@ -34,9 +34,9 @@ from deconv.images import square, to_rgb
 
 
 @pytest.mark.parametrize(
-    "mode, kind", [("RGB", "JPEG"), ("L", "JPEG"), ("CMYK", "JPEG"), ("RGBA", "PNG")]
+    ("mode", "kind"), [("RGB", "JPEG"), ("L", "JPEG"), ("CMYK", "JPEG"), ("RGBA", "PNG")]
 )
-@pytest.mark.parametrize("size, copied", [((400, 300), (341, 256)), ((270, 511), (256, 485))])
+@pytest.mark.parametrize(("size", "copied"), [((400, 300), (341, 256)), ((270, 511), (256, 485))])
 def test_a_copy_is_rgb_with_the_shorter_side_at_256(mode, kind, size, copied, monkeypatch):
     monkeypatch.setattr(copying, "QUALITY", 100)  # what is left then is the resampling
     data = encoded(1, size, mode, kind)
@@ -259,10 +259,13 @@ def test_ctrl_c_stops_a_script_with_its_workers_and_the_rest_follows(tmp_path):
     process = subprocess.Popen(
         [sys.executable, *words],
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
         # A shell starts what runs in the background with Ctrl-C ignored; so may these tests be.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    )
     journal = arguments[1] / manifest.JOURNAL
     while process.poll() is None and not (journal.is_file() and journal.stat().st_size):
         time.sleep(0.02)

@@ -169,8 +169,9 @@ def test_only_and_skip_take_short_names_and_training_comes_first():
 
     assert stems("only=[fig2]") == ["fig2_top_activations"]
     assert stems("only=[fig4,fig2_top_activations]") == [
-        "fig2_top_activations", "fig4_feature_evolution"
-    ]  # fmt: skip
+        "fig2_top_activations",
+        "fig4_feature_evolution",
+    ]
     everything = stems()
     assert everything[0] == "train" and set(everything) == EXPERIMENTS | {"train"}
     assert stems("skip=[fig2,train]") == [
@@ -207,15 +208,28 @@ def test_the_network_is_checked_before_anything_runs(tmp_path, smoke_run, caplog
 def test_settings_go_on_to_the_experiments_and_their_own_win():
     cfg = cfg_of("size=smoke")
     asked = {
-        "size": "smoke", "seed": "4", "data": "caltech101", "data.root": "/x", "run": "r",
-        "only": "[fig2]", "device": "cpu",
-    }  # fmt: skip
+        "size": "smoke",
+        "seed": "4",
+        "data": "caltech101",
+        "data.root": "/x",
+        "run": "r",
+        "only": "[fig2]",
+        "device": "cpu",
+    }
     assert experiment_overrides(cfg, asked, ["seed=5", "k=3"]) == [
-        "size=smoke", "seed=5", "data=caltech101", "data.root=/x", "device=cpu", "k=3"
-    ]  # fmt: skip
+        "size=smoke",
+        "seed=5",
+        "data=caltech101",
+        "data.root=/x",
+        "device=cpu",
+        "k=3",
+    ]
     assert experiment_overrides(cfg, asked, ["data=scenes_smoke"]) == [
-        "size=smoke", "seed=4", "device=cpu", "data=scenes_smoke"
-    ]  # fmt: skip
+        "size=smoke",
+        "seed=4",
+        "device=cpu",
+        "data=scenes_smoke",
+    ]
 
 
 def test_each_need_is_told_in_its_own_way(tmp_path, monkeypatch):

@@ -7,7 +7,6 @@ on, so that it can be killed exactly there. The processes are forks of one that 
 
 import contextlib
 import csv
-import ctypes
 import errno
 import multiprocessing
 import os
@@ -24,7 +23,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from mostly_slow import mostly_slow
 from omegaconf import OmegaConf
+from small_disk import small_disk
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -42,12 +43,24 @@ ROOT = Path(__file__).resolve().parents[2]
 PROCESSES = multiprocessing.get_context("forkserver")
 
 SMALL = (
-    "size=smoke", "device=cpu", "pictures=none", "data.train_images=20", "data.val_images=18",
+    "size=smoke",
+    "device=cpu",
+    "pictures=none",
+    "data.train_images=20",
+    "data.val_images=18",
     "data.cache=true",
-    "model.input_px=64", "model.fc_width=16", "model.maps_345=[16,16,16]", "model.dropout=0.5",
-    "train.batch_size=8", "train.epochs=3", "train.max_rms=0.04", "train.schedule=plateau",
-    "train.patience=1", "train.min_improvement=10.0", "train.lr_drops=[]",
-)  # fmt: skip
+    "model.input_px=64",
+    "model.fc_width=16",
+    "model.maps_345=[16,16,16]",
+    "model.dropout=0.5",
+    "train.batch_size=8",
+    "train.epochs=3",
+    "train.max_rms=0.04",
+    "train.schedule=plateau",
+    "train.patience=1",
+    "train.min_improvement=10.0",
+    "train.lr_drops=[]",
+)
 """Three epochs of three updates; the learning rate follows the validation error."""
 
 UPDATES, BATCHES = 3, 3
@@ -100,17 +113,6 @@ def work(there, folder, log, overrides):
         main()
     finally:
         tell("end")
-
-
-def small_disk(folder):
-    """Put a disk of 3 MB at `folder`, for this process alone."""
-    system, user, group = ctypes.CDLL(None, use_errno=True), os.getuid(), os.getgid()
-    assert system.unshare(0x10000000 | 0x00020000) == 0, "CLONE_NEWUSER, CLONE_NEWNS"
-    Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"0 {user} 1")
-    Path("/proc/self/gid_map").write_text(f"0 {group} 1")
-    options = (b"tmpfs", str(folder).encode(), b"tmpfs", 0, b"size=3m")
-    assert system.mount(*options) == 0, os.strerror(ctypes.get_errno())
 
 
 def fill(folder):
@@ -189,18 +191,6 @@ class Training:
         os.kill(self.process.pid, signal.SIGKILL)
         self.process.join()
         assert self.process.exitcode == -signal.SIGKILL
-
-
-def mostly_slow(cases, first=1):
-    """Parameters of which only the first few are in the default run; all are under `-m slow`."""
-    cases = list(cases)
-    return [
-        *cases[:first],
-        *(
-            pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.slow)
-            for case in cases[first:]
-        ),
-    ]
 
 
 def run(folder, *overrides, resume=False, status=0):

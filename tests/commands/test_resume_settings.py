@@ -13,11 +13,23 @@ from experiments.kit.command import compose
 from experiments.kit.resume import go_on
 
 MAY_CHANGE = {
-    "resume", "device", "cache_dir", "pictures", "watch_images",
-    "data.root", "data.workers", "data.cache", "data.download",
-    "train.epochs", "train.eval_every", "train.keep_last", "train.save_steps",
-    "train.snapshot_epochs", "train.test_crops", "train.workers",
-}  # fmt: skip
+    "resume",
+    "device",
+    "cache_dir",
+    "pictures",
+    "watch_images",
+    "data.root",
+    "data.workers",
+    "data.cache",
+    "data.download",
+    "train.epochs",
+    "train.eval_every",
+    "train.keep_last",
+    "train.save_steps",
+    "train.snapshot_epochs",
+    "train.test_crops",
+    "train.workers",
+}
 """How long a run goes on, where it finds and shows things; all else makes it another run."""
 
 
@@ -138,9 +150,12 @@ def test_the_configuration_of_a_run_is_not_changed_by_going_on():
 
 @pytest.mark.parametrize(
     ("saved", "message"),
-    [({}, "holds no configuration"), ({"train": {}}, "holds no configuration"),
-     ({"train": {"lr": 1}, "model": {}, "data": {}, "seed": 0}, "by another version")],
-)  # fmt: skip
+    [
+        ({}, "holds no configuration"),
+        ({"train": {}}, "holds no configuration"),
+        ({"train": {"lr": 1}, "model": {}, "data": {}, "seed": 0}, "by another version"),
+    ],
+)
 def test_a_snapshot_without_this_configuration_is_refused(saved, message):
     with pytest.raises(DeconvError, match=message):
         go_on(saved, OmegaConf.create(composed(*RUN)), [])

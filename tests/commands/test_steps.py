@@ -58,10 +58,13 @@ def run(folder, steps, state=None):
 FAILS = {
     "bad input": ("print('error: no such thing', file=sys.stderr); sys.exit(2)", FAILED),
     "a traceback": ("print('noise'); raise KeyError('oops')", FAILED),
-    "no data": ("sys.exit('error: get it there') if 0 else None; print('error: get it there', "
-                "file=sys.stderr); sys.exit(66)", NO_DATA),
+    "no data": (
+        "sys.exit('error: get it there') if 0 else None; print('error: get it there', "
+        "file=sys.stderr); sys.exit(66)",
+        NO_DATA,
+    ),
     "killed": ("import os; os.kill(os.getpid(), 9)", FAILED),
-}  # fmt: skip
+}
 
 
 def test_a_step_that_fails_does_not_stop_the_others(tmp_path):
@@ -81,8 +84,10 @@ def test_a_step_that_fails_does_not_stop_the_others(tmp_path):
     assert (tmp_path / "first" / "n").read_text() == (tmp_path / "last" / "n").read_text() == "x"
     assert log_path(tmp_path, "a_traceback").read_text().startswith("noise\nTraceback")
     assert shown[:3] == [
-        ("start", "first", STOPPED), ("end", "first", DONE), ("start", "bad_input", STOPPED)
-    ]  # fmt: skip
+        ("start", "first", STOPPED),
+        ("end", "first", DONE),
+        ("start", "bad_input", STOPPED),
+    ]
     assert read_state(tmp_path) == state
 
 
@@ -190,8 +195,9 @@ def test_the_state_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == [STATE]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"settings": {}}',
-                                  '{"settings": {}, "outcomes": {"a": {"other": 1}}}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"settings": {}}', '{"settings": {}, "outcomes": {"a": {"other": 1}}}']
+)
 def test_a_state_that_cannot_be_read_is_named(tmp_path, text):
     with pytest.raises(DeconvError, match=r"holds no reproduce\.json"):
         read_state(tmp_path)

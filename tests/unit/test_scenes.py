@@ -3,12 +3,11 @@
 import collections
 import hashlib
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
+from command_line import program
 
 from deconv.scenes import CLASSES, Scenes, render
 from deconv.scenes import scene as scenes
@@ -47,7 +46,7 @@ def around(boxes):
     return t.min(), le.min(), b.max(), r.max()
 
 
-def test_same_in_a_fresh_process_and_different_elsewhere():
+def test_same_in_a_fresh_process_and_different_elsewhere(tmp_path):
     places = [(3, i) for i in range(4)] + [(4, 0)]
     here = [digest(*place, 48) for place in places]
     assert here == [digest(*place, 48) for place in reversed(places)][::-1]
@@ -57,8 +56,7 @@ def test_same_in_a_fresh_process_and_different_elsewhere():
         f"for s, i in {places!r}:"
         " print(hashlib.sha256(render(s, i, 48).image.tobytes()).hexdigest())"
     )
-    fresh = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert fresh.stdout.split() == here
+    assert program(code, cwd=tmp_path)[0].split() == here
 
 
 def test_every_run_of_all_classes_holds_each_once():

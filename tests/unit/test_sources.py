@@ -5,21 +5,23 @@ import inspect
 import os
 import pickle
 import shutil
+import signal
 import struct
 import subprocess
-import sys
 import tarfile
-from pathlib import Path
+import time
 
 import numpy as np
 import pytest
 import torch
+from command_line import program
 from PIL import Image
 
 from deconv.data import SOURCES, SPLITS, Cached, mean_image, photographs
 from deconv.data.sources import TO_GET
 from deconv.errors import DataMissing, DeconvError
 from deconv.images import read_rgb, to_rgb
+from experiments.kit.forked import Forked
 
 
 def paint(path, colour, size=(40, 30)):
@@ -478,7 +480,7 @@ def test_a_cache_that_fails_half_way_leaves_nothing(tmp_path):
 
 FULL_DISK = """
 import sys
-from test_resume import small_disk
+from small_disk import small_disk
 from test_sources import Counting
 from deconv.data import Cached
 from deconv.errors import DeconvError
@@ -496,18 +498,12 @@ def test_a_disk_without_room_for_the_cache_is_a_message_and_no_bus_error(tmp_pat
     mount = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", str(tmp_path)]
     if shutil.which("unshare") is None or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("a disk of one's own is not to be had here")
-    unit, tests, checkout = Path(__file__).parents[:3]
-    paths = (checkout, tests, unit, tests / "commands")
-    done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))},
-        timeout=120,
-    )
-    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
-    assert "abc-1.npy: No space left on device. It takes 3.8 MB" in done.stderr
-    assert "put the cache on another disk" in done.stderr
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    _, said = program(FULL_DISK, disk, cwd=tmp_path, status=1)
+    assert "Traceback" not in said, said
+    assert "abc-1.npy: No space left on device. It takes 3.8 MB" in said
+    assert "put the cache on another disk" in said
 
 
 def test_where_room_cannot_be_set_aside_the_cache_is_written_all_the_same(tmp_path, monkeypatch):
@@ -521,12 +517,12 @@ def test_where_room_cannot_be_set_aside_the_cache_is_written_all_the_same(tmp_pa
 
 
 HOLD = """
-import sys
+import sys, time
 from deconv.locks import lock
 with open(sys.argv[1], "r+b") as file:
     assert lock(file)
     print("held", flush=True)
-    sys.stdin.read()
+    time.sleep(600)
 """
 
 
@@ -534,15 +530,16 @@ def test_what_a_killed_run_left_of_a_cache_is_deleted_and_what_a_living_one_writ
     left, written = tmp_path / ".abc-1.npy.111.tmp", tmp_path / ".abc-1.npy.222.tmp"
     for path in (left, written, tmp_path / ".abc-2.npy.111.tmp"):
         path.write_bytes(b"half")
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(written)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-    ) as other:
-        assert other.stdout.readline() == b"held\n"
+    said = tmp_path.with_suffix(".said")
+    other = Forked(["-c", HOLD, str(written)], said, said)
+    try:
+        while not (said.exists() and "held" in said.read_text()):
+            assert other.poll() is None, said.read_text()
+            time.sleep(0.02)
         Cached(Counting(), tmp_path, progress=False)
-        other.stdin.close()
+    finally:
+        other.send_signal(signal.SIGKILL)
+        other.wait()
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"abc-1.npy", written.name, ".abc-2.npy.111.tmp"}
 
