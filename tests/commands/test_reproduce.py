@@ -23,10 +23,11 @@ from experiments.reproduce import check_run, chosen, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENTS = {
-    path.stem
-    for path in (ROOT / "experiments").glob("*.py")
-    if "\nmain = experiment(" in path.read_text()
-} - {"evaluate", "renormalisation", "image_crops", "max_activation", "hessian_invariance"}
+    path.stem for path in (ROOT / "experiments").glob("*.py") if "\nmain = " in path.read_text()
+} - {
+    *("train", "reproduce", "evaluate", "renormalisation"),
+    *("image_crops", "max_activation", "hessian_invariance"),
+}
 """Those of the paper, and the extras that one network is enough for."""
 
 

@@ -57,9 +57,8 @@ def test_the_engine_is_the_one_that_paints(name, monkeypatch):
 
         return noted
 
-    for engine in ("mirror", "vjp"):
-        send = getattr(projection, f"_send_{engine}")
-        monkeypatch.setattr(projection, f"_send_{engine}", noting(engine, send))
+    for engine, function in (("mirror", "mirror"), ("vjp", "_run_down")):
+        monkeypatch.setattr(projection, function, noting(engine, getattr(projection, function)))
     images = 50 * torch.randn(1, 3, net.input_px, net.input_px)
     record = net.record(images, layers, logits=False)
     for layer in layers:

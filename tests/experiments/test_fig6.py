@@ -192,7 +192,7 @@ def test_settings_that_do_not_fit_are_named(overrides, words):
     [
         (["train.max_rms=null"], "coarse= has to be trained with train.max_rms=a limit, not None"),
         (["model.first_layer=coarse"], "layer 1 of coarse= has stride 4, that of ours= 4"),
-        (["model=alexnet"], "first layer of alexnet is coarse already"),
+        (["model=alexnet"], "alexnet's first layer is coarse already"),
         (["model=torchvision/alexnet"], "leave out first_layer"),
     ],
 )

@@ -109,7 +109,7 @@ def test_sizes_are_those_wanted_as_far_as_half_a_class_goes(snapshot, caltech):
     whole = ("data=caltech101", f"data.root={caltech}")
     with pytest.raises(DeconvError, match="15 training images of each class leave none"):
         sizes([], (2, 15), *whole)
-    with pytest.raises(DeconvError, match="at least one image of a class"):
+    with pytest.raises(DeconvError, match="at least one image per class"):
         sizes([2, 0], (1,))
     for wrong in ("[1.5]", "[a]"):
         with pytest.raises(DeconvError, match="per_class"):

@@ -76,10 +76,9 @@ def test_tensorboard_gets_each_epoch_where_it_is_installed(tmp_path, monkeypatch
     assert Writer.made[-1].purge_step is None
 
 
-def test_a_long_epoch_says_how_far_it_is(capsys):
+def test_a_long_epoch_says_how_far_it_is(caplog):
+    caplog.set_level("INFO", "experiments")
     for update in range(1, 4):
         trained.now_and_then(seconds=0.0)(2, update, 10, 1.5)
     trained.now_and_then(seconds=1000.0)(2, 4, 10, 1.5)
-    assert capsys.readouterr().out.splitlines() == [
-        f"epoch 2, update {update}/10: loss 1.500" for update in range(1, 4)
-    ]
+    assert caplog.messages == [f"epoch 2, update {update}/10: loss 1.500" for update in range(1, 4)]

@@ -169,7 +169,10 @@ def assert_seen_is_reached(net, point):
         assert receptive_field(net, point, y, x, (PX, PX)) == box, (y, x)
 
 
-@pytest.mark.parametrize("name", KNOWN)
+SLOW = pytest.param("attention", marks=pytest.mark.slow)  # each unit sees all others
+
+
+@pytest.mark.parametrize("name", [*(name for name in KNOWN if name != "attention"), SLOW])
 def test_a_field_is_what_a_nan_reaches(name):
     net = net_with(*KNOWN[name])
     if name in ("transpose", "permute"):
