@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from functools import cache, partial
-from multiprocessing import connection, forkserver
+from multiprocessing import connection
 from pathlib import Path
 
 import pytest
@@ -37,10 +37,10 @@ from deconv.training import held, snapshots
 from experiments.kit import compose
 from experiments.kit import training as trained
 from experiments.kit.command import EXIT_BAD_INPUT, EXIT_INTERRUPTED
+from experiments.kit.forked import SERVER, start_server
 from experiments.train import main
 
 ROOT = Path(__file__).resolve().parents[2]
-PROCESSES = multiprocessing.get_context("forkserver")
 
 SMALL = (
     "size=smoke", "device=cpu", "pictures=none", "data.train_images=20", "data.val_images=18",
@@ -56,21 +56,19 @@ UPDATES, BATCHES = 3, 3
 
 
 @pytest.fixture(scope="module", autouse=True)
-def server(tmp_path_factory):
-    """The process of which each training is a fork; it alone pays for the imports."""
+def cached(tmp_path_factory):
+    """The images of all trainings are drawn once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DECONV_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("PYTHONPATH", os.pathsep.join((str(ROOT), str(ROOT / "tests"))))
-        PROCESSES.set_forkserver_preload(["test_resume"])
-        forkserver.ensure_running()
         yield
 
 
 # What happens in the process of a training.
 
 
-def work(there, folder, log, overrides):
+def work(there, folder, log, overrides, cache_dir):
     """`python -m experiments.train <overrides>`, which tells `there` what it is about to do."""
+    os.environ["DECONV_CACHE"] = cache_dir
     torch.set_num_threads(1)
     multiprocessing.set_start_method("fork", force=True)  # of those that load images
     process = os.getpid()
@@ -124,12 +122,13 @@ class Training:
     def __init__(self, folder, *overrides, resume=False):
         self.folder, self.log = Path(folder), Path(f"{folder}.log")
         own = (f"resume={folder}",) if resume else (*SMALL, f"hydra.run.dir={folder}")
-        self.here, there = PROCESSES.Pipe()
-        arguments = (there, self.folder, self.log, (*own, *overrides))
-        self.process = PROCESSES.Process(target=work, args=arguments)
+        self.here, there = SERVER.Pipe()
+        arguments = (there, self.folder, self.log, (*own, *overrides), os.environ["DECONV_CACHE"])
+        self.process = SERVER.Process(target=work, args=arguments)
         self.act = None
 
     def __enter__(self):
+        start_server()
         self.process.start()
         return self
 
