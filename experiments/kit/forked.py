@@ -12,6 +12,7 @@ import runpy
 import signal
 import sys
 import traceback
+import types
 from collections.abc import Mapping, Sequence
 from multiprocessing import forkserver
 from pathlib import Path
@@ -94,13 +95,15 @@ def _run(
     os.chdir(where)
     os.environ.clear()
     os.environ.update(variables)
+    multiprocessing.set_start_method(None, force=True)  # of its own children: the system's
     kind, what, *rest = arguments
     sys.argv = [what if kind == "-m" else kind, *rest]
     try:
         if kind == "-m":
             runpy.run_module(what, run_name="__main__", alter_sys=True)
         else:
-            exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
+            sys.modules["__main__"] = module = types.ModuleType("__main__")
+            exec(compile(what, "<string>", "exec"), vars(module))
     except Exception:
         traceback.print_exc()
         sys.exit(1)
