@@ -6,6 +6,10 @@ import pytest
 import torch
 from command_line import command
 
+from experiments.kit.forked import IMPORTED, SERVER
+
+SERVER.set_forkserver_preload([*IMPORTED, "pytest", "experiments.train"])
+
 
 @pytest.fixture(autouse=True)
 def repeatable():

@@ -13,11 +13,32 @@ import runpy
 import signal
 import sys
 import traceback
+import types
 from collections.abc import Mapping, Sequence
+from multiprocessing import forkserver
 from pathlib import Path
 
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+IMPORTED = ["experiments.kit", "deconv.figures", "deconv.scenes"]
+
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["experiments.kit", "deconv.figures", "deconv.scenes"])
+SERVER.set_forkserver_preload(IMPORTED)
+
+
+def start_server() -> None:
+    """Start the server unless it runs.
+
+    It is told where this checkout is: up to Python 3.13 it does not look where this process does,
+    and what it cannot import it leaves to each fork without a word.
+    """
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(CHECKOUT), before)))
+    try:
+        forkserver.ensure_running()
+    finally:
+        del os.environ["PYTHONPATH"]
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
 
 
 class Forked:
@@ -41,6 +62,7 @@ class Forked:
         where = str(cwd or Path.cwd())
         variables = dict(os.environ) | dict(environment or {})
         files = (str(out.absolute()), str(err.absolute()))
+        start_server()
         self._process = SERVER.Process(target=_run, args=(list(arguments), files, where, variables))
         self._process.start()
         self.pid = self._process.pid
@@ -73,13 +95,15 @@ def _run(
     os.chdir(where)
     os.environ.clear()
     os.environ.update(variables)
+    multiprocessing.set_start_method(None, force=True)  # of its own children: the system's
     kind, what, *rest = arguments
     sys.argv = [what if kind == "-m" else kind, *rest]
     try:
         if kind == "-m":
             runpy.run_module(what, run_name="__main__", alter_sys=True)
         else:
-            exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
+            sys.modules["__main__"] = module = types.ModuleType("__main__")
+            exec(compile(what, "<string>", "exec"), vars(module))
     except Exception:
         traceback.print_exc()
         sys.exit(1)

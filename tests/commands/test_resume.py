@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from functools import cache, partial
-from multiprocessing import connection, forkserver
+from multiprocessing import connection
 from pathlib import Path
 
 import pytest
@@ -37,10 +37,10 @@ from deconv.training import lock_folder, snapshots
 from experiments.kit import compose
 from experiments.kit import training as trained
 from experiments.kit.command import EXIT_BAD_INPUT, EXIT_INTERRUPTED
+from experiments.kit.forked import SERVER, Forked, start_server
 from experiments.train import main
 
 ROOT = Path(__file__).resolve().parents[2]
-PROCESSES = multiprocessing.get_context("forkserver")
 
 SMALL = (
     "size=smoke",
@@ -68,21 +68,19 @@ UPDATES, BATCHES = 3, 3
 
 
 @pytest.fixture(scope="module", autouse=True)
-def server(tmp_path_factory):
-    """The process of which each training is a fork; it alone pays for the imports."""
+def cached(tmp_path_factory):
+    """The images of all trainings are drawn once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DECONV_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("PYTHONPATH", os.pathsep.join((str(ROOT), str(ROOT / "tests"))))
-        PROCESSES.set_forkserver_preload(["test_resume"])
-        forkserver.ensure_running()
         yield
 
 
 # What happens in the process of a training.
 
 
-def work(there, folder, log, overrides):
+def work(there, folder, log, overrides, cache_dir):
     """`python -m experiments.train <overrides>`, which tells `there` what it is about to do."""
+    os.environ["DECONV_CACHE"] = cache_dir
     torch.set_num_threads(1)
     multiprocessing.set_start_method("fork", force=True)  # of those that load images
     process = os.getpid()
@@ -136,12 +134,13 @@ class Training:
     def __init__(self, folder, *overrides, resume=False):
         self.folder, self.log = Path(folder), Path(f"{folder}.log")
         own = (f"resume={folder}",) if resume else (*SMALL, f"hydra.run.dir={folder}")
-        self.here, there = PROCESSES.Pipe()
-        arguments = (there, self.folder, self.log, (*own, *overrides))
-        self.process = PROCESSES.Process(target=work, args=arguments)
+        self.here, there = SERVER.Pipe()
+        arguments = (there, self.folder, self.log, (*own, *overrides), os.environ["DECONV_CACHE"])
+        self.process = SERVER.Process(target=work, args=arguments)
         self.act = None
 
     def __enter__(self):
+        start_server()
         self.process.start()
         return self
 
@@ -365,29 +364,24 @@ def test_a_page_of_pictures_that_a_kill_prevented_is_drawn_by_the_run_that_goes_
 
 def test_a_killed_command_goes_on_from_the_command_line(tmp_path):
     """The commands as one types them, and a process that nothing holds back."""
-    command = [sys.executable, "-m", "experiments.train"]
+    command = ["-m", "experiments.train"]
     settings = [*SMALL, "train.save_steps=1", "train.epochs=10"]
-    options = {
-        "cwd": tmp_path,
-        "env": os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        "stdout": subprocess.PIPE,
-        "stderr": subprocess.STDOUT,
-        "text": True,
-    }
-    with subprocess.Popen([*command, *settings, "train.workers=2"], **options) as process:
-        deadline = time.monotonic() + 120
-        while not (found := list(tmp_path.glob("outputs/train/*/epoch_001_step_000001.pt"))):
-            assert process.poll() is None and time.monotonic() < deadline, process.stdout.read()
-            time.sleep(0.002)
-        process.kill()
-        assert process.wait() == -signal.SIGKILL
+    said = tmp_path / "said.txt"
+    process = Forked([*command, *settings, "train.workers=2"], said, said, tmp_path)
+    deadline = time.monotonic() + 120
+    while not (found := list(tmp_path.glob("outputs/train/*/epoch_001_step_000001.pt"))):
+        assert process.poll() is None and time.monotonic() < deadline, said.read_text()
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
     folder = found[0].parent
     assert not (folder / "epoch_010.pt").exists()
     resume = [*command, f"resume={folder.relative_to(tmp_path)}", "train.workers=0"]
-    done = subprocess.run(resume, timeout=120, **options)
-    assert done.returncode == 0, done.stdout
-    assert "going on from epoch_" in done.stdout and "epoch 10/10: loss" in done.stdout
-    assert Path(done.stdout.splitlines()[-1]).resolve() == folder
+    again = tmp_path / "again.txt"
+    assert Forked(resume, again, again, tmp_path).wait(120) == 0, again.read_text()
+    text = again.read_text()
+    assert "going on from epoch_" in text and "epoch 10/10: loss" in text
+    assert (tmp_path / text.splitlines()[-1]).resolve() == folder
     run(tmp_path / "uninterrupted", "train.save_steps=1", "train.epochs=10")
     assert_same_end(folder, tmp_path / "uninterrupted")
 
