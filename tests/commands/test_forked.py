@@ -30,8 +30,10 @@ def test_it_has_the_library_and_is_otherwise_as_from_a_shell(tmp_path, monkeypat
     said, errors = program(LOOK, "a", "b=c", cwd=tmp_path)
     method = multiprocessing.get_context().get_start_method()
     assert said.splitlines() == [
-        f"{method} {tmp_path} ['-c', 'a', 'b=c'] yes", "True True", "[2, 4]"
-    ]  # fmt: skip
+        f"{method} {tmp_path} ['-c', 'a', 'b=c'] yes",
+        "True True",
+        "[2, 4]",
+    ]
     assert errors == ""
 
 

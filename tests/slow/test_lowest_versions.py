@@ -20,9 +20,17 @@ FULL = {"opencv-python-headless==4.9": "opencv-python-headless==4.9.0.80"}
 """Releases whose numbers have more parts than the declared one."""
 
 MATHEMATICS = (
-    "test_layers", "test_geometry", "test_mirror", "test_vjp", "test_projection", "test_round_trip",
-    "test_top_activations", "test_training", "test_occlusion", "test_sparse_coding",
-)  # fmt: skip
+    "test_layers",
+    "test_geometry",
+    "test_mirror",
+    "test_vjp",
+    "test_projection",
+    "test_round_trip",
+    "test_top_activations",
+    "test_training",
+    "test_occlusion",
+    "test_sparse_coding",
+)
 """Files of tests/unit."""
 
 
