@@ -213,7 +213,7 @@ def _splits(count: int) -> str:
 def _record(
     stem: str, found: Sequence[Finding], data: str, words: str, commit: str, seconds: float = 0.0
 ) -> Kept:
-    """One experiment's findings in the form of `experiments.ledger.collect`."""
+    """One experiment's findings in the form of `experiments.kit.ledger.collect`."""
     step = {"status": DONE, "seconds": seconds, "error": "", "data": data, "commit": commit}
     step["findings"] = [asdict(one) for one in found]
     return {"size": "", "network": {"words": words}, "steps": {stem: step}}

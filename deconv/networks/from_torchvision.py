@@ -41,7 +41,7 @@ def name_stages(modules: list[nn.Module]) -> OrderedDict[str, nn.Module]:
         if not prefix:
             raise DeconvError(
                 f"a chain has no rule for {type(module).__name__}: use "
-                "deconv.deconvnet.projection.vector_jacobian, which takes any graph"
+                "deconv.wrap, which takes any module"
             )
         unnumbered = isinstance(module, nn.Flatten | nn.AdaptiveAvgPool2d)
         name = prefix if unnumbered else f"{prefix}{number}"

@@ -21,6 +21,7 @@ class Recipe:
     """Training settings. Defaults are the paper's (§3); X marks what the paper does not state.
 
     Attributes:
+        epochs, lr, momentum: §3.
         batch_size: images per update over all processes (§3).
         optimizer: "sgd" with momentum (§3) or "adamw" (Loshchilov & Hutter 2019, β = momentum and
             0.999). Differs from paper: "adamw".
@@ -41,6 +42,7 @@ class Recipe:
             epochs always uses the centre crop.
         precision: "bf16" uses autocast; "auto" does so on hardware with fast bfloat16.
         channels_last: memory layout of images and filters; several times as fast.
+        compile: whether to run through torch.compile.
         eval_every: epochs between validations; the last epoch is always validated.
         snapshot_epochs: epochs whose snapshots are kept for good.
         keep_last: how many of the newest snapshots are kept besides.

@@ -255,4 +255,4 @@ def _tables() -> dict[str, Claim]:
 
 
 REPORTED: dict[str, Claim] = _figures() | _tables()
-"""Key -> claim; the keys are those of `experiments.findings.Finding`."""
+"""Key -> claim; the keys are those of `experiments.kit.findings.Finding`."""

@@ -97,7 +97,7 @@ def test_energies_go_as_the_operations_allow():
                     if apart:
                         assert after[row] == pytest.approx(before[row].item())
             seen.add(step.operation)
-    # No network here has a batch normalisation; tests/test_graph.py goes through one.
+    # No network here has a batch normalisation; test_wrapped.py has some.
     assert seen | {"seed", "scale"} == set(OPERATIONS)
 
 
