@@ -22,3 +22,11 @@ def smoke_run(tmp_path_factory):
     """The folder of one training at size=smoke, with its snapshots; made once a test process."""
     lines, _ = command("train", "size=smoke", "seed=3", cwd=tmp_path_factory.mktemp("smoke_run"))
     return Path(lines[-1])
+
+
+LONGEST = ("test_reproduce", "test_wrapped", "test_fields_by_probe")
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the longest files: one that came last would run alone."""
+    items.sort(key=lambda item: not item.path.stem.startswith(LONGEST))

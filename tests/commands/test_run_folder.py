@@ -564,7 +564,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update_and_says_where(tmp_pa
     shown = ", ".join(str(image) for image in sorted(batches.batch(1)))
     where = rf"the loss is (nan|inf) in epoch 2, batch 1 \(that of images {shown} of "
     assert re.match(where, str(error.value))
-    assert "train anew with a lower train.lr (1e+30 here)" in str(error.value)
+    assert "train anew with a lower rate lr (1e+30 here)" in str(error.value)
     last = deconv.load_snapshot(tmp_path / "last.pt")
     assert (last.epoch, last.step, last.progress["step"]) == (1, 3, 1)
     for name, weight in net.state_dict().items():

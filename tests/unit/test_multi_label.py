@@ -99,7 +99,7 @@ def test_cached_squares_keep_their_marks(voc, tmp_path):
 
 
 def test_voc_that_cannot_be_read_is_named(voc, tmp_path_factory):
-    with pytest.raises(DeconvError, match=r"PASCAL VOC 2012 is not at .*data\.download=true"):
+    with pytest.raises(DeconvError, match=r"PASCAL VOC 2012 is not at .*download=true"):
         photographs("voc2012", voc / "VOCdevkit", "train", 32)
     path = voc / "VOCdevkit/VOC2012/Annotations/2008_000007.xml"
     path.write_text(annotation([("unicorn", False)]))
