@@ -252,9 +252,10 @@ def test_a_missing_or_empty_folder_is_named_with_what_to_do(tmp_path, name):
     how = {"imagenet": "account at image-net.org", "imagefolder": "<folder>/<class>"}.get(
         name, "download=true"
     )
-    with pytest.raises(DataMissing, match=rf"nowhere.* is missing.*set root=<folder>.*To get it: .*{how}"):
+    to_get = rf"set root=<folder>.*To get it: .*{how}"
+    with pytest.raises(DataMissing, match=rf"nowhere.* is missing.*{to_get}"):
         photographs(name, tmp_path / "nowhere", "val", 32)
-    with pytest.raises(DataMissing, match=rf"is empty.*set root=<folder>.*To get it: .*{how}"):
+    with pytest.raises(DataMissing, match=rf"is empty.*{to_get}"):
         photographs(name, tmp_path, "val", 32)
     (tmp_path / "unrelated.txt").write_text("")
     kind = DeconvError if name == "imagefolder" else DataMissing
