@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import json
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from deconv.atomic_files import write_whole
 from deconv.errors import DeconvError
 from experiments.kit.command import EXIT_INTERRUPTED, EXIT_NO_DATA
 from experiments.kit.forked import Forked
+from experiments.kit.signals import on_signals
 
 STATE = "reproduce.json"
 DONE, FAILED, NO_DATA, STOPPED, NOT_RUN = (
@@ -31,8 +31,6 @@ DONE, FAILED, NO_DATA, STOPPED, NOT_RUN = (
     "not run",
 )
 """How a step can have ended; STOPPED also stands for one that never came to its end."""
-
-SIGNALS = ("SIGTERM", "SIGUSR1", "SIGINT")
 
 
 @dataclass(frozen=True)
@@ -106,22 +104,14 @@ def finished(step: Step, state: State) -> bool:
 def passed_on(child: Callable[[], Forked | None]) -> Iterator[list[int]]:
     """Within it SIGNALS go to the child of the moment; the list holds those that came."""
     came: list[int] = []
-    before: dict[int, Any] = {}
 
     def note(number: int, _: object) -> None:
         came.append(number)
         if process := child():
             process.send_signal(number)
 
-    for name in SIGNALS:
-        if hasattr(signal, name):
-            number = getattr(signal, name)
-            before[number] = signal.signal(number, note)
-    try:
+    with on_signals(note):
         yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def run_steps(

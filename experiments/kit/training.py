@@ -42,9 +42,8 @@ from experiments.kit.inputs import (
 )
 from experiments.kit.provenance import changes, circumstances, device_kind, write_table, write_text
 from experiments.kit.resume import go_on
+from experiments.kit.signals import on_signals
 from experiments.kit.watching import tensorboard, watcher
-
-SIGNALS = ("SIGTERM", "SIGUSR1", "SIGINT")
 
 
 def train_network(
@@ -213,18 +212,10 @@ def line(row: dict[str, Any], epochs: int) -> str:
 def stop_signals() -> Iterator[dict[str, bool]]:
     """Within it the first of SIGNALS sets "asked"; a second one acts as it would without."""
     asked = {"asked": False}
-    before: dict[int, Any] = {}
 
-    def note(number: int, _: object) -> None:
+    def note(number: int, before: Any) -> None:
         asked["asked"] = True
-        signal.signal(number, before[number])
+        signal.signal(number, before)
 
-    for name in SIGNALS:
-        if hasattr(signal, name):
-            number = getattr(signal, name)
-            before[number] = signal.signal(number, note)
-    try:
+    with on_signals(note):
         yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
