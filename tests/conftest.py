@@ -8,6 +8,8 @@ from command_line import command
 
 from experiments.kit.forked import IMPORTED, SERVER
 
+pytest_plugins = ["fault_table"]
+
 SERVER.set_forkserver_preload([*IMPORTED, "pytest", "experiments.train"])
 
 
