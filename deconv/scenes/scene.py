@@ -10,6 +10,7 @@ Left and right (`left_eye`, `right_eye`) are the image's, not the animal's.
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -161,6 +162,14 @@ def render(
     return Scene(exposure.develop(image), label, layer.box(), parts)
 
 
+@lru_cache(maxsize=1000)
+def _drawn(seed: int, index: int, size_px: int) -> Scene:
+    """The scenes drawn last, read-only: an experiment asks for most of them several times."""
+    scene = render(seed, index, size_px)
+    scene.image.setflags(write=False)
+    return scene
+
+
 class Scenes(Dataset):
     """Data set of `length` scenes of one seed; item i is (3×size×size uint8, label)."""
 
@@ -180,14 +189,14 @@ class Scenes(Dataset):
 
     def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
         scene = self.scene(i)
-        return torch.from_numpy(scene.image).permute(2, 0, 1).contiguous(), scene.label
+        return torch.tensor(scene.image).permute(2, 0, 1).contiguous(), scene.label
 
     def scene(self, i: int) -> Scene:
         """Draw scene i with its boxes; IndexError outside 0 … length - 1."""
         i = whole_number(i, "a data set")
         if not 0 <= i < self.length:
             raise IndexError(f"scene {i} of {self.length}: use 0 to {self.length - 1}")
-        return render(self.seed, i, self.size_px)
+        return _drawn(self.seed, i, self.size_px)
 
     def cache_key(self) -> str:
         """Return the fingerprint with the version of OpenCV, which draws."""

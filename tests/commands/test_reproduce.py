@@ -51,19 +51,30 @@ def statuses(folder):
     return {stem: one["status"] for stem, one in kept.items()}
 
 
+SOME = ("train", "fig1_deconvnet", "fig3_architecture", "fig4_feature_evolution", "table2_imagenet")
+"""One experiment of each need; by default the others run in their own tests alone."""
+
+
+@pytest.fixture(scope="module", params=["some", pytest.param("all", marks=pytest.mark.slow)])
+def stems(request):
+    """The experiments that are run."""
+    return set(SOME) if request.param == "some" else EXPERIMENTS | {"train"}
+
+
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """Everything at size=smoke: (its folder, what it printed)."""
-    status, lines = reproduce("size=smoke", cwd=tmp_path_factory.mktemp("reproduce"))
+def whole(stems, tmp_path_factory):
+    """They at size=smoke: (the folder, what was printed)."""
+    only = f"only=[{','.join(stems)}]"
+    status, lines = reproduce("size=smoke", only, cwd=tmp_path_factory.mktemp("reproduce"))
     logs = {p.name: p.read_text()[-600:] for p in (Path(lines[-1]) / "logs").iterdir()}
     assert status == 0, (lines, logs)
     return Path(lines[-1]), lines
 
 
-def test_every_experiment_runs_at_size_smoke(whole):
+def test_every_experiment_runs_at_size_smoke(stems, whole):
     folder, lines = whole
     ended_as = statuses(folder)
-    assert set(ended_as) == EXPERIMENTS | {"train"}
+    assert set(ended_as) == stems
     logs = {stem: (folder / "logs" / f"{stem}.txt").read_text()[-600:] for stem in ended_as}
     assert {s: (how, logs[s]) for s, how in ended_as.items() if how != DONE} == {}
     done = [stem for stem, status in ended_as.items() if status == DONE]
@@ -79,7 +90,7 @@ def test_every_experiment_runs_at_size_smoke(whole):
         stem: " ".join(one["arguments"])
         for stem, one in json.loads((folder / STATE).read_text())["outcomes"].items()
     }
-    assert f"snapshot={snapshot}" in arguments["fig2_top_activations"]
+    assert f"snapshot={snapshot}" in arguments["fig1_deconvnet"]
     assert f"run={folder / 'train'}" in arguments["fig4_feature_evolution"]
 
 
@@ -111,26 +122,26 @@ def test_again_it_runs_nothing_but_what_changed(whole, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(whole[0], folder, symlinks=True)
     before = {p: p.stat().st_mtime_ns for p in folder.glob("*/*.png")}
-    only = "only=[fig2]"
+    only = "only=[fig1]"
     shutil.rmtree(folder / "train")
     run = f"run={whole[0] / 'train'}"
     resume = f"resume={folder}"
     status, lines = reproduce(resume, run, only, cwd=tmp_path)
-    assert status == 0 and any("fig2_top_activations … finished before" in one for one in lines)
+    assert status == 0 and any("fig1_deconvnet … finished before" in one for one in lines)
     assert {p: p.stat().st_mtime_ns for p in folder.glob("*/*.png")} == before
 
     status, lines = reproduce(resume, run, only, "device=gpu", cwd=tmp_path)
     assert status == 1 and lines[-1] == str(folder)
-    line = next(one for one in lines if "] fig2_top_activations … " in one)
+    line = next(one for one in lines if "] fig1_deconvnet … " in one)
     assert re.search(r"failed after \d+ s: device=gpu cannot be used", line), line
-    assert "failed: fig2_top_activations (see logs/)" in lines
+    assert "failed: fig1_deconvnet (see logs/)" in lines
 
     nowhere = ("data=caltech101", "data.root=nowhere")
     status, lines = reproduce(resume, run, only, *nowhere, cwd=tmp_path)
-    assert status == 0 and statuses(folder)["fig2_top_activations"] == NO_DATA
-    line = next(one for one in lines if "] fig2_top_activations … " in one)
+    assert status == 0 and statuses(folder)["fig1_deconvnet"] == NO_DATA
+    line = next(one for one in lines if "] fig1_deconvnet … " in one)
     assert "data not here" in line and "nowhere of caltech101 is missing" in line, line
-    assert "fig2_top_activations: data not here" in (folder / "ledger.md").read_text()
+    assert "fig1_deconvnet: data not here" in (folder / "ledger.md").read_text()
     assert statuses(folder)["fig4_feature_evolution"] == DONE, "what ran before is still known"
 
 
