@@ -17,8 +17,8 @@ drawn at random, inferred alike, (b) a single step of inference from zero, at it
 Cost: laptop about four minutes on an idle core; paper: not tried.
 Expected: learned filters explain held-out images better than random ones, at every layer.
 
-Writes figure.png and figure.pdf, arrays.npz (filters, pictures), table.csv (a row a layer),
-history.csv (a row an epoch), findings.json, config.yaml and provenance.json.
+Writes figure.png and figure.pdf, arrays.npz (filters, pictures), table.csv (one row per layer),
+history.csv (one row per epoch), findings.json, config.yaml and provenance.json.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def load(cfg: Adaptive, data: Squares, count: int) -> torch.Tensor:
 
 
 def log_epoch(epoch: Epoch) -> None:
-    """Log a line an epoch."""
+    """Log one line per epoch."""
     log(
         f"layer {epoch.layer}, epoch {epoch.epoch}: cost {epoch.cost[0]:.1f} to "
         f"{epoch.cost[-1]:.1f}, {epoch.error:.3f} of the energy not explained"

@@ -23,7 +23,7 @@ laptop 6 minutes on 2 CPU cores.
 Expected: not in the paper, which shows no network without the operation.
 
 Writes figure.png and figure.pdf, arrays.npz (what is drawn, and the correlations of maps),
-table.csv (a row a network and layer), findings.json, config.yaml and provenance.json; trained
+table.csv (one row per network and layer), findings.json, config.yaml and provenance.json; trained
 networks in a folder each.
 """
 

@@ -13,7 +13,7 @@ top-down energy are shown.
 Cost: laptop seconds (with a snapshot) on 2 CPU cores.
 Expected: the last step down equals the projection by autograd to rounding.
 
-Writes figure.png and figure.pdf, arrays.npz (what is drawn), table.csv (a row a place and
+Writes figure.png and figure.pdf, arrays.npz (what is drawn), table.csv (one row per place and
 direction), findings.json, config.yaml and provenance.json.
 """
 

@@ -11,7 +11,7 @@ live peaks, exact receptive fields, one symmetric scale a picture, one peak an i
 
 Cost: laptop about a minute (with a snapshot) on 2 CPU cores.
 
-Writes figure.png and figure.pdf, arrays.npz (what is drawn), table.csv (a row a peak),
+Writes figure.png and figure.pdf, arrays.npz (what is drawn), table.csv (one row per peak),
 config.yaml and provenance.json; with trace=true also trace.txt.
 """
 

@@ -14,7 +14,7 @@ judged on `zfnet` as it is built beside it.
 Cost: seconds. Needs neither data nor a trained network.
 Expected (zfnet): sides 110, 55, 26, 13, 13, 13, 13, 6; 62,357,608 parameters for 1000 classes.
 
-Writes figure.png and figure.pdf, table.csv (a row a stage), findings.json, config.yaml and
+Writes figure.png and figure.pdf, table.csv (one row per stage), findings.json, config.yaml and
 provenance.json, and prints the table.
 """
 

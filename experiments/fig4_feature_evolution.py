@@ -16,7 +16,7 @@ Cost: one pass over the training images a snapshot; laptop with a run: a minute 
 Expected (Figure 4): layers 1 and 2 settle within a few epochs, 4 and 5 need 40 to 50.
 
 Writes figure.png and figure.pdf, animation.gif, arrays.npz (what is drawn, and all peaks),
-table.csv (a row a map and epoch), turnover.csv (a row a layer and epoch), findings.json,
+table.csv (one row per map and epoch), turnover.csv (one row per layer and epoch), findings.json,
 config.yaml and provenance.json.
 """
 

@@ -19,7 +19,7 @@ with population=40 about three minutes, on a CPU core.
 Expected: layer 1 leaps at the smallest change, layer 7 moves almost linearly with translation and
 scale, and turning loses the class except of symmetric objects.
 
-Writes figure.png and figure.pdf, arrays.npz, table.csv (a row an image, transform and amount),
+Writes figure.png and figure.pdf, arrays.npz, table.csv (one row per image, transform and amount),
 scores.csv (each measure over all images), classes.csv (the probability kept by each class under
 rotation), findings.json, config.yaml and provenance.json.
 """

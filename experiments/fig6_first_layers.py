@@ -25,7 +25,7 @@ Expected: without renormalisation one filter dominates; 7×7 stride 2 has fewer 
 11×11 stride 4, and layer 2 above it is free of aliasing artefacts.
 
 Writes figure.png and figure.pdf, arrays.npz (what is drawn, and the measures of each filter),
-table.csv (a row a network and layer), findings.json, config.yaml and provenance.json; trained
+table.csv (one row per network and layer), findings.json, config.yaml and provenance.json; trained
 networks in a folder each.
 """
 

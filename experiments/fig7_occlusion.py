@@ -18,7 +18,7 @@ Cost: laptop under a minute (with a snapshot) on 2 CPU cores; ZFNet at 224 px so
 Expected: the true class's probability falls where the square covers the object, more than where it
 covers the boxes of other scenes.
 
-Writes figure.png and figure.pdf, arrays.npz, table.csv (a row an image shown or scored),
+Writes figure.png and figure.pdf, arrays.npz, table.csv (one row per image shown or scored),
 findings.json, config.yaml and provenance.json.
 """
 

@@ -15,7 +15,7 @@ Expected: the layer answers as before the change, to rounding; pictures that hav
 own change only where the channels are scaled differently.
 
 Writes figure.png and figure.pdf, arrays.npz (weights before and after, what is black and white),
-table.csv (a row a filter shown), config.yaml and provenance.json. There is no claim to judge.
+table.csv (one row per filter shown), config.yaml and provenance.json. There is no claim to judge.
 """
 
 from __future__ import annotations
@@ -279,13 +279,13 @@ def rule_row(drawn: Drawn) -> figures.RuleRow:
 
 
 def channel_grid(drawn: Drawn, arrays: Mapping[str, np.ndarray]) -> figures.FilterGrid:
-    """A layer above others: a row a filter, a column a channel."""
+    """A layer above others: one row per filter, one column per channel."""
     name, (total, places, *_) = drawn.layer["layer"], drawn.layer["filters"]
     count, columns, height, width = drawn.values.shape
     seen = arrays[f"{name}/channel_numbers"]
     heads = seen[0] if (seen == seen[0]).all() else arrays[f"{name}/channels"]
     return figures.FilterGrid(
-        f"{name}: {count} of {total} filters, a picture a channel",
+        f"{name}: {count} of {total} filters, one picture per channel",
         f"{height}×{width} weights for each of {places} channels; {columns} of these are shown",
         np.repeat(drawn.values.reshape(-1, height, width, 1), 3, axis=3),
         np.repeat(drawn.constant, columns),

@@ -16,7 +16,7 @@ Expected: the activation falls first along the least invariant directions. Rando
 the unit and fall with the cosine, by a fifth at about 40°; they may outlast the most invariant
 ones, since a second derivative speaks of the first degrees alone.
 
-Writes figure.png and figure.pdf, arrays.npz, table.csv (a row a start and a row a direction),
+Writes figure.png and figure.pdf, arrays.npz, table.csv (one per start and direction),
 config.yaml and provenance.json. There is no number to compare with, so no findings.json.
 """
 

@@ -11,7 +11,7 @@ a patch excites the unit.
 Cost: laptop under a minute (with a snapshot) on 2 CPU cores.
 Expected: crops that share a structure.
 
-Writes figure.png and figure.pdf, arrays.npz, table.csv (a row a crop), config.yaml and
+Writes figure.png and figure.pdf, arrays.npz, table.csv (one row per crop), config.yaml and
 provenance.json. There is no claim to judge, so no findings.json.
 """
 

@@ -11,7 +11,7 @@ their images agree. The norm's value is not stated: here the mean norm of the da
 Cost: laptop about a minute (with a snapshot) on 2 CPU cores.
 Expected: different images of nearly the same activation: starts hardly agree.
 
-Writes figure.png and figure.pdf, arrays.npz, table.csv (a row a start), config.yaml and
+Writes figure.png and figure.pdf, arrays.npz, table.csv (one row per start), config.yaml and
 provenance.json. There is no number to compare with, so no findings.json.
 """
 

@@ -13,7 +13,7 @@ Cost: laptop about a minute (with a snapshot) on 2 CPU cores.
 Expected: crops and projections of one structure; it may be seen in the maximising images too,
 among much that no image of the data has, at several times the activation.
 
-Writes figure.png and figure.pdf, arrays.npz, table.csv (a row a crop, a start and a direction),
+Writes figure.png and figure.pdf, arrays.npz, table.csv (one row per crop, start and direction),
 config.yaml and provenance.json. There is no claim to judge, so no findings.json.
 """
 

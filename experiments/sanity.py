@@ -16,8 +16,8 @@ Expected: random weights and another image's switches leave little of a picture;
 same place leaves much of its outline.
 
 Writes figure.png and figure.pdf, summary.md (what may be read into a picture, by declared rules),
-table.csv (a row a layer, check, variant and number), arrays.npz (a row a unit), findings.json,
-config.yaml and provenance.json.
+table.csv (one row per layer, check, variant and number), arrays.npz (one row per unit),
+findings.json, config.yaml and provenance.json.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ Cost: laptop about 5 minutes on 2 CPU cores, most of it training; paper one pass
 for all networks together.
 Expected at size=paper: 38.4 / 16.5 % (one ZFNet), 36.7 / 15.3 % (five).
 
-Writes table.csv (a row an ensemble), findings.json, config.yaml and provenance.json.
+Writes table.csv (one row per ensemble), findings.json, config.yaml and provenance.json.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def judge(
 def table(
     rows: Mapping[str, Sequence[int]], found: Mapping[tuple[int, ...], Accuracy]
 ) -> list[dict[str, Any]]:
-    """A row an ensemble: its errors, and the mean error of its networks alone, in percent."""
+    """One row per ensemble: its errors, and the mean error of its networks alone, in percent."""
     lines = []
     for name, numbers in rows.items():
         line = {"row": name, "nets": len(numbers), "members": " ".join(map(str, numbers))}

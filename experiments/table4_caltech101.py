@@ -12,7 +12,7 @@ Cost: one pass over 8677 images, then about a minute a fold on 2 CPU cores. lapt
 after the training.
 Expected at size=paper data=caltech101: 83.8 ± 0.5 % with 15 images a class, 86.5 ± 0.5 % with 30.
 
-Writes figure.png and figure.pdf, table.csv (means), folds.csv (a row a fold), arrays.npz (the
+Writes figure.png and figure.pdf, table.csv (means), folds.csv (one row per fold), arrays.npz (the
 accuracy of each class), findings.json, config.yaml and provenance.json.
 """
 
@@ -78,7 +78,7 @@ def compute(cfg: Transfer, it: Subject) -> Result:
 
 
 def scratch_rows(cfg: Transfer) -> list[Row]:
-    """Our networks from scratch: those kept in KEPT, and one row a size of cfg.scratch.
+    """Our networks from scratch: those kept in KEPT, and one row per size of cfg.scratch.
 
     Only where the data set is Caltech-101. Raises DeconvError for a folder that is no result.
     """

@@ -14,7 +14,7 @@ Without VOC the parts of the built-in scenes (wheel, window, eye, …) stand for
 Cost: laptop about 2 minutes on 2 CPU cores with a snapshot, most of it marking the parts once.
 Expected with ZFNet trained on ImageNet: the paper's mean is 79.0 %, on VOC's test set.
 
-Writes table.csv (a row a class), findings.json, config.yaml and provenance.json.
+Writes table.csv (one row per class), findings.json, config.yaml and provenance.json.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def table(
     train: np.ndarray,
     val: np.ndarray,
 ) -> list[dict[str, Any]]:
-    """A row a class and one of the means; average precision in percent, "" where there is none."""
+    """One row per class and one of the means: average precision in percent, "" without one."""
     rows = []
     for n, name in enumerate(classes):
         row = {"class": name, "average precision": known(precisions[n]), "chance": known(chance[n])}

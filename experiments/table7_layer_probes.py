@@ -16,7 +16,7 @@ GPU; features take 200 KB of memory an image. laptop: a minute or two after the 
 Expected at size=paper data=caltech101: SVM 44.8, 66.2, 72.3, 76.6, 86.2 % on layers 1–5, 85.5 % on
 7; softmax 82.9 % on 5, 85.4 % on 7.
 
-Writes figure.png and figure.pdf, table.csv (means), folds.csv (a row a fold), arrays.npz (the
+Writes figure.png and figure.pdf, table.csv (means), folds.csv (one row per fold), arrays.npz (the
 accuracy of each class), findings.json, config.yaml and provenance.json.
 """
 

@@ -8,7 +8,7 @@
 Cost: laptop about 5 minutes on 2 CPU cores; paper: 70 epochs of ImageNet (12 days on a GTX 580 in
 the paper). Expected at size=paper: 38.4 % top-1 and 16.5 % top-5 validation error (Table 2).
 
-Writes metrics.csv (a row an epoch), snapshots epoch_NNN.pt with last.pt as a link to the newest,
+Writes metrics.csv (one row per epoch), snapshots epoch_NNN.pt with last.pt as a link to the newest,
 their checksums, weights as safetensors, config.yaml and provenance.json.
 SIGTERM, SIGUSR1 and Ctrl-C save after the update in progress and end with exit status 75.
 Under torchrun send SIGTERM alone, to torchrun: it passes that on, and its exit status is its own,

@@ -17,7 +17,7 @@ Expected: more of the energy in the object and in the preferred part than by cha
 map of the same layer, or in an untrained network; the more so the higher the layer.
 
 Writes figure.png and figure.pdf, arrays.npz (scores, and the pictures that are drawn), table.csv
-(a row a map), summary.csv (a row a layer), findings.json, config.yaml and provenance.json.
+(one row per map), summary.csv (one row per layer), findings.json, config.yaml and provenance.json.
 """
 
 from __future__ import annotations

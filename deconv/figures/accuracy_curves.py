@@ -66,7 +66,7 @@ NAMES_OF_AXES = {"layer": "layer", "per_class": "training images a class"}
 def accuracy_panel(
     title: str, rows: Sequence[Mapping[str, Any]], axis: str, chance: float
 ) -> AccuracyPanel:
-    """Make a panel from table rows, a line a network, the paper's last.
+    """Make a panel from table rows, one line per network, the paper's last.
 
     rows: with keys network, source ("here", "control" or "paper"), mean, std and `axis`, which is
     one of NAMES_OF_AXES.
@@ -210,7 +210,7 @@ def _table(
     top: float,
     width_in: float,
 ) -> None:
-    """Draw a row a line and a column a tick, grouped by panel, with the lines' styles."""
+    """Draw one row per line and one column per tick, grouped by panel, with the lines' styles."""
     columns = [(p, tick) for p in panels for tick in (p.columns or p.ticks)]
     cell = min(CELL, (width_in - 2 * MARGIN - NAMES - 0.15 * (len(panels) - 1)) / len(columns))
     lefts, x = [], MARGIN + NAMES

@@ -55,7 +55,7 @@ def _frame(
 
 
 def _pairs(strip: Filmstrip, index: int) -> np.ndarray:
-    """Lay out a layer at one snapshot: a row a map, its projection and patch."""
+    """Lay out a layer at one snapshot: one row per map, its projection and patch."""
     tiles = [
         make(strip, row, index, TILE_PX)
         for row in range(len(strip.maps))

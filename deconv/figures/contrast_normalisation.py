@@ -1,4 +1,4 @@
-"""What contrast normalisation does to the features of layers 1 and 2: a column a network."""
+"""What contrast normalisation does to the features of layers 1 and 2: one column per network."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def contrast_normalisation(
     *,
     width_in: float = 8.0,
 ) -> Figure:
-    """Filters of layer 1 over projections of layer 2, a column a network; below them numbers.
+    """Filters of layer 1 over projections of layer 2, one column per network; below them numbers.
 
     columns: their `name` is the normalisation; spectra are not shown. caption: printed below,
     wrapped.

@@ -71,7 +71,7 @@ def invariance(
     caption: str,
     width_in: float = 8.0,
 ) -> Figure:
-    """Draw Figure 5: a row a transform, with the images first and then a plot for each column.
+    """Draw Figure 5: one row per transform, with the images first and then a plot for each column.
 
     Args:
         names: of the N images, for the legend; at most as many as IMAGE_COLOURS.
@@ -134,7 +134,7 @@ def _legend(figure: Figure, names: Sequence[str], others: bool) -> None:
 
 
 def _pictures(figure: Figure, row: TransformRow, top: float) -> None:
-    """Draw a row an image and a column an amount, framed in the image's colour."""
+    """Draw one row per image and one column per amount, framed in the image's colour."""
     side = PICTURES / len(row.examples)
     for column, amount in enumerate(row.examples):
         middle = MARGIN + (column + 0.5) * side
@@ -144,7 +144,7 @@ def _pictures(figure: Figure, row: TransformRow, top: float) -> None:
 
 
 def framed(tiles: np.ndarray) -> np.ndarray:
-    """Lay out N×E×3×h×w uint8 on white: a row an image, framed in its colour."""
+    """Lay out N×E×3×h×w uint8 on white: one row per image, framed in its colour."""
     cell = TILE_PX + 2 * FRAME + TILE_GAP
     out = np.full((len(tiles) * cell, tiles.shape[1] * cell, 3), 255, np.uint8)
     for i, images in enumerate(tiles):

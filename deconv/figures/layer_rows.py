@@ -1,4 +1,4 @@
-"""A row a layer: filters rescaled over the epochs, RMS of the filters, dead maps."""
+"""One row per layer: filters rescaled over the epochs, RMS of the filters, dead maps."""
 
 from __future__ import annotations
 

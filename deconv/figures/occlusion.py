@@ -77,7 +77,7 @@ NAME_LENGTH, TITLE_LENGTH, TITLE_PT = 19, 24, 8.5
 def occlusion(
     rows: Sequence[OcclusionRow], layer: str, caption: str, width_in: float = 8.0
 ) -> Figure:
-    """Draw a row an image with panels (a) to (e) and the legend of (e).
+    """Draw one row per image with panels (a) to (e) and the legend of (e).
 
     layer: the watched layer's name in words.
     """

@@ -52,7 +52,7 @@ def training_page(
     """Draw the state of a training from its log and its monitored network.
 
     Args:
-        rows: the log, a row an epoch: epoch, lr, train_loss, train_error (percent),
+        rows: the log, one row per epoch: epoch, lr, train_loss, train_error (percent),
             renormalised_<layer>, and in validated epochs val_top1_error, val_top5_error (percent)
             and val_loss; numbers, or text as `csv.DictReader` reads it.
         watch: arrays of the network.

@@ -55,7 +55,7 @@ def turnover_curves(
 def _curves(
     axes: Axes, courses: Sequence[LayerTurnover], threshold: float, shades: np.ndarray, line: float
 ) -> None:
-    """Draw a line a layer, named at its right end with its last value.
+    """Draw one line per layer, named at its right end with its last value.
 
     line: height of a name as a share of the axes' height.
     """

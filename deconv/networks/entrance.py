@@ -132,7 +132,7 @@ def _check_shape(answer: torch.Tensor, name: str) -> None:
         raise DeconvError(f"{name} answers two images with {shape}, not with logits N×classes")
     if len(answer) != 2:
         raise DeconvError(
-            f"{name} answers two images with {len(answer)} rows ({shape}): a row an image is wanted"
+            f"{name} answers two images with {len(answer)} rows ({shape}), not one per image"
         )
     if answer.shape[1] == 1:
         raise DeconvError(

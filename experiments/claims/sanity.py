@@ -274,7 +274,7 @@ def share(row: Row | None) -> str:
 
 
 def all_shares(rows: Sequence[Row], layers: Sequence[str]) -> str:
-    """Tabulate every share in Markdown: a line a variant, a column a layer and number."""
+    """Tabulate every share in Markdown: one line per variant, one column per layer and number."""
     columns = [(layer, number) for layer in layers for number in ("signed", "rank")]
     head = ["check", "changed to", *(", ".join(column) for column in columns)]
     left_out = (sanity.SHARES, sanity.ORIGINAL)

@@ -11,7 +11,7 @@ from experiments.kit.steps import DONE, Outcome, Step, last_line, log_path
 
 
 class Progress:
-    """Show what is running: a bar on a terminal, elsewhere a line an experiment."""
+    """Show what is running: a bar on a terminal, elsewhere one line per experiment."""
 
     def __init__(self, folder: Path, total: int) -> None:
         self.folder, self.total, self.count = folder, total, 0

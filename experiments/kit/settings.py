@@ -250,7 +250,7 @@ def _recipe() -> DictConfig:
 
 
 def register_foreign(arguments: list[str]) -> None:
-    """Tell Hydra of the networks of others that a command line names: model=timm/resnet18,…"""
+    """Tell Hydra of the foreign networks that a command line names: model=timm/resnet18,…"""
     for key, _, value in (argument.partition("=") for argument in arguments):
         names = value.strip("'\"").split(",") if key == "model" else []
         for name in filter(is_foreign, names):

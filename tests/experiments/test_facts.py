@@ -1,4 +1,4 @@
-"""What a sidecar says of engine and preprocessing is what was done, for networks of others too."""
+"""What a sidecar says of engine and preprocessing is what was done, for foreign networks too."""
 
 import pytest
 import torch

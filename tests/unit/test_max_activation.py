@@ -167,7 +167,7 @@ def test_numbers_that_cannot_be_used_are_named(options, words):
 def test_values_that_are_no_numbers_are_refused():
     with pytest.raises(DeconvError, match="no finite number"):
         max_activation(lambda x: linear(x) * math.nan, starts(), 7.0)
-    with pytest.raises(DeconvError, match="one number an image"):
+    with pytest.raises(DeconvError, match="one number per image"):
         max_activation(lambda x: x.flatten(1), starts(), 7.0)
     with pytest.raises(DeconvError, match="at least one start"):
         random_starts(SHAPE, 0, 1.0, 0)

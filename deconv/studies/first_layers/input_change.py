@@ -37,7 +37,7 @@ class Change:
 
 
 def entry(net: Network, filters: LayerFilters) -> tuple[torch.Tensor, torch.Tensor]:
-    """Factor and offset, a number a channel each, by which pixels minus the mean become what the
+    """Factor and offset, one per channel, by which pixels minus the mean become what the
     layer takes. An offset that differs from place to place is given by its mean."""
     images = torch.zeros(2, 3, net.input_px, net.input_px, dtype=net.dtype)
     images[1] = 1

@@ -19,7 +19,7 @@ LAYERS = ("layer1", "layer7")
 RIGHT, DIAGONAL = [90.0, 180.0, 270.0], [45.0, 135.0, 225.0, 315.0]
 
 Scores = Mapping[str, Mapping[str, np.ndarray]]
-"""Kind of transform -> measure -> one value an image."""
+"""Kind of transform -> measure -> one value per image."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from deconv.studies.invariance.scores import cell, interval
 def image_rows(
     about: Sequence[Mapping[str, Any]], courses: Mapping[str, Course]
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row an image, transform and amount.
+    """Yield one row per image, transform and amount.
 
     Distances are Euclidean ("distance") and over the untransformed vector's norm ("relative").
     about: an image each, cells that identify it.

@@ -51,7 +51,7 @@ def grid_side(shape: Sequence[int], max_features: int) -> int | None:
     the maps.
 
     Raises:
-        DeconvError: if one value a map exceeds `max_features`.
+        DeconvError: if one value per map exceeds `max_features`.
     """
     maps, *size = shape
     if math.prod(shape) <= max_features:

@@ -1,7 +1,7 @@
 """The table of the sanity checks: mean similarities, and the share of a picture that is kept.
 
 A share of 0 is the similarity of unrelated pictures, 1 identity. Scores are arrays n×3 named
-`<layer>/<check>/<variant>/scores`, a row a unit or map, a column one of NUMBERS.
+`<layer>/<check>/<variant>/scores`, one row per unit or map, a column one of NUMBERS.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def chance_of(check: str) -> tuple[str, str]:
 
 
 def signed(arrays: Arrays, layer: str, check: str, variant: str) -> np.ndarray:
-    """The correlations with signs of one variant, a value a unit."""
+    """The correlations with signs of one variant, one value per unit."""
     return arrays[f"{layer}/{check}/{variant}/scores"][:, NUMBERS.index("signed")]
 
 

@@ -154,7 +154,7 @@ def value_and_gradient(f: Function, images: torch.Tensor) -> tuple[torch.Tensor,
         pixels = images.detach().clone().requires_grad_()
         value = f(pixels)
         if value.shape != (len(images),):
-            raise DeconvError(f"f gives one number an image, got {tuple(value.shape)}")
+            raise DeconvError(f"f gives one number per image, got {tuple(value.shape)}")
         gradient = None
         if value.requires_grad:
             (gradient,) = torch.autograd.grad(value.sum(), pixels, allow_unused=True)
