@@ -123,7 +123,7 @@ def _draw_strip(
 
 
 def strip_pixels(strip: Filmstrip) -> np.ndarray:
-    """Lay out a layer's tiles, one row per map and one column per snapshot, with a bar at each jump."""
+    """Lay out the tiles, one row per map and one column per snapshot, a bar at each jump."""
     count, snapshots = strip.jumped.shape
     tiles = [
         projection_tile(strip, row, column, TILE_PX)
