@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 
 import torch
-from torch import nn
 
-from deconv.deconvnet.mirror import OPERATIONS, Step, mirror, mirror_steps, refusal
+from deconv.deconvnet.mirror import OPERATIONS, Step, mirror_steps, refusal
+from deconv.deconvnet.painting import Painted, Painting
+from deconv.deconvnet.units import (
+    SEEDS,
+    check_names,
+    checked,
+    seeder_of,
+    warn_of_dead,
+    with_switches,
+)
 from deconv.deconvnet.vjp import vector_jacobian
-from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning, unknown
+from deconv.deconvnet.way_down import ENGINES, WayDown
+from deconv.errors import DeconvError
 from deconv.networks import ChainNet, Network
-from deconv.pooling import COLLISIONS
 from deconv.records import Record
 from deconv.rules import RULES
-from deconv.rules.run import Run, Watcher, frozen
-from deconv.whole_number import whole_number, whole_numbers
+from deconv.rules.run import Watcher
+from deconv.whole_number import whole_number
 
 __all__ = [
     "ENGINES",
@@ -29,11 +35,6 @@ __all__ = [
     "project_steps",
     "vector_jacobian",
 ]
-
-ENGINES = ("auto", "mirror", "vjp")
-SEEDS = ("activation", "one")
-Seeder = Callable[[torch.Tensor], torch.Tensor]
-"""From the values K×C(×h×w) of a layer to the K signals that keep one unit each."""
 
 
 def project(
@@ -48,6 +49,7 @@ def project(
     collisions: str = "sum",
     chunk: int = 16,
     switches: Mapping[str, torch.Tensor] | None = None,
+    windows: bool = True,
 ) -> torch.Tensor:
     """Project units of one layer to pixels, each alone: all other units of the layer are zero.
 
@@ -66,9 +68,12 @@ def project(
             the rectification on the way down is not symmetric.
         collisions: what happens where overlapping pooling windows share a switch, see
             `deconv.pooling.unpool`.
-        chunk: units projected at a time; memory grows with it.
+        chunk: images run at a time, or windows of as many pixels; memory grows with it.
         switches: by pool, N×C×h×w as in the record, to use instead of the images' own: changing
             them shows what the picture owes to the switches.
+        windows: run only the part of each image that a unit depends on where that saves time
+            (see `deconv.deconvnet.windows`); False: the whole images, with the record's switches.
+            The pictures are equal but for rounding.
 
     Returns:
         K×3×H×W pixels on the scale of the preprocessed input, around zero.
@@ -81,38 +86,62 @@ def project(
         NoRuleWarning: where a signal crosses an operation that the deconvnet has no rule for
             (GELU, attention …) and that operation's own derivative is used.
     """
-    if engine not in ENGINES:
-        raise unknown("projection engine", engine, ENGINES)
-    if rule not in RULES:
-        raise unknown("rule", rule, RULES)
-    if rule != "deconvnet" and engine == "mirror":
-        raise DeconvError(f"rule={rule!r} needs engine='vjp'; the mirror has the deconvnet's alone")
+    way = WayDown(net, layer, engine, rule, collisions)
     chunk = whole_number(chunk, "chunk", least=1)
     record = record.to(net.device)
-    units = _checked(net, record, layer, units, seed, collisions)
-    if len(units) == 0:
-        return record.images.new_zeros(record.images.shape).detach()[:0]
+    units = checked(net, record, layer, units, seed, collisions)
+    images, values = record.images.detach(), record.activations[layer].detach()
+    values = values[tuple(units[:, : values.dim()].T)]
+    own = switches is not None
     if switches is not None:
-        record = _with_switches(net, record, layer, switches)
-    obstacle = refusal(net, layer) if rule == "deconvnet" and engine != "vjp" else "not asked for"
-    if engine == "mirror" and obstacle:
-        raise DeconvError(obstacle)
-    crossed: dict[str, str] = {}
-    pixels = []
-    for part in units.split(chunk):
-        image, seeder = part[:, 0], _seeder(part, seed)
-        if not obstacle:
-            assert isinstance(net, ChainNet)
-            start = seeder(record.activations[layer][image].detach())
-            pixels.append(mirror(net, record, layer, image, start, collisions))
-            continue
-        own = None if switches is None else [of_pool[image] for of_pool in record.switches.values()]
-        run = Run(rule, inner_module(net), collisions=collisions, switches=own)
-        pixels.append(_run_down(net, record, layer, image, seeder, run))
-        crossed |= run.crossed
-    if crossed and rule == "deconvnet":
-        _warn_of_no_rule(crossed, layer)
-    return torch.cat(pixels)
+        record = with_switches(net, record, layer, switches)
+    painting = Painting(
+        way, units, values, images.__getitem__, seed, chunk, windows, record, own_switches=own
+    )
+    pixels = images.new_zeros(len(units), *images.shape[1:])
+    for rows, cut, painted in painting.run():
+        for row, window, picture in zip(rows, cut, painted, strict=True):
+            window.cut(pixels[row]).copy_(picture)
+    way.warn(stacklevel=2)
+    return pixels
+
+
+def project_images(
+    net: Network,
+    layer: str,
+    units: torch.Tensor,
+    values: torch.Tensor,
+    image_of: Callable[[int], torch.Tensor],
+    *,
+    engine: str = "auto",
+    rule: str = "deconvnet",
+    seed: str = "activation",
+    collisions: str = "sum",
+    chunk: int = 16,
+    windows: bool = True,
+) -> Iterator[Painted]:
+    """Project units of images that are read one by one, without a record of them.
+
+    Args:
+        units: K×4 as for `project`; image is what `image_of` takes.
+        values: their K activations, as mined.
+        image_of: number of an image -> 3×H×W, preprocessed; all of one size.
+        engine, rule, seed, collisions, chunk, windows: as for `project`.
+
+    Yields:
+        (numbers of some units, the window of each, their pictures N×3×h×w in these windows).
+
+    Raises, warns: as `project`.
+    """
+    check_names(seed, collisions)
+    way = WayDown(net, layer, engine, rule, collisions)
+    chunk = whole_number(chunk, "chunk", least=1)
+    if seed == "activation":
+        warn_of_dead(units, values, layer, stacklevel=3)
+    painting = Painting(way, units, values, image_of, seed, chunk, windows)
+    for rows, cut, painted in painting.run():
+        yield rows, cut, painted.cpu()
+    way.warn(stacklevel=3)
 
 
 def project_watched(
@@ -127,9 +156,8 @@ def project_watched(
 ) -> torch.Tensor:
     """Project all units at once with engine="vjp" and show each operation's call to `watch`."""
     record = record.to(net.device)
-    units = _checked(net, record, layer, units, seed, collisions)
-    run = Run("deconvnet", inner_module(net), collisions=collisions, watch=watch)
-    return _run_down(net, record, layer, units[:, 0], _seeder(units, seed), run)
+    units = checked(net, record, layer, units, seed, collisions)
+    return WayDown(net, layer, "vjp", "deconvnet", collisions).watched(record, units, seed, watch)
 
 
 def project_steps(
@@ -149,125 +177,10 @@ def project_steps(
         The seeded units, then the K signals below each stage; the last are the K×3×H×W pixels.
     """
     record = record.to(net.device)
-    units = _checked(net, record, layer, units, seed, collisions)
+    units = checked(net, record, layer, units, seed, collisions)
     if obstacle := refusal(net, layer):
         raise DeconvError(obstacle)
     assert isinstance(net, ChainNet)
     image = units[:, 0]
-    start = _seeder(units, seed)(record.activations[layer][image].detach())
+    start = seeder_of(units, seed)(record.activations[layer][image].detach())
     return mirror_steps(net, record, layer, image, start, collisions)
-
-
-def inner_module(net: Network) -> nn.Module:
-    """Return the module whose submodules bear the names of the network's points."""
-    module = getattr(net, "module", net)
-    assert isinstance(module, nn.Module)
-    return module
-
-
-def _run_down(
-    net: Network, record: Record, layer: str, image: torch.Tensor, seeder: Seeder, run: Run
-) -> torch.Tensor:
-    def point(images: torch.Tensor) -> torch.Tensor:
-        return net.record(images, [layer], logits=False).activations[layer]
-
-    with frozen(inner_module(net)):
-        return vector_jacobian(point, record.images[image], seeder, run=run)
-
-
-def _checked(
-    net: Network, record: Record, layer: str, units: torch.Tensor, seed: str, collisions: str
-) -> torch.Tensor:
-    """Check the input of `project` and return its units on the record's device."""
-    if seed not in SEEDS:
-        raise unknown("seed", seed, SEEDS)
-    if collisions not in COLLISIONS:
-        raise unknown("collision policy", collisions, COLLISIONS)
-    net.check_point(layer)
-    if layer not in record.activations:
-        raise DeconvError(
-            f"the record holds no {layer!r}; record it with layers=[{layer!r}] "
-            f"(it has {', '.join(record.activations) or 'no layer'})"
-        )
-    activation = record.activations[layer].detach()
-    units = whole_numbers(units, "units")
-    _check_units(units, activation, layer)
-    units = units.to(activation.device)
-    if seed == "activation":
-        _warn_of_dead(units, activation, layer)
-    return units
-
-
-def _with_switches(
-    net: Network, record: Record, layer: str, switches: Mapping[str, torch.Tensor]
-) -> Record:
-    """Replace switches in a record, after checking that they fit its pools."""
-    for name, of_pool in switches.items():
-        if name not in record.switches:
-            raise unknown(f"pool on the way to {layer}", name, record.switches)
-        wanted, size = record.switches[name].shape, record.shapes[name][1:]
-        if of_pool.shape != wanted or of_pool.dtype != torch.int64:
-            raise DeconvError(
-                f"switches of {name} are int64 of {tuple(wanted)}, got {of_pool.dtype} of "
-                f"{tuple(of_pool.shape)}"
-            )
-        if of_pool.min() < 0 or of_pool.max() >= size[0] * size[1]:
-            raise DeconvError(f"switches of {name} lie outside its plane of {size[0]}×{size[1]}")
-    return replace(record, switches=record.switches | dict(switches))
-
-
-def _seeder(units: torch.Tensor, seed: str) -> Seeder:
-    rows = torch.arange(len(units), device=units.device)
-
-    def seeder(values: torch.Tensor) -> torch.Tensor:
-        at = (rows, *units[:, 1 : values.dim()].T)
-        signal = torch.zeros_like(values)
-        signal[at] = values[at] if seed == "activation" else 1.0
-        return signal
-
-    return seeder
-
-
-def _warn_of_no_rule(crossed: Mapping[str, str], layer: str) -> None:
-    """Warn of operations without a rule; crossed: place -> operation, the topmost first."""
-    kinds = ", ".join(sorted(set(crossed.values())))
-    times = "once" if len(crossed) == 1 else f"{len(crossed)} times"
-    *_, first = crossed
-    warnings.warn(
-        f"the deconvnet has no rule for {kinds}, which the way down from {layer} crosses "
-        f"{times} (first at {first}): its own derivative is used there, so "
-        "the picture is a mixture of a deconvnet's and a gradient's",
-        NoRuleWarning,
-        stacklevel=3,
-    )
-
-
-def _check_units(units: torch.Tensor, activation: torch.Tensor, layer: str) -> None:
-    if units.dim() != 2 or units.shape[1] != 4:
-        raise DeconvError(
-            f"units must be K×4 integers, rows (image, map, y, x), got {tuple(units.shape)}"
-        )
-    shape = (*activation.shape, 1, 1)[:4]
-    limits = torch.tensor(shape, device=units.device)
-    outside = ((units < 0) | (units >= limits)).any(1).nonzero().flatten()
-    if len(outside):
-        row = tuple(units[outside[0]].tolist())
-        images, maps, height, width = shape
-        raise DeconvError(
-            f"unit (image, map, y, x) = {row} is outside {layer}, which has {maps} maps of "
-            f"{height}×{width} for each of {images} images"
-        )
-
-
-def _warn_of_dead(units: torch.Tensor, activation: torch.Tensor, layer: str) -> None:
-    values = activation[tuple(units[:, : activation.dim()].T)]
-    dead = units[values == 0].tolist()
-    if dead:
-        shown = ", ".join(str(tuple(row)) for row in dead[:3]) + (", …" if len(dead) > 3 else "")
-        warnings.warn(
-            f"{len(dead)} of {len(units)} units of {layer} have activation 0, so nothing is "
-            f"painted for them: (image, map, y, x) = {shown}. Choose other units; a map that is "
-            f"0 everywhere is dead.",
-            DeadUnitWarning,
-            stacklevel=4,
-        )

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch.utils.data import Dataset
 
 from deconv.data.batches import image_and_label
-from deconv.deconvnet.projection import project
+from deconv.deconvnet.painting import Painted
+from deconv.deconvnet.projection import project_images
+from deconv.deconvnet.windows import Window
 from deconv.errors import DeconvError
 from deconv.fields import receptive_field, unclipped_field
 from deconv.networks import Network
 from deconv.records import Peaks
 from deconv.whole_number import whole_numbers
 
-IMAGES_AT_ONCE = 16
+PICTURES_KEPT = 16
 
 
 @dataclass(frozen=True)
@@ -51,14 +54,14 @@ def peak_views(
     picture: Callable[[int], torch.Tensor] | None = None,
     **options: Any,
 ) -> PeakViews:
-    """Record the winning images again, project their peaks, and crop both to the receptive field.
+    """Project the peaks of some maps, and crop picture and projection to the receptive field.
 
     Args:
         data: the data set that was mined; item i is a preprocessed image 3×H×W, alone, in
             (image, …) or in a dictionary.
         maps: M numbers.
         picture: i -> 3×H×W uint8, that image for display; None: `data.picture`.
-        options: passed to `project`.
+        options: engine, rule, seed, collisions, chunk and windows, as for `project`.
 
     Returns:
         The views; missing peaks are blank, with image −1.
@@ -79,9 +82,11 @@ def peak_views(
     chosen = {name: field[maps] for name, field in vars(peaks).items()}
     cuts: list[tuple[torch.Tensor, ...] | None] = [None] * chosen["image"].numel()
     places = (chosen["image"] >= 0).flatten().nonzero().flatten().tolist()
-    for some, painted in _projected(net, data, layer, rows, options):
-        for row, pixels in zip(some, painted, strict=True):
-            cuts[places[row]] = _cut(net, layer, rows[row], pixels, picture(int(rows[row, 0])))
+    seen = lru_cache(maxsize=PICTURES_KEPT)(picture)
+    for some, windows, painted in _painted(net, data, layer, peaks, rows, options):
+        for row, window, pixels in zip(some, windows, painted, strict=True):
+            image = seen(int(rows[row, 0]))
+            cuts[places[row]] = _cut(net, layer, rows[row], window, pixels, image)
     blank = tuple(torch.zeros_like(part) for part in cuts[places[0]])
     stacked = [
         torch.stack(part).unflatten(0, (len(maps), -1))
@@ -98,7 +103,7 @@ def project_peaks(
     maps: torch.Tensor | Sequence[int],
     **options: Any,
 ) -> torch.Tensor:
-    """Record the winning images of some maps again and project their peaks.
+    """Project the peaks of some maps.
 
     Args:
         data, maps, options: as for `peak_views`.
@@ -110,24 +115,28 @@ def project_peaks(
         DeconvError: for a map that does not exist.
     """
     rows = peaks.units(maps)
-    found: dict[int, torch.Tensor] = {}
-    for some, painted in _projected(net, data, layer, rows, options):
-        found |= dict(zip(some, painted, strict=True))
-    return torch.stack([found[i] for i in range(len(rows))]) if found else torch.zeros(0)
+    if not len(rows):
+        return torch.zeros(0)
+    first = _input(data[int(rows[0, 0])])
+    pixels = torch.zeros(len(rows), *first.shape, dtype=net.dtype)
+    for some, windows, painted in _painted(net, data, layer, peaks, rows, options):
+        for row, window, picture in zip(some, windows, painted, strict=True):
+            window.cut(pixels[row]).copy_(picture)
+    return pixels
 
 
-def _projected(
-    net: Network, data: Dataset, layer: str, rows: torch.Tensor, options: dict[str, Any]
-) -> Iterator[tuple[list[int], torch.Tensor]]:
-    """Yield (numbers of rows, their pixels) for some images at a time."""
-    for images in rows[:, 0].unique().split(IMAGES_AT_ONCE):
-        batch = torch.stack([_input(data[int(i)]) for i in images]).to(net.device, net.dtype)
-        with torch.no_grad():
-            record = net.record(batch, [layer], logits=False)
-        mine = torch.isin(rows[:, 0], images).nonzero().flatten()
-        units = rows[mine].clone()
-        units[:, 0] = torch.searchsorted(images, units[:, 0].contiguous())
-        yield mine.tolist(), project(net, record, layer, units, **options).cpu()
+def _painted(
+    net: Network,
+    data: Dataset,
+    layer: str,
+    peaks: Peaks,
+    rows: torch.Tensor,
+    options: dict[str, Any],
+) -> Iterator[Painted]:
+    """Project rows (image, map, y, x) of `peaks.units`, reading each image once."""
+    strongest = peaks.value[rows[:, 1]]
+    values = strongest[peaks.image[rows[:, 1]] == rows[:, :1]]
+    return project_images(net, layer, rows, values, lambda i: _input(data[i]), **options)
 
 
 def _input(item: Any) -> torch.Tensor:
@@ -136,20 +145,23 @@ def _input(item: Any) -> torch.Tensor:
 
 
 def _cut(
-    net: Network, layer: str, row: torch.Tensor, pixels: torch.Tensor, picture: torch.Tensor
+    net: Network,
+    layer: str,
+    row: torch.Tensor,
+    window: Window,
+    pixels: torch.Tensor,
+    picture: torch.Tensor,
 ) -> tuple[torch.Tensor, ...]:
-    """Cut (box, offset, projection, patch, inside) of one peak."""
+    """Cut (box, offset, projection, patch, inside) of one peak, painted in a window."""
     y, x = row[2:].tolist()
-    _, height, width = pixels.shape
-    size = (height, width)
+    size = (picture.shape[1], picture.shape[2])
     box = receptive_field(net, layer, y, x, size)
     top, left, bottom, right = unclipped_field(net, layer, y, x, size)
-    in_image = (slice(None), slice(box[0], box[2]), slice(box[1], box[3]))
     rows, columns = slice(box[0] - top, box[2] - top), slice(box[1] - left, box[3] - left)
     canvas = (bottom - top, right - left)
     projection, patch = pixels.new_zeros(3, *canvas), picture.new_zeros(3, *canvas)
     inside = torch.zeros(canvas, dtype=torch.bool)
-    projection[:, rows, columns] = pixels[in_image]
-    patch[:, rows, columns] = picture[in_image]
+    projection[:, rows, columns] = window.inside(pixels, box)
+    patch[:, rows, columns] = picture[:, box[0] : box[2], box[1] : box[3]]
     inside[rows, columns] = True
     return torch.tensor(box), torch.tensor((top, left)), projection, patch, inside

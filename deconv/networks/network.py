@@ -116,6 +116,13 @@ class Network(Protocol):
         ...
 
 
+def inner_module(net: Network) -> nn.Module:
+    """Return the module whose submodules bear the names of the network's points."""
+    module = getattr(net, "module", net)
+    assert isinstance(module, nn.Module)
+    return module
+
+
 class Placed(nn.Module):
     """A module that knows the device and dtype of its parameters or, without any, its buffers."""
 
