@@ -59,7 +59,7 @@ def windows_of(
 
     Returns:
         None where the whole image has to run: the field is unknown, depends on the image's size or
-        is nearly all of it, or a local contrast normalisation reads beyond the field (see `deconv.fields`).
+        is nearly all of it, or a local contrast normalisation reads beyond it (`deconv.fields`).
     """
     if any(isinstance(part, LocalContrastNorm) for part in inner_module(net).modules()):
         return None
