@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
 from deconv.data.batches import walk
@@ -54,12 +55,13 @@ def top_activations(
         raise DeconvError(f"mining takes a Share in chunks of {CHUNK} images, got {share.chunk}")
     first = share.first if share is not None else 0
     best: dict[str, Peaks] = {}
-    for chunk in _strongest_of_chunks(net, loader, layers, first, "mining", progress):
-        for layer, found in chunk.items():
-            best[layer] = merge(best[layer], found, k) if layer in best else _first(found, k)
+    for seen, recorded in _recorded_chunks(net, loader, layers, first, "mining", progress):
+        for layer, values in recorded.items():
+            best[layer] = _entered(best.get(layer), values, seen, layer, k)
     best = {layer: _on_cpu(peaks) for layer, peaks in best.items()}
     # Every process takes part, also one whose shard is empty.
-    return _merge_shards(gather_shares(loader, best), k)
+    merged = _merge_shards(gather_shares(loader, best), k)
+    return {layer: _padded(peaks, k) for layer, peaks in merged.items()}
 
 
 def map_maxima(net: Network, loader: Iterable, layers: Iterable[str]) -> dict[str, Peaks]:
@@ -70,9 +72,9 @@ def map_maxima(net: Network, loader: Iterable, layers: Iterable[str]) -> dict[st
     """
     layers = _checked_layers(net, loader, layers)
     chunks: dict[str, list[Peaks]] = {layer: [] for layer in layers}
-    for chunk in _strongest_of_chunks(net, loader, layers):
-        for layer, found in chunk.items():
-            chunks[layer].append(_on_cpu(found))
+    for seen, recorded in _recorded_chunks(net, loader, layers):
+        for layer, values in recorded.items():
+            chunks[layer].append(_on_cpu(strongest(values, seen, layer)))
     return {
         layer: Peaks(*(torch.cat(field, dim=1) for field in zip(*map(_fields, some), strict=True)))
         for layer, some in chunks.items()
@@ -100,19 +102,19 @@ def _on_cpu(peaks: Peaks) -> Peaks:
     return Peaks(*(field.cpu() for field in _fields(peaks)))
 
 
-def _strongest_of_chunks(
+def _recorded_chunks(
     net: Network,
     loader: Iterable,
     layers: list[str],
     first: int = 0,
     doing: str = "",
     progress: bool = True,
-) -> Iterator[dict[str, Peaks]]:
-    """Yield the `strongest` units of each chunk of a loader, images numbered from `first`."""
+) -> Iterator[tuple[int, dict[str, torch.Tensor]]]:
+    """Yield (number of the first image, layer -> activations) of each chunk of a loader."""
     seen = first
     for images, count in _chunks(walk(net, loader, doing, progress, channels_last=True)):
         values = net.record(images, layers, logits=False).activations
-        yield {layer: strongest(values[layer][:count], seen, layer) for layer in layers}
+        yield seen, {layer: values[layer][:count] for layer in layers}
         seen += count
 
 
@@ -154,18 +156,56 @@ def _stack(images: list[torch.Tensor]) -> torch.Tensor:
 
 def strongest(activation: torch.Tensor, first_image: int, layer: str = "") -> Peaks:
     """Find the strongest unit of each map and image of a batch: Peaks of C×N, in image order."""
-    n, width = activation.shape[0], activation.shape[-1] if activation.dim() == 4 else 1
-    # argmax returns the first of equal values in scan order: lower y, then lower x.
-    flat = activation.reshape(n, activation.shape[1], -1)
-    at = flat.argmax(dim=2)
-    value = flat.gather(2, at[:, :, None]).squeeze(2)
+    n, maps = activation.shape[:2]
+    value = _maxima(activation, first_image, layer)
+    rows = torch.arange(n, device=value.device)[:, None].expand(n, maps)
+    y, x = _places(activation, rows.flatten(), torch.arange(maps, device=value.device).repeat(n))
+    image = (rows + first_image).T
+    return Peaks(value.T, image, y.view(n, maps).T, x.view(n, maps).T)
+
+
+def _maxima(activation: torch.Tensor, first_image: int, layer: str) -> torch.Tensor:
+    """Find the maximum of each map of each image, N×C."""
+    value = activation.amax(dim=(2, 3)) if activation.dim() == 4 else activation
     if bad := value.isnan().any(dim=1).nonzero().flatten().tolist():
         raise DeconvError(
             f"{layer} holds NaN for image {first_image + bad[0]} of the data set: look at that "
             "image and at the weights"
         )
-    image = torch.arange(first_image, first_image + n, device=value.device).expand_as(value.T)
-    return Peaks(value.T, image, at.T // width, at.T % width)
+    return value
+
+
+def _places(
+    activation: torch.Tensor, image: torch.Tensor, number: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Find (y, x) of the maxima of some maps, by their images and numbers."""
+    if activation.dim() != 4:
+        return torch.zeros_like(image), torch.zeros_like(image)
+    # argmax returns the first of equal values in scan order: lower y, then lower x.
+    at = activation[image, number].flatten(1).argmax(dim=1)
+    return at // activation.shape[3], at % activation.shape[3]
+
+
+def _entered(
+    best: Peaks | None, activation: torch.Tensor, first_image: int, layer: str, k: int
+) -> Peaks:
+    """Merge a batch into the k strongest, as `merge` would its `strongest`.
+
+    Positions are looked up for those maxima alone that enter: later in a data set they are few.
+    """
+    value = _maxima(activation, first_image, layer).T
+    if best is None:
+        none = value.new_zeros(len(value), 0)
+        best = Peaks(none, none.long(), none.long(), none.long())
+    known, images = best.value.shape[1], torch.arange(value.shape[1], device=value.device)
+    both = torch.cat([best.value, value], dim=1)
+    order = both.sort(dim=1, descending=True, stable=True).indices[:, :k]
+    image = torch.cat([best.image, (first_image + images).expand_as(value)], dim=1)
+    unknown = torch.full_like(value, -1, dtype=torch.long)
+    y, x = (torch.cat([one, unknown], dim=1).gather(1, order) for one in (best.y, best.x))
+    maps, slots = (order >= known).nonzero(as_tuple=True)
+    y[maps, slots], x[maps, slots] = _places(activation, order[maps, slots] - known, maps)
+    return Peaks(both.gather(1, order), image.gather(1, order), y, x)
 
 
 def merge(best: Peaks, found: Peaks, k: int) -> Peaks:
@@ -176,8 +216,8 @@ def merge(best: Peaks, found: Peaks, k: int) -> Peaks:
     return Peaks(*(torch.cat(pair, dim=1).gather(1, order) for pair in pairs))
 
 
-def _first(found: Peaks, k: int) -> Peaks:
-    missing = found.image.new_full((found.image.shape[0], k), -1)
-    nothing = torch.full_like(missing, -torch.inf, dtype=found.value.dtype)
-    # Placeholders come second, so that a real -inf precedes them.
-    return merge(found, Peaks(nothing, missing, missing, missing), k)
+def _padded(peaks: Peaks, k: int) -> Peaks:
+    """Append missing peaks, of value -inf, up to k of each map."""
+    more = (0, k - peaks.value.shape[1])
+    value = F.pad(peaks.value, more, value=-torch.inf)
+    return Peaks(value, *(F.pad(one, more, value=-1) for one in _fields(peaks)[1:]))

@@ -247,14 +247,14 @@ def test_no_more_images_are_held_for_a_longer_data_set(net):
 def test_what_is_kept_between_batches_is_c_times_k(net, monkeypatch):
     module = importlib.import_module("deconv.mining.top_activations")
     sizes = set()
-    merge = module.merge
+    entered = module._entered
 
-    def watched(best, found, k):
-        merged = merge(best, found, k)
+    def watched(*arguments):
+        merged = entered(*arguments)
         sizes.update(field.untyped_storage().nbytes() for field in vars(merged).values())
         return merged
 
-    monkeypatch.setattr(module, "merge", watched)
+    monkeypatch.setattr(module, "_entered", watched)
     mine(net, IMAGES.repeat(2, 1, 1, 1).split(10), "conv2", k=2)
     assert sizes == {6 * 2 * 8}
 
