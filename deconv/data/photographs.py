@@ -53,6 +53,8 @@ class Photographs(Dataset):
         try:
             image, label = self.dataset[self.chosen[index]]
             return square(to_rgb(image), self.side_px), int(label)
+        except DeconvError:
+            raise
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise DeconvError(
                 f"cannot read the image {self.paths[index]}: {error}. Replace or remove it."
