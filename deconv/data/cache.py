@@ -51,6 +51,7 @@ class Cached(Dataset):
         self, data: Squares, folder: str | Path, workers: int = 0, progress: bool = True
     ) -> None:
         self.classes, self.targets = data.classes, data.targets
+        self._original: Squares | None = data
         self._fingerprint = data.fingerprint()
         self.path = cache_path(data, folder)
         try:
@@ -68,7 +69,7 @@ class Cached(Dataset):
 
     def __getstate__(self) -> dict[str, object]:
         # Spawned workers map the file themselves; pickling a memmap would copy all of it.
-        return self.__dict__ | {"images": None, "_checksums": None, "_checked": None}
+        return self.__dict__ | dict.fromkeys(("images", "_checksums", "_checked", "_original"))
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__ |= state
@@ -91,6 +92,15 @@ class Cached(Dataset):
     def fingerprint(self) -> str:
         """Return the fingerprint of the original data set."""
         return self._fingerprint
+
+    def contents(self) -> str:
+        """Return that of the original data set; not in a worker process."""
+        assert self._original is not None
+        return self._original.contents()
+
+    def cache_key(self) -> str:
+        """Return the name of the file."""
+        return self.path.stem
 
 
 def _read(path: Path, length: int) -> tuple[np.memmap, np.ndarray]:
