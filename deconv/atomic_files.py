@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
+import secrets
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -36,20 +39,36 @@ class _Hashing:
         """Do nothing: the file is flushed once, at the end."""
 
 
+UNIQUE = r"[\w-]+-[0-9a-f]{16}"
+"""Pattern of `unique`."""
+
+
+def host() -> str:
+    """Return this machine's name as it may stand in a file name."""
+    return re.sub(r"\W", "-", socket.gethostname())[:32] or "host"
+
+
+def unique() -> str:
+    """Make a name for a temporary file that no other process on any machine has.
+
+    Process numbers are not enough: in containers and on other machines they repeat.
+    """
+    return f"{host()}-{secrets.token_hex(8)}"
+
+
 @contextlib.contextmanager
-def whole(path: str | Path, temporary_name: str = "") -> Iterator[Path]:
+def whole(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path, which replaces `path` when the block succeeds.
 
-    If the block fails, `path` is left as it was and the temporary file is deleted.
+    If the block fails, `path` is left as it was and the temporary file is deleted. Several
+    processes may write one file: each has its own temporary one.
 
     Args:
         path: its folder is created if missing.
-        temporary_name: beside `path`; by default unique to this process, so that several may write
-            one file. With a fixed name the next run overwrites what a killed one left.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(temporary_name or f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{unique()}.tmp")
     try:
         yield temporary
         os.replace(temporary, path)

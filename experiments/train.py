@@ -32,6 +32,7 @@ from experiments.kit.training import train_network
 @dataclass
 class Train(Settings):
     resume: str | None = None  # a run's folder, to go on; then only epochs and such may change
+    changed_data: bool = False  # go on although the data set is not as it was
     watch_images: int = 64  # validation images that the pictures look for dead maps on
 
 

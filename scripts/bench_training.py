@@ -61,6 +61,9 @@ class Synthetic:
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         return self.images[index], self.targets[index]
 
+    def contents(self) -> str:
+        return ""
+
     def fingerprint(self) -> str:
         return "synthetic"
 

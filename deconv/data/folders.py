@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 from torchvision.datasets.folder import IMG_EXTENSIONS
+
+from deconv.errors import DeconvError
 
 _OF_WINDOWS = ("$RECYCLE.BIN", "System Volume Information", "Thumbs.db", "desktop.ini")
 LITTER = ("__MACOSX", "@eaDir", "#recycle", *_OF_WINDOWS)
@@ -38,13 +43,27 @@ def images_in(folder: Path, nested: bool = True) -> list[str]:
 
 
 class ImageFiles(Dataset):
-    """Image files and their labels; item i is (PIL image, label)."""
+    """Image files and their labels; item i is (PIL image, label).
+
+    Attributes:
+        digests: SHA-256 of each file, N×32 uint8, to compare as it is read; None: not known.
+    """
 
     def __init__(self, paths: Sequence[str], targets: Sequence[int]) -> None:
         self.paths, self.targets = list(paths), list(targets)
+        self.digests: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-        return Image.open(self.paths[index]), self.targets[index]
+        path, label = self.paths[index], self.targets[index]
+        if self.digests is None:
+            return Image.open(path), label
+        content = Path(path).read_bytes()
+        if hashlib.sha256(content).digest() != self.digests[index].tobytes():
+            raise DeconvError(
+                f"{path} is not what the manifest of its copy says: run the command that made the "
+                "copy again"
+            )
+        return Image.open(io.BytesIO(content)), label

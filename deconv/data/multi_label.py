@@ -43,6 +43,10 @@ class MultiLabel(Dataset):
         key = f"{self.squares.fingerprint()} {self.classes}".encode()
         return hashlib.sha256(key + self.targets.numpy().tobytes()).hexdigest()[:16]
 
+    def contents(self) -> str:
+        """Return that of the images."""
+        return self.squares.contents()
+
     def cache_key(self) -> str:
         """Return the images' own key: marks do not change the squares."""
         return self.squares.cache_key()

@@ -16,6 +16,7 @@ from deconv.data.average_precision import ABSENT, IGNORED, PRESENT
 from deconv.data.folders import ImageFiles, class_folders, images_in, is_hidden
 from deconv.data.multi_label import MultiLabel
 from deconv.data.photographs import Photographs
+from deconv.data.preparation.manifest import check_finished, listed_digests
 from deconv.errors import DataMissing, DeconvError, unknown
 
 SPLITS = ("train", "val")
@@ -339,6 +340,8 @@ def photographs(
 
     Raises:
         DataMissing: if the folder is missing or empty; says how to get the data.
+        DeconvError: if it is a prepared copy, see `deconv.data.preparation`, and not as its
+            manifest lists it. Each of its images is compared with the manifest as it is read.
     """
     if name not in SOURCES:
         raise unknown("data set", name, SOURCES)
@@ -352,8 +355,13 @@ def photographs(
     if empty and not options.get("download"):
         state = "empty" if root.is_dir() else "missing"
         raise _missing(f"the data folder {root} of {name} is {state}", name)
+    check_finished(root)
     try:
-        return SOURCES[name](root, split, side_px, **options)
+        data = SOURCES[name](root, split, side_px, **options)
+        files = data.dataset if isinstance(data, Photographs) else None
+        if isinstance(files, ImageFiles):
+            files.digests = listed_digests(root, files.paths)
+        return data
     except DeconvError:
         raise
     except (RuntimeError, ValueError, OSError) as error:

@@ -12,6 +12,8 @@ from deconv.deconvnet.windows import Window, in_batches, part_of, placed, window
 from deconv.networks import ChainNet
 from deconv.records import Record
 
+FEW = 8
+"""Units of recorded images that are painted whole: to find the law of the fields takes longer."""
 Painted = tuple[list[int], list[Window], torch.Tensor]
 """(numbers of some units, the window of each, their pictures N×3×h×w)."""
 
@@ -46,7 +48,8 @@ class Painting:
             return
         height, width = self.image_of(int(self.units[0, 0])).shape[1:]
         window, whole = None, [*range(len(self.units))]
-        if self.windows and not self.own_switches and self.way.collisions == "sum":
+        few = self.record is not None and len(self.units) <= FEW
+        if self.windows and not few and not self.own_switches and self.way.collisions == "sum":
             window = windows_of(self.way.net, self.way.layer, (height, width))
         if window is not None:
             whole = []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from deconv.atomic_files import whole
+from deconv.atomic_files import damage, write_checked
 from deconv.data import MultiLabel, Squares
 from deconv.data.average_precision import ABSENT, IGNORED, PRESENT
 from deconv.errors import DeconvError
@@ -75,12 +76,14 @@ def scene_parts(
         folder: cache of the marks, which take as long as drawing the images; None: no cache.
     """
     path = None if folder is None else Path(folder) / f"{scenes.cache_key()}-parts.npy"
-    if path is not None and path.exists():
+    wrong = None if path is None else damage(path)
+    if path is not None and wrong is None:
         marks = np.load(path)
     else:
+        if path is not None and path.exists():
+            warnings.warn(f"{path} is damaged ({wrong}); writing it again", stacklevel=2)
         loader = DataLoader(_Marks(scenes), 64, num_workers=workers, collate_fn=np.array)
         marks = np.concatenate(list(loader)).astype(np.int8)
         if path is not None:
-            with whole(path) as temporary, temporary.open("wb") as file:
-                np.save(file, marks)
+            write_checked(path, lambda file: np.save(file, marks))
     return MultiLabel(squares, torch.from_numpy(marks), PARTS)

@@ -198,9 +198,13 @@ class Scenes(Dataset):
             raise IndexError(f"scene {i} of {self.length}: use 0 to {self.length - 1}")
         return _drawn(self.seed, i, self.size_px)
 
+    def contents(self) -> str:
+        """Return the version of OpenCV, which draws."""
+        return f"cv{cv2.__version__}"
+
     def cache_key(self) -> str:
-        """Return the fingerprint with the version of OpenCV, which draws."""
-        return f"{self.fingerprint()}-cv{cv2.__version__}"
+        """Return the fingerprint and who draws."""
+        return f"{self.fingerprint()}-{self.contents()}"
 
     def fingerprint(self) -> str:
         """Return 12 hex digits that change whenever the pictures do."""

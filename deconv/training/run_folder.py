@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from deconv.atomic_files import CHECKSUM, damage, whole
+from deconv.atomic_files import CHECKSUM, UNIQUE, damage, whole
 from deconv.errors import DeconvError
 from deconv.locks import lock
 from deconv.training.snapshots import Snapshot, load_snapshot, save_safetensors, save_snapshot
@@ -21,8 +21,8 @@ _NAME = re.compile(r"epoch_(\d{3,})(?:_step_(\d{6,}))?")
 _CHECKED = (".pt", f".pt{CHECKSUM}")
 _SUFFIXES = (*_CHECKED, ".safetensors", f".safetensors{CHECKSUM}")
 _TEMPORARY = re.compile(
-    r"\.(epoch_\d+.*|metrics\.csv|config\.yaml|provenance\.json|last\.pt)\.\d+"
-    r"(\.tmp|\.png|\.pdf)?"
+    r"\.(epoch_\d+.*|metrics\.csv|config\.yaml|provenance\.json|last\.pt)\."
+    rf"(\d+|{UNIQUE})(\.tmp|\.png|\.pdf)?"
 )
 
 
@@ -82,10 +82,10 @@ def lock_folder(folder: Path) -> Iterator[None]:
                 f"{folder} is on a disk without locks: make sure that no second run writes there",
                 stacklevel=3,
             )
-        # Only a killed run can have left temporary files: this process holds the lock.
-        for path in [*folder.iterdir(), *folder.glob("watch/.*")]:
-            if _TEMPORARY.fullmatch(path.name):
-                path.unlink()
+        if locked:  # so only a killed run can have left temporary files
+            for path in [*folder.iterdir(), *folder.glob("watch/.*")]:
+                if _TEMPORARY.fullmatch(path.name):
+                    path.unlink()
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
@@ -143,7 +143,6 @@ def _link_last(path: Path) -> None:
     """Make last.pt a link to a snapshot in the same folder."""
     last = path.parent / LAST
     with writing(last), whole(last) as link:
-        link.unlink(missing_ok=True)  # a killed process with the same number may have left it
         link.symlink_to(path.name)
 
 

@@ -30,7 +30,7 @@ from yaml import YAMLError
 from deconv import distributed
 from deconv.errors import DataMissing, DeconvError, Interrupted
 from experiments.kit import hydra_errors
-from experiments.kit.settings import Settings, keys, register, register_foreign, typed
+from experiments.kit.settings import DATA, Settings, keys, register, register_foreign, typed
 
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 EXIT_BAD_INPUT = 2
@@ -81,7 +81,9 @@ class Command:
                 if distributed.rank() == 0:
                     register_foreign(sys.argv[1:])
                     start = hydra.main(
-                        version_base="1.3", config_path=str(CONF), config_name=self.stem
+                        version_base="1.3",
+                        config_path=str(CONF),
+                        config_name=configuration(self.stem, sys.argv[1:]),
                     )
                     start(functools.partial(self.job, failures=failures))()
                 else:
@@ -185,7 +187,30 @@ def _compose(
 def _composed_as_typed(stem: str) -> DictConfig:
     """The configuration of this process's command line, as Hydra composes it in process 0."""
     asked = get_args_parser().parse_args()
-    return _compose_or_explain(stem, asked.overrides, asked.config_name, asked.config_dir)
+    name = asked.config_name or configuration(stem, asked.overrides)
+    return _compose_or_explain(stem, asked.overrides, name, asked.config_dir)
+
+
+def configuration(stem: str, arguments: Sequence[str]) -> str:
+    """The name of the configuration that a command begins with.
+
+    With resume= and a setting of the data, it has the run's data set, so that its settings, such as
+    data.root, are known; what they are is taken from the run.
+    """
+    parts = (argument.partition("=") for argument in arguments)
+    given = {key.lstrip("+"): value.strip("'\"") for key, _, value in parts}
+    folder = given.get("resume")
+    if not folder or {"data", "size"} & given.keys() or not any(k[:5] == "data." for k in given):
+        return stem
+    try:
+        name = OmegaConf.select(OmegaConf.load(Path(folder) / "config.yaml"), "data.name")
+    except REFUSED:
+        return stem
+    if name not in DATA:
+        return stem
+    node = {"defaults": [stem, {"override data": name}, "_self_"]}
+    ConfigStore.instance().store(name=f"{stem} resumed", node=node)
+    return f"{stem} resumed"
 
 
 def check_arguments(arguments: Sequence[str]) -> None:

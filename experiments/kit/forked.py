@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from multiprocessing import forkserver
 from pathlib import Path
 
+from deconv.data.preparation.processes import end_with_parent
+
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 IMPORTED = ["experiments.kit", "deconv.figures", "deconv.scenes"]
 
@@ -96,6 +98,7 @@ def _run(
     os.environ.clear()
     os.environ.update(variables)
     multiprocessing.set_start_method(None, force=True)  # of its own children: the system's
+    end_with_parent()  # one killed by force could not pass it on, and is resumed in this folder
     kind, what, *rest = arguments
     sys.argv = [what if kind == "-m" else kind, *rest]
     try:

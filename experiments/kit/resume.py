@@ -17,6 +17,7 @@ from experiments.kit.provenance import overrides
 
 FREE = {
     "cache_dir",
+    "changed_data",
     "data.cache",
     "data.download",
     "data.root",

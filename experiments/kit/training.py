@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from deconv import distributed
 from deconv.data import Squares, mean_image
+from deconv.data.class_names import unique_names
 from deconv.errors import DeconvError
 from deconv.training import (
     Hooks,
@@ -110,11 +112,12 @@ def _train(
         f"training {net.name} on {cfg.data.name}: {len(train_data)} images of "
         f"{len(train_data.classes)} classes, {len(val_data)} to validate, {recipe.epochs} epochs"
     )
-    config = _config(cfg, recipe, train_data)
+    config = _config(cfg, recipe, train_data, val_data)
     rows: list[dict[str, Any]] = []
     if start is None:
         mean = mean_image(train_data, workers(cfg))
     else:
+        _check_same_data(start, config, train_data.classes, cfg.get("changed_data", False))
         _check_same(start, config, recipe)
         mean, rows = start.mean, [dict(row) for row in start.history]
         config["starts"] = start.config.get("starts", []) + config["starts"]
@@ -151,13 +154,17 @@ def _train(
     return fit(net, train_data, val_data, mean, recipe, folder, config, hooks, start)
 
 
-def _config(cfg: DictConfig, recipe: Recipe, data: Squares) -> dict[str, Any]:
+def _config(cfg: DictConfig, recipe: Recipe, data: Squares, val_data: Squares) -> dict[str, Any]:
     """What a snapshot remembers of its experiment."""
     settings = OmegaConf.to_container(cfg, resolve=True)
+    if "changed_data" in settings:  # allowed once, not for good
+        settings["changed_data"] = False
     return {
         "data": cfg.data.name,
         "training_images": len(data),
         "data_fingerprint": data.fingerprint(),
+        "val_fingerprint": val_data.fingerprint(),
+        "contents": {"train": data.contents(), "val": val_data.contents()},
         "data_settings": data_settings(cfg),
         "train": recipe_dict(recipe),
         "settings": settings | {"resume": None},
@@ -165,13 +172,42 @@ def _config(cfg: DictConfig, recipe: Recipe, data: Squares) -> dict[str, Any]:
     }
 
 
-def _check_same(start: Snapshot, config: dict[str, Any], recipe: Recipe) -> None:
-    before, now = start.config["data_fingerprint"], config["data_fingerprint"]
-    if before != now:
-        raise DeconvError(
-            f"the training images are not those of the run (fingerprint {now}, of the run "
-            f"{before}): set data.root to where they are"
+def _check_same_data(
+    start: Snapshot, config: dict[str, Any], classes: Sequence[str], changed: bool
+) -> None:
+    """Raise DeconvError where a run would go on with other data; changed: whether that is meant.
+
+    Left out is what a snapshot of an older version does not say.
+    """
+    differing = []
+    for images, split, key in (
+        ("training images", "train", "data_fingerprint"),
+        ("validation images", "val", "val_fingerprint"),
+    ):
+        before, now = (
+            (one.get(key), one.get("contents", {}).get(split)) for one in (start.config, config)
         )
+        if any(old not in (None, new) for old, new in zip(before, now, strict=True)):
+            texts = ["-".join(filter(None, hashes)) for hashes in (now, before)]
+            differing.append(f"the {images} ({texts[0]}, in the run {texts[1]})")
+    names = unique_names(classes)
+    pairs = enumerate(zip_longest(names, start.classes, fillvalue="none"))
+    labels = [f"label {i} is {new}, in the run {old}" for i, (new, old) in pairs if new != old]
+    differing += labels[:1]
+    if not differing:
+        return
+    words = f"the data set is not that of the run: {'; '.join(differing)}"
+    if len(names) != len(start.classes):
+        raise DeconvError(f"{words}. Restore it, or train anew without resume")
+    if not changed:
+        raise DeconvError(
+            f"{words}. Restore it, say where it is by data.root=, or, if the change is meant, add "
+            "changed_data=true"
+        )
+    log(f"note: {words}")
+
+
+def _check_same(start: Snapshot, config: dict[str, Any], recipe: Recipe) -> None:
     if start.epoch > recipe.epochs:
         raise DeconvError(
             f"train.epochs={recipe.epochs}, but the run has {start.epoch} finished epochs"

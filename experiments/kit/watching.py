@@ -12,6 +12,7 @@ import numpy as np
 from torch.utils.data import DataLoader, Subset
 
 from deconv import figures
+from deconv.atomic_files import unique
 from deconv.data import CentreCrops, Squares
 from deconv.errors import unknown
 from deconv.networks import ChainNet
@@ -66,9 +67,10 @@ def watcher(
             max_rms=recipe.max_rms,
             updates_per_epoch=snapshot.step // snapshot.epoch if snapshot.epoch else None,
         )
-        half = [there / f".{stem}.{os.getpid()}{ending}" for ending in (".png", ".pdf")]
+        name = f".{stem}.{unique()}"
+        half = [there / f"{name}{ending}" for ending in (".png", ".pdf")]
         try:
-            figures.save(page, there, half[0].stem)
+            figures.save(page, there, name)
             for path in half:
                 os.replace(path, there / f"{stem}{path.suffix}")
         finally:

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 
+import pytest
 from command_line import program
 
 from experiments.kit.forked import Forked
@@ -48,3 +49,34 @@ def test_its_end_is_told_as_a_shell_does(tmp_path):
     assert process.poll() is None and process.wait(0.01) is None
     os.kill(process.pid, signal.SIGINT)
     assert process.wait(30) != 0 and "KeyboardInterrupt" in out.read_text()
+
+
+PARENT = """
+import time
+from pathlib import Path
+from experiments.kit.forked import Forked
+out = Path("child.txt")
+work = "import time\\nwhile True: print('works', flush=True); time.sleep(0.01)"
+child = Forked(["-c", work], out, out)
+time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.fault("killed pass")
+def test_a_process_ends_with_the_one_that_started_it_however_that_ended(tmp_path):
+    """Else what is resumed after a kill would find its folder in use."""
+    out, written = tmp_path / "parent.txt", tmp_path / "child.txt"
+    parent = Forked(["-c", PARENT], out, out, tmp_path)
+    try:
+        while not (written.exists() and written.stat().st_size):
+            assert parent.poll() is None, out.read_text()
+            time.sleep(0.01)
+    finally:
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+    before, deadline = -1, time.monotonic() + 20
+    while (now := written.stat().st_size) != before:
+        assert time.monotonic() < deadline, "it goes on alone"
+        before = now
+        time.sleep(0.5)

@@ -1,5 +1,6 @@
 """Resized copies: each image, the manifest, interrupts, bad input."""
 
+import contextlib
 import hashlib
 import io
 import json
@@ -14,6 +15,8 @@ import pytest
 from image_files import ROOT, encoded, files, opened, put, script
 from PIL import Image, JpegImagePlugin
 
+from deconv.atomic_files import unique
+from deconv.data import photographs
 from deconv.data.preparation import (
     Original,
     Plan,
@@ -29,6 +32,7 @@ from deconv.data.preparation import (
 )
 from deconv.errors import DeconvError
 from deconv.images import square, to_rgb
+from experiments.kit.forked import Forked
 
 # One image
 
@@ -277,6 +281,111 @@ def test_ctrl_c_stops_a_script_with_its_workers_and_the_rest_follows(tmp_path):
     assert all(opened((arguments[1] / name).read_bytes()).size == (307, 256) for name in done)
     assert command.main(caltech256, "", [*map(str, arguments), "--workers", "0"]) == 0
     assert verify(arguments[1]) == [] and len(files(arguments[1])) == 122
+
+
+MAKE = """
+import sys, time
+from pathlib import Path
+from test_preparation import plan_of
+from deconv.data.preparation import copying, resized_copy
+real, made = copying.resized_jpeg, []
+def waiting(data, shorter_px):
+    made.append(data)
+    if len(made) == int(sys.argv[2]):
+        print("there", flush=True)
+        time.sleep(600)
+    return real(data, shorter_px)
+copying.resized_jpeg = waiting
+resized_copy(plan_of(Path("from"), 9), Path(sys.argv[1]), 20)
+"""
+"""Makes a copy, but stays at one of its images."""
+
+
+@contextlib.contextmanager
+def making(target, stop):
+    """A process that makes the copy of `plan_of` and stays at image `stop`; then it is killed."""
+    said = target.parent / "said.txt"
+    said.unlink(missing_ok=True)
+    one = Forked(["-c", MAKE, str(target), str(stop)], said, said, target.parent)
+    try:
+        while not (said.exists() and "there" in said.read_text()):
+            assert one.poll() is None, said.read_text()
+            time.sleep(0.01)
+        yield
+    finally:
+        one.send_signal(signal.SIGKILL)
+        assert one.wait() == -signal.SIGKILL
+
+
+@pytest.mark.fault("killed pass")
+def test_a_killed_copy_goes_on_to_the_same_manifest_whenever_it_is_killed(
+    tmp_path, record_property
+):
+    plan = plan_of(tmp_path / "from", 9)
+    whole = resized_copy(plan, tmp_path / "whole", 20)
+    record_property("tries", 4)
+    for stop in (1, 2, 6, 9):
+        copy = tmp_path / f"killed{stop}"
+        with making(copy, stop):
+            pass
+        half = copy / "val" / "a0" / f".0.jpg.{unique()}.tmp"  # killed between writing and renaming
+        half.parent.mkdir(parents=True, exist_ok=True)
+        half.write_bytes(b"half")
+        with pytest.raises(DeconvError, match="an unfinished copy: run the command that makes it"):
+            photographs("imagefolder", copy, "val", 16)
+        resized_copy(plan, copy, 20)
+        assert files(copy) == files(whole)
+        assert all((copy / n).read_bytes() == (whole / n).read_bytes() for n in files(whole))
+
+
+@pytest.mark.fault("shared cache")
+def test_a_copy_that_another_process_makes_is_left_to_it(tmp_path):
+    plan = plan_of(tmp_path / "from", 9)
+    with making(tmp_path / "to", 4):
+        before = files(tmp_path / "to")
+        with pytest.raises(DeconvError, match=r"another process makes the copy .*to: wait for it"):
+            resized_copy(plan, tmp_path / "to", 20)
+        assert files(tmp_path / "to") == before
+    assert verify(resized_copy(plan, tmp_path / "to", 20)) == []
+
+
+HARMS = {
+    "changed": (r"a0/2\.jpg is not what the manifest of its copy says: run the command that made"),
+    "black": (r"a0/2\.jpg is not what the manifest of its copy says: run the command that made"),
+    "missing": r"a0/2\.jpg is not there \(1 such\): run the command .* or, if the change is meant,",
+    "no class": r"a1/1\.jpg is not there \(4 such\): run the command",
+    "unlisted": r"a0/9\.jpg is not listed \(1 such\): run the command",
+}
+
+
+@pytest.mark.fault("shared cache")
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_prepared_copy_is_compared_with_its_manifest_as_it_is_read(tmp_path, harm):
+    copy = resized_copy(plan_of(tmp_path / "from", 9), tmp_path / "to")
+    intact = photographs("imagefolder", copy, "val", 16)
+    assert all(isinstance(intact[i][1], int) for i in range(9)) and len(intact) == 9
+    path = copy / "val" / "a0" / "2.jpg"
+    if harm == "changed":
+        data = bytearray(path.read_bytes())
+        data[-20] ^= 1  # of the picture: it is decoded all the same
+        path.write_bytes(data)
+    elif harm == "black":
+        Image.new("RGB", (40, 30)).save(path)
+    elif harm == "no class":
+        shutil.rmtree(copy / "val" / "a1")
+    elif harm == "missing":
+        path.unlink()
+    else:
+        shutil.copy(path, path.with_name("9.jpg"))
+
+    def read():
+        data = photographs("imagefolder", copy, "val", 16)
+        return [data[i] for i in range(len(data))]
+
+    with pytest.raises(DeconvError, match=HARMS[harm]):
+        read()
+    (copy / "manifest.sha256").unlink()
+    assert len(read()) == {"no class": 5, "missing": 8, "unlisted": 10}.get(harm, 9)
 
 
 def _interrupts_blocked(_):

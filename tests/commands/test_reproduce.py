@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import assert_refused
 
@@ -59,6 +60,42 @@ SOME = ("train", "fig1_deconvnet", "fig3_architecture", "fig4_feature_evolution"
 def stems(request):
     """The experiments that are run."""
     return set(SOME) if request.param == "some" else EXPERIMENTS | {"train"}
+
+
+@pytest.mark.slow
+@pytest.mark.fault("killed pass")
+def test_what_was_killed_in_mid_pass_ends_with_the_same_data(tmp_path, record_property):
+    """Killed by force while it trains, while it mines and while that figure is made again."""
+    asked = ["size=smoke", "only=[fig2]", "device=cpu", "train.save_steps=1"]
+    status, lines = reproduce(*asked, cwd=tmp_path)
+    assert status == 0
+    folder, log = tmp_path / "killed", tmp_path / "log.txt"
+    moments = ["train/epoch_001*.pt", "fig2_top_activations/config.yaml"]
+    for number, moment in enumerate([*moments, moments[1]]):
+        start = [f"resume={folder}"] if number else [*asked, f"hydra.run.dir={folder}"]
+        if number == 2:
+            shutil.rmtree(folder / "fig2_top_activations")
+        arguments = ["-m", "experiments.reproduce", *start]
+        process = Forked(arguments, log, log, tmp_path, {"OMP_NUM_THREADS": "1"})
+        while not list(folder.glob(moment)):
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert "interrupted" in statuses(folder).values()
+    record_property("tries", 3)
+    status, _ = reproduce(f"resume={folder}", cwd=tmp_path)
+    assert status == 0 and set(statuses(folder).values()) == {DONE}
+    found, expected = (
+        {path.name: path for path in (one / "fig2_top_activations").glob("*.npz")}
+        for one in (folder, Path(lines[-1]))
+    )
+    assert found.keys() == expected.keys() and found
+    for name, path in found.items():
+        one, other = np.load(path), np.load(expected[name])
+        assert one.files == other.files and one.files
+        for key in one.files:
+            assert np.array_equal(one[key], other[key]), (name, key)
 
 
 @pytest.fixture(scope="module")

@@ -78,11 +78,11 @@ def cached(tmp_path_factory):
 # What happens in the process of a training.
 
 
-def work(there, folder, log, overrides, cache_dir):
+def work(there, folder, log, overrides, cache_dir, method):
     """`python -m experiments.train <overrides>`, which tells `there` what it is about to do."""
     os.environ["DECONV_CACHE"] = cache_dir
     torch.set_num_threads(1)
-    multiprocessing.set_start_method("fork", force=True)  # of those that load images
+    multiprocessing.set_start_method(method, force=True)  # of those that load images
     process = os.getpid()
 
     def tell(what):
@@ -131,11 +131,18 @@ class Training:
     lets it do everything that is left.
     """
 
-    def __init__(self, folder, *overrides, resume=False):
+    def __init__(self, folder, *overrides, resume=False, method="fork"):
         self.folder, self.log = Path(folder), Path(f"{folder}.log")
         own = (f"resume={folder}",) if resume else (*SMALL, f"hydra.run.dir={folder}")
         self.here, there = SERVER.Pipe()
-        arguments = (there, self.folder, self.log, (*own, *overrides), os.environ["DECONV_CACHE"])
+        arguments = (
+            there,
+            self.folder,
+            self.log,
+            (*own, *overrides),
+            os.environ["DECONV_CACHE"],
+            method,
+        )
         self.process = SERVER.Process(target=work, args=arguments)
         self.act = None
 
@@ -316,6 +323,7 @@ def kinds(done):
     }
 
 
+@pytest.mark.fault("other workers")
 @pytest.mark.parametrize("number", mostly_slow(range(len(KILLS)), first=5))
 def test_a_killed_run_ends_as_if_it_had_never_stopped(uninterrupted, tmp_path, number):
     """The workers are others after each kill; about every other run is killed again."""
@@ -340,6 +348,27 @@ def test_a_killed_run_ends_as_if_it_had_never_stopped(uninterrupted, tmp_path, n
         moment = chance.randrange(len(done)) if chance.random() < 0.4 else -1
     assert kills
     assert_same_end(folder, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.fault("other workers")
+def test_a_run_goes_on_with_other_workers_and_start_methods(
+    uninterrupted, tmp_path, record_property
+):
+    """Killed after each update of the second epoch, each time with others."""
+    folder = tmp_path / "run"
+    loaders = [(0, "fork"), (1, "fork"), (4, "spawn"), (1, "forkserver"), (4, "fork"), (0, "fork")]
+    for number, (workers, method) in enumerate(loaders):
+        own = () if number else ("train.save_steps=1",)
+        uncached = ("data.cache=false", f"data.workers={workers}", f"train.workers={workers}")
+        with Training(folder, *own, *uncached, resume=bool(number), method=method) as training:
+            if number == len(loaders) - 1:
+                training.end()
+            else:
+                training.reach("updated", "train")
+                training.kill()
+    record_property("tries", len(loaders) - 1)
+    assert_same_end(folder, uninterrupted(1)[0])
 
 
 def test_a_page_of_pictures_that_a_kill_prevented_is_drawn_by_the_run_that_goes_on(tmp_path):

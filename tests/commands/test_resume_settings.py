@@ -16,6 +16,7 @@ MAY_CHANGE = {
     "resume",
     "device",
     "cache_dir",
+    "changed_data",
     "pictures",
     "watch_images",
     "data.root",

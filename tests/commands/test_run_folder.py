@@ -14,7 +14,7 @@ from test_training import Bars
 
 import deconv
 from deconv import atomic_files as checked_files
-from deconv.atomic_files import damage, whole, write_checked, write_whole
+from deconv.atomic_files import damage, unique, whole, write_checked, write_whole
 from deconv.data import mean_image
 from deconv.data.crops import Batches
 from deconv.errors import DeconvError
@@ -268,8 +268,8 @@ def test_a_file_that_was_not_all_handed_over_is_not_written(tmp_path):
 def test_a_file_takes_its_name_when_it_is_done_and_leaves_nothing_when_it_fails(tmp_path):
     path = tmp_path / "new" / "file"
     write_whole(path, b"old")
-    with whole(path) as mine, whole(path, "fixed") as theirs:
-        assert {mine.parent, theirs.parent} == {path.parent} and theirs.name == "fixed"
+    with whole(path) as mine, whole(path) as theirs:
+        assert {mine.parent, theirs.parent} == {path.parent} and mine != theirs
         mine.write_bytes(b"mine"), theirs.write_bytes(b"theirs")
         assert path.read_bytes() == b"old"
     assert path.read_bytes() == b"mine" and names(path.parent) == {"file"}
@@ -302,8 +302,9 @@ def test_a_run_that_ends_anywhere_in_saving_goes_on_from_a_whole_snapshot(tmp_pa
             newest = (found.epoch, found.progress.get("step", 0))
             assert newest >= done[-1], "no finished snapshot is lost"
             assert path.stem == name_of(*newest)
-        saved(folder, *positions[positions.index(newest) :], kept=(1,), plain=True)
-        assert names(folder) == names(expected)
+        with lock_folder(folder):
+            saved(folder, *positions[positions.index(newest) :], kept=(1,), plain=True)
+        assert names(folder) - {".lock"} == names(expected)
 
 
 # What a run goes on from.
@@ -472,6 +473,7 @@ def test_a_disk_without_locks_is_not_taken_for_another_run(tmp_path, monkeypatch
         raise OSError(getattr(errno, number), "not now")
 
     (tmp_path / ".lock").write_text("process 3 on elsewhere")
+    (tmp_path / ".epoch_002.pt.123.tmp").touch()
     monkeypatch.setattr(fcntl, "lockf", fail)
     if number in ("EACCES", "EAGAIN"):
         with (
@@ -485,6 +487,7 @@ def test_a_disk_without_locks_is_not_taken_for_another_run(tmp_path, monkeypatch
         lock_folder(tmp_path),
     ):
         assert f"process {os.getpid()} on" in (tmp_path / ".lock").read_text()
+    assert (tmp_path / ".epoch_002.pt.123.tmp").exists(), "of a second run, for all one knows"
 
 
 def test_what_a_killed_run_left_half_written_is_cleared_away(tmp_path):
@@ -494,6 +497,8 @@ def test_what_a_killed_run_left_half_written_is_cleared_away(tmp_path):
     half = (
         ".epoch_002.pt.123.tmp",
         ".epoch_002.pt.sha256.123.tmp",
+        f".epoch_002.pt.{unique()}.tmp",
+        f".epoch_001.{unique()}.pdf",
         ".metrics.csv.123",
         ".config.yaml.123",
         ".provenance.json.123",

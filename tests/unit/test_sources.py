@@ -1,5 +1,6 @@
 """Photographs: every source through torchvision's classes, on small trees in their exact layout."""
 
+import contextlib
 import errno
 import inspect
 import os
@@ -17,6 +18,7 @@ import torch
 from command_line import program
 from PIL import Image
 
+from deconv.atomic_files import unique
 from deconv.data import SOURCES, SPLITS, Cached, mean_image, photographs
 from deconv.data.sources import TO_GET
 from deconv.errors import DataMissing, DeconvError
@@ -517,45 +519,137 @@ def test_where_room_cannot_be_set_aside_the_cache_is_written_all_the_same(tmp_pa
     assert all(torch.equal(cached[i][0], data[i][0]) for i in range(5))
 
 
-HOLD = """
-import sys, time
-from deconv.locks import lock
-with open(sys.argv[1], "r+b") as file:
-    assert lock(file)
-    print("held", flush=True)
-    time.sleep(600)
+# Shared by processes that may be killed.
+
+FILL = """
+import os, sys, time
+from pathlib import Path
+from test_sources import Counting
+from deconv.data import Cached
+folder, stop, name = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+os.getpid = lambda: 7  # as in containers, each of which counts from 1
+class Waiting(Counting):
+    __len__ = lambda self: 130
+    def __getitem__(self, index):
+        if index == stop:
+            Path(f"{name}.there").touch()
+            while not Path(f"{name}.go").exists():
+                time.sleep(0.01)
+        return torch.full((3, 8, 8), 1 + index, dtype=torch.uint8), 0
+import torch
+data = Waiting()
+data.targets = [0] * 130
+cached = Cached(data, folder, progress=False)
+assert all(int(cached[i][0][0, 0, 0]) == 1 + i for i in range(130))
 """
+"""Fills a cache, but waits before one of its images."""
 
 
-def test_what_a_killed_run_left_of_a_cache_is_deleted_and_what_a_living_one_writes_is_not(tmp_path):
-    left, written = tmp_path / ".abc-1.npy.111.tmp", tmp_path / ".abc-1.npy.222.tmp"
-    for path in (left, written, tmp_path / ".abc-2.npy.111.tmp"):
-        path.write_bytes(b"half")
-    said = tmp_path.with_suffix(".said")
-    other = Forked(["-c", HOLD, str(written)], said, said)
+@contextlib.contextmanager
+def filling(folder, stop, name):
+    """A process that fills the cache in a folder and waits before image `stop`."""
+    said = folder.parent / f"{name}.txt"
+    arguments = ["-c", FILL, str(folder), str(stop), name]
+    one = Forked(arguments, said, said, folder.parent)
     try:
-        while not (said.exists() and "held" in said.read_text()):
-            assert other.poll() is None, said.read_text()
-            time.sleep(0.02)
-        Cached(Counting(), tmp_path, progress=False)
+        while not (folder.parent / f"{name}.there").exists():
+            assert one.poll() is None, said.read_text()
+            time.sleep(0.01)
+        yield one
+        if one.poll() is None:
+            (folder.parent / f"{name}.go").touch()
+            assert one.wait(60) == 0, said.read_text()
     finally:
-        other.send_signal(signal.SIGKILL)
-        other.wait()
-    names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"abc-1.npy", written.name, ".abc-2.npy.111.tmp"}
+        one.send_signal(signal.SIGKILL)
+        one.wait()
 
 
-@pytest.mark.parametrize("harm", ["cut", "emptied", "of other images"])
-def test_a_damaged_cache_is_named_and_to_be_deleted(tmp_path, harm):
+@pytest.mark.fault("shared cache")
+@pytest.mark.parametrize("killed", [True, False])
+def test_two_processes_of_one_number_fill_one_cache(tmp_path, killed):
+    """The second has begun when the first one ends; it goes on, or is killed."""
+    folder = tmp_path / "cache"
+    with filling(folder, 1, "second") as second:
+        with filling(folder, 70, "first"):
+            pass
+        whole = (folder / "abc-1.npy").read_bytes()
+        if killed:
+            second.send_signal(signal.SIGKILL)
+            assert second.wait() == -signal.SIGKILL
+            assert len(list(folder.iterdir())) == 2
+    assert (folder / "abc-1.npy").read_bytes() == whole
+    squares = np.load(folder / "abc-1.npy")
+    assert squares[:, 0, 0, 0].tolist() == list(range(1, 131))
+
+
+@pytest.mark.fault("killed pass")
+def test_a_cache_that_was_killed_half_way_is_filled_by_the_next_run(tmp_path):
+    folder, whole = tmp_path / "cache", tmp_path / "whole"
+    for there, name in ((whole, "whole"), (folder, "first")):
+        with filling(there, 100, name) as one:
+            if name == "first":
+                one.send_signal(signal.SIGKILL)
+                one.wait()
+    assert [p.suffix for p in folder.iterdir()] == [".tmp"]
+    with filling(folder, 0, "again"):
+        pass
+    assert [p.name for p in folder.iterdir()] == ["abc-1.npy"], "nothing stale remains"
+    assert (folder / "abc-1.npy").read_bytes() == (whole / "abc-1.npy").read_bytes()
+
+
+@pytest.mark.fault("shared cache")
+def test_only_what_no_living_process_writes_is_deleted(tmp_path):
+    """Not what is locked, what may be locked in a moment, nor what another machine writes now."""
+    here, other = f".abc-1.npy.{unique()}.tmp", f".abc-1.npy.elsewhere-{'0' * 16}.tmp"
+    empty, old = f".abc-1.npy.{unique()}.tmp", f".abc-1.npy.elsewhere-{'1' * 16}.tmp"
+    for name in (here, other, old, ".abc-2.npy.111.tmp"):
+        (tmp_path / name).write_bytes(b"half")
+    (tmp_path / empty).touch()
+    os.utime(tmp_path / old, (1, 1))
+    with filling(tmp_path / "cache", 100, "living"):
+        (written,) = (tmp_path / "cache").iterdir()
+        (tmp_path / written.name).hardlink_to(written)
+        Cached(Counting(), tmp_path, progress=False)
+    kept = {written.name, other, empty, ".abc-2.npy.111.tmp", "abc-1.npy"}
+    assert {path.name for path in tmp_path.iterdir() if ".npy" in path.name} == kept
+
+
+@pytest.mark.fault("shared cache")
+@pytest.mark.parametrize("harm", ["cut", "emptied", "of other images", "without checksums"])
+def test_a_cache_that_is_not_whole_is_reported_and_written_again(tmp_path, harm):
     cached = Cached(Counting(), tmp_path, progress=False)
     message = pickle.dumps(cached)
     content = cached.path.read_bytes()
     if harm == "of other images":
         np.save(cached.path, np.zeros((4, 3, 8, 8), np.uint8))
     else:
-        cached.path.write_bytes(content[:200] if harm == "cut" else b"")
-    said = r"abc-1\.npy is damaged .*delete it, and it is written again"
-    with pytest.raises(DeconvError, match=said):
-        Cached(Counting(), tmp_path, progress=False)
-    with pytest.raises(DeconvError, match=said):
+        end = {"cut": 200, "emptied": 0, "without checksums": -20}[harm]
+        cached.path.write_bytes(content[:end])
+    with pytest.raises(DeconvError, match=r"abc-1\.npy is damaged"):
         pickle.loads(message)
+    with pytest.warns(UserWarning, match=r"abc-1\.npy is damaged .*; writing it again"):
+        Cached(Counting(), tmp_path, progress=False)
+    assert cached.path.read_bytes() == content
+
+
+@pytest.mark.fault("shared cache")
+def test_a_damaged_square_of_a_cache_is_refused_wherever_it_is(tmp_path, record_property):
+    """One bit of the squares or of their checksums, each in turn in another place."""
+    cached = Cached(Counting(), tmp_path, progress=False)
+    content = cached.path.read_bytes()
+    begin = cached.images.offset
+    places = [*range(begin, len(content), 97), begin, begin + 5 * 192 - 1, len(content) - 1]
+    for place in places:
+        cached.path.write_bytes(
+            content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :]
+        )
+        opened = Cached(Counting(), tmp_path, progress=False)
+        in_squares = place < begin + 5 * 192
+        number = (place - begin) // 192 if in_squares else (place - begin - 5 * 192) // 4
+        for index in range(5):
+            if index == number:
+                with pytest.raises(DeconvError, match=rf"square {number} .*: delete it, and it is"):
+                    opened[index]
+            else:
+                assert opened[index][0][0, 0, 0] == 40 * index
+    record_property("tries", len(places))

@@ -20,7 +20,7 @@ def units_of(values, seed=0):
     images, maps, height, width = values.shape
     generator = torch.Generator().manual_seed(seed)
     sizes = (images, maps, height, width)
-    units = torch.stack([torch.randint(0, n, (8,), generator=generator) for n in sizes], 1)
+    units = torch.stack([torch.randint(0, n, (12,), generator=generator) for n in sizes], 1)
     last = (height - 1, width - 1)
     places = [(0, 0), (0, last[1]), (last[0], 0), last, (height // 2, width // 2)]
     units[: len(places), 2:] = torch.tensor(places)

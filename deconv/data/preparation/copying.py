@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from PIL import Image, UnidentifiedImageError, features
 
@@ -69,35 +69,35 @@ def resized_copy(
     if len({original.target for original in plan.images}) < len(plan.images):
         raise DeconvError(f"two images of {plan.dataset} have the same name: remove one of them")
     facts = _facts(plan.dataset, shorter_px)
-    digests = manifest.begin(folder, {k: v for k, v in facts.items() if k != "versions"})
-    work = [(original, digests.get(original.target)) for original in plan.images]
-    results = mapped(partial(_copy_one, folder, shorter_px), work, workers)
-    bad = _record(watched(results, len(work), "prepared", progress), folder, digests)
-    if bad:
-        raise DeconvError(
-            f"{len(bad)} of {len(work)} images cannot be read; replace or remove them and run the "
-            "same command again:\n  " + "\n  ".join(bad[:NAMED])
-        )
-    for target, content in plan.beside.items():
-        manifest.write_file(folder / target, content)
-        digests[target] = manifest.sha256(content)
-    manifest.finish(folder, facts, digests)
+    made = {key: value for key, value in facts.items() if key != "versions"}
+    with manifest.begun(folder, made) as (journal, digests):
+        work = [(original, digests.get(original.target)) for original in plan.images]
+        results = mapped(partial(_copy_one, folder, shorter_px), work, workers)
+        bad = _record(watched(results, len(work), "prepared", progress), journal, digests)
+        if bad:
+            raise DeconvError(
+                f"{len(bad)} of {len(work)} images cannot be read; replace or remove them and run "
+                "the same command again:\n  " + "\n  ".join(bad[:NAMED])
+            )
+        for target, content in plan.beside.items():
+            manifest.write_file(folder / target, content)
+            digests[target] = manifest.sha256(content)
+        manifest.finish(folder, facts, digests)
     return folder
 
 
 def _record(
-    results: Iterable[tuple[str, str, str]], folder: Path, digests: dict[str, str]
+    results: Iterable[tuple[str, str, str]], journal: IO[str], digests: dict[str, str]
 ) -> list[str]:
     """Add finished files to the journal (at once) and to `digests`; return the problems."""
     bad: list[str] = []
-    with open(folder / manifest.JOURNAL, "a", encoding="utf-8", newline="") as journal:
-        for target, digest, problem in results:
-            if problem:
-                bad.append(problem)
-            elif digests.get(target) != digest:
-                digests[target] = digest
-                journal.write(manifest.line(target, digest))
-                journal.flush()
+    for target, digest, problem in results:
+        if problem:
+            bad.append(problem)
+        elif digests.get(target) != digest:
+            digests[target] = digest
+            journal.write(manifest.line(target, digest))
+            journal.flush()
     return bad
 
 

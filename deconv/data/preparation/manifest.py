@@ -11,14 +11,18 @@ import hashlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
-from deconv.atomic_files import whole
+import numpy as np
+
+from deconv.atomic_files import UNIQUE, whole
 from deconv.data.preparation.plan import is_image
 from deconv.data.preparation.progress import watched
 from deconv.errors import DeconvError
+from deconv.locks import lock
 
 MANIFEST, FACTS, JOURNAL = "manifest.sha256", "manifest.json", "manifest.partial"
 LINE = re.compile(r"([0-9a-f]{64})  (.+)\n")
@@ -38,7 +42,7 @@ def line(target: str, digest: str) -> str:
 
 def write_file(path: Path, data: bytes) -> None:
     """Write a file atomically; its digest reveals damage by a power cut."""
-    with whole(path, f".{path.name}.new") as temporary:
+    with whole(path) as temporary:
         temporary.write_bytes(data)
 
 
@@ -47,18 +51,26 @@ def read_manifest(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     with open(path, encoding="utf-8", newline="") as file:
-        matches = [LINE.fullmatch(text) for text in file]
+        return _parse(file)
+
+
+def _parse(lines: Iterable[str]) -> dict[str, str]:
+    matches = map(LINE.fullmatch, lines)
     return {match[2]: match[1] for match in matches if match}
 
 
-def begin(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:
-    """Prepare `folder` for a new or resumed copy; return the digests of finished files.
+@contextmanager
+def begun(folder: Path, facts: Mapping[str, Any]) -> Iterator[tuple[IO[str], dict[str, str]]]:
+    """Prepare `folder` for a new or resumed copy; yield its journal and digests of finished files.
+
+    The journal is locked, as far as the disk has locks, until the block ends.
 
     Args:
         facts: how the images are made.
 
     Raises:
-        DeconvError: if the folder holds something else, or a copy made differently.
+        DeconvError: if the folder holds something else, a copy made differently, or one that
+            another process makes.
     """
     if folder.is_dir() and any(folder.iterdir()):
         had = _facts(folder)
@@ -68,19 +80,34 @@ def begin(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:
                     f"{folder} holds a copy with {key}={had.get(key)}, not {value}: name another "
                     "folder, or delete this one"
                 )
-    done = read_manifest(folder / JOURNAL) | read_manifest(folder / MANIFEST)
-    write_file(folder / FACTS, _json(facts))
-    write_file(folder / JOURNAL, _lines(done))
-    (folder / MANIFEST).unlink(missing_ok=True)
-    return done
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / JOURNAL, "a+", encoding="utf-8", newline="") as journal:
+        locked = lock(journal)
+        if locked is False:
+            raise DeconvError(
+                f"another process makes the copy {folder}: wait for it, or name another folder"
+            )
+        if locked:  # so only a killed run can have left temporary files
+            for path in folder.rglob(".*"):
+                if re.fullmatch(rf"\..+\.{UNIQUE}\.tmp", path.name):
+                    path.unlink()
+        journal.seek(0)
+        lines, listed = list(journal), read_manifest(folder / MANIFEST)
+        if lines and not lines[-1].endswith("\n"):
+            journal.write("\n")  # after what a power cut left of a line
+        journal.write(_lines(listed))
+        journal.flush()
+        write_file(folder / FACTS, _json(facts))
+        (folder / MANIFEST).unlink(missing_ok=True)
+        yield journal, _parse(lines) | listed
 
 
 def finish(folder: Path, facts: Mapping[str, Any], digests: Mapping[str, str]) -> None:
     """Write the manifest of a complete copy, sorted by name."""
     content = _json({**facts, "folders": _counts(digests)})
     write_file(folder / FACTS, content)
-    write_file(folder / MANIFEST, _lines({**digests, FACTS: sha256(content)}))
-    (folder / JOURNAL).unlink()
+    write_file(folder / MANIFEST, _lines({**digests, FACTS: sha256(content)}).encode())
+    (folder / JOURNAL).unlink(missing_ok=True)
 
 
 def verify(folder: str | Path, progress: bool = False) -> list[str]:
@@ -105,6 +132,51 @@ def verify(folder: str | Path, progress: bool = False) -> list[str]:
     return [f"{state}: {name}" for name, state in sorted(differing.items())]
 
 
+def check_finished(root: Path) -> None:
+    """Raise DeconvError if `root` is a prepared copy that is not finished."""
+    if (root / JOURNAL).is_file():
+        raise DeconvError(f"{root} is an unfinished copy: run the command that makes it again")
+
+
+def listed_digests(root: Path, paths: Sequence[str]) -> np.ndarray | None:
+    """Return the digest that a prepared copy's manifest lists for each of its images: N×32 uint8.
+
+    None if `root` is no prepared copy.
+
+    Args:
+        paths: all images of some classes, below `root`.
+
+    Raises:
+        DeconvError: if the files of these classes are not those that the manifest lists.
+    """
+    listed = read_manifest(root / MANIFEST)
+    if FACTS not in listed:
+        return None
+    names = [Path(path).relative_to(root).as_posix() for path in paths]
+    splits = {PurePosixPath(name).parent.parent for name in names}
+    classes = {PurePosixPath(name).parent for name in names}
+    unlisted = [name for name in names if name not in listed]
+    found, missing = set(names), []
+    for name in filter(is_image, listed.keys() - found):
+        of = PurePosixPath(name).parent
+        if of in classes or (of.parent in splits and not (root / of).is_dir()):
+            missing.append(name)
+    for state, differing in (("is not there", missing), ("is not listed", unlisted)):
+        if differing:
+            raise DeconvError(
+                f"{root} is not the copy that its {MANIFEST} lists: {min(differing)} {state} "
+                f"({len(differing)} such): {MEND}"
+            )
+    digests = b"".join(bytes.fromhex(listed[name]) for name in names)
+    return np.frombuffer(digests, np.uint8).reshape(-1, 32)
+
+
+MEND = (
+    f"run the command that made the copy again, or, if the change is meant, delete {MANIFEST}, and "
+    "it is read as any folder of images"
+)
+
+
 def _facts(folder: Path) -> dict[str, Any]:
     try:
         return json.loads((folder / FACTS).read_text(encoding="utf-8"))
@@ -118,8 +190,8 @@ def _json(facts: Mapping[str, Any]) -> bytes:
     return (json.dumps(facts, indent=2) + "\n").encode()
 
 
-def _lines(digests: Mapping[str, str]) -> bytes:
-    return "".join(line(name, digests[name]) for name in sorted(digests)).encode()
+def _lines(digests: Mapping[str, str]) -> str:
+    return "".join(line(name, digests[name]) for name in sorted(digests))
 
 
 def _counts(digests: Mapping[str, str]) -> dict[str, dict[str, int]]:

@@ -33,7 +33,7 @@ def mapped(job: Callable[[T], R], items: Sequence[T], workers: int) -> Iterator[
         return
     # Fresh interpreters: a forked one could inherit locks that threads of torch hold.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _start_worker) as pool:
+    with ProcessPoolExecutor(workers, context, end_with_parent) as pool:
         try:
             with _interrupts_held_back():
                 results = pool.map(job, items, chunksize=CHUNK)  # starts the workers
@@ -58,10 +58,10 @@ def _interrupts_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start_worker() -> None:
-    """End the worker if its parent is killed; the parent alone handles Ctrl-C."""
+def end_with_parent() -> None:
+    """End this process of multiprocessing's as soon as the one that started it has ended."""
     parent = multiprocessing.parent_process()
-    assert parent is not None  # this is a worker
+    assert parent is not None
 
     def watch() -> None:
         parent.join()
