@@ -12,6 +12,7 @@ from torch import nn
 from deconv.deconvnet.mirror import OPERATIONS, Step, mirror, mirror_steps, refusal
 from deconv.deconvnet.vjp import vector_jacobian
 from deconv.errors import DeadUnitWarning, DeconvError, NoRuleWarning, unknown
+from deconv.finite import check_finite
 from deconv.networks import ChainNet, Network
 from deconv.pooling import COLLISIONS
 from deconv.records import Record
@@ -112,7 +113,10 @@ def project(
         crossed |= run.crossed
     if crossed and rule == "deconvnet":
         _warn_of_no_rule(crossed, layer)
-    return torch.cat(pixels)
+    painted = torch.cat(pixels)
+    what = f"the projection of {layer} of {net.name}"
+    check_finite(painted.detach(), what, of="those asked for", row="unit")
+    return painted
 
 
 def project_watched(
@@ -169,7 +173,7 @@ def _run_down(
     net: Network, record: Record, layer: str, image: torch.Tensor, seeder: Seeder, run: Run
 ) -> torch.Tensor:
     def point(images: torch.Tensor) -> torch.Tensor:
-        return net.record(images, [layer], logits=False).activations[layer]
+        return net.record(images, [layer], logits=False, finite=False).activations[layer]
 
     with frozen(inner_module(net)):
         return vector_jacobian(point, record.images[image], seeder, run=run)

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, Wei
 from deconv.data.batches import walk
 from deconv.distributed import gather_shares, share_of
 from deconv.errors import DeconvError
+from deconv.finite import check_finite
 from deconv.networks import Network
 from deconv.records import Peaks
 from deconv.whole_number import whole_number
@@ -111,8 +112,12 @@ def _strongest_of_chunks(
     """Yield the `strongest` units of each chunk of a loader, images numbered from `first`."""
     seen = first
     for images, count in _chunks(walk(net, loader, doing, progress, channels_last=True)):
-        values = net.record(images, layers, logits=False).activations
-        yield {layer: strongest(values[layer][:count], seen, layer) for layer in layers}
+        # `strongest` knows the image's number in the data set.
+        values = net.record(images, layers, logits=False, finite=False).activations
+        yield {
+            layer: strongest(values[layer][:count], seen, f"{layer} of {net.name}")
+            for layer in layers
+        }
         seen += count
 
 
@@ -159,11 +164,7 @@ def strongest(activation: torch.Tensor, first_image: int, layer: str = "") -> Pe
     flat = activation.reshape(n, activation.shape[1], -1)
     at = flat.argmax(dim=2)
     value = flat.gather(2, at[:, :, None]).squeeze(2)
-    if bad := value.isnan().any(dim=1).nonzero().flatten().tolist():
-        raise DeconvError(
-            f"{layer} holds NaN for image {first_image + bad[0]} of the data set: look at that "
-            "image and at the weights"
-        )
+    check_finite(value, layer, first_image, "the data set")
     image = torch.arange(first_image, first_image + n, device=value.device).expand_as(value.T)
     return Peaks(value.T, image, at.T // width, at.T % width)
 
@@ -179,5 +180,4 @@ def merge(best: Peaks, found: Peaks, k: int) -> Peaks:
 def _first(found: Peaks, k: int) -> Peaks:
     missing = found.image.new_full((found.image.shape[0], k), -1)
     nothing = torch.full_like(missing, -torch.inf, dtype=found.value.dtype)
-    # Placeholders come second, so that a real -inf precedes them.
     return merge(found, Peaks(nothing, missing, missing, missing), k)

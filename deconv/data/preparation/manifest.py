@@ -18,6 +18,7 @@ from typing import Any
 from deconv.atomic_files import whole
 from deconv.data.preparation.plan import is_image
 from deconv.data.preparation.progress import watched
+from deconv.data.text_files import json_text
 from deconv.errors import DeconvError
 
 MANIFEST, FACTS, JOURNAL = "manifest.sha256", "manifest.json", "manifest.partial"
@@ -115,7 +116,7 @@ def _facts(folder: Path) -> dict[str, Any]:
 
 
 def _json(facts: Mapping[str, Any]) -> bytes:
-    return (json.dumps(facts, indent=2) + "\n").encode()
+    return (json_text(facts) + "\n").encode()
 
 
 def _lines(digests: Mapping[str, str]) -> bytes:
