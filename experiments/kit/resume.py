@@ -22,6 +22,7 @@ FREE = {
     "data.root",
     "data.workers",
     "device",
+    "group_timeout_s",
     "pictures",
     "resume",
     "train.epochs",

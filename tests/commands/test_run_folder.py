@@ -5,10 +5,14 @@ import itertools
 import json
 import os
 import re
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import safetensors
 import torch
+from command_line import program
 from mostly_slow import mostly_slow
 from safetensors.torch import load_file
 from test_training import Bars
@@ -30,7 +34,7 @@ from deconv.training import (
     run_folder,
     snapshots,
 )
-from deconv.training.run_folder import save_rotating, snapshot_name
+from deconv.training.run_folder import most_kept, save_rotating, snapshot_name
 
 UPDATES = 4
 """Of each epoch of the runs below, which are only their snapshots."""
@@ -646,6 +650,70 @@ def test_of_a_large_batch_the_first_images_are_named(tmp_path):
     with pytest.raises(DeconvError, match=r"batch 0 \(that of images (\d+, ){8}… of the"):
         fit(net, data, data, mean_image(data), Recipe(batch_size=32), tmp_path)
     assert names(tmp_path) == {"epoch_000.pt", "epoch_000.pt.sha256", "last.pt"}
+
+
+@pytest.mark.usefixtures("unflushed")
+@pytest.mark.parametrize(("kept", "keep_last"), [((), 1), ((1, 2, 5, 9), 2), ((0, 3, 6), 5)])
+def test_the_most_that_a_run_leaves_is_known_before(tmp_path, monkeypatch, kept, keep_last):
+    there = []
+
+    def save(path, content):
+        deconv.save_snapshot(path, content)
+        there.append(len(snapshots(tmp_path)))
+
+    monkeypatch.setattr(run_folder, "save_snapshot", save)
+    for epoch in range(7):
+        final = epoch > 0 and (epoch in kept or epoch == 6)
+        save_rotating(tmp_path, snapshot(epoch), kept, keep_last, plain=final)
+    plain = len(list(tmp_path.glob("*.safetensors")))
+    assert most_kept(6, kept, keep_last) == (max(there), plain)
+
+
+@pytest.mark.fault("full disk")
+def test_a_run_that_the_disk_has_no_room_for_is_not_begun(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=2_000_000))
+    with pytest.raises(DeconvError, match=r"take up to \S+ GB more, .* room for 0.002 GB: make"):
+        trained(tmp_path)
+    assert names(tmp_path) == set()
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=200_000_000))
+    trained(tmp_path)
+
+
+CYCLES = """
+import gc, os, sys, torch
+from pathlib import Path
+from deconv import Snapshot
+from deconv.training import newest_intact
+from deconv.training.run_folder import save_rotating
+
+def size():
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+def state(epoch):
+    weights = {"fc8.weight": torch.full((300, 300), float(epoch))}
+    moments = {0: {"momentum_buffer": weights["fc8.weight"].clone()}}
+    return Snapshot({"name": "zfnet_mini"}, weights, torch.zeros(3, 64, 64), ["a", "b"], epoch,
+                    epoch, {"state": moments, "param_groups": []})
+
+folder, seen = Path(sys.argv[1]), []
+for epoch in range(500):
+    save_rotating(folder, state(epoch), (), 2, plain=epoch % 5 == 0)
+    assert newest_intact(folder, print)[1].epoch == epoch
+    if epoch in (100, 499):
+        seen.append((len(os.listdir("/proc/self/fd")), size()))
+(files, before), (left, after) = seen
+assert left == files, seen
+assert after < 1.02 * before, seen
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.fault("hostile environment")
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no sizes of processes here")
+def test_hundreds_of_saves_leave_no_file_open_and_no_memory_taken(tmp_path, record_property):
+    record_property("tries", 500)
+    program(CYCLES, tmp_path / "run", cwd=tmp_path)
 
 
 def test_a_run_is_not_begun_among_the_snapshots_of_another(tmp_path):
