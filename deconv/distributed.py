@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -17,6 +19,18 @@ from torch.utils.data import Subset
 from deconv.errors import DeconvError
 
 T = TypeVar("T")
+
+
+PATIENCE = timedelta(days=24)
+"""How long processes wait for what process 0 prepares alone; more does not fit in milliseconds."""
+
+_patient: Any = None
+"""The process group in which they do."""
+
+
+def launched() -> int:
+    """Return how many processes torchrun has started, of which this is one."""
+    return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def _initialized() -> bool:
@@ -34,13 +48,20 @@ def ranks() -> int:
 
 
 @contextlib.contextmanager
-def group() -> Iterator[None]:
+def group(timeout_s: float = 1800.0) -> Iterator[None]:
     """Join the process group of torchrun (RANK, WORLD_SIZE … are set) and leave it at the end.
 
     With GPUs, each process takes GPU number LOCAL_RANK (nccl); otherwise the backend is gloo.
     Without torchrun this does nothing.
+
+    Args:
+        timeout_s: how long the processes wait for one another where all compute.
+
+    Raises:
+        DeconvError: if a process has died or is late; in each of the others.
     """
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or _initialized():
+    global _patient
+    if launched() == 1 or _initialized():
         yield
         return
     missing = [v for v in ("RANK", "MASTER_ADDR", "MASTER_PORT") if v not in os.environ]
@@ -56,13 +77,34 @@ def group() -> Iterator[None]:
                 "start at most one process per GPU"
             )
         torch.cuda.set_device(local)
-        dist.init_process_group("cpu:gloo,cuda:nccl")
-    else:
-        dist.init_process_group("gloo")
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     try:
+        dist.init_process_group(backend, timeout=timedelta(seconds=timeout_s))
+        _patient = dist.new_group(backend="gloo", timeout=PATIENCE)
         yield
+    except RuntimeError as error:
+        if not _is_of_group(error):
+            raise
+        raise DeconvError(
+            f"the processes have lost one another ({_plain(error)}): one has died, "
+            "look at what it wrote last, or kept the others waiting for more than "
+            f"group_timeout_s={timeout_s:g}. Start all again, a training with resume=<its folder>"
+        ) from error
     finally:
-        dist.destroy_process_group()
+        _patient = None
+        if _initialized():
+            dist.destroy_process_group()
+
+
+def _plain(error: RuntimeError) -> str:
+    """Return the first sentence of an error without the place in its source."""
+    return re.sub(r"^\[\S+\] ", "", str(error).splitlines()[0]).split(". ")[0]
+
+
+def _is_of_group(error: RuntimeError) -> bool:
+    """Tell whether an error is of the communication between processes; gloo's have no type."""
+    words = ("gloo", "Application timeout caused pair closure", "Connection closed by peer")
+    return isinstance(error, dist.DistError) or any(word in str(error) for word in words)
 
 
 def total(values: list[float]) -> list[float]:
@@ -84,24 +126,27 @@ def gather(value: T) -> list[T]:
 
 
 def from_first(value: T) -> T:
-    """Broadcast rank 0's value."""
+    """Broadcast rank 0's value, however long it takes to find it."""
     if not _initialized():
         return value
     values = [value]
-    dist.broadcast_object_list(values, src=0)
+    dist.broadcast_object_list(values, src=0, group=_patient)
     return values[0]
 
 
 @contextlib.contextmanager
 def first_alone() -> Iterator[None]:
-    """Let rank 0 run the block before the others do, such as to make a file that all read."""
+    """Let rank 0 run the block before the others do, such as to make a file that all read.
+
+    They wait as long as it takes.
+    """
     if rank() > 0:
-        dist.barrier()
+        dist.barrier(_patient)
     try:
         yield
     finally:
         if _initialized() and rank() == 0:
-            dist.barrier()
+            dist.barrier(_patient)
 
 
 class Share(Subset):

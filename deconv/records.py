@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from deconv.errors import DeconvError
+from deconv.finite import check_finite
 from deconv.whole_number import whole_numbers
 
 Box = tuple[int, int, int, int]
@@ -81,6 +82,15 @@ class Record:
             switches={name: switches.to(device) for name, switches in self.switches.items()},
             logits=None if self.logits is None else self.logits.to(device),
         )
+
+
+def checked(record: Record, name: str) -> Record:
+    """Return the record of the network `name`; DeconvError for values that are NaN or infinite."""
+    for point, values in record.activations.items():
+        check_finite(values.detach(), f"{point} of {name}")
+    if record.logits is not None:
+        check_finite(record.logits.detach(), f"the output of {name}")
+    return record
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from deconv import distributed, figures
+from deconv.data.text_files import json_text
 from deconv.errors import DeconvError, Interrupted
 from deconv.figures import Page
 from deconv.networks.changes import CHANGES, WIDE, build_arguments
@@ -181,7 +182,7 @@ def row(cfg: Ablation, it: Subject, network: str, change: str) -> dict[str, Any]
         log(f"{network}, {change} failed: {error}")
         return line | {"state": f"failed: {error}"}
     if distributed.rank() == 0:
-        saved.write_text(json.dumps(found, indent=2) + "\n")
+        saved.write_text(json_text(found) + "\n")
     return line | found
 
 

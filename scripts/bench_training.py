@@ -22,7 +22,6 @@ machine. With --loading also: how many images one process reads, decodes and cro
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import statistics
 import sys
@@ -36,6 +35,7 @@ from torch import nn
 
 import deconv
 from deconv.data import TrainingCrops, photographs
+from deconv.data.text_files import json_text
 from deconv.errors import DeconvError
 from deconv.networks import ChainNet
 from deconv.normalisation import ContrastNorm
@@ -259,7 +259,7 @@ def main() -> None:
     }
     print(table(result))
     if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
+        options.json.write_text(json_text(result) + "\n")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ in a random order, always the same. Look at the sheet before you rely on the box
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from deconv.data.folders import images_in
+from deconv.data.text_files import json_text
 from deconv.images import read_rgb
 
 EYE, NOSE = (0.22, 0.31, 0.22, 0.31), (0.42, 0.31, 0.2, 0.31)
@@ -115,7 +115,7 @@ def main() -> None:
         | ({"class": arguments.kind} if arguments.kind else {})
         for name, boxes in found.items()
     }
-    arguments.out.write_text(json.dumps(entries, indent=1) + "\n")
+    arguments.out.write_text(json_text(entries, indent=1) + "\n")
     print(f"{len(found)} of the images in {arguments.folder} -> {arguments.out}")
 
 

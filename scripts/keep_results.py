@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from deconv.data.text_files import json_text
 from deconv.errors import DeconvError, unknown
 from experiments import kept_account
 from experiments.kept_account import FOLDS, PROBES
@@ -73,7 +74,7 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def _write(name: str, content: dict[str, Any]) -> None:
-    (RESULTS / name).write_text(json.dumps(content, indent=2) + "\n")
+    (RESULTS / name).write_text(json_text(content) + "\n")
 
 
 def block() -> str:

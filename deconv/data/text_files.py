@@ -1,9 +1,12 @@
-"""Hand-written text files in the encodings of common editors."""
+"""Text files: hand-written ones in the encodings of common editors, and JSON."""
 
 from __future__ import annotations
 
 import codecs
+import json
+import math
 from pathlib import Path
+from typing import Any
 
 from deconv.errors import DeconvError
 
@@ -31,3 +34,16 @@ def read_text(path: str | Path, what: str) -> str:
 def read_lines(path: str | Path, what: str) -> list[str]:
     """Read the stripped lines of a text file, without blank lines at its end."""
     return [line.strip() for line in read_text(path, what).rstrip().split("\n")]
+
+
+def json_text(content: Any, indent: int | None = 2) -> str:
+    """Write plain data as JSON; NaN and infinities, which JSON does not have, become null."""
+    return json.dumps(_without_nan(content), indent=indent, allow_nan=False)
+
+
+def _without_nan(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _without_nan(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

@@ -1,9 +1,13 @@
-"""Data-loading worker processes and the signals they must not receive."""
+"""Data-loading worker processes: the signals they must not receive, and their sudden end."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+from collections.abc import Iterator
+
+from deconv.errors import DeconvError
 
 
 def isolate_worker(number: int) -> None:
@@ -19,3 +23,24 @@ def isolate_worker(number: int) -> None:
         os.setpgid(0, 0)
     if hasattr(signal, "SIGUSR1"):
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def worker_deaths(advice: str) -> Iterator[None]:
+    """Turn the error for a DataLoader worker that was killed into a DeconvError.
+
+    PyTorch raises it from a signal handler, anywhere in the block.
+
+    Args:
+        advice: how to go on afterwards.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker (pid" not in str(error):
+            raise
+        raise DeconvError(
+            f"a process that loads images has died ({str(error).splitlines()[0].strip()}), most "
+            f"often because memory ran out: {advice}, with fewer such processes (workers) or "
+            "smaller batches"
+        ) from error

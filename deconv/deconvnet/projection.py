@@ -19,6 +19,7 @@ from deconv.deconvnet.units import (
 from deconv.deconvnet.vjp import vector_jacobian
 from deconv.deconvnet.way_down import ENGINES, WayDown
 from deconv.errors import DeconvError
+from deconv.finite import check_finite
 from deconv.networks import ChainNet, Network
 from deconv.records import Record
 from deconv.rules import RULES
@@ -103,6 +104,8 @@ def project(
         for row, window, picture in zip(rows, cut, painted, strict=True):
             window.cut(pixels[row]).copy_(picture)
     way.warn(stacklevel=2)
+    what = f"the projection of {layer} of {net.name}"
+    check_finite(pixels, what, of="those asked for", row="unit")
     return pixels
 
 

@@ -114,7 +114,8 @@ class WayDown:
 
     def _run(self, images: torch.Tensor, seeder: Seeder, run: Run) -> torch.Tensor:
         def point(pixels: torch.Tensor) -> torch.Tensor:
-            return self.net.record(pixels, [self.layer], logits=False).activations[self.layer]
+            record = self.net.record(pixels, [self.layer], logits=False, finite=False)
+            return record.activations[self.layer]
 
         with frozen(inner_module(self.net)):
             painted = vector_jacobian(point, images, seeder, run=run)

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, Wei
 from deconv.data.batches import walk
 from deconv.distributed import gather_shares, share_of
 from deconv.errors import DeconvError
+from deconv.finite import check_finite
 from deconv.networks import Network
 from deconv.records import Peaks
 from deconv.whole_number import whole_number
@@ -57,7 +58,7 @@ def top_activations(
     best: dict[str, Peaks] = {}
     for seen, recorded in _recorded_chunks(net, loader, layers, first, "mining", progress):
         for layer, values in recorded.items():
-            best[layer] = _entered(best.get(layer), values, seen, layer, k)
+            best[layer] = _entered(best.get(layer), values, seen, f"{layer} of {net.name}", k)
     best = {layer: _on_cpu(peaks) for layer, peaks in best.items()}
     # Every process takes part, also one whose shard is empty.
     merged = _merge_shards(gather_shares(loader, best), k)
@@ -74,7 +75,7 @@ def map_maxima(net: Network, loader: Iterable, layers: Iterable[str]) -> dict[st
     chunks: dict[str, list[Peaks]] = {layer: [] for layer in layers}
     for seen, recorded in _recorded_chunks(net, loader, layers):
         for layer, values in recorded.items():
-            chunks[layer].append(_on_cpu(strongest(values, seen, layer)))
+            chunks[layer].append(_on_cpu(strongest(values, seen, f"{layer} of {net.name}")))
     return {
         layer: Peaks(*(torch.cat(field, dim=1) for field in zip(*map(_fields, some), strict=True)))
         for layer, some in chunks.items()
@@ -113,7 +114,8 @@ def _recorded_chunks(
     """Yield (number of the first image, layer -> activations) of each chunk of a loader."""
     seen = first
     for images, count in _chunks(walk(net, loader, doing, progress, channels_last=True)):
-        values = net.record(images, layers, logits=False).activations
+        # `_maxima` knows the image's number in the data set.
+        values = net.record(images, layers, logits=False, finite=False).activations
         yield seen, {layer: values[layer][:count] for layer in layers}
         seen += count
 
@@ -167,11 +169,7 @@ def strongest(activation: torch.Tensor, first_image: int, layer: str = "") -> Pe
 def _maxima(activation: torch.Tensor, first_image: int, layer: str) -> torch.Tensor:
     """Find the maximum of each map of each image, N×C."""
     value = activation.amax(dim=(2, 3)) if activation.dim() == 4 else activation
-    if bad := value.isnan().any(dim=1).nonzero().flatten().tolist():
-        raise DeconvError(
-            f"{layer} holds NaN for image {first_image + bad[0]} of the data set: look at that "
-            "image and at the weights"
-        )
+    check_finite(value, layer, first_image, "the data set")
     return value
 
 

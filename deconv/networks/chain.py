@@ -30,7 +30,7 @@ from deconv.networks.network import Placed
 from deconv.networks.preprocessing import Prepared, Preprocessing, colour, stored_side
 from deconv.pixels import Divide, Grey
 from deconv.pooling import max_pool
-from deconv.records import Box, Record, Values
+from deconv.records import Box, Record, Values, checked
 from deconv.rules import of_module
 from deconv.rules.normalisation import CONTRAST
 from deconv.rules.pooling import ADAPTIVE_AVERAGE, MAX_POOL
@@ -113,7 +113,7 @@ class ChainNet(Placed, Prepared, nn.Sequential):
         """What runs in one forward pass: the stages in order."""
         images = torch.zeros(1, 3, self.input_px, self.input_px, dtype=self.dtype)
         with torch.no_grad():
-            record = self.record(images)
+            record = self.record(images, finite=False)
         assert record.logits is not None
         stages = list(self.named_children())
         points = {i: point for point, i in self._points.items()}
@@ -164,7 +164,11 @@ class ChainNet(Placed, Prepared, nn.Sequential):
         return super().forward(images)
 
     def record(
-        self, images: torch.Tensor, layers: Iterable[str] = (), logits: bool = True
+        self,
+        images: torch.Tensor,
+        layers: Iterable[str] = (),
+        logits: bool = True,
+        finite: bool = True,
     ) -> Record:
         """Run images in evaluation mode and record activations and the switches of every pool.
 
@@ -172,15 +176,18 @@ class ChainNet(Placed, Prepared, nn.Sequential):
             images: N×3×H×W, as for `forward`; gradients are tracked only if they require them.
             layers: points whose activations are kept.
             logits: False stops at the highest of these points.
+            finite: False also records activations and logits that are NaN or infinite.
 
         Raises:
-            DeconvError: for images that do not fit and for unknown points.
+            DeconvError: for images that do not fit, for unknown points, and for values that are NaN
+                or infinite.
         """
         check_batch(images, self.name)
         images = images.to(self.device)
         follow = torch.is_grad_enabled() and images.requires_grad
         with torch.set_grad_enabled(follow), evaluating(self):
-            return self._record(images, layers, logits)
+            record = self._record(images, layers, logits)
+        return checked(record, self.name) if finite else record
 
     def _record(self, images: torch.Tensor, layers: Iterable[str], logits: bool) -> Record:
         asked = [layers] if isinstance(layers, str) else [str(layer) for layer in layers]

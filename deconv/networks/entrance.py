@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from deconv.errors import DeconvError
+from deconv.finite import check_finite
 from deconv.networks.calls import Calls, Ran
 from deconv.networks.listing import list_calls
 from deconv.rules.run import Run, evaluating
@@ -64,6 +65,7 @@ def enter(
         if (words := in_words(error, name, noise, None)) is None:
             raise
         raise words from error
+    check_finite(answer, f"the output of {name}", of="the noise that it was tried on")
     for row, other, images in ((0, again, second), (1, beside, third)):
         if not _close(_tensor(other, name)[row], answer[row]):
             _refuse_unsteady(module, name, first, images, row)
@@ -172,7 +174,7 @@ def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
     """Tell whether two tensors are equal up to rounding in their precision."""
     a, b = a.detach(), b.detach()
     atol = torch.finfo(a.dtype).eps ** 0.5 * max(float(b.abs().max()), 1e-30)
-    return torch.allclose(a, b, rtol=0, atol=atol, equal_nan=True)
+    return torch.allclose(a, b, rtol=0, atol=atol)
 
 
 def _refuse_unsteady(

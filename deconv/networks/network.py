@@ -72,9 +72,16 @@ class Network(Protocol):
         ...
 
     def record(
-        self, images: torch.Tensor, layers: Iterable[str] = (), logits: bool = True
+        self,
+        images: torch.Tensor,
+        layers: Iterable[str] = (),
+        logits: bool = True,
+        finite: bool = True,
     ) -> Record:
-        """Run images N×3×H×W and record activations, switches and logits."""
+        """Run images N×3×H×W and record activations, switches and logits.
+
+        Raises DeconvError for values that are NaN or infinite unless finite=False.
+        """
         ...
 
     def field(self, layer: str, y: int, x: int, image_size: tuple[int, int]) -> Box:
@@ -105,6 +112,10 @@ class Network(Protocol):
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Iterate over its weights."""
+        ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Iterate over its weights with their names in `state_dict`."""
         ...
 
     def state_dict(self) -> dict[str, torch.Tensor]:

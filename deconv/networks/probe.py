@@ -116,7 +116,8 @@ class Fields:
 
     def _count(self, layer: str, image_size: Size) -> Size:
         with torch.no_grad():
-            values = self.net.record(self._noise(1, image_size, 0), [layer], logits=False)
+            noise = self._noise(1, image_size, 0)
+            values = self.net.record(noise, [layer], logits=False, finite=False)
         height, width = values.activations[layer].shape[2:] or (1, 1)
         return height, width
 
@@ -141,7 +142,8 @@ class Fields:
             pixels = self._noise(len(units), image_size, draw).requires_grad_()
             run = Run(FIELD, self.net.module)
             with torch.enable_grad(), frozen(self.net), run:
-                values = self.net.record(pixels, [layer], logits=False).activations[layer]
+                record = self.net.record(pixels, [layer], logits=False, finite=False)
+            values = record.activations[layer]
             if run.lost:
                 place, what = next(iter(run.lost.items()))
                 raise DeconvError(

@@ -18,6 +18,7 @@ from torch import nn
 
 from deconv.atomic_files import CHECKSUM, damage
 from deconv.errors import DeconvError, RenamedWeightsWarning, unknown
+from deconv.finite import is_finite
 from deconv.networks.from_torchvision import CHAINS
 from deconv.networks.network import Network
 
@@ -230,7 +231,8 @@ def load_weights(
         name: the network's, for the message; None for the module's own.
 
     Raises:
-        DeconvError: naming up to three that are missing, too many, or of another shape.
+        DeconvError: naming up to three that are missing, too many, or of another shape; or one
+            that holds NaN or infinity.
     """
     name = name or str(module.name)
     own = module.state_dict()
@@ -249,6 +251,13 @@ def load_weights(
             kinds = zip(counts, ("missing", "too many", "of another shape"), strict=True)
             wrong.append("in all " + ", ".join(f"{count} {kind}" for count, kind in kinds))
         raise DeconvError(f"{what} does not fit {name}: {'; '.join(wrong)}")
+    # Of buffers some modules mask by infinities.
+    for parameter in dict(module.named_parameters()):
+        if not is_finite(weights[parameter]):
+            raise DeconvError(
+                f"{parameter} of {what} holds values that are not finite: its training has "
+                "diverged, or the file was damaged; take an earlier one"
+            )
     module.load_state_dict(dict(weights))
 
 

@@ -20,7 +20,7 @@ from deconv.networks.network import Placed
 from deconv.networks.preprocessing import Prepared, Preprocessing, colour, stored_side
 from deconv.networks.probe import Fields
 from deconv.networks.reader import Enough, Reader
-from deconv.records import Box, Record, Values
+from deconv.records import Box, Record, Values, checked
 from deconv.rules.run import Run, evaluating
 
 
@@ -188,7 +188,11 @@ class WrappedNet(Placed, Prepared, nn.Module):
         return images.clone() if self.divide_by is None else images / self.divide_by.to(images)
 
     def record(
-        self, images: torch.Tensor, layers: Iterable[str] = (), logits: bool = True
+        self,
+        images: torch.Tensor,
+        layers: Iterable[str] = (),
+        logits: bool = True,
+        finite: bool = True,
     ) -> Record:
         """Run images in evaluation mode and record, as `ChainNet.record` does."""
         check_batch(images, self.name)
@@ -218,7 +222,7 @@ class WrappedNet(Placed, Prepared, nn.Module):
                 "another branch than it does for others"
             )
         named = entrance.calls.names
-        return Record(
+        record = Record(
             images,
             Values({n: reader.values[v.key] for n, v in values.items()}, self.check_point),
             {named.get(key, key): switches for key, switches in reader.switches.items()},
@@ -226,6 +230,7 @@ class WrappedNet(Placed, Prepared, nn.Module):
             {named.get(key, key): pool for key, pool in reader.pools.items()},
             logits_of(answer, entrance.ends_in) if logits else None,
         )
+        return checked(record, self.name) if finite else record
 
     def field(self, layer: str, y: int, x: int, image_size: tuple[int, int]) -> Box:
         """Probe a unit's receptive field, see `deconv.receptive_field`."""

@@ -13,8 +13,9 @@ from torch.utils.data import DataLoader
 
 from deconv.data.batches import labelled
 from deconv.data.crops import CentreCrops, TenCrops
-from deconv.distributed import gather_shares
+from deconv.distributed import Share, gather_shares, share_of
 from deconv.errors import DeconvError
+from deconv.finite import check_finite
 from deconv.networks import Network
 
 PRECISIONS = ("fp32", "bf16", "auto")
@@ -66,9 +67,12 @@ def evaluate(
             a `deconv.distributed.Share` each process runs its shard and all return the result for
             the whole data set, bit-exact for any number of processes.
         on_batch: called before each batch; what it raises ends the evaluation.
+
+    Raises:
+        DeconvError: for logits that are NaN or infinite; names the image.
     """
     batches = (([images], target) for images, target in labelled(net, loader))
-    columns = _evaluate([net], batches, [[0]], precision, on_batch)
+    columns = _evaluate([net], batches, [[0]], precision, on_batch, share_of(loader))
     return _accuracies(gather_shares(loader, columns))[0]
 
 
@@ -89,14 +93,15 @@ def evaluate_ensembles(
             with equal weights over networks and sub-crops.
 
     Raises:
-        DeconvError: for an empty ensemble or an index that is not in `nets`.
+        DeconvError: for an empty ensemble, an index that is not in `nets`, and logits that are NaN
+            or infinite.
     """
     for numbers in members:
         if not numbers or not set(numbers) <= set(range(len(nets))):
             raise DeconvError(
                 f"an ensemble names networks by 0…{len(nets) - 1}, at least one; got {numbers}"
             )
-    columns = _evaluate(nets, loader, members, precision, on_batch)
+    columns = _evaluate(nets, loader, members, precision, on_batch, share_of(loader))
     return _accuracies(gather_shares(loader, columns))
 
 
@@ -110,11 +115,13 @@ def _evaluate(
     members: Sequence[Sequence[int]],
     precision: str,
     on_batch: Callable[[], None],
+    share: Share | None,
 ) -> list[Columns]:
     """Collect the Columns of each ensemble."""
     device = next(nets[0].parameters()).device
     # Python floats: many small live tensors fragment the heap.
     found: list[Columns] = [([], [], [], []) for _ in members]
+    seen = 0 if share is None else share.first
     with contextlib.ExitStack() as stack:
         for net in nets:
             stack.enter_context(evaluation(net))
@@ -122,7 +129,8 @@ def _evaluate(
         for views, target in batches:
             on_batch()
             target = target.to(device)
-            scores = [_scores(n, v.to(device)) for n, v in zip(nets, views, strict=True)]
+            scores = [_scores(n, v.to(device), seen) for n, v in zip(nets, views, strict=True)]
+            seen += len(target)
             for columns, numbers in zip(found, members, strict=True):
                 batch = _columns(_average([scores[number] for number in numbers]), target)
                 for column, values in zip(columns, batch, strict=True):
@@ -151,9 +159,16 @@ def _accuracy(shards: Sequence[Columns]) -> Accuracy:
     )
 
 
-def _scores(net: Network, images: torch.Tensor) -> torch.Tensor:
-    """Compute log probabilities, N×classes, averaged over sub-crops if there are any."""
-    scores = net(images.flatten(0, -4)).float().log_softmax(1)
+def _scores(net: Network, images: torch.Tensor, first: int) -> torch.Tensor:
+    """Compute log probabilities, N×classes, averaged over sub-crops if there are any.
+
+    first: number of the first image in the data set.
+    """
+    logits = net(images.flatten(0, -4)).float()
+    check_finite(
+        logits.reshape(len(images), -1), f"the output of {net.name}", first, "the data set"
+    )
+    scores = logits.log_softmax(1)
     return scores if images.dim() < 5 else _mean(scores.unflatten(0, (-1, images.shape[1])))
 
 

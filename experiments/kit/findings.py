@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from deconv.data.text_files import json_text
 from deconv.errors import DeconvError, unknown
 from experiments.kit.reported import REPORTED
 
@@ -60,7 +61,7 @@ def write_findings(folder: Path, findings: Sequence[Finding]) -> None:
     if twice := sorted({key for key in keys if keys.count(key) > 1}):
         raise DeconvError(f"two findings for {', '.join(twice)}")
     rows = [asdict(finding) for finding in findings]
-    (folder / FILE).write_text(json.dumps(rows, indent=2) + "\n")
+    (folder / FILE).write_text(json_text(rows) + "\n")
 
 
 def read_findings(folder: Path) -> list[Finding]:

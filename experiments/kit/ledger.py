@@ -15,6 +15,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from deconv.data.text_files import json_text
 from experiments.kit.facts import briefly, network_words
 from experiments.kit.findings import (
     DIFFERS,
@@ -95,7 +96,7 @@ def collect(folder: Path, outcomes: Mapping[str, Mapping[str, Any]], size: str) 
 
 def write(path: Path, kept: Kept) -> None:
     """Write a record as JSON."""
-    path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
+    path.write_text(json_text(kept) + "\n")
 
 
 def _read(folder: Path) -> dict[str, Any]:

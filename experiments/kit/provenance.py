@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import platform
 import shlex
 import subprocess
@@ -22,6 +21,7 @@ from hydra.types import RunMode
 import deconv
 from deconv import distributed
 from deconv.atomic_files import write_whole
+from deconv.data.text_files import json_text
 from deconv.networks import ChainNet
 from deconv.training.snapshots import weights_hash
 
@@ -51,7 +51,7 @@ def write_provenance(folder: Path, net: ChainNet, facts: dict[str, Any]) -> None
     """folder/provenance.json: `facts`, then weights, command, commit and versions."""
     record = facts | {"model": net.recipe, "weights_sha256": weights_hash(net)}
     record |= {"device": str(next(net.parameters()).device)} | circumstances()
-    write_text(folder / "provenance.json", json.dumps(record, indent=2) + "\n")
+    write_text(folder / "provenance.json", json_text(record) + "\n")
 
 
 def circumstances() -> dict[str, Any]:

@@ -23,6 +23,7 @@ FREE = {
     "data.root",
     "data.workers",
     "device",
+    "group_timeout_s",
     "pictures",
     "resume",
     "train.epochs",

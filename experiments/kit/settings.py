@@ -56,6 +56,7 @@ class Settings:
     seed: int = 0
     device: str = "auto"  # auto (a GPU if there is one), cpu, cuda, cuda:1 …
     cache_dir: str = "${oc.env:DECONV_CACHE,.cache}"
+    group_timeout_s: float = 1800.0  # of processes of torchrun that wait for one another
 
 
 @dataclass

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from deconv.atomic_files import write_whole
+from deconv.data.text_files import json_text
 from deconv.errors import DeconvError
 from experiments.kit.command import EXIT_INTERRUPTED, EXIT_NO_DATA
 from experiments.kit.forked import Forked
@@ -86,7 +87,7 @@ def read_state(folder: Path) -> State:
 
 def write_state(folder: Path, state: State) -> None:
     """Write folder/reproduce.json whole or not at all."""
-    write_whole(folder / STATE, (json.dumps(asdict(state), indent=2) + "\n").encode())
+    write_whole(folder / STATE, (json_text(asdict(state)) + "\n").encode())
 
 
 def finished(step: Step, state: State) -> bool:

@@ -8,6 +8,7 @@ import contextlib
 import csv
 import faulthandler
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from command_line import assert_refused, command, together
+from command_line import assert_refused, command, group, together
 from mostly_slow import mostly_slow
 from test_training import Bars
 from test_training_options import by_hand, furthest, network
@@ -497,6 +498,34 @@ def test_shares_cover_a_data_set_once_in_order_in_whole_chunks(monkeypatch, chun
         assert parts == shares_by_hand(images, chunk, processes)
 
 
+PATIENT = """
+import sys, time
+from deconv import distributed
+
+def slowly(value):
+    if distributed.rank() == 0:
+        time.sleep(2.5)
+    return value
+
+with distributed.group(1.0):
+    with distributed.first_alone():
+        slowly(None)
+    print(distributed.from_first(slowly(7)), flush=True)
+    distributed.total([slowly(1.0)])
+"""
+
+
+@pytest.mark.fault("killed group")
+def test_what_process_0_prepares_is_waited_for_and_a_late_process_is_named(tmp_path):
+    members = group(["-c", PATIENT], 2, tmp_path)
+    assert [member.wait(LONG) for member in members] == [1, 1]
+    assert [(tmp_path / f"out_{rank}.txt").read_text() for rank in range(2)] == ["7\n"] * 2
+    for rank in range(2):
+        said = (tmp_path / f"err_{rank}.txt").read_text().splitlines()[-1]
+        assert "DeconvError: the processes have lost one another (" in said
+        assert "more than group_timeout_s=1. Start all again, a training with resume=" in said
+
+
 @pytest.mark.parametrize(
     ("given", "missing"),
     [
@@ -600,6 +629,46 @@ def test_a_terminated_torchrun_saves_and_one_process_goes_on(settings, tmp_path)
     assert [row["epoch"] for row in metrics(folder)] == [str(e + 1) for e in range(last.epoch)]
 
 
+@pytest.mark.slow
+@pytest.mark.fault("killed group")
+def test_one_of_two_processes_is_killed_and_all_end_and_go_on_alike(settings, tmp_path):
+    """As `torchrun` does it; the same number of processes comes to the same bits."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    torchrun += ["-m", "experiments.train"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    several = [*settings, "pictures=none", "train.epochs=12", "train.save_steps=2"]
+    said = tmp_path / "said.txt"
+    with (
+        said.open("w") as out,
+        subprocess.Popen(
+            [*torchrun, *several, "hydra.run.dir=run"], cwd=tmp_path, env=environment,
+            stdout=out, stderr=out,
+        ) as parent,
+    ):  # fmt: skip
+        folder = tmp_path / "run"
+        while parent.poll() is None and not (folder / "epoch_002.pt").exists():
+            time.sleep(0.01)
+        holder = int((folder / ".lock").read_text().split()[1])
+        children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
+        victim = next(int(child) for child in children if int(child) != holder)
+        os.kill(victim, signal.SIGKILL)
+        began = time.monotonic()
+        assert parent.wait(60) != 0 and time.monotonic() - began < 60
+        for child in children:
+            assert not Path(f"/proc/{child}").exists(), "none stays behind"
+    text = said.read_text()
+    assert "Traceback" not in text.partition("error: the processes have lost")[0]
+    assert not (folder / "epoch_012.pt").exists()
+    for asked in (["resume=run"], [*several, "hydra.run.dir=whole"]):
+        subprocess.run([*torchrun, *asked], cwd=tmp_path, env=environment, check=True, timeout=LONG)
+    one, other = (deconv.load_snapshot(tmp_path / name / "last.pt") for name in ("run", "whole"))
+    assert all(torch.equal(one.weights[name], other.weights[name]) for name in other.weights)
+    for key, state in other.optimizer["state"].items():
+        assert torch.equal(one.optimizer["state"][key]["momentum_buffer"], state["momentum_buffer"])
+    speed = {"images_per_second": None}
+    assert [row | speed for row in one.history] == [row | speed for row in other.history]
+
+
 def test_a_figure_of_two_processes_has_the_table_of_one(alone, settings, tmp_path):
     """By a configuration of one's own: every process reads it."""
     (tmp_path / "mine").mkdir()
@@ -616,5 +685,5 @@ def test_a_figure_of_two_processes_has_the_table_of_one(alone, settings, tmp_pat
 
 
 def test_a_sweep_in_several_processes_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(distributed, "ranks", lambda: 2)
+    monkeypatch.setenv("WORLD_SIZE", "2")
     assert_refused("train", ["-m", "seed=1,2"], "leave torchrun out", tmp_path)

@@ -8,6 +8,7 @@ on, so that it can be killed exactly there. The processes are forks of one that 
 import contextlib
 import csv
 import errno
+import itertools
 import multiprocessing
 import os
 import random
@@ -30,13 +31,13 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 import deconv
-from deconv import distributed
+from deconv import atomic_files, distributed
 from deconv.atomic_files import damage
 from deconv.networks import ChainNet
-from deconv.training import lock_folder, snapshots
+from deconv.training import lock_folder, newest_intact, snapshots
 from experiments.kit import compose
 from experiments.kit import training as trained
-from experiments.kit.command import EXIT_BAD_INPUT, EXIT_INTERRUPTED
+from experiments.kit.command import EXIT_AT_ONCE, EXIT_BAD_INPUT, EXIT_INTERRUPTED
 from experiments.kit.forked import SERVER, Forked, start_server
 from experiments.train import main
 
@@ -83,6 +84,7 @@ def work(there, folder, log, overrides, cache_dir, method):
     os.environ["DECONV_CACHE"] = cache_dir
     torch.set_num_threads(1)
     multiprocessing.set_start_method(method, force=True)  # of those that load images
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a process of a shell's
     process = os.getpid()
 
     def tell(what):
@@ -167,7 +169,7 @@ class Training:
         assert ready, f"it hangs:\n{self.said()}"
         try:
             return self.here.recv() if self.here.poll() else None
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             return None
 
     def said(self):
@@ -324,6 +326,7 @@ def kinds(done):
 
 
 @pytest.mark.fault("other workers")
+@pytest.mark.fault("killed at a random step")
 @pytest.mark.parametrize("number", mostly_slow(range(len(KILLS)), first=5))
 def test_a_killed_run_ends_as_if_it_had_never_stopped(uninterrupted, tmp_path, number):
     """The workers are others after each kill; about every other run is killed again."""
@@ -368,6 +371,101 @@ def test_a_run_goes_on_with_other_workers_and_start_methods(
                 training.reach("updated", "train")
                 training.kill()
     record_property("tries", len(loaders) - 1)
+    assert_same_end(folder, uninterrupted(1)[0])
+
+
+@pytest.mark.slow
+@pytest.mark.fault("killed twice")
+def test_kills_in_one_epoch_and_before_the_first_save_of_a_resume(
+    uninterrupted, tmp_path, record_property
+):
+    folder = tmp_path / "run"
+    record_property("tries", 3)
+    # After an update that is not saved; before the first one after it; and after the next one.
+    for number, moment in enumerate((["validate", "train", "updated"], ["train"], ["updated"] * 2)):
+        start = () if number else ("train.save_steps=1",)
+        with Training(folder, *start, resume=number > 0) as training:
+            training.reach(*moment)
+            training.kill()
+        assert snapshots(folder)[-1].name.startswith("epoch_001")
+    run(folder, resume=True)
+    assert_same_end(folder, uninterrupted(1)[0])
+
+
+def die_in(name, call):
+    """Have this process kill itself in a call of a function by which files are written."""
+    owner = atomic_files._Hashing if name == "write" else atomic_files
+    real, count = getattr(owner, name), itertools.count(1)
+
+    def dying(*arguments):
+        if (now := next(count)) == call and name == "write":
+            arguments[0].file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+        answer = real(*arguments)
+        if now == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+    setattr(owner, name, dying)
+
+
+STAGES = {
+    "half written": ("write", 20),
+    "opened": ("write", 1),
+    "flushed": ("_sync", 1),
+    "its checksum flushed": ("_sync", 2),
+    "renamed": ("_sync_folder", 1),
+    "between the names": r"os\.rename \.epoch_001_step_000002\.pt\.\S+-.*",
+    "before the link": r"os\.rename \.last\.pt\..*",
+    "before pruning": r"os\.remove epoch_.*",
+    "half pruned": r"os\.remove epoch_.*\.sha256",
+}
+
+
+@pytest.mark.fault("killed while saving")
+@pytest.mark.parametrize("stage", mostly_slow(STAGES))
+def test_a_kill_at_any_stage_of_saving_leaves_a_snapshot_and_no_litter(
+    uninterrupted, tmp_path, stage
+):
+    folder, what = tmp_path / "run", STAGES[stage]
+    with Training(folder, "train.save_steps=1") as training:
+        training.reach(r"open \.epoch_001_step_000002\.pt\.\S+\.tmp")
+        if isinstance(what, str):
+            training.go_on()
+            training.reach(what)
+            training.kill()
+        else:
+            training.act = partial(die_in, *what)
+            training.go_on()
+            training.act = None
+            training.end(-signal.SIGKILL)
+    left = [name for name in names(folder) if name.endswith(".tmp")]
+    assert bool(left) == (stage not in ("renamed", "before pruning", "half pruned"))
+    path, found = newest_intact(folder, print)
+    assert found.epoch == 1 and damage(path) is None
+    with Training(folder, resume=True) as training:
+        training.reach("train", "train")
+        assert not [name for name in names(folder) if name.endswith(".tmp")]
+        training.go_on()
+        training.end()
+    assert_same_end(folder, uninterrupted(1)[0])
+
+
+@pytest.mark.fault("killed group")
+def test_a_killed_loading_process_is_named_and_the_run_goes_on(uninterrupted, tmp_path):
+    folder = tmp_path / "run"
+    with Training(folder, "train.save_steps=1", "train.workers=2") as training:
+        training.reach("train", "train")
+        pid = training.process.pid
+        if not (children := Path(f"/proc/{pid}/task/{pid}/children")).exists():
+            pytest.skip("a process's children are not listed here")
+        os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+        training.go_on()
+        training.end(EXIT_BAD_INPUT)
+    assert "error: a process that loads images has died (DataLoader worker" in training.said()
+    assert f"go on with resume={folder}, with fewer such processes" in training.said()
+    assert "Traceback" not in training.said()
+    run(folder, resume=True)
     assert_same_end(folder, uninterrupted(1)[0])
 
 
@@ -427,6 +525,7 @@ SIGNALS = [
 ]
 
 
+@pytest.mark.fault("signals")
 @pytest.mark.parametrize(("name", "reached", "saved"), mostly_slow(SIGNALS, first=2))
 def test_a_signal_saves_at_the_next_step_and_ends_with_status_75(
     uninterrupted, tmp_path, name, reached, saved
@@ -447,20 +546,58 @@ def test_a_signal_saves_at_the_next_step_and_ends_with_status_75(
     assert_same_end(folder, uninterrupted(0)[0], but=[saved, f"{saved}.sha256"])
 
 
-def test_a_signal_to_the_whole_process_group_saves_as_well(tmp_path):
+GROUP = [
+    ("SIGTERM", "train", "epoch_000_step_000002.pt"),
+    ("SIGUSR1", r"open \.epoch_000_step_000001\.pt.*", "epoch_000_step_000002.pt"),
+    ("SIGINT", "train", "epoch_000_step_000002.pt"),
+    ("SIGUSR1", "train", "epoch_000_step_000002.pt"),
+    ("SIGTERM", r"open \.epoch_000_step_000001\.pt.*", "epoch_000_step_000002.pt"),
+    ("SIGTERM", "validate", "epoch_000_step_000003.pt"),
+    ("SIGUSR1", "validate", "epoch_000_step_000003.pt"),
+]
+"""During the second update's loading and computing, during a save, and during the validation."""
+
+
+@pytest.mark.fault("signals")
+@pytest.mark.parametrize(("name", "reached", "saved"), mostly_slow(GROUP))
+def test_a_signal_to_the_whole_process_group_saves_as_well(tmp_path, name, reached, saved):
     """As torchrun, timeout(1) and a terminal send it: to those that load images, too."""
     folder = tmp_path / "run"
-    with Training(folder, "train.workers=2") as training:
+    with Training(folder, "train.workers=2", "train.save_steps=1") as training:
         training.reach("open .*")
         training.act = partial(os.setpgid, 0, 0)
         training.go_on()
         training.act = None
-        training.reach("updated", "train")
-        os.killpg(training.process.pid, signal.SIGTERM)
+        training.reach("updated", reached)
+        os.killpg(training.process.pid, getattr(signal, name))
         training.go_on()
         training.end(EXIT_INTERRUPTED)
-    assert snapshots(folder)[-1].name == "epoch_000_step_000002.pt"
+    assert snapshots(folder)[-1].name == saved
     assert "Traceback" not in training.said()
+
+
+TWICE = [("SIGINT", EXIT_AT_ONCE), ("SIGTERM", -signal.SIGTERM), ("SIGUSR1", -signal.SIGUSR1)]
+
+
+@pytest.mark.fault("signals")
+@pytest.mark.parametrize(("name", "status"), mostly_slow(TWICE))
+def test_a_second_signal_while_saving_ends_at_once_and_costs_nothing(
+    uninterrupted, tmp_path, name, status
+):
+    folder = tmp_path / "run"
+    with Training(folder, "train.save_steps=1") as training:
+        training.reach("validate", "updated", r"open \.epoch_001_step_000001\.pt\..*")
+        for _ in range(2):
+            os.kill(training.process.pid, getattr(signal, name))
+            time.sleep(0.1)  # else both are one
+        with contextlib.suppress(OSError):  # it is gone
+            training.go_on()
+        training.end(status)
+    assert "Traceback" not in training.said()
+    assert name != "SIGINT" or "stopped at once: what was saved before" in training.said()
+    assert newest_intact(folder, pytest.fail)[0].name == "epoch_001.pt"
+    run(folder, resume=True)
+    assert_same_end(folder, uninterrupted(1)[0])
 
 
 # Damaged.
@@ -482,14 +619,25 @@ def without_checksum(path):
     path.with_name(f"{path.name}.sha256").unlink()
 
 
+def empty(path):
+    os.truncate(path, 0)
+
+
+def foreign(path):
+    path.write_bytes(b"GIF89a")
+
+
 DAMAGES = {
     flip: "it is not what its checksum says",
     cut: "it is not what its checksum says",
+    empty: "it is not what its checksum says",
+    foreign: "it is not what its checksum says",
     without_checksum: "epoch_001_step_000002.pt.sha256 is missing",
     Path.unlink: "epoch_001_step_000002.pt is missing",
 }
 
 
+@pytest.mark.fault("damaged snapshot")
 @pytest.mark.parametrize("harm", mostly_slow(DAMAGES))
 def test_a_damaged_snapshot_is_named_and_the_one_before_it_taken(uninterrupted, stopped, harm):
     before, newest = snapshots(stopped)[-2:]
@@ -521,6 +669,7 @@ def test_every_process_goes_on_from_the_snapshot_that_process_0_chose(stopped, m
     assert path == chosen and start.step == deconv.load_snapshot(chosen).step
 
 
+@pytest.mark.fault("damaged snapshot")
 def test_two_damaged_snapshots_are_both_named(uninterrupted, stopped):
     *_, before, older, newer = snapshots(stopped)
     flip(newer), without_checksum(older)
@@ -533,6 +682,7 @@ def test_two_damaged_snapshots_are_both_named(uninterrupted, stopped):
     assert_same_end(stopped, uninterrupted(1)[0], aside)
 
 
+@pytest.mark.fault("damaged snapshot")
 def test_a_run_without_an_intact_snapshot_neither_goes_on_nor_starts_afresh(stopped):
     for path in snapshots(stopped):
         flip(path)
@@ -570,6 +720,7 @@ def assert_out_of_room(folder, said, reason):
     assert names(folder) <= expected | {*UNCOUNTED, "config.yaml", "last.pt", "metrics.csv"}
 
 
+@pytest.mark.fault("full disk")
 def test_a_file_that_cannot_grow_ends_the_run_and_costs_nothing(uninterrupted, tmp_path):
     resource = pytest.importorskip("resource")
     if not hasattr(resource, "prlimit"):
@@ -587,7 +738,27 @@ def test_a_file_that_cannot_grow_ends_the_run_and_costs_nothing(uninterrupted, t
     assert_same_end(folder, uninterrupted(1)[0])
 
 
-def test_a_full_disk_ends_the_run_and_costs_nothing(uninterrupted, tmp_path):
+def no_room(event, pattern, number=errno.ENOSPC):
+    """Let this process's audited `event` of a file by such a name fail, as on a full disk."""
+
+    def audit(name, arguments):
+        if name == event and re.search(pattern, str(arguments[event == "os.symlink"])):
+            raise OSError(number, os.strerror(number))
+
+    sys.addaudithook(audit)
+
+
+def read_only(folder):
+    """Let no snapshot be written any more, as where a disk was made read-only after an error."""
+    no_room("open", rf"{folder}/\.epoch_", errno.EROFS)
+
+
+ROOMLESS = [(fill, "No space left on"), (read_only, "Read-only file system")]
+
+
+@pytest.mark.fault("full disk")
+@pytest.mark.parametrize(("close", "reason"), mostly_slow(ROOMLESS))
+def test_a_full_disk_ends_the_run_and_costs_nothing(uninterrupted, tmp_path, close, reason):
     mount = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", str(tmp_path)]
     if shutil.which("unshare") is None or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("a disk of one's own is not to be had here")
@@ -595,27 +766,17 @@ def test_a_full_disk_ends_the_run_and_costs_nothing(uninterrupted, tmp_path):
     with Training(folder, "train.save_steps=1") as training:
         for number, what in enumerate(training):
             if number == 0:
-                training.act = partial(small_disk, folder)
+                training.act = partial(small_disk, folder, "8m")
             if what.startswith("open .epoch_001_step_000001.pt."):
-                training.act = partial(fill, folder)
+                training.act = partial(close, folder)
             if what == "end":
                 training.act = partial(shutil.copytree, folder, out, symlinks=True)
         training.end(EXIT_BAD_INPUT)
-    (out / "others").unlink()
-    assert_out_of_room(out, training.said().replace(str(folder), str(out)), "No space left on")
+    (out / "others").unlink(missing_ok=True)
+    assert_out_of_room(out, training.said().replace(str(folder), str(out)), reason)
     assert snapshots(out)[-1].name == "epoch_001.pt"
     run(out, resume=True)
     assert_same_end(out, uninterrupted(1)[0])
-
-
-def no_room(event, pattern):
-    """Let this process's audited `event` of a file by such a name fail as on a full disk."""
-
-    def audit(name, arguments):
-        if name == event and re.search(pattern, str(arguments[event == "os.symlink"])):
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    sys.addaudithook(audit)
 
 
 SMALL_FILES = [
@@ -625,6 +786,7 @@ SMALL_FILES = [
 ]
 
 
+@pytest.mark.fault("full disk")
 @pytest.mark.parametrize(("event", "pattern", "named"), mostly_slow(SMALL_FILES))
 def test_no_room_for_the_smaller_files_ends_the_run_with_what_to_do(
     uninterrupted, tmp_path, event, pattern, named
@@ -644,6 +806,7 @@ def test_no_room_for_the_smaller_files_ends_the_run_with_what_to_do(
         assert_same_end(folder, uninterrupted(1)[0])
 
 
+@pytest.mark.fault("full disk")
 def test_a_resume_without_room_for_its_configuration_leaves_the_old_one(stopped):
     resource = pytest.importorskip("resource")
     if not hasattr(resource, "prlimit"):
@@ -668,6 +831,7 @@ WRITING, UPDATING = ["open .epoch_000.pt.*"], ["updated"] * 4
 SECONDS = [(WRITING, True), (UPDATING, False), (WRITING, False), (UPDATING, True)]
 
 
+@pytest.mark.fault("one folder, many processes")
 @pytest.mark.parametrize(("reached", "resume"), mostly_slow(SECONDS))
 def test_a_second_run_in_a_folder_is_refused_and_the_first_undisturbed(
     uninterrupted, tmp_path, reached, resume
@@ -686,6 +850,7 @@ def test_a_second_run_in_a_folder_is_refused_and_the_first_undisturbed(
     assert_same_end(folder, uninterrupted(1)[0])
 
 
+@pytest.mark.fault("one folder, many processes")
 def test_the_folder_of_a_killed_run_is_free_although_its_workers_live_on(uninterrupted, tmp_path):
     folder = tmp_path / "run"
     with Training(folder, "train.save_steps=1", "train.workers=2") as training:

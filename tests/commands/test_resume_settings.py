@@ -15,6 +15,7 @@ from experiments.kit.resume import go_on
 MAY_CHANGE = {
     "resume",
     "device",
+    "group_timeout_s",
     "cache_dir",
     "changed_data",
     "pictures",

@@ -1,16 +1,22 @@
 """The folder of a run: what is written in which order, what stays, and what a run goes on from."""
 
 import errno
+import itertools
 import json
 import os
 import re
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import safetensors
 import torch
+from command_line import program
 from mostly_slow import mostly_slow
 from safetensors.torch import load_file
 from test_training import Bars
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 import deconv
 from deconv import atomic_files as checked_files
@@ -28,7 +34,7 @@ from deconv.training import (
     run_folder,
     snapshots,
 )
-from deconv.training.run_folder import save_rotating, snapshot_name
+from deconv.training.run_folder import most_kept, save_rotating, snapshot_name
 
 UPDATES = 4
 """Of each epoch of the runs below, which are only their snapshots."""
@@ -172,6 +178,7 @@ def test_nothing_is_deleted_if_the_new_file_is_not_whole(tmp_path, monkeypatch):
     assert lines == ["skipping epoch_003.pt: it is not what its checksum says"]
 
 
+@pytest.mark.fault("full disk")
 @pytest.mark.parametrize("refused", ["open", "fsync", "replace", "write"])
 def test_a_write_that_fails_says_what_to_do_and_changes_nothing(tmp_path, monkeypatch, refused):
     saved(tmp_path, (0, 0), (1, 0), (2, 0))
@@ -279,7 +286,10 @@ def test_a_file_takes_its_name_when_it_is_done_and_leaves_nothing_when_it_fails(
     assert path.read_bytes() == b"mine" and names(path.parent) == {"file"}
 
 
-def test_a_run_that_ends_anywhere_in_saving_goes_on_from_a_whole_snapshot(tmp_path, end_at):
+@pytest.mark.fault("killed while saving")
+def test_a_run_that_ends_anywhere_in_saving_goes_on_from_a_whole_snapshot(
+    tmp_path, end_at, record_property
+):
     """Before each change of a file that `keep` makes; saving again then leaves what it should."""
     positions = list(run_of(1, 1))
     expected = tmp_path / "expected"
@@ -287,6 +297,7 @@ def test_a_run_that_ends_anywhere_in_saving_goes_on_from_a_whole_snapshot(tmp_pa
     saved(expected, *positions, kept=(1,), plain=True)
     total = len(calls)
     assert total > 40 and set(calls) >= {"fsync", "replace"}
+    record_property("tries", total)
     for number in range(total):
         folder = tmp_path / str(number)
         end_at(number)
@@ -344,6 +355,7 @@ HARM = {
 }
 
 
+@pytest.mark.fault("damaged snapshot")
 @pytest.mark.parametrize("harm", HARM)
 def test_what_is_wrong_with_a_snapshot_is_reported_and_the_next_one_taken(tmp_path, harm):
     saved(tmp_path, (0, 0), (1, 0), (2, 0), (3, 0), keep_last=9)
@@ -379,6 +391,7 @@ def test_a_newest_snapshot_of_which_nothing_is_left_is_reported(tmp_path):
         newest_intact(tmp_path, lines.append)
 
 
+@pytest.mark.fault("damaged snapshot")
 def test_if_nothing_is_intact_all_are_listed(tmp_path):
     saved(tmp_path, (0, 0), (1, 0), (2, 0))
     for path in snapshots(tmp_path):
@@ -490,6 +503,7 @@ def test_a_disk_without_locks_is_not_taken_for_another_run(tmp_path, monkeypatch
     assert (tmp_path / ".epoch_002.pt.123.tmp").exists(), "of a second run, for all one knows"
 
 
+@pytest.mark.fault("killed while saving")
 def test_what_a_killed_run_left_half_written_is_cleared_away(tmp_path):
     saved(tmp_path, (0, 0), (1, 0))
     (tmp_path / "mine.tmp").touch(), (tmp_path / ".hidden").touch()
@@ -552,9 +566,65 @@ def test_safetensors_hold_the_weights_and_what_rebuilds_the_network(tmp_path):
             assert torch.equal(net(images), whole.network()(images))
 
 
-# A loss that is no number.
+# What is no number.
 
 
+def spoil(net, what, at):
+    """Let update number `at` (from 1) see or leave what is no number; a function that ends this."""
+    count = itertools.count(1)
+
+    def gradient(value):
+        return value * (torch.inf if next(count) == at else 1)
+
+    def after(*_):
+        if next(count) == at:
+            with torch.no_grad():
+                # Weights that are finite, but whose activations are not.
+                net.conv3.weight.fill_(torch.nan if what == "weights" else 3e38)
+
+    if what == "gradient":
+        return net.conv3.weight.register_hook(gradient).remove
+    return register_optimizer_step_post_hook(after).remove
+
+
+ENDS = {
+    "gradient": (
+        r"the gradient of conv3\.weight is not finite in epoch {}, batch {} \(",
+        "not change",
+    ),
+    "weights": (r"conv3\.weight is no longer finite after .*epoch {}, batch {} \(", "before it"),
+    "activations": (
+        r"the output of zfnet_mini holds \w+ for image 0 of the data set",
+        "too high a",
+    ),
+}
+
+
+@pytest.mark.fault("not finite")
+@pytest.mark.parametrize("at", [1, 4])
+@pytest.mark.parametrize("what", ENDS)
+def test_what_is_no_number_ends_a_run_also_in_its_last_update(tmp_path, what, at):
+    """What is saved is from before it; of the activations, those of the validation tell it."""
+    if (what, at) == ("activations", 1):
+        at = 2  # of the first epoch its last
+    data = Bars(16)
+    net = build("zfnet_mini", 2, input_px=64, fc_width=8, seed=0)
+    every = 0 if what == "activations" else 1
+    rule = Recipe(epochs=2, batch_size=8, lr=1e-3, max_rms=None, save_steps=every, keep_last=9)
+    end, (words, more) = spoil(net, what, at), ENDS[what]
+    try:
+        with pytest.raises(DeconvError, match=words.format((at + 1) // 2, (at - 1) % 2)) as error:
+            fit(net, data, data, mean_image(data), rule, tmp_path)
+    finally:
+        end()
+    assert more in str(error.value)
+    path, last = newest_intact(tmp_path, pytest.fail)
+    assert os.readlink(tmp_path / "last.pt") == path.name
+    assert last.step == at - (2 if what == "activations" else 1)
+    assert all(weight.isfinite().all() for weight in last.weights.values())
+
+
+@pytest.mark.fault("not finite")
 def test_a_loss_that_is_not_finite_stops_before_the_update_and_says_where(tmp_path):
     """The rate is such that the first update of the second epoch ruins the weights."""
     _, net, data = trained(tmp_path, epochs=1)
@@ -576,6 +646,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update_and_says_where(tmp_pa
         assert torch.equal(weight, last.weights[name]), f"{name} was touched"
 
 
+@pytest.mark.fault("not finite")
 def test_of_a_large_batch_the_first_images_are_named(tmp_path):
     data = Bars(32)
     net = build("zfnet_mini", 2, input_px=64, fc_width=8, seed=0)
@@ -584,6 +655,70 @@ def test_of_a_large_batch_the_first_images_are_named(tmp_path):
     with pytest.raises(DeconvError, match=r"batch 0 \(that of images (\d+, ){8}… of the"):
         fit(net, data, data, mean_image(data), Recipe(batch_size=32), tmp_path)
     assert names(tmp_path) == {"epoch_000.pt", "epoch_000.pt.sha256", "last.pt"}
+
+
+@pytest.mark.usefixtures("unflushed")
+@pytest.mark.parametrize(("kept", "keep_last"), [((), 1), ((1, 2, 5, 9), 2), ((0, 3, 6), 5)])
+def test_the_most_that_a_run_leaves_is_known_before(tmp_path, monkeypatch, kept, keep_last):
+    there = []
+
+    def save(path, content):
+        deconv.save_snapshot(path, content)
+        there.append(len(snapshots(tmp_path)))
+
+    monkeypatch.setattr(run_folder, "save_snapshot", save)
+    for epoch in range(7):
+        final = epoch > 0 and (epoch in kept or epoch == 6)
+        save_rotating(tmp_path, snapshot(epoch), kept, keep_last, plain=final)
+    plain = len(list(tmp_path.glob("*.safetensors")))
+    assert most_kept(6, kept, keep_last) == (max(there), plain)
+
+
+@pytest.mark.fault("full disk")
+def test_a_run_that_the_disk_has_no_room_for_is_not_begun(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=2_000_000))
+    with pytest.raises(DeconvError, match=r"take up to \S+ GB more, .* room for 0.002 GB: make"):
+        trained(tmp_path)
+    assert names(tmp_path) == set()
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=200_000_000))
+    trained(tmp_path)
+
+
+CYCLES = """
+import gc, os, sys, torch
+from pathlib import Path
+from deconv import Snapshot
+from deconv.training import newest_intact
+from deconv.training.run_folder import save_rotating
+
+def size():
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+def state(epoch):
+    weights = {"fc8.weight": torch.full((300, 300), float(epoch))}
+    moments = {0: {"momentum_buffer": weights["fc8.weight"].clone()}}
+    return Snapshot({"name": "zfnet_mini"}, weights, torch.zeros(3, 64, 64), ["a", "b"], epoch,
+                    epoch, {"state": moments, "param_groups": []})
+
+folder, seen = Path(sys.argv[1]), []
+for epoch in range(500):
+    save_rotating(folder, state(epoch), (), 2, plain=epoch % 5 == 0)
+    assert newest_intact(folder, print)[1].epoch == epoch
+    if epoch in (100, 499):
+        seen.append((len(os.listdir("/proc/self/fd")), size()))
+(files, before), (left, after) = seen
+assert left == files, seen
+assert after < 1.02 * before, seen
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.fault("hostile environment")
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no sizes of processes here")
+def test_hundreds_of_saves_leave_no_file_open_and_no_memory_taken(tmp_path, record_property):
+    record_property("tries", 500)
+    program(CYCLES, tmp_path / "run", cwd=tmp_path)
 
 
 def test_a_run_is_not_begun_among_the_snapshots_of_another(tmp_path):

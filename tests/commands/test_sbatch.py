@@ -86,6 +86,7 @@ def submit(tmp_path):
     return run
 
 
+@pytest.mark.fault("one folder, many processes")
 def test_a_job_trains_and_when_it_starts_again_goes_on_in_the_same_folder(submit, tmp_path):
     status, calls, output = submit(*SMALLEST)
     assert status == 0, output
@@ -105,6 +106,7 @@ def test_a_job_that_starts_again_names_its_network_again(submit, tmp_path):
         assert calls[1].endswith("experiments.train resume=runs/12 model.name='file:mine.py:net'")
 
 
+@pytest.mark.fault("one folder, many processes")
 def test_a_job_whose_snapshots_are_gone_does_not_start_afresh(submit, tmp_path):
     folder = tmp_path / "runs" / "12"
     folder.mkdir(parents=True)
@@ -115,6 +117,7 @@ def test_a_job_whose_snapshots_are_gone_does_not_start_afresh(submit, tmp_path):
     assert not (folder / "epoch_000.pt").exists()
 
 
+@pytest.mark.fault("one folder, many processes")
 def test_only_an_interrupted_job_goes_back_into_the_queue(submit):
     assert submit(SRUN_STATUS="75")[:1] == (75,)
     assert submit(SRUN_STATUS="75")[1][-1] == "scontrol requeue 12"

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # from lower floors only. Inside a folder, files may import each other.
 FLOORS = {
     "words": ["deconv.errors"],
-    "numbers": ["deconv.whole_number"],
+    "numbers": ["deconv.whole_number", "deconv.finite"],
     "records": ["deconv.records"],
     "operations": [
         "deconv.pooling",

@@ -183,14 +183,6 @@ def test_fewer_images_than_k_leave_places_empty(net, activations, count):
         assert (found.image[:, :count].sort(1).values == torch.arange(count)).all()
 
 
-def test_an_activation_of_minus_infinity_is_still_a_peak():
-    images = torch.zeros(2, 3, 1, 1)
-    net = identity()
-    net.conv1.bias.data.fill_(-torch.inf)
-    peaks = mine(net, [images], "conv1:z", k=3)["conv1:z"]
-    assert peaks.image.tolist() == [[0, 1, -1]] * 3
-
-
 def test_labels_are_ignored_and_plain_tensors_taken(net):
     labels = torch.arange(41)
     expected = mine(net, [IMAGES], k=3)
@@ -319,5 +311,5 @@ def test_other_random_orders_are_refused(net, sampler):
 def test_nan_is_refused_with_the_image_and_the_layer(net, bad, batch):
     images = IMAGES.clone()
     images[bad, 0, 3, 3] = torch.nan
-    with pytest.raises(DeconvError, match=f"conv2 holds NaN for image {bad} of the data set"):
+    with pytest.raises(DeconvError, match=f"conv2 of \\S+ holds NaN for image {bad} of"):
         mine(net, images.split(batch), ["conv2"])

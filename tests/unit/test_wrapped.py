@@ -187,7 +187,7 @@ def test_receptive_fields_are_what_a_nan_reaches(subject):
         images = torch.zeros(PX, 3, PX, PX).double()
         for i in range(PX):
             images[i].select(1 + axis, i).fill_(float("nan"))
-        values = net.record(images, [point], logits=False).activations[point]
+        values = net.record(images, [point], logits=False, finite=False).activations[point]
         reached = values.isnan().any(1)  # image × rows × columns
         for unit in {0, 1, side // 2, side - 1}:
             at = reached.select(1 + axis, unit).any(1).nonzero().flatten().numpy()

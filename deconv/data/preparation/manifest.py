@@ -21,6 +21,7 @@ import numpy as np
 from deconv.atomic_files import UNIQUE, whole
 from deconv.data.preparation.plan import is_image
 from deconv.data.preparation.progress import watched
+from deconv.data.text_files import json_text
 from deconv.errors import DeconvError
 from deconv.locks import lock
 
@@ -187,7 +188,7 @@ def _facts(folder: Path) -> dict[str, Any]:
 
 
 def _json(facts: Mapping[str, Any]) -> bytes:
-    return (json.dumps(facts, indent=2) + "\n").encode()
+    return (json_text(facts) + "\n").encode()
 
 
 def _lines(digests: Mapping[str, str]) -> str:

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from deconv.errors import DeconvError, unknown
+from deconv.finite import is_finite
 from deconv.networks import Network
 from deconv.networks.calls import Calls
 from deconv.pixels import Divide, Grey
@@ -61,6 +62,11 @@ def layer_filters(net: Network, layer: str) -> LayerFilters:
     if isinstance(found, str):
         names = ", ".join(showable(net))
         raise DeconvError(f"{layer} of {net.name} has no pictures: {found}. These have: {names}")
+    if not is_finite(found.weights):
+        raise DeconvError(
+            f"the weights of {layer} of {net.name} are not finite, so that they have no picture: "
+            "take an earlier snapshot, or train with a lower rate"
+        )
     return found
 
 
