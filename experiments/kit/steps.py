@@ -7,6 +7,7 @@ one that finished with the same settings is not run again. What a step prints go
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import shutil
 import time
@@ -32,6 +33,9 @@ DONE, FAILED, NO_DATA, STOPPED, NOT_RUN = (
     "not run",
 )
 """How a step can have ended; STOPPED also stands for one that never came to its end."""
+
+PLACES = ("data.root", "run", "snapshot", "snapshots", "ours")
+"""Settings that say where something is: a step finished before it was moved is still finished."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +100,14 @@ def finished(step: Step, state: State) -> bool:
     return (
         old is not None
         and old.status == DONE
-        and old.arguments == list(step.arguments)
+        and _without_places(old.arguments) == _without_places(step.arguments)
         and old.inputs == dict(step.inputs)
     )
+
+
+def _without_places(arguments: Sequence[str]) -> list[str]:
+    """Arguments but those that say where something is: its hash is among the inputs."""
+    return [text for text in arguments if text.partition("=")[0] not in PLACES]
 
 
 @contextmanager
@@ -145,12 +154,18 @@ def run_steps(
 
 
 def _make_room(step: Step, folder: Path, state: State) -> bool:
-    """Delete what an earlier attempt left, or answer True where the step goes on with it."""
+    """Delete what an earlier attempt left, or answer True where the step goes on with it.
+
+    What was finished, with other settings, is kept beside it under another name.
+    """
     place, old = folder / step.name, state.outcomes.get(step.name)
     if not place.exists():
         return False
-    # A finished step with other settings is another work: nothing of it is gone on with.
-    if step.goes_on and old is not None and old.status != DONE and any(place.glob(step.goes_on)):
+    if old is not None and old.status == DONE:
+        numbers = itertools.count(1)
+        place.rename(next(p for n in numbers if not (p := folder / f"{step.name}.{n}").exists()))
+        return False
+    if step.goes_on and old is not None and any(place.glob(step.goes_on)):
         return True
     shutil.rmtree(place)
     return False

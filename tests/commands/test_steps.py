@@ -18,6 +18,7 @@ from experiments.kit.steps import (
     NO_DATA,
     STATE,
     STOPPED,
+    Outcome,
     State,
     Step,
     finished,
@@ -102,10 +103,25 @@ def test_what_is_finished_with_the_same_settings_is_not_run_again(tmp_path):
     run(tmp_path, [changed], read_state(tmp_path))
     assert log_path(tmp_path, "a").read_text() == "other settings\n"
     assert (tmp_path / "a" / "n").read_text() == "x", "in an empty folder"
+    assert (tmp_path / "a.1" / "n").read_text() == "x", "what was finished is kept"
     assert not finished(step("a", inputs={"net": "1"}), read_state(tmp_path))
     run(tmp_path, [step("a", inputs={"net": "1"})], read_state(tmp_path))
     assert finished(step("a", inputs={"net": "1"}), read_state(tmp_path))
     assert not finished(step("a", inputs={"net": "2"}), read_state(tmp_path))
+
+
+@pytest.mark.fault("killed pass")
+def test_what_was_finished_is_not_run_again_where_it_was_moved_to():
+    arguments = ["size=smoke", "data.root=/here", "snapshot=/here/last.pt"]
+    moved = ["size=smoke", "data.root=/there", "snapshot=/there/last.pt"]
+
+    def of(texts, net="1"):
+        return Step("a", ("-m", "experiments.a", *texts), lambda place, again: [], {"net": net})
+
+    state = State({}, {"a": Outcome(list(of(arguments).arguments), {"net": "1"}, DONE)})
+    assert finished(of(moved), state)
+    assert not finished(of(moved, net="2"), state), "other weights under the old name"
+    assert not finished(of(["size=laptop", *moved[1:]]), state)
 
 
 def test_a_step_that_can_goes_on_where_it_left_off(tmp_path):
