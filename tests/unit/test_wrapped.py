@@ -29,6 +29,8 @@ POINTS = {
     "convnext_tiny": "features.3.1",
 }
 """Network -> a point in its middle: a module or a container."""
+LARGE = ("vgg16_bn", "resnet50", "densenet121", "resnext50_32x4d")
+"""What each of these is made of, a smaller network has too."""
 
 
 def module(name, **options):
@@ -54,7 +56,10 @@ def images():
     return torch.randn(2, 3, PX, PX, generator=torch.Generator().manual_seed(0)).double()
 
 
-@pytest.fixture(scope="module", params=POINTS)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(n, marks=[pytest.mark.slow] * (n in LARGE)) for n in POINTS],
+)
 def subject(request, images):
     """(name, module, network, point)"""
     made = module(request.param)
