@@ -14,11 +14,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from deconv import distributed
-from deconv.data import Squares, mean_image
+from deconv.data import SPLITS, Squares, mean_image
 from deconv.errors import DeconvError
 from deconv.training import (
     Hooks,
     Recipe,
+    check_classes,
     check_unused,
     fit,
     lock_folder,
@@ -31,13 +32,14 @@ from deconv.training.snapshots import Snapshot, load_snapshot
 from experiments.kit import provenance
 from experiments.kit.inputs import (
     build_network,
+    cached,
     data_name,
     data_settings,
     device,
     log,
     recipe_of,
-    squares,
     stored_side_px,
+    uncached,
     workers,
 )
 from experiments.kit.provenance import changes, circumstances, device_kind, write_table, write_text
@@ -100,7 +102,9 @@ def _train(
     """Train by cfg, on from `start` (which lies at `path`) if there is one."""
     recipe = recipe_of(cfg)
     side = stored_side_px(cfg, start)
-    train_data, val_data = (squares(cfg, split, side) for split in ("train", "val"))
+    opened = [uncached(cfg, split, side) for split in SPLITS]
+    check_classes(*opened)  # before hours of caching
+    train_data, val_data = (cached(cfg, *pair) for pair in zip(SPLITS, opened, strict=True))
     if start is None:
         net = build_network(cfg, len(train_data.classes))
     else:  # `go_on` has asked whether code may run

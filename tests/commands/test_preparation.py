@@ -255,7 +255,7 @@ def test_ctrl_c_stops_a_script_with_its_workers_and_the_rest_follows(tmp_path):
     for i in range(1, 121):
         put(source / f"001_{i:04d}.jpg", data)
     arguments = [tmp_path, tmp_path / "out" / "copy"]
-    words = [ROOT / "scripts" / "prepare_caltech256.py", *arguments, "--workers", "2"]
+    words = [ROOT / "scripts" / "prepare_caltech256.py", *arguments, "--workers", "2", "--partial"]
     process = subprocess.Popen(
         [sys.executable, *words],
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
@@ -275,7 +275,7 @@ def test_ctrl_c_stops_a_script_with_its_workers_and_the_rest_follows(tmp_path):
     done = [name for name in files(arguments[1]) if name.endswith("jpg")]
     assert 0 < len(done) < 120
     assert all(opened((arguments[1] / name).read_bytes()).size == (307, 256) for name in done)
-    assert command.main(caltech256, "", [*map(str, arguments), "--workers", "0"]) == 0
+    assert command.main(caltech256, "", [*map(str, arguments), "--workers", "0", "--partial"]) == 0
     assert verify(arguments[1]) == [] and len(files(arguments[1])) == 122
 
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -77,7 +77,7 @@ def begin(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:
 
 def finish(folder: Path, facts: Mapping[str, Any], digests: Mapping[str, str]) -> None:
     """Write the manifest of a complete copy, sorted by name."""
-    content = _json({**facts, "folders": _counts(digests)})
+    content = _json({**facts, "folders": counts(digests)})
     write_file(folder / FACTS, content)
     write_file(folder / MANIFEST, _lines({**digests, FACTS: sha256(content)}))
     (folder / JOURNAL).unlink()
@@ -122,10 +122,10 @@ def _lines(digests: Mapping[str, str]) -> bytes:
     return "".join(line(name, digests[name]) for name in sorted(digests)).encode()
 
 
-def _counts(digests: Mapping[str, str]) -> dict[str, dict[str, int]]:
+def counts(targets: Iterable[str]) -> dict[str, dict[str, int]]:
     """Count images and classes of each split (a folder of class folders)."""
     classes: dict[str, list[str]] = defaultdict(list)
-    for path in map(PurePosixPath, digests):
+    for path in map(PurePosixPath, targets):
         if is_image(path.name):
             classes[str(path.parent.parent)].append(path.parent.name)
     return {
