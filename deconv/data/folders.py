@@ -40,33 +40,44 @@ def images_in(folder: Path, nested: bool = True) -> list[str]:
         DeconvError: for a name that is no text, or a link to a folder that the link is in.
     """
     found = []
-    for place, names in sorted(_walk(str(folder), nested, _ancestors(folder))):
+    for place, names in sorted(walk(folder, nested), key=lambda pair: pair[0]):
+        if names is None:
+            raise DeconvError(f"{place} is a link to a folder that it is in: remove the link")
         images = (n for n in sorted(names) if n.lower().endswith(IMG_EXTENSIONS))
         found += [os.path.join(place, _text(name, place)) for name in images]
     return found
 
 
-def _walk(folder: str, nested: bool, above: Set[str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield each folder with its visible files; os.walk would follow a loop of links 40 times."""
-    real = os.path.realpath(folder)
+def walk(
+    folder: str | Path, nested: bool = True, above: Set[str] = frozenset()
+) -> Iterator[tuple[str, list[str] | None]]:
+    """Yield each folder with its visible files; None for a link to a folder that it is in.
+
+    os.walk would follow a loop of links until the path is too long, 40 times.
+
+    Args:
+        nested: include sub-folders.
+        above: real paths of the folders on the way here; those that hold `folder` by default.
+    """
+    real, holds = os.path.realpath(folder), Path(os.path.realpath(Path(folder).parent))
+    above = above or {str(holds), *map(str, holds.parents)}
     if real in above:
-        raise DeconvError(f"{folder} is a link to a folder that it is in: remove the link")
-    with os.scandir(folder) as entries:
-        visible = [entry for entry in entries if not is_hidden(entry.name)]
-    yield folder, [entry.name for entry in visible if not entry.is_dir()]
-    for entry in visible:
-        if nested and entry.is_dir():
-            yield from _walk(entry.path, nested, above | {real})
+        yield str(folder), None
+        return
+    visible = [name for name in os.listdir(folder) if not is_hidden(name)]
+    inner = [name for name in visible if os.path.isdir(os.path.join(folder, name))]
+    yield str(folder), sorted({*visible} - {*inner})
+    for name in inner if nested else ():
+        yield from walk(os.path.join(folder, name), nested, above | {real})
 
 
-def _ancestors(folder: Path) -> set[str]:
-    real = Path(os.path.realpath(folder.parent))
-    return {str(real), *map(str, real.parents)}
+def is_text(name: str) -> bool:
+    """Whether a name is text in the system's encoding; Python keeps other bytes as surrogates."""
+    return not any("\udc80" <= letter <= "\udcff" for letter in name)
 
 
 def _text(name: str, place: str | Path) -> str:
-    """Return the name; DeconvError if it is no text in the system's encoding."""
-    if any("\udc80" <= letter <= "\udcff" for letter in name):
+    if not is_text(name):
         raise DeconvError(
             f"the name {os.fsencode(name)!r} in {place} is no {sys.getfilesystemencoding()}: "
             "rename it"

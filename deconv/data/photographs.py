@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch.utils.data import Dataset
 
 from deconv.data.class_names import unique_names
 from deconv.errors import DeconvError
-from deconv.images import square, to_rgb
+from deconv.images import naming, square, to_rgb
 
 VERSION = 2  # raise whenever squares are made differently: it invalidates caches
 
@@ -21,7 +20,7 @@ VERSION = 2  # raise whenever squares are made differently: it invalidates cache
 class Photographs(Dataset):
     """Images of a torchvision-style data set as the paper's squares (§3).
 
-    Item i is (3×side×side uint8 RGB, label); DeconvError names the file of an unreadable image.
+    Item i is (3×side×side uint8 RGB, label); UnreadableImage names a file.
 
     Args:
         paths: a name for each image, for messages and the fingerprint.
@@ -50,13 +49,9 @@ class Photographs(Dataset):
         return len(self.chosen)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        try:
+        with naming(self.paths[index]):
             image, label = self.dataset[self.chosen[index]]
             return square(to_rgb(image), self.side_px), int(label)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise DeconvError(
-                f"cannot read the image {self.paths[index]}: {error}. Replace or remove it."
-            ) from error
 
     def fingerprint(self) -> str:
         """Hash names, sizes and labels of the files and the side: 16 hex digits."""

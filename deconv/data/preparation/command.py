@@ -51,15 +51,22 @@ def main(
     options = parser.parse_args(arguments)
     if options.source is None and not options.verify:
         parser.error("name a source and a target")
+    if options.verify:
+        return exit_status(lambda: _verify(options.target))
+    return exit_status(lambda: _prepare(layout, options, archive))
+
+
+def exit_status(
+    work: Callable[[], int], interrupted: str = "the same command goes on from here"
+) -> int:
+    """Return the exit status of `work`; errors become a line on standard error."""
     try:
-        if options.verify:
-            return _verify(options.target)
-        return _prepare(layout, options, archive)
+        return work()
     except (DeconvError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on from here", file=sys.stderr)
+        print(f"interrupted: {interrupted}", file=sys.stderr)
         return INTERRUPTED
 
 

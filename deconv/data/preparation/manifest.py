@@ -70,7 +70,7 @@ def begin(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:
                 )
     done = read_manifest(folder / JOURNAL) | read_manifest(folder / MANIFEST)
     write_file(folder / FACTS, _json(facts))
-    write_file(folder / JOURNAL, _lines(done))
+    write_file(folder / JOURNAL, lines(done))
     (folder / MANIFEST).unlink(missing_ok=True)
     return done
 
@@ -79,7 +79,7 @@ def finish(folder: Path, facts: Mapping[str, Any], digests: Mapping[str, str]) -
     """Write the manifest of a complete copy, sorted by name."""
     content = _json({**facts, "folders": counts(digests)})
     write_file(folder / FACTS, content)
-    write_file(folder / MANIFEST, _lines({**digests, FACTS: sha256(content)}))
+    write_file(folder / MANIFEST, lines({**digests, FACTS: sha256(content)}))
     (folder / JOURNAL).unlink()
 
 
@@ -118,7 +118,8 @@ def _json(facts: Mapping[str, Any]) -> bytes:
     return (json.dumps(facts, indent=2) + "\n").encode()
 
 
-def _lines(digests: Mapping[str, str]) -> bytes:
+def lines(digests: Mapping[str, str]) -> bytes:
+    """Format a manifest, sorted by name."""
     return "".join(line(name, digests[name]) for name in sorted(digests)).encode()
 
 
