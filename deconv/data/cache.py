@@ -88,7 +88,7 @@ def _write(data: Squares, path: Path, workers: int, progress: bool) -> None:
                 lock(file)  # tells another run's `_delete_stale` that it is in use
                 _reserve_space(file)
                 done = 0
-                for images in walk_squares(data, "preparing images", workers, progress):
+                for images, _ in walk_squares(data, "preparing images", workers, progress):
                     array[done : done + len(images)] = images.numpy()
                     done += len(images)
                 array.flush()

@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from deconv.data.class_names import unique_names
+from deconv.data.skipping import ERROR
 from deconv.errors import DeconvError
 from deconv.images import naming, square, to_rgb
 
@@ -25,6 +26,9 @@ class Photographs(Dataset):
     Args:
         paths: a name for each image, for messages and the fingerprint.
         chosen: indices of the images to use; all by default.
+
+    Attributes:
+        bad_images: what training does about an unreadable one, see `read_or_skip`.
     """
 
     def __init__(
@@ -37,7 +41,7 @@ class Photographs(Dataset):
         chosen: Sequence[int] | None = None,
     ) -> None:
         chosen = range(len(targets)) if chosen is None else chosen
-        self.dataset, self.side_px = dataset, side_px
+        self.dataset, self.side_px, self.bad_images = dataset, side_px, ERROR
         self.classes = unique_names(classes)
         self.chosen = [int(i) for i in chosen]
         self.targets = [int(targets[i]) for i in self.chosen]

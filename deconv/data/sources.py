@@ -17,6 +17,7 @@ from deconv.data.image_folders import by_class, imagefolder
 from deconv.data.known_counts import KNOWN_COUNTS, WITH_CLUTTER, check_counts
 from deconv.data.multi_label import MultiLabel
 from deconv.data.photographs import Photographs
+from deconv.data.skipping import BAD_IMAGES, ERROR
 from deconv.data.splits import train_and_test
 from deconv.errors import DataMissing, DeconvError, unknown
 
@@ -24,7 +25,7 @@ SPLITS = ("train", "val")
 WHOLE = "all"
 """Instead of a split: all images of a data set in DRAWN."""
 DRAWN = ("caltech101", "caltech256")
-"""Data sets without official splits; theirs are drawn at random by a seed."""
+"""Data sets without official splits; theirs are drawn by a seed."""
 
 
 def caltech101(
@@ -250,7 +251,14 @@ TO_GET = dict.fromkeys(SOURCES, "download=true fetches it into root") | {
 
 
 def photographs(
-    name: str, root: str | Path, split: str, side_px: int, *, partial: bool = False, **options: Any
+    name: str,
+    root: str | Path,
+    split: str,
+    side_px: int,
+    *,
+    partial: bool = False,
+    bad_images: str = ERROR,
+    **options: Any,
 ) -> Photographs | MultiLabel:
     """Open one split of a data set of photographs as squares of `side_px`.
 
@@ -258,16 +266,19 @@ def photographs(
         name: a key of SOURCES.
         split: "train" or "val"; for data sets in DRAWN also WHOLE.
         partial: accept other numbers of images and classes than KNOWN_COUNTS.
+        bad_images: "error", or "skip": train without the images that cannot be read.
         options: keyword arguments of the source.
 
     Raises:
-        DataMissing: if the folder is missing or empty; says how to get the data.
+        DataMissing: if the folder is missing or empty; says how to get it.
     """
     if name not in SOURCES:
         raise unknown("data set", name, SOURCES)
     valid = (*SPLITS, WHOLE) if name in DRAWN else SPLITS
     if split not in valid:
         raise unknown("split", split, valid)
+    if bad_images not in BAD_IMAGES:
+        raise unknown("bad_images", bad_images, BAD_IMAGES)
     root = Path(root).expanduser()
     if name in KNOWN_COUNTS:
         options["partial"] = partial
@@ -278,10 +289,12 @@ def photographs(
         state = "empty" if root.is_dir() else "missing"
         raise _missing(f"the data folder {root} of {name} is {state}", name)
     try:
-        return SOURCES[name](root, split, side_px, **options)
+        found = SOURCES[name](root, split, side_px, **options)
     except DeconvError:
         raise
     except (RuntimeError, ValueError, OSError) as error:
-        raise DeconvError(
-            f"{root} does not hold {name} as torchvision lays it out: {error}"
-        ) from error
+        what = f"{root} does not hold {name} as torchvision lays it out"
+        raise DeconvError(f"{what}: {error}") from error
+    if isinstance(found, Photographs):
+        found.bad_images = bad_images
+    return found

@@ -38,6 +38,8 @@ class Hooks:
             number of updates, and the epoch's mean loss so far.
         snapshot: called with each snapshot and its path once it is written. On resuming it is
             called again for the snapshot resumed from, in case the run died before or in that call.
+        skipped: called with the indices of training images that are left out for the first time,
+            being unreadable.
         stop: polled after each update in every process; if true, the run saves and ends.
     """
 
@@ -45,6 +47,7 @@ class Hooks:
     update: Callable[[int, int, int, float], None] = _ignore
     snapshot: Callable[[Snapshot, Path], None] = _ignore
     stop: Callable[[], bool] = lambda: False
+    skipped: Callable[[list[int]], None] = _ignore
 
 
 class _Stopped(Exception):
@@ -70,7 +73,7 @@ def fit(
     Metrics of an epoch: lr, train_loss, train_error, images_per_second, the number of filters
     renormalised (renormalised_<layer>); where it was validated val_loss, val_top1_error,
     val_top5_error, val_mean_class_accuracy; after the last epoch the same as ten_crop_….
-    Errors and accuracies are in percent.
+    Errors and accuracies are in percent. Also skipped_images, if any were.
 
     Args:
         train_data, val_data: data sets of uint8 squares.
@@ -195,6 +198,8 @@ class _Run:
             loss = self.progress["loss"] / self.progress["seen"]
             bar.set_postfix(loss=f"{loss:.3f}")
             if distributed.rank() == 0:
+                if self.updates.newly_skipped:
+                    self.hooks.skipped(self.updates.newly_skipped)
                 self.hooks.update(epoch, self.progress["step"], batches.count, loss)
             # Several processes cannot stop during the validation that follows, so save before it.
             due = distributed.ranks() > 1 and self.progress["step"] == batches.count
@@ -224,6 +229,8 @@ class _Run:
             "images_per_second": self.images_per_second,
         }
         row |= {f"renormalised_{name}": n for name, n in progress["renormalised"].items()}
+        if "skipped" in progress:
+            row["skipped_images"] = progress["skipped"]
         try:
             if epoch % recipe.eval_every == 0 or epoch == recipe.epochs:
                 row |= _metrics("val", self._accuracy(CentreCrops, recipe.batch_size))

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from deconv import distributed
 from deconv.data import SPLITS, Cached, Squares, cache_path, photographs
+from deconv.data.skipping import ERROR
 from deconv.data.text_files import read_lines
 from deconv.errors import DeconvError, unknown
 from deconv.networks import Network, build, input_side, is_foreign
@@ -73,6 +74,11 @@ def cached(cfg: Config, split: str, data: Squares) -> Squares:
     """The squares of `uncached` from the cache, put there first, if cfg.data asks for one."""
     if not cfg.data.cache:
         return data
+    if getattr(data, "bad_images", ERROR) != ERROR:
+        raise DeconvError(
+            f"data.bad_images={data.bad_images} is not for a cache, which holds every image: set "
+            "data.cache=false"
+        )
     path = cache_path(data, cfg.cache_dir)
     if not path.exists():
         log(f"preparing {len(data)} images of {split}, once, into {path}")
@@ -104,7 +110,7 @@ def data_name(cfg: Config) -> str:
 def data_settings(cfg: Config) -> dict[str, Any]:
     """cfg.data without what does not change the images: where they lie and how they are read."""
     settings = plain(cfg.data)
-    idle = ("root", "cache", "workers", "download", "side_px", "partial")
+    idle = ("root", "cache", "workers", "download", "side_px", "partial", "bad_images")
     return {key: value for key, value in settings.items() if key not in idle}
 
 

@@ -17,8 +17,10 @@ from experiments.kit.provenance import overrides
 
 FREE = {
     "cache_dir",
+    "data.bad_images",
     "data.cache",
     "data.download",
+    "data.partial",
     "data.root",
     "data.workers",
     "device",

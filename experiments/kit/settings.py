@@ -150,6 +150,7 @@ class Photographs:
     side_px: int | None = None  # of the stored squares; null: 256/224 of the network's input
     cache: bool = False  # decode once into cache_dir
     workers: int = 2  # processes that load images
+    bad_images: str = "error"  # skip: train without the images that cannot be read; needs no cache
     partial: bool = False  # take a known data set with other counts than the published ones
 
 

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from deconv import distributed
 from deconv.data import SPLITS, Squares, mean_image
-from deconv.errors import DeconvError
+from deconv.errors import DeconvError, UnreadableImage
 from deconv.training import (
     Hooks,
     Recipe,
@@ -151,7 +151,7 @@ def _train(
         with writing(folder / "config.yaml"):
             settings = OmegaConf.to_yaml(cfg, resolve=True)
             write_text(folder / "config.yaml", settings, "utf-8")
-    hooks = Hooks(on_epoch, now_and_then(), draw, lambda: stop["asked"])
+    hooks = Hooks(on_epoch, now_and_then(), draw, lambda: stop["asked"], teller(train_data))
     return fit(net, train_data, val_data, mean, recipe, folder, config, hooks, start)
 
 
@@ -187,6 +187,25 @@ def _check_same(start: Snapshot, config: dict[str, Any], recipe: Recipe) -> None
         )
 
 
+def teller(data: Squares) -> Callable[[list[int]], None]:
+    """A hook that logs why images are skipped."""
+
+    def tell(indices: list[int]) -> None:
+        for index in indices:
+            log(f"skipped: {_unreadable(data, index)}")
+
+    return tell
+
+
+def _unreadable(data: Squares, index: int) -> str:
+    """What reading an image once more says."""
+    try:
+        data[index]
+    except UnreadableImage as error:
+        return str(error)
+    return f"training image {index}, which can be read now"
+
+
 def now_and_then(seconds: float = 300.0) -> Callable[[int, int, int, float], None]:
     """A hook that logs a line within long epochs, where no terminal shows a bar."""
     last = time.monotonic()
@@ -208,6 +227,8 @@ def line(row: dict[str, Any], epochs: int) -> str:
         text += f", validation {row['val_top1_error']:.1f} %"
     if "ten_crop_top1_error" in row:
         text += f", with ten crops {row['ten_crop_top1_error']:.1f} %"
+    if "skipped_images" in row:
+        text += f", {row['skipped_images']} unreadable images skipped"
     speed = row["images_per_second"]
     return text + (f" ({speed:.0f} images/s)" if speed else "")
 
