@@ -156,7 +156,7 @@ def refuse(net, record, point, shape, chosen):
 
 @pytest.mark.fault("random networks")
 @pytest.mark.parametrize(
-    "tries", [10, pytest.param(1500, marks=pytest.mark.slow)], ids=["few", "many"]
+    "tries", [10, pytest.param(300, marks=pytest.mark.slow)], ids=["few", "many"]
 )
 def test_random_networks_answer_alike_or_with_a_message(tries, record_property):
     @settings(
