@@ -89,11 +89,11 @@ def prove(made, size, count, fractions, chosen, seed):
     try:
         with torch.no_grad():
             plain = nn.Sequential(OrderedDict(net.stages_to(point)))(images)
-        fits = plain.numel() > 0
+        fits = plain.numel() > 0 and not plain.isinf().any() and not plain.isnan().any()
     except RuntimeError:
         fits = False
     if not fits:
-        with pytest.raises(DeconvError, match="does not fit its"):
+        with pytest.raises(DeconvError, match=r"does not fit its|lies in the padding alone"):
             net.record(images, [point])
         return
     record = net.record(images, [point], logits=False)
