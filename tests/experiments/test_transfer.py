@@ -418,6 +418,7 @@ def test_the_commands_refuse_before_they_begin(smoke_run, snapshot, caltech, tmp
         "size=smoke",
         "data=caltech256",
         f"data.root={caltech}",
+        "data.partial=true",
         f"snapshot={smoke_run}/last.pt",
     ]
     assert_refused(
