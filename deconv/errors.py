@@ -14,6 +14,15 @@ class DataMissing(DeconvError):
     """A missing data set. The message says how to get it."""
 
 
+class UnreadableImage(DeconvError):
+    """An image file that is missing, damaged or no image. The message names it."""
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, without the file's name, for lists of such files."""
+        return str(self).partition(": ")[2].removesuffix(". Replace or remove it.")
+
+
 class Interrupted(Exception):
     """Work stopped on request after saving what is needed to resume. The message says how."""
 

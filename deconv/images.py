@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from deconv.errors import DeconvError
+from deconv.errors import DeconvError, Interrupted, UnreadableImage
+
+
+@contextlib.contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Turn whatever an image's reader raises into an UnreadableImage that names the file."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except Exception as error:  # damaged files make Pillow's readers raise anything
+        reason = str(error) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):
+            reason = "it is empty or of no known format"  # Pillow's own may name a buffer
+        raise UnreadableImage(
+            f"cannot read the image {path}: {reason}. Replace or remove it."
+        ) from error
 
 
 def read_rgb(path: str | Path) -> Image.Image:
     """Read an image file as 8-bit RGB, see `to_rgb`.
 
     Raises:
-        DeconvError: if the file is missing, truncated, no image, or of an unknown value range.
+        UnreadableImage: if the file is missing, truncated, no image, or of an unknown value range.
     """
-    try:
-        with Image.open(path) as image:
-            return to_rgb(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DeconvError(
-            f"cannot read the image {path}: {error}. Replace the file or remove it."
-        ) from error
+    with naming(path), Image.open(path) as image:
+        return to_rgb(image)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from deconv.errors import unknown
+from deconv.errors import DeconvError, unknown
 
 
 def max_pool(pool: nn.MaxPool2d, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -17,8 +17,11 @@ def max_pool(pool: nn.MaxPool2d, x: torch.Tensor) -> tuple[torch.Tensor, torch.T
     Returns:
         (pooled, switches), both N×C×h×w. A switch is the flat position y·W+x of its window's
         maximum; among equal values the first in scan order.
+
+    Raises:
+        DeconvError: for a window that lies in the padding alone, where PyTorch has -inf.
     """
-    return F.max_pool2d(
+    values, switches = F.max_pool2d(
         x,
         pool.kernel_size,
         pool.stride,
@@ -27,6 +30,13 @@ def max_pool(pool: nn.MaxPool2d, x: torch.Tensor) -> tuple[torch.Tensor, torch.T
         ceil_mode=pool.ceil_mode,
         return_indices=True,
     )
+    # Undilated windows always reach the map, as PyTorch allows padding of half a window at most.
+    if pool.dilation not in (1, (1, 1)) and values.isneginf().any() and not x.isneginf().any():
+        raise DeconvError(
+            f"a window of {pool} lies in the padding alone on maps of {tuple(x.shape[2:])}: it "
+            "has no maximum; take less padding or dilation, or larger images"
+        )
+    return values, switches
 
 
 def unpool(

@@ -1,5 +1,6 @@
 """Image files, archives and scripts for the tests of prepared copies."""
 
+import functools
 import io
 import runpy
 import sys
@@ -10,7 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deconv import data
+
 ROOT = Path(__file__).resolve().parent.parent
+
+photographs = functools.partial(data.photographs, partial=True)
+"""Miniatures of well-known data sets have other counts than they."""
 
 
 def encoded(seed, size=(40, 30), mode="RGB", kind="JPEG"):

@@ -80,11 +80,10 @@ def labelled(net: Placed, loader: Iterable) -> Iterator[tuple[torch.Tensor, torc
 
 def walk_squares(
     data: Any, doing: str, workers: int = 0, progress: bool = True, batch_size: int = 64
-) -> Iterator[torch.Tensor]:
-    """Yield the images of stored squares in order, N×3×S×S uint8; `doing` labels the bar."""
+) -> Iterator[tuple[torch.Tensor, Any]]:
+    """Yield (images N×3×S×S uint8, labels) of stored squares in order; `doing` labels the bar."""
     loader = DataLoader(data, batch_size, num_workers=workers, worker_init_fn=isolate_worker)
-    for images, _ in tqdm(loader, doing, disable=None if progress and rank() == 0 else True):
-        yield images
+    yield from tqdm(loader, doing, disable=None if progress and rank() == 0 else True)
 
 
 def _read(net: Placed, loader: Iterable) -> Iterator[tuple[torch.Tensor, Any]]:

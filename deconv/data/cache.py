@@ -137,7 +137,7 @@ def _write(data: Squares, path: Path, workers: int, progress: bool) -> None:
             _reserve_space(file, end + len(data) * CHECKSUM.itemsize)
             array = np.memmap(file, np.uint8, "r+", begin, shape)
             checksums: list[int] = []
-            for images in walk_squares(data, "preparing images", workers, progress):
+            for images, _ in walk_squares(data, "preparing images", workers, progress):
                 for image in images.numpy():
                     array[len(checksums)] = image
                     checksums.append(zlib.crc32(image))

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch.utils.data import Dataset, Sampler
 
 from deconv.data.batches import walk_squares
+from deconv.data.skipping import SKIPPED, ReadOrSkip, read_or_skip
 from deconv.distributed import Share, gather
 from deconv.errors import DeconvError, unknown
 from deconv.records import Box
@@ -50,14 +51,20 @@ def mean_image(data: Squares, workers: int = 0, progress: bool = False) -> torch
     """Compute the per-pixel mean over a data set (§3): 3×S×S float32 in 0…255.
 
     Under torchrun each process reads its shard. The sums are integers, so the result does not
-    depend on the number of processes and workers.
+    depend on the number of processes and workers. Without what `read_or_skip` leaves out.
     """
     if len(data) == 0:
         raise DeconvError("cannot take the mean image of an empty data set")
-    total = torch.zeros(data[0][0].shape, dtype=torch.float64)
-    for images in walk_squares(Share(data, 64), "mean image", workers, progress):
-        total += images.sum(dim=0, dtype=torch.float64)
-    return (torch.stack(gather(total)).sum(dim=0) / len(data)).float()
+    total = torch.zeros(read_or_skip(data, 0)[0].shape, dtype=torch.float64)
+    count = 0
+    share = Share(ReadOrSkip(data), 64)
+    for images, labels in walk_squares(share, "mean image", workers, progress):
+        kept = images if torch.is_tensor(labels) and labels.dim() > 1 else images[labels != SKIPPED]
+        total += kept.sum(dim=0, dtype=torch.float64)
+        count += len(kept)
+    if not (images_read := sum(gather(count))):
+        raise DeconvError("none of the training images can be read")
+    return (torch.stack(gather(total)).sum(dim=0) / images_read).float()
 
 
 def prepare(
@@ -231,7 +238,7 @@ class TrainingCrops(_Crops):
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, int]:
         epoch, index = key
-        image, label = self.data[index]
+        image, label = read_or_skip(self.data, index)
         random = np.random.default_rng((self.seed, epoch, index))
         mirror = bool(random.integers(2))
         if self.crops == "ten":

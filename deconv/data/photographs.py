@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch.utils.data import Dataset
 
 from deconv.data.class_names import unique_names
+from deconv.data.skipping import ERROR
 from deconv.errors import DeconvError
-from deconv.images import square, to_rgb
+from deconv.images import naming, square, to_rgb
 
 VERSION = 2  # raise whenever squares are made differently: it invalidates caches
 SAMPLED = 1000
@@ -23,11 +23,14 @@ SAMPLED = 1000
 class Photographs(Dataset):
     """Images of a torchvision-style data set as the paper's squares (§3).
 
-    Item i is (3×side×side uint8 RGB, label); DeconvError names the file of an unreadable image.
+    Item i is (3×side×side uint8 RGB, label); UnreadableImage names a file.
 
     Args:
         paths: a name for each image, for messages and the fingerprint.
         chosen: indices of the images to use; all by default.
+
+    Attributes:
+        bad_images: what training does about an unreadable one, see `read_or_skip`.
     """
 
     def __init__(
@@ -40,7 +43,7 @@ class Photographs(Dataset):
         chosen: Sequence[int] | None = None,
     ) -> None:
         chosen = range(len(targets)) if chosen is None else chosen
-        self.dataset, self.side_px = dataset, side_px
+        self.dataset, self.side_px, self.bad_images = dataset, side_px, ERROR
         self.classes = unique_names(classes)
         self.chosen = [int(i) for i in chosen]
         self.targets = [int(targets[i]) for i in self.chosen]
@@ -52,15 +55,9 @@ class Photographs(Dataset):
         return len(self.chosen)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        try:
+        with naming(self.paths[index]):
             image, label = self.dataset[self.chosen[index]]
             return square(to_rgb(image), self.side_px), int(label)
-        except DeconvError:
-            raise
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise DeconvError(
-                f"cannot read the image {self.paths[index]}: {error}. Replace or remove it."
-            ) from error
 
     def fingerprint(self) -> str:
         """Hash names, sizes and labels of the files and the side: 16 hex digits."""

@@ -2,136 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import chain
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import numpy as np
 import torch
 from torchvision import datasets
 
 from deconv.data.average_precision import ABSENT, IGNORED, PRESENT
-from deconv.data.folders import ImageFiles, class_folders, images_in, is_hidden
+from deconv.data.folders import ImageFiles, class_folders, is_hidden
+from deconv.data.image_folders import by_class, imagefolder
+from deconv.data.known_counts import KNOWN_COUNTS, WITH_CLUTTER, check_counts
 from deconv.data.multi_label import MultiLabel
 from deconv.data.photographs import Photographs
 from deconv.data.preparation.manifest import check_finished, listed_digests
+from deconv.data.skipping import BAD_IMAGES, ERROR
+from deconv.data.splits import train_and_test
 from deconv.errors import DataMissing, DeconvError, unknown
 
 SPLITS = ("train", "val")
 WHOLE = "all"
 """Instead of a split: all images of a data set in DRAWN."""
 DRAWN = ("caltech101", "caltech256")
-"""Data sets without official splits; theirs are drawn at random by a seed."""
-SPLIT_FOLDERS = {"train": ("train", "training"), "val": ("val", "valid", "validation")}
-"""Split -> possible names of its folder, case-insensitive."""
-
-
-def imagefolder(
-    root: Path, split: str, side_px: int, val_fraction: float = 0.2, seed: int = 0
-) -> Photographs:
-    """Read root/train/<class>/… and root/val/<class>/… (see SPLIT_FOLDERS), or root/<class>/….
-
-    Without split folders, a random `val_fraction` of each class (at least one image if the class
-    has two) is held out for "val".
-    """
-    folders = _split_folders(root)
-    if folders and split not in folders:
-        raise DeconvError(
-            f"{root} has no folder {split!r}: add {root / split} with one folder a class"
-        )
-    data, classes = _by_class(folders.get(split, root))
-    chosen = None
-    if not folders:
-        held_out = _per_class(
-            data.targets, lambda n: min(n - 1, max(1, round(n * val_fraction))), seed
-        )
-        chosen = sorted(held_out if split == "val" else set(range(len(data))) - set(held_out))
-    return Photographs(data, data.targets, classes, data.paths, side_px, chosen)
-
-
-def _split_folders(root: Path) -> dict[str, Path]:
-    """Map each split found to its folder."""
-    found: dict[str, Path] = {}
-    for folder in class_folders(root):
-        for split, names in SPLIT_FOLDERS.items():
-            if folder.name.lower() not in names:
-                continue
-            if split in found:
-                raise DeconvError(
-                    f"{root} has folders {found[split].name!r} and {folder.name!r}, and either "
-                    f"could be {split!r}: rename or remove one"
-                )
-            found[split] = folder
-    return found
-
-
-def _by_class(
-    where: Path, left_out: str | None = None, nested: bool = True
-) -> tuple[ImageFiles, list[str]]:
-    """Read one folder per class, without `left_out`: the images and the class names."""
-    folders = [folder for folder in class_folders(where) if folder.name != left_out]
-    if not folders:
-        raise DeconvError(f"{where} holds no folders: it needs one folder of images per class")
-    images = [images_in(folder, nested) for folder in folders]
-    if empty := [f.name for f, own in zip(folders, images, strict=True) if not own]:
-        raise DeconvError(f"class folders without an image in {where}: {', '.join(empty[:5])}")
-    targets = [label for label, own in enumerate(images) for _ in own]
-    return ImageFiles(list(chain(*images)), targets), [folder.name for folder in folders]
-
-
-def _per_class(targets: Sequence[int], count: Callable[[int], int], seed: int) -> list[int]:
-    """Draw `count(class size)` indices of each class by (seed, class)."""
-    labels = np.asarray(targets)
-    drawn: list[int] = []
-    for label in np.unique(labels):
-        members = np.random.default_rng((seed, int(label))).permutation(
-            np.flatnonzero(labels == label)
-        )
-        drawn += [int(i) for i in members[: count(len(members))]]
-    return drawn
-
-
-def train_and_test(
-    targets: Sequence[int],
-    classes: Sequence[str],
-    train_per_class: int,
-    test_per_class: int | None,
-    seed: int,
-) -> dict[str, list[int]]:
-    """Draw a random split by (seed, class): "train" and "val" -> sorted positions in `targets`.
-
-    For one seed a smaller training set is a subset of a larger one.
-
-    Args:
-        train_per_class: training images of each class.
-        test_per_class: at most so many of the others for testing; None: all.
-
-    Raises:
-        DeconvError: if a class would have no test image left; names the classes.
-    """
-    if train_per_class < 1 or (test_per_class is not None and test_per_class < 1):
-        raise DeconvError(
-            f"a split needs at least one image per class, got {train_per_class=} and "
-            f"{test_per_class=}"
-        )
-    sizes = np.bincount(np.asarray(targets), minlength=len(classes))
-    few = [(c, n) for c, n in zip(classes, sizes.tolist(), strict=True) if n <= train_per_class]
-    if few:
-        named = ", ".join(f"{name} has {size}" for name, size in few[:5])
-        raise DeconvError(
-            f"{train_per_class} training images of each class leave none to test on in "
-            f"{len(few)} of {len(classes)} classes ({named}): ask for fewer training images, or "
-            "complete these classes"
-        )
-    most = len(targets) if test_per_class is None else train_per_class + test_per_class
-    seen = np.zeros(len(classes), int)
-    parts: dict[str, list[int]] = {"train": [], "val": []}
-    for index in _per_class(targets, lambda n: min(n, most), seed):
-        parts["train" if seen[targets[index]] < train_per_class else "val"].append(index)
-        seen[targets[index]] += 1
-    return {name: sorted(chosen) for name, chosen in parts.items()}
+"""Data sets without official splits; theirs are drawn by a seed."""
 
 
 def caltech101(
@@ -142,6 +37,7 @@ def caltech101(
     test_per_class: int = 50,
     seed: int = 0,
     download: bool = False,
+    partial: bool = False,
 ) -> Photographs:
     """Read Caltech-101 from root/caltech101/101_ObjectCategories (§5.2), torchvision's layout.
 
@@ -149,9 +45,12 @@ def caltech101(
     `test_per_class` (50) test images. As in torchvision there is no background class.
     """
     folder = root / "caltech101" / "101_ObjectCategories"
-    if _needs_download(folder, download, "Caltech-101", "caltech101"):
+    if _needs_download(folder, root, download, "Caltech-101", "caltech101"):
         datasets.Caltech101(str(root), download=True)
-    return _caltech(folder, split, side_px, train_per_class, test_per_class, seed, BACKGROUND)
+    data, classes = by_class(folder, BACKGROUND, nested=False)
+    check_counts("caltech101", WHOLE, folder, len(data), len(classes), partial)
+    chosen = _drawn(split, data.targets, classes, train_per_class, test_per_class, seed)
+    return Photographs(data, data.targets, classes, data.paths, side_px, chosen)
 
 
 BACKGROUND = "BACKGROUND_Google"
@@ -169,6 +68,7 @@ def caltech256(
     clutter: bool = False,
     seed: int = 0,
     download: bool = False,
+    partial: bool = False,
 ) -> Photographs:
     """Read Caltech-256 from root/caltech256/256_ObjectCategories (§5.2), torchvision's layout.
 
@@ -180,28 +80,23 @@ def caltech256(
         clutter: include the background class as the 257th.
     """
     folder = root / "caltech256" / "256_ObjectCategories"
-    if _needs_download(folder, download, "Caltech-256", "caltech256"):
+    if _needs_download(folder, root, download, "Caltech-256", "caltech256"):
         datasets.Caltech256(str(root), download=True)
+    if clutter and not (folder / CLUTTER).is_dir():
+        raise DeconvError(f"clutter=true, but {folder} has no folder {CLUTTER}: unpack it again")
     # The background sorts last, so that all other images keep their positions without it.
-    left_out = None if clutter else CLUTTER
-    return _caltech(folder, split, side_px, train_per_class, test_per_class, seed, left_out)
-
-
-def _caltech(
-    folder: Path,
-    split: str,
-    side_px: int,
-    train_per_class: int,
-    test_per_class: int | None,
-    seed: int,
-    left_out: str | None,
-) -> Photographs:
-    data, classes = _by_class(folder, left_out, nested=False)
-    chosen = None
-    if split != WHOLE:
-        parts = train_and_test(data.targets, classes, train_per_class, test_per_class, seed)
-        chosen = parts[split]
+    data, classes = by_class(folder, None if clutter else CLUTTER, nested=False)
+    part = WITH_CLUTTER if clutter else WHOLE
+    check_counts("caltech256", part, folder, len(data), len(classes), partial)
+    chosen = _drawn(split, data.targets, classes, train_per_class, test_per_class, seed)
     return Photographs(data, data.targets, classes, data.paths, side_px, chosen)
+
+
+def _drawn(
+    split: str, targets: list[int], classes: list[str], train: int, test: int | None, seed: int
+) -> list[int] | None:
+    """Draw the images of a split of `train` and `test` images a class; None for WHOLE."""
+    return None if split == WHOLE else train_and_test(targets, classes, train, test, seed)[split]
 
 
 class _ImageNet(datasets.ImageNet):
@@ -210,32 +105,48 @@ class _ImageNet(datasets.ImageNet):
         return names, {name: label for label, name in enumerate(names)}
 
 
-def imagenet(root: Path, split: str, side_px: int) -> Photographs:
+def imagenet(root: Path, split: str, side_px: int, partial: bool = False) -> Photographs:
     """Read ImageNet 2012 as torchvision does: from its archives or what it unpacked of them."""
     try:
         names = [name[0] for name in _ImageNet(str(root), split).classes]
     except (RuntimeError, OSError) as error:
         what = f"{root} is not ImageNet 2012 in torchvision's layout ({error})"
         raise _missing(what, "imagenet") from error
-    data, _ = _by_class(root / split)
+    data, found = by_class(root / split)
+    check_counts("imagenet", split, root / split, len(data), len(found), partial)
     return Photographs(data, data.targets, names, data.paths, side_px)
 
 
+def tiny_imagenet(root: Path, split: str, side_px: int, partial: bool = False) -> Photographs:
+    """Read what scripts/prepare_tiny_imagenet.py wrote: root/train/<wnid>/…, root/val/<wnid>/…."""
+    if not (root / split).is_dir() or (root / "val" / "val_annotations.txt").is_file():
+        raise _missing(f"{root} is no prepared copy of Tiny ImageNet", "tiny_imagenet")
+    data, classes = by_class(root / split)
+    check_counts("tiny_imagenet", split, root / split, len(data), len(classes), partial)
+    return Photographs(data, data.targets, classes, data.paths, side_px)
+
+
 def imagenette(
-    root: Path, split: str, side_px: int, size: str = "full", download: bool = False
+    root: Path,
+    split: str,
+    side_px: int,
+    size: str = "full",
+    download: bool = False,
+    partial: bool = False,
 ) -> Photographs:
     """Read Imagenette, ten classes of ImageNet. size: "full", "320px" or "160px" (shorter side)."""
     folder = root / {"full": "imagenette2"}.get(size, f"imagenette2-{size.removesuffix('px')}")
-    if _needs_download(folder, download, "Imagenette", "imagenette"):
+    if _needs_download(folder, root, download, "Imagenette", "imagenette"):
         datasets.Imagenette(str(root), split, size=size, download=True)
-    data, wnids = _by_class(folder / split)
+    data, wnids = by_class(folder / split)
+    check_counts("imagenette", split, folder / split, len(data), len(wnids), partial)
     names = [datasets.Imagenette._WNID_TO_CLASS.get(wnid, [wnid])[0] for wnid in wnids]
     return Photographs(data, data.targets, names, data.paths, side_px)
 
 
 def cifar10(root: Path, split: str, side_px: int, download: bool = False) -> Photographs:
     """Read CIFAR-10: 32 px images resized to `side_px`; "val" is its test set."""
-    fetch = _needs_download(root / "cifar-10-batches-py", download, "CIFAR-10", "cifar10")
+    fetch = _needs_download(root / "cifar-10-batches-py", root, download, "CIFAR-10", "cifar10")
     data = datasets.CIFAR10(str(root), train=split == "train", download=fetch)
     names = [f"{split} image {i}" for i in range(len(data))]
     return Photographs(data, data.targets, data.classes, names, side_px)
@@ -244,7 +155,7 @@ def cifar10(root: Path, split: str, side_px: int, download: bool = False) -> Pho
 def fashion_mnist(root: Path, split: str, side_px: int, download: bool = False) -> Photographs:
     """Read Fashion-MNIST: grey 28 px images as RGB at `side_px`; "val" is its test set."""
     fetch = _needs_download(
-        root / "FashionMNIST" / "raw", download, "Fashion-MNIST", "fashion_mnist"
+        root / "FashionMNIST" / "raw", root, download, "Fashion-MNIST", "fashion_mnist"
     )
     data = datasets.FashionMNIST(str(root), train=split == "train", download=fetch)
     names = [f"{split} image {i}" for i in range(len(data))]
@@ -259,16 +170,21 @@ VOC_CLASSES = tuple(_VOC_WORDS.split())
 """The classes of Table 6 by VOC's names."""
 
 
-def voc2012(root: Path, split: str, side_px: int, download: bool = False) -> MultiLabel:
+def voc2012(
+    root: Path, split: str, side_px: int, download: bool = False, partial: bool = False
+) -> MultiLabel:
     """Read PASCAL VOC 2012 from root/VOCdevkit/VOC2012, torchvision's layout.
 
     As in VOC's classification lists, a class is PRESENT if the image has a non-difficult object of
     it, IGNORED if it has difficult ones only, else ABSENT.
     """
-    fetch = _needs_download(root / "VOCdevkit" / "VOC2012", download, "PASCAL VOC 2012", "voc2012")
+    folder = root / "VOCdevkit" / "VOC2012"
+    fetch = _needs_download(folder, root, download, "PASCAL VOC 2012", "voc2012")
     data = datasets.VOCDetection(
         str(root), "2012", split, download=fetch, target_transform=_no_label
     )
+    there = sum(map(os.path.isfile, data.images))
+    check_counts("voc2012", split, folder, there, len(VOC_CLASSES), partial)
     targets = torch.tensor([_voc_marks(path) for path in data.annotations], dtype=torch.int8)
     images = Photographs(data, [0] * len(data), ["-"], data.images, side_px)
     return MultiLabel(images, targets, VOC_CLASSES)
@@ -297,15 +213,20 @@ def _voc_marks(path: str) -> list[int]:
     ]
 
 
-def _missing(what: str, name: str) -> DataMissing:
-    return DataMissing(f"{what}. If it is elsewhere, set root=<folder>. To get it: {TO_GET[name]}.")
+def _missing(what: str, name: str, place: str = "") -> DataMissing:
+    place = place or "If it is elsewhere, set root=<folder>"
+    return DataMissing(f"{what}. {place}. To get it: {TO_GET[name]}.")
 
 
-def _needs_download(folder: Path, download: bool, title: str, name: str) -> bool:
+def _needs_download(folder: Path, root: Path, download: bool, title: str, name: str) -> bool:
     """Whether to download a data set; DataMissing if it is missing and may not be downloaded."""
-    if not download and not folder.is_dir():
-        raise _missing(f"{title} is not at {folder}", name)
-    return not folder.is_dir()
+    if download or folder.is_dir():
+        return not folder.is_dir()
+    layout, here = folder.relative_to(root), root.resolve()
+    places = [*here.parents[:3], *class_folders(here)]
+    there = next((place for place in places if (place / layout).is_dir()), None)
+    place = f"It is at {there / layout}: set root={there}" if there else ""
+    raise _missing(f"{title} is not at {folder}", name, place)
 
 
 SOURCES: dict[str, Callable[..., Photographs | MultiLabel]] = {
@@ -313,14 +234,16 @@ SOURCES: dict[str, Callable[..., Photographs | MultiLabel]] = {
     "caltech101": caltech101,
     "caltech256": caltech256,
     "imagenet": imagenet,
+    "tiny_imagenet": tiny_imagenet,
     "imagenette": imagenette,
     "cifar10": cifar10,
     "fashion_mnist": fashion_mnist,
     "voc2012": voc2012,
 }
 TO_GET = dict.fromkeys(SOURCES, "download=true fetches it into root") | {
-    "imagefolder": "put photographs into <folder>/<class>/…, or into train and val folders of "
-    "such; scripts/prepare_tiny_imagenet.py makes one of Tiny ImageNet",
+    "imagefolder": "put photographs into <folder>/<class>/…, or into train and val folders of such",
+    "tiny_imagenet": "download tiny-imagenet-200.zip; scripts/prepare_tiny_imagenet.py copies it "
+    "with its validation images in class folders",
     "imagenet": "with an account at image-net.org download ILSVRC2012_devkit_t12.tar.gz, "
     "ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar into one folder, and name it; "
     "scripts/prepare_imagenet.py makes a smaller copy of them",
@@ -329,13 +252,22 @@ TO_GET = dict.fromkeys(SOURCES, "download=true fetches it into root") | {
 
 
 def photographs(
-    name: str, root: str | Path, split: str, side_px: int, **options: Any
+    name: str,
+    root: str | Path,
+    split: str,
+    side_px: int,
+    *,
+    partial: bool = False,
+    bad_images: str = ERROR,
+    **options: Any,
 ) -> Photographs | MultiLabel:
     """Open one split of a data set of photographs as squares of `side_px`.
 
     Args:
         name: a key of SOURCES.
         split: "train" or "val"; for data sets in DRAWN also WHOLE.
+        partial: accept other numbers of images and classes than KNOWN_COUNTS.
+        bad_images: "error", or "skip": train without the images that cannot be read.
         options: keyword arguments of the source.
 
     Raises:
@@ -348,7 +280,11 @@ def photographs(
     valid = (*SPLITS, WHOLE) if name in DRAWN else SPLITS
     if split not in valid:
         raise unknown("split", split, valid)
+    if bad_images not in BAD_IMAGES:
+        raise unknown("bad_images", bad_images, BAD_IMAGES)
     root = Path(root).expanduser()
+    if name in KNOWN_COUNTS:
+        options["partial"] = partial
     if not 0 <= options.get("val_fraction", 0) <= 1:
         raise DeconvError(f"val_fraction must be in 0…1, got {options['val_fraction']}")
     empty = not root.is_dir() or all(is_hidden(path.name) for path in root.iterdir())
@@ -357,14 +293,15 @@ def photographs(
         raise _missing(f"the data folder {root} of {name} is {state}", name)
     check_finished(root)
     try:
-        data = SOURCES[name](root, split, side_px, **options)
-        files = data.dataset if isinstance(data, Photographs) else None
+        found = SOURCES[name](root, split, side_px, **options)
+        files = found.dataset if isinstance(found, Photographs) else None
         if isinstance(files, ImageFiles):
             files.digests = listed_digests(root, files.paths)
-        return data
     except DeconvError:
         raise
     except (RuntimeError, ValueError, OSError) as error:
-        raise DeconvError(
-            f"{root} does not hold {name} as torchvision lays it out: {error}"
-        ) from error
+        what = f"{root} does not hold {name} as torchvision lays it out"
+        raise DeconvError(f"{what}: {error}") from error
+    if isinstance(found, Photographs):
+        found.bad_images = bad_images
+    return found

@@ -97,7 +97,9 @@ class Fields:
             for unit, spans in zip(units, seen, strict=True)
         ]
         obey = [by_law == found for by_law, found in boxes]
-        self._exact[layer, image_size] = all(obey)
+        # A corner that sees padding alone tells nothing of its neighbours along either border.
+        nothing = any(found == NOTHING for _, found in boxes)
+        self._exact[layer, image_size] = all(obey) and not nothing
         # Padding in between can hide pixels from units at the borders, never show them more.
         within = all(_contains(by_law, found) for by_law, found in boxes)
         return laws if within and all(obey[i] for i in INNER) else None

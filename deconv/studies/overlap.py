@@ -99,5 +99,5 @@ def overlap_facts(twins: Sequence[Twin], images: int, threshold: float) -> dict[
 def _thumbnails(
     data: Squares, side_px: int, workers: int, name: str, progress: bool
 ) -> Iterator[torch.Tensor]:
-    for images in walk_squares(data, name, workers, progress, BATCH):
+    for images, _ in walk_squares(data, name, workers, progress, BATCH):
         yield thumbnails(images, side_px)

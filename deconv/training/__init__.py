@@ -3,7 +3,7 @@
 `fit` is the training loop, `Recipe` its settings; `run_folder` stores the snapshots.
 """
 
-from deconv.training.fit import Hooks, fit
+from deconv.training.fit import Hooks, check_classes, fit
 from deconv.training.recipe import PAPER_EPOCHS, Recipe, recipe_dict
 from deconv.training.renormalisation import renormalise
 from deconv.training.run_folder import (
@@ -20,6 +20,7 @@ __all__ = [
     "PAPER_EPOCHS",
     "Hooks",
     "Recipe",
+    "check_classes",
     "check_unused",
     "fit",
     "learning_rate",

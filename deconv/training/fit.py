@@ -46,6 +46,8 @@ class Hooks:
             number of updates, and the epoch's mean loss so far.
         snapshot: called with each snapshot and its path once it is written. On resuming it is
             called again for the snapshot resumed from, in case the run died before or in that call.
+        skipped: called with the indices of training images that are left out for the first time,
+            being unreadable.
         stop: polled after each update in every process; if true, the run saves and ends.
     """
 
@@ -53,6 +55,7 @@ class Hooks:
     update: Callable[[int, int, int, float], None] = _ignore
     snapshot: Callable[[Snapshot, Path], None] = _ignore
     stop: Callable[[], bool] = lambda: False
+    skipped: Callable[[list[int]], None] = _ignore
 
 
 class _Stopped(Exception):
@@ -78,7 +81,7 @@ def fit(
     Metrics of an epoch: lr, train_loss, train_error, images_per_second, the number of filters
     renormalised (renormalised_<layer>); where it was validated val_loss, val_top1_error,
     val_top5_error, val_mean_class_accuracy; after the last epoch the same as ten_crop_….
-    Errors and accuracies are in percent.
+    Errors and accuracies are in percent. Also skipped_images, if any were.
 
     Args:
         train_data, val_data: data sets of uint8 squares.
@@ -132,7 +135,11 @@ class _Run:
     images_per_second: float | None = None
 
     def __post_init__(self) -> None:
-        _check_classes(self.net, self.train_data, self.val_data)
+        check_classes(self.train_data, self.val_data)
+        if self.net.classes < (classes := len(self.train_data.classes)):
+            raise DeconvError(
+                f"{self.net.name} has {self.net.classes} outputs for {classes} classes"
+            )
         self.updates = Updates(self.net, self.train_data, self.mean, self.recipe)
 
     def restore(self, start: Snapshot) -> None:
@@ -212,6 +219,8 @@ class _Run:
             loss = self.progress["loss"] / self.progress["seen"]
             bar.set_postfix(loss=f"{loss:.3f}")
             if distributed.rank() == 0:
+                if self.updates.newly_skipped:
+                    self.hooks.skipped(self.updates.newly_skipped)
                 self.hooks.update(epoch, self.progress["step"], batches.count, loss)
             # Several processes cannot stop during the validation that follows, so save before it.
             due = distributed.ranks() > 1 and self.progress["step"] == batches.count
@@ -241,6 +250,8 @@ class _Run:
             "images_per_second": self.images_per_second,
         }
         row |= {f"renormalised_{name}": n for name, n in progress["renormalised"].items()}
+        if "skipped" in progress:
+            row["skipped_images"] = progress["skipped"]
         try:
             if epoch % recipe.eval_every == 0 or epoch == recipe.epochs:
                 row |= _metrics("val", self._accuracy(CentreCrops, recipe.batch_size))
@@ -275,16 +286,27 @@ def _metrics(prefix: str, accuracy: Accuracy) -> dict[str, float]:
     }
 
 
-def _check_classes(net: ChainNet, train_data: Squares, val_data: Squares) -> None:
+def check_classes(train_data: Squares, val_data: Squares) -> None:
+    """Raise DeconvError unless both have the same two or more classes, none without an image."""
     if isinstance(train_data.targets, torch.Tensor) and train_data.targets.dim() > 1:
         raise DeconvError("these images have several labels each; training takes one an image")
-    if list(train_data.classes) != list(val_data.classes):
-        differing = sorted(set(train_data.classes) ^ set(val_data.classes))[:5]
-        raise DeconvError(
-            "training and validation have different classes: "
-            f"{', '.join(differing) or 'the same in another order'}"
-        )
-    if net.classes < len(train_data.classes):
-        raise DeconvError(
-            f"{net.name} has {net.classes} outputs for {len(train_data.classes)} classes"
-        )
+    classes, validated = list(train_data.classes), list(val_data.classes)
+    if only := [name for name in classes if name not in validated]:
+        raise DeconvError(f"the validation images lack the classes {_some(only)}: add them")
+    if only := [name for name in validated if name not in classes]:
+        raise DeconvError(f"the training images lack the classes {_some(only)} of the validation")
+    if classes != validated:
+        raise DeconvError("training and validation have the same classes in another order")
+    if len(classes) < 2:
+        raise DeconvError(f"there is 1 class, {classes[0]}: training tells two or more apart")
+    for which, data in (("training", train_data), ("validation", val_data)):
+        counts = torch.bincount(torch.as_tensor(data.targets), minlength=len(classes)).tolist()
+        if none := [name for name, count in zip(classes, counts, strict=True) if not count]:
+            raise DeconvError(
+                f"there is no {which} image of the classes {_some(none)}: each needs one to train "
+                "on and another to validate on; add images, or remove the classes"
+            )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

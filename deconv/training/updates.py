@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from deconv import distributed
 from deconv.data.crops import Batches, Squares, TrainingCrops
+from deconv.data.skipping import SKIPPED
 from deconv.data.workers import isolate_worker
 from deconv.errors import DeconvError
 from deconv.networks import ChainNet
@@ -28,7 +29,8 @@ from deconv.training.renormalisation import conv_layers, rescale
 class Updates:
     """Run optimizer steps; under torchrun each process handles its shard of the batch.
 
-    Its state is that of the network and of `optimizer`. The caller holds the running sums of the
+    `newly_skipped` are training images that the last update was the first to skip, unreadable. Its
+    state is that of the network and of `optimizer`. The caller holds the running sums of the
     epoch in `progress`, plain data (see `new_progress`).
     """
 
@@ -50,6 +52,8 @@ class Updates:
         self.model = _wrap(net, recipe, self.device)
         self.optimizer = _optimizer(net, recipe)
         self.convs = conv_layers(net)
+        self.skipped: set[int] = set()
+        self.newly_skipped: list[int] = []
         self.counts = torch.zeros(len(self.convs), dtype=torch.int64, device=self.device)
 
     def new_progress(self) -> dict[str, Any]:
@@ -80,19 +84,23 @@ class Updates:
             Whether `stop` returned true in any process.
 
         Raises:
-            DeconvError: if the loss or a gradient is not finite, before anything is changed; or if
-                the step made weights that are not.
+            DeconvError: if the loss or a gradient is not finite, or no image can be read, before
+                anything is changed; or if the step made weights that are not finite.
         """
+        self.newly_skipped = []
         batch = self.batches.batch(progress["step"])
         own = self.batches.shard(batch)
+        own, images, target, skipped = _without_skipped(own, images, target)
         images = images.to(self.device, memory_format=self.layout, non_blocking=True)
         target = target.to(self.device, non_blocking=True)
         logits = self._forward(own if len(own) else batch[:1], images)
         losses = F.cross_entropy(logits, target, reduction="none")[: len(own)]
         hits = (logits.argmax(1) == target)[: len(own)]
-        loss, hit_count, stops = distributed.total(
-            [losses.detach().sum().item(), hits.sum().item(), float(stop())]
+        loss, hit_count, stops, seen = distributed.total(
+            [losses.detach().sum().item(), hits.sum().item(), float(stop()), float(len(own))]
         )
+        if seen < len(batch):
+            self._note_skipped(skipped, int(seen), progress)
         if not math.isfinite(loss):
             bad = own[~losses.detach().isfinite().cpu().numpy()]
             raise self._not_finite(f"the loss is {loss}", bad.tolist(), progress["step"], rate)
@@ -101,12 +109,12 @@ class Updates:
             losses = losses[: len(own)]
         self.optimizer.zero_grad(set_to_none=True)
         # DistributedDataParallel averages over processes, whose shards may differ in size.
-        (losses.sum() * (distributed.ranks() / len(batch))).backward()
+        (losses.sum() * (distributed.ranks() / seen)).backward()
         self._step(own.tolist(), progress["step"], rate)
         progress["step"] += 1
         progress["loss"] += loss
         progress["hits"] += int(hit_count)
-        progress["seen"] += len(batch)
+        progress["seen"] += int(seen)
         return stops > 0
 
     def _step(self, own: list[int], step: int, rate: float) -> None:
@@ -122,6 +130,18 @@ class Updates:
         if name := _not_finite(dict(self.net.named_parameters())):
             what = f"{name} is no longer finite after the update"
             raise self._not_finite(what, own, step, rate, changed=True)
+
+    def _note_skipped(self, own: list[int], seen: int, progress: dict[str, Any]) -> None:
+        """Count the skipped images of a batch; a collective call. own: of this process's shard."""
+        if not seen:
+            raise DeconvError(
+                f"none of the images of epoch {self.batches.epoch}, batch {progress['step']} can "
+                "be read: is their folder still there?"
+            )
+        skipped = [index for shard in distributed.gather(own) for index in shard]
+        progress["skipped"] = progress.get("skipped", 0) + len(skipped)
+        self.newly_skipped = sorted(set(skipped) - self.skipped)
+        self.skipped.update(skipped)
 
     def _forward(self, indices: np.ndarray, images: torch.Tensor) -> torch.Tensor:
         keys = dropout_keys(self.recipe.seed, self.batches.epoch, torch.from_numpy(indices))
@@ -160,6 +180,22 @@ def _not_finite(tensors: Mapping[str, torch.Tensor]) -> str:
     fine = torch.stack([tensor.detach().sum() for tensor in tensors.values()]).isfinite().tolist()
     suspects = [name for name, is_fine in zip(tensors, fine, strict=True) if not is_fine]
     return next((name for name in suspects if not tensors[name].isfinite().all()), "")
+
+
+def _without_skipped(
+    own: np.ndarray, images: torch.Tensor, target: torch.Tensor
+) -> tuple[np.ndarray, torch.Tensor, torch.Tensor, list[int]]:
+    """Drop the images that are SKIPPED from a shard; the last are their indices.
+
+    If none is left, one stays in place of an empty shard, see `Batches`.
+    """
+    kept = target != SKIPPED
+    if kept.all() or not len(own):
+        return own, images, target, []
+    mask = kept.numpy()
+    if not kept.any():
+        return own[:0], images[:1], torch.zeros_like(target[:1]), own.tolist()
+    return own[mask], images[kept], target[kept], own[~mask].tolist()
 
 
 def loader(data: Dataset, recipe: Recipe, device: torch.device, **options: Any) -> DataLoader:

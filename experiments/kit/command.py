@@ -8,6 +8,7 @@ import importlib
 import inspect
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -248,7 +249,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
 
 def message(error: Exception) -> str:
     """What went wrong, also where a worker process of a DataLoader wrapped it in its traceback."""
-    return str(error).rsplit(f"{DeconvError.__module__}.{DeconvError.__name__}: ", 1)[-1].strip()
+    return re.split(rf"{re.escape(DeconvError.__module__)}\.\w+: ", str(error))[-1].strip()
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from deconv import distributed
 from deconv.data import SPLITS, Cached, Squares, cache_path, photographs
+from deconv.data.skipping import ERROR
 from deconv.data.text_files import read_lines
 from deconv.errors import DeconvError, unknown
 from deconv.networks import Network, build, input_side, is_foreign
@@ -53,22 +54,36 @@ def device(cfg: Config) -> torch.device:
 
 def squares(cfg: Config, split: str, side_px: int) -> Squares:
     """One split ("train" or "val") of the data set that cfg.data names, as `side_px` squares."""
+    return cached(cfg, split, uncached(cfg, split, side_px))
+
+
+def uncached(cfg: Config, split: str, side_px: int) -> Squares:
+    """The same squares, of which none is read or drawn yet."""
     options = plain(cfg.data)
-    name, cache, processes = (options.pop(key) for key in ("name", "cache", "workers"))
-    options.pop("side_px")
+    name = options.pop("name")
+    for key in ("cache", "workers", "side_px"):
+        options.pop(key)
     if name == "scenes":
         if split not in SPLITS:
             raise unknown("split", split, SPLITS)
-        data = Scenes(options[f"{split}_images"], options[f"{split}_seed"], side_px)
-    else:
-        data = photographs(name, options.pop("root"), split, side_px, **options)
-    if not cache:
+        return Scenes(options[f"{split}_images"], options[f"{split}_seed"], side_px)
+    return photographs(name, options.pop("root"), split, side_px, **options)
+
+
+def cached(cfg: Config, split: str, data: Squares) -> Squares:
+    """The squares of `uncached` from the cache, put there first, if cfg.data asks for one."""
+    if not cfg.data.cache:
         return data
+    if getattr(data, "bad_images", ERROR) != ERROR:
+        raise DeconvError(
+            f"data.bad_images={data.bad_images} is not for a cache, which holds every image: set "
+            "data.cache=false"
+        )
     path = cache_path(data, cfg.cache_dir)
     if not path.exists():
         log(f"preparing {len(data)} images of {split}, once, into {path}")
     with distributed.first_alone():
-        return Cached(data, cfg.cache_dir, processes)
+        return Cached(data, cfg.cache_dir, cfg.data.workers)
 
 
 def side_px(cfg: Config, input_px: int) -> int:
@@ -95,7 +110,7 @@ def data_name(cfg: Config) -> str:
 def data_settings(cfg: Config) -> dict[str, Any]:
     """cfg.data without what does not change the images: where they lie and how they are read."""
     settings = plain(cfg.data)
-    idle = ("root", "cache", "workers", "download", "side_px")
+    idle = ("root", "cache", "workers", "download", "side_px", "partial", "bad_images")
     return {key: value for key, value in settings.items() if key not in idle}
 
 

@@ -17,9 +17,11 @@ from experiments.kit.provenance import overrides
 
 FREE = {
     "cache_dir",
+    "data.bad_images",
     "changed_data",
     "data.cache",
     "data.download",
+    "data.partial",
     "data.root",
     "data.workers",
     "device",

@@ -151,6 +151,8 @@ class Photographs:
     side_px: int | None = None  # of the stored squares; null: 256/224 of the network's input
     cache: bool = False  # decode once into cache_dir
     workers: int = 2  # processes that load images
+    bad_images: str = "error"  # skip: train without the images that cannot be read; needs no cache
+    partial: bool = False  # take a known data set with other counts than the published ones
 
 
 @dataclass
@@ -223,7 +225,7 @@ DATA = {
     "fashion_mnist": Downloaded("fashion_mnist"),
     "imagefolder": ImageFolder(),
     # What scripts/prepare_tiny_imagenet.py wrote. With model.input_px=56 the squares have 64 px.
-    "tiny_imagenet": ImageFolder(cache=True),
+    "tiny_imagenet": Photographs("tiny_imagenet", cache=True),
     # As torchvision.datasets.ImageNet lays it out.
     "imagenet": Photographs("imagenet", workers=8),
     "imagenette": Imagenette(),

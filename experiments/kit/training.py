@@ -15,12 +15,13 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from deconv import distributed
-from deconv.data import Squares, mean_image
+from deconv.data import SPLITS, Squares, mean_image
 from deconv.data.class_names import unique_names
-from deconv.errors import DeconvError
+from deconv.errors import DeconvError, UnreadableImage
 from deconv.training import (
     Hooks,
     Recipe,
+    check_classes,
     check_unused,
     fit,
     lock_folder,
@@ -33,13 +34,14 @@ from deconv.training.snapshots import Snapshot, load_snapshot
 from experiments.kit import provenance
 from experiments.kit.inputs import (
     build_network,
+    cached,
     data_name,
     data_settings,
     device,
     log,
     recipe_of,
-    squares,
     stored_side_px,
+    uncached,
     workers,
 )
 from experiments.kit.provenance import changes, circumstances, device_kind, write_table, write_text
@@ -102,7 +104,9 @@ def _train(
     """Train by cfg, on from `start` (which lies at `path`) if there is one."""
     recipe = recipe_of(cfg)
     side = stored_side_px(cfg, start)
-    train_data, val_data = (squares(cfg, split, side) for split in ("train", "val"))
+    opened = [uncached(cfg, split, side) for split in SPLITS]
+    check_classes(*opened)  # before hours of caching
+    train_data, val_data = (cached(cfg, *pair) for pair in zip(SPLITS, opened, strict=True))
     if start is None:
         net = build_network(cfg, len(train_data.classes))
     else:  # `go_on` has asked whether code may run
@@ -150,7 +154,7 @@ def _train(
         with writing(folder / "config.yaml"):
             settings = OmegaConf.to_yaml(cfg, resolve=True)
             write_text(folder / "config.yaml", settings, "utf-8")
-    hooks = Hooks(on_epoch, now_and_then(), draw, lambda: stop["asked"])
+    hooks = Hooks(on_epoch, now_and_then(), draw, lambda: stop["asked"], teller(train_data))
     return fit(net, train_data, val_data, mean, recipe, folder, config, hooks, start)
 
 
@@ -219,6 +223,25 @@ def _check_same(start: Snapshot, config: dict[str, Any], recipe: Recipe) -> None
         )
 
 
+def teller(data: Squares) -> Callable[[list[int]], None]:
+    """A hook that logs why images are skipped."""
+
+    def tell(indices: list[int]) -> None:
+        for index in indices:
+            log(f"skipped: {_unreadable(data, index)}")
+
+    return tell
+
+
+def _unreadable(data: Squares, index: int) -> str:
+    """What reading an image once more says."""
+    try:
+        data[index]
+    except UnreadableImage as error:
+        return str(error)
+    return f"training image {index}, which can be read now"
+
+
 def now_and_then(seconds: float = 300.0) -> Callable[[int, int, int, float], None]:
     """A hook that logs a line within long epochs, where no terminal shows a bar."""
     last = time.monotonic()
@@ -240,6 +263,8 @@ def line(row: dict[str, Any], epochs: int) -> str:
         text += f", validation {row['val_top1_error']:.1f} %"
     if "ten_crop_top1_error" in row:
         text += f", with ten crops {row['ten_crop_top1_error']:.1f} %"
+    if "skipped_images" in row:
+        text += f", {row['skipped_images']} unreadable images skipped"
     speed = row["images_per_second"]
     return text + (f" ({speed:.0f} images/s)" if speed else "")
 

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import scipy.io
 import torch
-from image_files import encoded, files, opened, plain, put, red, script, tar_of
+from image_files import encoded, files, opened, photographs, plain, put, red, script, tar_of
 from torchvision.datasets.imagenet import ARCHIVE_META
 
-from deconv.data import photographs
 from deconv.data.preparation import (
     caltech101,
     caltech256,
@@ -53,7 +52,10 @@ def tiny(tmp_path):
 
 def test_tiny_imagenet_s_script_sorts_the_validation_images(tiny, tmp_path, monkeypatch, capfd):
     target = tmp_path / "new" / "copy"
-    assert script(monkeypatch, "prepare_tiny_imagenet.py", tiny, target, "--workers", 0) == 0
+    assert (
+        script(monkeypatch, "prepare_tiny_imagenet.py", tiny, target, "--workers", 0, "--partial")
+        == 0
+    )
     out, err = capfd.readouterr()
     assert out.splitlines()[-1] == str(target) and "9 images of tiny_imagenet" in out
     assert err.splitlines()[-1] == "prepared 9 of 9 files", "plain lines: this is no terminal"
@@ -73,7 +75,7 @@ def test_the_zip_gives_the_same_and_leaves_nothing_beside_the_copy(tiny, tmp_pat
         for name in files(tiny):
             file.write(tiny / name, f"tiny-imagenet-200/{name}")
     for source, target in ((tiny.parent, "a/one"), (archive, "b/two")):
-        arguments = [str(source), str(tmp_path / target), "--workers", "0"]
+        arguments = [str(source), str(tmp_path / target), "--workers", "0", "--partial"]
         assert command.main(tiny_imagenet, "", arguments) == 0
     one, two = tmp_path / "a" / "one", tmp_path / "b" / "two"
     assert [p.name for p in two.parent.iterdir()] == ["two"]
@@ -81,7 +83,10 @@ def test_the_zip_gives_the_same_and_leaves_nothing_beside_the_copy(tiny, tmp_pat
     with unpacked(archive, tmp_path / "b") as folder:
         assert folder.parent == tmp_path / "b", "where there is room for the copy there is for this"
     archive.write_bytes(archive.read_bytes()[:500])
-    assert command.main(tiny_imagenet, "", [str(archive), str(tmp_path / "c" / "three")]) == 2
+    assert (
+        command.main(tiny_imagenet, "", [str(archive), str(tmp_path / "c" / "three"), "--partial"])
+        == 2
+    )
     assert "cannot unpack" in capsys.readouterr().err and not list((tmp_path / "c").iterdir())
 
 
@@ -104,6 +109,7 @@ def test_the_64_px_variant_is_composed_and_fed(tiny, tmp_path):
 
     copy = resized_copy(tiny_imagenet(tiny), tmp_path / "copy")
     overrides = ["model=zfnet_mini", "model.input_px=56", "data=tiny_imagenet", f"data.root={copy}"]
+    overrides += ["data.partial=true"]
     for given in ([], ["data.side_px=64"]):
         cfg = compose("train", [*overrides, *given, f"cache_dir={tmp_path / 'cache'}"])
         assert common.side_px(cfg, cfg.model.input_px) == 64
@@ -184,7 +190,7 @@ def test_imagenet_is_copied_straight_from_its_archives(devkit, tmp_path, capsys,
     tar_of(devkit / "ILSVRC2012_img_val.tar", val_images())
     train_tar(devkit, end_mark)
     before, target = files(devkit), tmp_path / "copy"
-    arguments = [str(devkit), str(target), "--workers", "0", "--shorter-px", "128"]
+    arguments = [str(devkit), str(target), "--workers", "0", "--shorter-px", "128", "--partial"]
     assert command.main(imagenet, "", arguments, archive=False) == 0
     assert "left out" not in capsys.readouterr().out
     assert command.main(imagenet, "", [str(target), "--verify"], archive=False) == 0
@@ -332,7 +338,9 @@ def test_caltech101_is_prepared_from_what_is_distributed(tmp_path, form, capsys)
             file.write(inner, f"caltech-101/{inner.name}")
             file.writestr(f"__MACOSX/caltech-101/._{inner.name}", "not an archive")
     target = tmp_path / "out" / "copy"
-    assert command.main(caltech101, "", [str(source), str(target), "--workers", "0"]) == 0
+    assert (
+        command.main(caltech101, "", [str(source), str(target), "--workers", "0", "--partial"]) == 0
+    )
     assert "BACKGROUND_Google/tmp" in capsys.readouterr().out
     assert verify(target) == [] and [p.name for p in target.parent.iterdir()] == ["copy"]
     check_caltech101(target)
@@ -378,7 +386,9 @@ def test_caltech256_is_prepared_without_its_strays(tmp_path, capsys):
     content[f"{base}/003.clutter/old.jpg/003_0009.jpg"] = plain("red")
     source = tar_of(tmp_path / f"{base}.tar", content.items())
     target = tmp_path / "out" / "copy"
-    assert command.main(caltech256, "", [str(source), str(target), "--workers", "0"]) == 0
+    assert (
+        command.main(caltech256, "", [str(source), str(target), "--workers", "0", "--partial"]) == 0
+    )
     strays = "001.ak47/._001_0001.jpg, 002.dog/greg, 003.clutter/RENAME2, 003.clutter/old.jpg"
     assert f"left out, being no images: {strays}\n" in capsys.readouterr().out
     assert verify(target) == [] and len(files(target)) == 9 + 2

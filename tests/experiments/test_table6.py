@@ -110,6 +110,7 @@ def test_voc_is_judged_beside_the_paper(voc, smoke_run, tmp_path):
         "size=smoke",
         "data=voc2012",
         f"data.root={voc}",
+        "data.partial=true",
         "data.cache=true",
         f"cache_dir={tmp_path}/cache",
         f"snapshot={smoke_run}/last.pt",
@@ -163,7 +164,13 @@ def test_missing_voc_and_a_missing_layer_are_named(smoke_run, tmp_path):
 
 
 def test_a_network_is_not_trained_on_several_labels(voc, tmp_path):
-    settings = ["size=smoke", "data=voc2012", f"data.root={voc}", "data.cache=false"]
+    settings = [
+        "size=smoke",
+        "data=voc2012",
+        f"data.root={voc}",
+        "data.partial=true",
+        "data.cache=false",
+    ]
     overrides = [*settings, "data.workers=0", "hydra.run.dir=out"]
     _, error = command("train", *overrides, cwd=tmp_path, fails=True)
     assert "these images have several labels each" in error and "Traceback" not in error

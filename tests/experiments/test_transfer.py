@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from command_line import assert_refused, command, subject
 from golden import assert_golden
+from image_files import photographs
 from PIL import Image
 
 import deconv
 from deconv import figures
-from deconv.data import photographs
 from deconv.errors import DataMissing, DeconvError
 from deconv.studies.probes.folds import random_folds
 from deconv.studies.probes.seen_images import seen_images
@@ -64,7 +64,13 @@ def snapshot(smoke_run):
 
 def settings(stem, snapshot, caltech, data, *more):
     """The settings and the subject of a command on a small Caltech set."""
-    there = [f"data={data}", f"data.root={caltech}", "data.cache=false", "data.workers=0"]
+    there = [
+        f"data={data}",
+        f"data.root={caltech}",
+        "data.partial=true",
+        "data.cache=false",
+        "data.workers=0",
+    ]
     return subject(stem, "size=smoke", *there, *more, snapshot=snapshot)
 
 
@@ -106,7 +112,7 @@ def test_sizes_are_those_wanted_as_far_as_half_a_class_goes(snapshot, caltech):
     assert sizes([], (1, 2, 3, 6), six) == [1, 2, 3]
     assert sizes([], (15, 30), six) == [3]
     assert sizes([5], (15, 30), six) == [5]
-    whole = ("data=caltech101", f"data.root={caltech}")
+    whole = ("data=caltech101", f"data.root={caltech}", "data.partial=true")
     with pytest.raises(DeconvError, match="15 training images of each class leave none"):
         sizes([], (2, 15), *whole)
     with pytest.raises(DeconvError, match="at least one image per class"):
@@ -248,7 +254,13 @@ def test_a_figure_is_drawn_again_from_its_files(probed, tmp_path):
 
 def run(stem, tmp_path, smoke_run, caltech, *more):
     """The folder of a command on a small Caltech set, and the rows of its table."""
-    where = [f"data={stem[7:]}", f"data.root={caltech}", "data.cache=false", "data.workers=0"]
+    where = [
+        f"data={stem[7:]}",
+        f"data.root={caltech}",
+        "data.partial=true",
+        "data.cache=false",
+        "data.workers=0",
+    ]
     lines, _ = command(
         stem, "size=smoke", f"snapshot={smoke_run}/last.pt", *where, *more, cwd=tmp_path
     )
@@ -406,6 +418,7 @@ def test_the_commands_refuse_before_they_begin(smoke_run, snapshot, caltech, tmp
         "size=smoke",
         "data=caltech256",
         f"data.root={caltech}",
+        "data.partial=true",
         f"snapshot={smoke_run}/last.pt",
     ]
     assert_refused(

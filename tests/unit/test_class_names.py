@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from image_files import plain, put
+from image_files import photographs, plain, put
 from omegaconf import OmegaConf
 
 import deconv
-from deconv.data import photographs, train_and_test
+from deconv.data import train_and_test
 from deconv.data.class_names import class_number, unique_names
 from deconv.data.sources import _ImageNet
 from deconv.errors import DeconvError

@@ -231,12 +231,15 @@ def test_fields_through_what_a_nan_does_not_pass(name):
             (1, 3),
             (0, 0, 2, 2),
         ),
+        # Rows -3, -1, 1 and 3: the first pixel is no part of what the corner would see.
+        ((nn.Conv2d(3, 4, (4, 1), (1, 3), 3, (2, 1)),), (23, 5), (0, 1), (1, 0, 4, 1)),
     ],
 )
 def test_corners_that_see_padding_alone_hide_no_border(stages, px, unit, box):
     made = nn.Sequential(*stages, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    net = deconv.wrap(made, "padded", px)
-    assert net.field(str(len(stages) - 1), *unit, (px, px)) == box
+    size = px if isinstance(px, tuple) else (px, px)
+    net = deconv.wrap(made, "padded", max(size))
+    assert net.field(str(len(stages) - 1), *unit, size) == box
 
 
 @pytest.mark.parametrize("name", ["F.pad", "slice of maps", "shuffle", "neg and scale", "filters"])

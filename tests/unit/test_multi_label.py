@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
+from image_files import photographs
 from PIL import Image
 
-from deconv.data import Cached, MultiLabel, photographs
+from deconv.data import Cached, MultiLabel
 from deconv.data.average_precision import ABSENT, IGNORED, PRESENT
 from deconv.data.sources import VOC_CLASSES
 from deconv.errors import DeconvError

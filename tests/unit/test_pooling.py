@@ -346,3 +346,10 @@ def test_tf32_is_off_while_a_network_runs_and_as_before_afterwards():
         assert seen == [off] and getattr(matmul, name) == on
     finally:
         setattr(matmul, name, before)
+
+
+def test_a_window_in_the_padding_alone_is_refused():
+    pool = nn.MaxPool2d((1, 2), 1, (0, 1), 2)
+    with pytest.raises(DeconvError, match=r"MaxPool2d\(.* lies in the padding alone on maps of"):
+        max_pool(pool, torch.zeros(1, 1, 3, 1))
+    assert max_pool(pool, torch.zeros(1, 1, 3, 2))[0].shape == (1, 1, 3, 2)

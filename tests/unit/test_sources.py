@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 import torch
 from command_line import program
+from image_files import photographs
 from PIL import Image
 
 from deconv.atomic_files import unique
-from deconv.data import SOURCES, SPLITS, Cached, mean_image, photographs
+from deconv.data import SOURCES, SPLITS, Cached, mean_image
 from deconv.data.sources import TO_GET
 from deconv.errors import DataMissing, DeconvError
 from deconv.images import read_rgb, to_rgb
@@ -251,9 +252,11 @@ def test_imagenet_is_unpacked_and_read_from_its_archives(tmp_path):
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_missing_or_empty_folder_is_named_with_what_to_do(tmp_path, name):
-    how = {"imagenet": "account at image-net.org", "imagefolder": "<folder>/<class>"}.get(
-        name, "download=true"
-    )
+    how = {
+        "imagenet": "account at image-net.org",
+        "imagefolder": "<folder>/<class>",
+        "tiny_imagenet": "scripts/prepare_tiny_imagenet.py",
+    }.get(name, "download=true")
     to_get = rf"set root=<folder>.*To get it: .*{how}"
     with pytest.raises(DataMissing, match=rf"nowhere.* is missing.*{to_get}"):
         photographs(name, tmp_path / "nowhere", "val", 32)

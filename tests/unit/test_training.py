@@ -294,10 +294,10 @@ def test_bfloat16_gives_nearly_the_same_answers(tmp_path):
 def test_different_classes_in_training_and_validation_are_refused(tmp_path):
     data, other = Bars(8), Bars(8)
     other.classes = ("horizontal", "diagonal")
-    with pytest.raises(DeconvError, match="different classes: diagonal, vertical"):
+    with pytest.raises(DeconvError, match="validation images lack the classes vertical"):
         fit(small_net(), data, other, mean_image(data), recipe(), tmp_path)
     other.classes = data.classes[::-1]
-    with pytest.raises(DeconvError, match="different classes: the same in another order"):
+    with pytest.raises(DeconvError, match="same classes in another order"):
         fit(small_net(), data, other, mean_image(data), recipe(), tmp_path)
     net = deconv.build("zfnet_mini", 1, input_px=64, fc_width=16, seed=0)
     with pytest.raises(DeconvError, match="1 outputs for 2 classes"):

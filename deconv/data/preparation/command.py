@@ -8,10 +8,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from deconv.data.known_counts import KNOWN_COUNTS, WITH_CLUTTER, check_counts
+from deconv.data.preparation import manifest
 from deconv.data.preparation.archives import unpacked
 from deconv.data.preparation.copying import SHORTER_PX, resized_copy
+from deconv.data.preparation.layouts import BACKGROUND
 from deconv.data.preparation.manifest import verify
 from deconv.data.preparation.plan import Plan
 from deconv.errors import DeconvError
@@ -42,18 +45,28 @@ def main(
     parser.add_argument(
         "--verify", action="store_true", help="check the files of a finished copy, make none"
     )
+    parser.add_argument(
+        "--partial", action="store_true", help="take a source with other counts than published"
+    )
     options = parser.parse_args(arguments)
     if options.source is None and not options.verify:
         parser.error("name a source and a target")
+    if options.verify:
+        return exit_status(lambda: _verify(options.target))
+    return exit_status(lambda: _prepare(layout, options, archive))
+
+
+def exit_status(
+    work: Callable[[], int], interrupted: str = "the same command goes on from here"
+) -> int:
+    """Return the exit status of `work`; errors become a line on standard error."""
     try:
-        if options.verify:
-            return _verify(options.target)
-        return _prepare(layout, options, archive)
+        return work()
     except (DeconvError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on from here", file=sys.stderr)
+        print(f"interrupted: {interrupted}", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -68,11 +81,24 @@ def _verify(target: Path) -> int:
     return 0
 
 
+def _check_counts(plan: Plan, source: Path, partial: bool) -> None:
+    """Raise DeconvError if a split of the plan has not the published number of images."""
+    images = (o.target for o in plan.images if PurePosixPath(o.target).parent.name != BACKGROUND)
+    for folder, found in manifest.counts(images).items():
+        parts = KNOWN_COUNTS[plan.dataset]
+        part = PurePosixPath(folder).name if "train" in parts else "all"
+        if found["classes"] == parts.get(WITH_CLUTTER, (0, 0))[1]:
+            part = WITH_CLUTTER
+        numbers = (found["images"], found["classes"])
+        check_counts(plan.dataset, part, source, *numbers, partial, "add --partial")
+
+
 def _prepare(layout: Callable[[Path], Plan], options: argparse.Namespace, archive: bool) -> int:
     started = time.monotonic()
     source, target = options.source.expanduser(), options.target.expanduser()
     with unpacked(source, target.parent) if archive else nullcontext(source) as folder:
         plan = layout(folder)
+        _check_counts(plan, source, options.partial)
         for note in plan.notes:
             print(f"note: {note}", flush=True)
         if plan.left_out:

@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from PIL import Image, UnidentifiedImageError, features
+from PIL import Image, features
 
 from deconv.data.preparation import manifest
 from deconv.data.preparation.plan import Original, Plan
 from deconv.data.preparation.processes import mapped
 from deconv.data.preparation.progress import watched
-from deconv.errors import DeconvError
-from deconv.images import resized, to_rgb
+from deconv.errors import DeconvError, UnreadableImage
+from deconv.images import naming, resized, to_rgb
 
 SHORTER_PX = 256
 """§3: the shorter side is resized to 256 px."""
@@ -124,10 +124,9 @@ def _copy_one(
     if listed and path.is_file() and manifest.sha256(path.read_bytes()) == listed:
         return original.target, listed, ""
     try:
-        data = resized_jpeg(original.read(), shorter_px)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        # Pillow's message would name the buffer, not the file.
-        reason = "no image" if isinstance(error, UnidentifiedImageError) else error
-        return original.target, "", f"{original.name}: {reason}"
+        with naming(original.name):
+            data = resized_jpeg(original.read(), shorter_px)
+    except UnreadableImage as error:
+        return original.target, "", f"{original.name}: {error.reason}"
     manifest.write_file(path, data)
     return original.target, manifest.sha256(data), ""

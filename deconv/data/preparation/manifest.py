@@ -96,7 +96,7 @@ def begun(folder: Path, facts: Mapping[str, Any]) -> Iterator[tuple[IO[str], dic
         lines, listed = list(journal), read_manifest(folder / MANIFEST)
         if lines and not lines[-1].endswith("\n"):
             journal.write("\n")  # after what a power cut left of a line
-        journal.write(_lines(listed))
+        journal.write(format_manifest(listed))
         journal.flush()
         write_file(folder / FACTS, _json(facts))
         (folder / MANIFEST).unlink(missing_ok=True)
@@ -105,9 +105,9 @@ def begun(folder: Path, facts: Mapping[str, Any]) -> Iterator[tuple[IO[str], dic
 
 def finish(folder: Path, facts: Mapping[str, Any], digests: Mapping[str, str]) -> None:
     """Write the manifest of a complete copy, sorted by name."""
-    content = _json({**facts, "folders": _counts(digests)})
+    content = _json({**facts, "folders": counts(digests)})
     write_file(folder / FACTS, content)
-    write_file(folder / MANIFEST, _lines({**digests, FACTS: sha256(content)}).encode())
+    write_file(folder / MANIFEST, format_manifest({**digests, FACTS: sha256(content)}).encode())
     (folder / JOURNAL).unlink(missing_ok=True)
 
 
@@ -191,14 +191,15 @@ def _json(facts: Mapping[str, Any]) -> bytes:
     return (json_text(facts) + "\n").encode()
 
 
-def _lines(digests: Mapping[str, str]) -> str:
+def format_manifest(digests: Mapping[str, str]) -> str:
+    """Format a manifest, sorted by name."""
     return "".join(line(name, digests[name]) for name in sorted(digests))
 
 
-def _counts(digests: Mapping[str, str]) -> dict[str, dict[str, int]]:
+def counts(targets: Iterable[str]) -> dict[str, dict[str, int]]:
     """Count images and classes of each split (a folder of class folders)."""
     classes: dict[str, list[str]] = defaultdict(list)
-    for path in map(PurePosixPath, digests):
+    for path in map(PurePosixPath, targets):
         if is_image(path.name):
             classes[str(path.parent.parent)].append(path.parent.name)
     return {
