@@ -70,6 +70,8 @@ def test_each_shown_map_is_traced_at_its_strongest_unit(figure):
     assert text.count("conv1      filter") == len(rows)
 
 
+@pytest.mark.fault("hostile environment")
+@pytest.mark.usefixtures("hostile_style")
 def test_it_is_drawn_again_without_computing(figure, tmp_path):
     (*_, again), _ = command("fig2_top_activations", f"redraw={figure}", cwd=tmp_path)
     for name in ("figure.png", "arrays.npz", "provenance.json", "config.yaml"):
