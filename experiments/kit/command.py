@@ -8,6 +8,7 @@ import importlib
 import inspect
 import logging
 import os
+import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ REFUSED = (DeconvError, OSError, *OF_HYDRA)
 """What ends a command with one line instead of a traceback."""
 
 OmegaConf.register_new_resolver("first_of", lambda *values: next(filter(None, values)))
+OmegaConf.register_new_resolver("letters", lambda: secrets.token_hex(2), use_cache=True)
 register()
 
 
