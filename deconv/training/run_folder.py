@@ -68,7 +68,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
         DeconvError: if another process holds the lock; names it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+") as file:
+    with (folder / ".lock").open("a+", encoding="utf-8") as file:
         locked = lock(file)
         if locked is False:
             file.seek(0)

@@ -28,6 +28,7 @@ from experiments.kit.findings import (
     status,
 )
 from experiments.kit.printed import bullets, table
+from experiments.kit.provenance import write_text
 from experiments.kit.reported import DERIVED, REPORTED, SECONDARY, Claim
 from experiments.kit.steps import DONE
 from experiments.kit.unmeasured import grouped, order, unmeasured
@@ -95,12 +96,12 @@ def collect(folder: Path, outcomes: Mapping[str, Mapping[str, Any]], size: str) 
 
 def write(path: Path, kept: Kept) -> None:
     """Write a record as JSON."""
-    path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
 
 
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / "provenance.json"
-    facts = json.loads(path.read_text()) if path.is_file() else {}
+    facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return {
         "data": _data(folder, facts),
         "commit": facts.get("commit", ""),

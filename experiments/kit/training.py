@@ -146,7 +146,7 @@ def _train(
                 write_table(folder / "metrics.csv", rows)
         with writing(folder / "config.yaml"):
             settings = OmegaConf.to_yaml(cfg, resolve=True)
-            write_text(folder / "config.yaml", settings, "utf-8")
+            write_text(folder / "config.yaml", settings)
     hooks = Hooks(on_epoch, now_and_then(), draw, lambda: stop["asked"])
     return fit(net, train_data, val_data, mean, recipe, folder, config, hooks, start)
 

@@ -1,12 +1,16 @@
 """Commands in environments that are not the developer's: styles, locales, paths, clocks, seeds."""
 
+import io
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from command_line import ROOT
+from command_line import ROOT, SMALLEST, command
 from hostile_style import MATPLOTLIBRC
+
+from deconv.standard_streams import show_all
 
 pytestmark = pytest.mark.fault("hostile environment")
 
@@ -50,3 +54,85 @@ def test_a_users_settings_of_matplotlib_change_no_pixel(tmp_path, backend):
     assert status == 0 and err == b"", err
     for name in ("figure.png", "figure.pdf"):
         assert (tmp_path / name).read_bytes() == (tmp_path / "spoilt" / name).read_bytes()
+
+
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+PLACES = ["a b/é ü 犬", os.fsdecode(b"caf\xe9 \xff")]
+DRAWN = ("figure.png", "table.csv", "findings.json")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", PLACES, ids=["unicode", "bytes"])
+@pytest.mark.parametrize("locale", [ASCII, {"LC_ALL": "C.UTF-8"}], ids=["ascii", "utf-8"])
+def test_in_any_locale_and_folder_files_are_the_same(tmp_path, locale, place):
+    """And the last line, as bytes, is the folder; what one locale wrote another reads."""
+    where = tmp_path / place
+    where.mkdir(parents=True)
+    status, out, err = typed("-m", "experiments.fig3_architecture", cwd=where, **locale)
+    assert status == 0 and b"Traceback" not in err, err
+    folder = Path(os.fsdecode(out.splitlines()[-1]))
+    assert folder.is_relative_to(where)
+    for other in (ASCII, {"LC_ALL": "C.UTF-8"}):
+        asked = ("-m", "experiments.fig3_architecture", f'redraw="{folder}"')
+        status, out, err = typed(*asked, cwd=where, **other)
+        assert status == 0 and b"Traceback" not in err, err
+        again = Path(os.fsdecode(out.splitlines()[-1]))
+        for name in DRAWN:
+            assert (again / name).read_bytes() == (folder / name).read_bytes()
+    (folder / "table.csv").read_bytes().decode("utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", PLACES, ids=["unicode", "bytes"])
+def test_a_training_goes_on_in_an_ascii_locale(tmp_path, place):
+    where = tmp_path / place
+    where.mkdir(parents=True)
+    asked = ("-m", "experiments.train", *SMALLEST, "pictures=each")
+    status, out, err = typed(*asked, "train.epochs=1", cwd=where, **ASCII)
+    assert status == 0 and b"Traceback" not in err, err
+    folder = os.fsdecode(out.splitlines()[-1])
+    asked = ("-m", "experiments.train", f'resume="{folder}"', "train.epochs=2")
+    status, out, err = typed(*asked, cwd=where, **ASCII)
+    assert status == 0 and b"epoch 2/2" in out + err, err
+    status, _, err = typed("-m", "experiments.train", "model=é", cwd=where, **ASCII)
+    assert status == 2 and err.startswith(b"error: ") and b"Traceback" not in err
+    status, out, err = typed("-m", "experiments", cwd=where, **ASCII)
+    assert status == 0 and b"train " in out, err
+
+
+class Latin(io.TextIOWrapper):
+    """A stream that takes no letter beyond ASCII."""
+
+    def __init__(self):
+        super().__init__(io.BytesIO(), encoding="ascii", errors="strict", write_through=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "printed"),
+    [
+        ("1×1", rb"1\xd71"),
+        ("caf\udce9", b"caf\xe9"),
+        ("犬", rb"\u72ac"),
+        ("\U0001f9a9", rb"\U0001f9a9"),
+    ],
+)
+def test_what_an_encoding_lacks_is_escaped_and_bytes_stay(monkeypatch, words, printed):
+    monkeypatch.setattr(sys, "stdout", stream := Latin())
+    show_all()
+    print(words)
+    assert stream.buffer.getvalue() == printed + b"\n"
+
+
+TOO_LONG = "x" * 300
+
+
+@pytest.mark.parametrize("folder", ["/proc/nothing", "file/x", TOO_LONG, f"new/{TOO_LONG}"])
+@pytest.mark.parametrize("key", ["hydra.run.dir", "hydra.sweep.dir", "resume"])
+def test_a_folder_that_cannot_be_made_ends_with_what_to_do(tmp_path, folder, key):
+    (tmp_path / "file").write_text("")
+    many = ["-m"] * (key == "hydra.sweep.dir")
+    asked = [*many, *SMALLEST, f"{key}={folder}"]
+    _, error = command("train", *asked, cwd=tmp_path, fails=True)
+    assert error.startswith(("error: cannot use ", "error: there is no run folder "))
+    assert folder[-9:] in error and "Traceback" not in error
+    assert ("choose another folder by hydra.run.dir=" in error) or key == "resume"
