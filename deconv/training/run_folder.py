@@ -140,11 +140,19 @@ def rotate(
 
 
 def _link_last(path: Path) -> None:
-    """Make last.pt a link to a snapshot in the same folder."""
+    """Make last.pt a link to a snapshot in the same folder; warn where the disk has no links."""
     last = path.parent / LAST
-    with writing(last), whole(last) as link:
-        link.unlink(missing_ok=True)  # a killed process with the same number may have left it
-        link.symlink_to(path.name)
+    try:
+        with whole(last) as link:
+            link.unlink(missing_ok=True)  # a killed process with the same number may have left it
+            link.symlink_to(path.name)
+    except OSError as error:
+        last.unlink(missing_ok=True)  # better none than one to an older snapshot
+        warnings.warn(
+            f"cannot make {last} a link ({error.strerror or error}): name {path} itself; resuming "
+            "finds the newest snapshot without it",
+            stacklevel=3,
+        )
 
 
 @contextlib.contextmanager

@@ -135,8 +135,7 @@ def _train(
         rows.append(row)
         with writing(folder / "metrics.csv"):
             write_table(folder / "metrics.csv", rows)
-        with writing(folder / "tensorboard"):
-            board(row)
+        board(row)
         log(line(row, recipe.epochs))
 
     if distributed.rank() == 0:

@@ -4,12 +4,15 @@ import io
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 from command_line import ROOT, SMALLEST, command
 from hostile_style import MATPLOTLIBRC
 
+import deconv
 from deconv.standard_streams import show_all
 
 pytestmark = pytest.mark.fault("hostile environment")
@@ -136,3 +139,57 @@ def test_a_folder_that_cannot_be_made_ends_with_what_to_do(tmp_path, folder, key
     assert error.startswith(("error: cannot use ", "error: there is no run folder "))
     assert folder[-9:] in error and "Traceback" not in error
     assert ("choose another folder by hydra.run.dir=" in error) or key == "resume"
+
+
+@pytest.mark.slow
+def test_a_missing_compiler_is_said_with_what_to_do(tmp_path):
+    none = {
+        "CXX": "/no/compiler",
+        "PATH": "/no/programs",
+        "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
+    }
+    asked = ("-m", "experiments.train", *SMALLEST, "train.compile=true")
+    status, _, err = typed(*asked, cwd=tmp_path, **none)
+    assert status == 2 and b"Traceback" not in err, err
+    assert b"error: compile=True, but the network cannot be compiled here (" in err
+    assert b"install a C++ compiler" in err
+
+
+@pytest.mark.slow
+def test_neither_a_clock_set_back_nor_the_hash_seed_changes_a_run(tmp_path):
+    """One runs through; the other stops, and then all its files are of tomorrow."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    asked = ("-m", "experiments.train", *SMALLEST)
+    for seed, *rest in (
+        ("0", *asked, f"hydra.run.dir={whole}", "train.epochs=2"),
+        ("1", *asked, f"hydra.run.dir={parts}", "train.epochs=1"),
+        ("7", *asked[:2], f"resume={parts}", "train.epochs=2"),
+    ):
+        status, _, err = typed(*rest, cwd=tmp_path, PYTHONHASHSEED=seed)
+        assert status == 0, err
+        tomorrow = time.time() + 86400
+        for path in parts.glob("*"):
+            os.utime(path, (tomorrow, tomorrow))
+    one, other = (deconv.load_snapshot(folder / "last.pt") for folder in (whole, parts))
+    assert one.epoch == other.epoch == 2
+    assert all(torch.equal(one.weights[name], other.weights[name]) for name in one.weights)
+    rows = zip(one.history, other.history, strict=True)
+    assert all(a[key] == b[key] for a, b in rows for key in a if "second" not in key)
+
+
+@pytest.mark.slow
+def test_the_hash_seed_changes_no_byte_of_a_figure(tmp_path):
+    made = []
+    for seed in ("0", "123"):
+        asked = (
+            "-m",
+            "experiments.image_crops",
+            "size=smoke",
+            "snapshot=zfnet_mini",
+            "layer=conv5",
+        )
+        status, out, err = typed(*asked, cwd=tmp_path, PYTHONHASHSEED=seed)
+        assert status == 0, err
+        made.append(Path(os.fsdecode(out.splitlines()[-1])))
+    for name in ("figure.png", "figure.pdf", "arrays.npz", "table.csv"):
+        assert (made[0] / name).read_bytes() == (made[1] / name).read_bytes(), name
