@@ -30,7 +30,7 @@ figures.save(figures.top_activations([[panel]], "a caption"), Path(sys.argv[1]))
 """
 
 
-def typed(*arguments, cwd, **environment):
+def typed(*arguments, cwd, timeout_s=300, **environment):
     """A process of its own, `python <arguments>`: (exit status, stdout, stderr) as bytes."""
     known = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -38,7 +38,7 @@ def typed(*arguments, cwd, **environment):
         cwd=cwd,
         env=known | environment,
         capture_output=True,
-        timeout=300,
+        timeout=timeout_s,
     )
     return done.returncode, done.stdout, done.stderr
 

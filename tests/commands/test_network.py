@@ -35,6 +35,7 @@ def offline(*arguments, cwd):
     status, _, err = typed(
         *arguments,
         cwd=cwd,
+        timeout_s=1800,
         ASKED=str(cwd / "asked"),
         PYTHONPATH=os.pathsep.join([str(cwd / "site"), str(ROOT)]),
         HOME=str(cwd),
