@@ -98,7 +98,7 @@ def write_checked(path: str | Path, write: Callable[[Any], Any]) -> Path:
             if hashing.error is not None:
                 raise hashing.error
             _sync(file)
-        with checksum.open("w") as file:
+        with checksum.open("w", encoding="utf-8") as file:
             file.write(f"{hashing.digest.hexdigest()}  {path.name}\n")
             _sync(file)
     _sync_folder(path.parent)
@@ -124,7 +124,7 @@ def damage(path: str | Path) -> str | None:
     path = Path(path).resolve()
     beside = path.with_name(path.name + CHECKSUM)
     try:
-        expected = beside.read_text().split()[0]
+        expected = beside.read_text(encoding="utf-8").split()[0]
         with path.open("rb") as file:
             digest = hashlib.sha256()
             while block := file.read(1 << 22):

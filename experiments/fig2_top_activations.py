@@ -176,7 +176,7 @@ def write_traces(cfg: TopActivations, it: Subject, layer: str, views: PeakViews)
         record = it.net.record(batch, [layer], logits=False)
         unit = torch.tensor([0, number, y, x])
         found = trace(it.net, record, layer, unit, collisions=cfg.collisions)
-        with (it.folder / "trace.txt").open("a") as file:
+        with (it.folder / "trace.txt").open("a", encoding="utf-8") as file:
             file.write(f"image {image} of the data set: {found}\n\n")
         if found.cause:
             log(f"{layer}, map {number}: {found.cause}")

@@ -51,7 +51,7 @@ def records(results: Path, link: str) -> list[Record]:
     """Read every record in the folder `results`, which the page links to as link/<file>."""
     found = []
     for path in sorted(results.glob("ledger_*.json")):
-        kept = json.loads(path.read_text())
+        kept = json.loads(path.read_text(encoding="utf-8"))
         words = network(kept)
         about = f"size {kept['size']}; "
         about += f"{words[0].lower()}{words[1:]}" if kept["network"] else "no trained network"
@@ -76,7 +76,7 @@ def records(results: Path, link: str) -> list[Record]:
         for name, kept in probes.items()
     ]
     for path in sorted(results.glob("tables_*.json")):
-        kept = json.loads(path.read_text())
+        kept = json.loads(path.read_text(encoding="utf-8"))
         if rows := _findings_of(kept):
             name = path.stem.removeprefix("tables_")
             words = kept.get("network") or trained.get(kept["weights_sha256"], "")
@@ -88,7 +88,7 @@ def trained_networks(results: Path) -> dict[str, str]:
     """Hash of the weights -> the network in words, of the trainings that are kept."""
     found = {}
     for path in sorted(results.glob("trained_*.json")):
-        kept = json.loads(path.read_text())
+        kept = json.loads(path.read_text(encoding="utf-8"))
         data = path.stem.removeprefix("trained_")
         name = _at(kept["model"]["name"], kept["model"].get("input_px"))
         found[kept["weights_sha256"]] = f"{name}, {kept['recipe']['epochs']} epochs of {data}"
@@ -134,7 +134,7 @@ def single(
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.exists() else {}
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def _stem(kept: Mapping[str, Any]) -> str:

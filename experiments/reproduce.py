@@ -44,7 +44,7 @@ from experiments.kit.plans import (
     step_of,
 )
 from experiments.kit.progress import Progress, outcome_words
-from experiments.kit.provenance import overrides, write_table
+from experiments.kit.provenance import overrides, write_table, write_text
 from experiments.kit.steps import (
     DONE,
     FAILED,
@@ -188,7 +188,7 @@ def account(cfg: Reproduce, folder: Path, state: State) -> None:
     kept = ledger.collect(folder, outcomes, cfg.size_name)
     ledger.write(folder / ledger.FILE, kept)
     pictures = {stem: found for stem in outcomes if (found := picture(folder, stem))}
-    (folder / "ledger.md").write_text(ledger.markdown(kept, pictures))
+    write_text(folder / "ledger.md", ledger.markdown(kept, pictures))
     write_table(folder / "ledger.csv", ledger.rows(kept))
     sections = [
         Section(stem, outcome_words(state.outcomes[stem]), pictures.get(stem), files(folder, stem))
@@ -200,7 +200,7 @@ def account(cfg: Reproduce, folder: Path, state: State) -> None:
     title = f"The paper and this reproduction, size {cfg.size_name}"
     about = [ledger.network(kept), ledger.HOW.replace("*", "")]
     page = index_page(title, about, head, rows, ledger.rules(kept), without, sections)
-    (folder / "index.html").write_text(page, encoding="utf-8")
+    write_text(folder / "index.html", page)
 
 
 def picture(folder: Path, stem: str) -> str | None:

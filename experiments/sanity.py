@@ -187,7 +187,7 @@ def draw(saved: Saved) -> Page:
     """The figure, and summary.md beside it, from the saved files alone."""
     facts, numbers = saved.facts, ("mean", "low", "high", "kept", "kept_low", "kept_high")
     rows = [row | {name: float(row[name] or "nan") for name in numbers} for row in saved.rows()]
-    (saved.folder / "summary.md").write_text(summary(rows, facts))
+    (saved.folder / "summary.md").write_text(summary(rows, facts), encoding="utf-8")
     return figures.sanity(*pictures(saved.arrays, facts), *panels(rows, facts), caption(facts))
 
 

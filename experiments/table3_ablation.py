@@ -169,7 +169,9 @@ def row(cfg: Ablation, it: Subject, network: str, change: str) -> dict[str, Any]
     place = it.folder / "rows" / network / change.replace(": ", "_").replace(" ", "_")
     line: dict[str, Any] = {"network": network, "change": change}
     saved = place / "errors.json"
-    if there := distributed.from_first(saved.read_text() if saved.is_file() else None):
+    if there := distributed.from_first(
+        saved.read_text(encoding="utf-8") if saved.is_file() else None
+    ):
         log(f"{network}, {change}: finished before")
         return line | json.loads(there)
     log(f"{network}, change: {change}")
@@ -182,7 +184,7 @@ def row(cfg: Ablation, it: Subject, network: str, change: str) -> dict[str, Any]
         log(f"{network}, {change} failed: {error}")
         return line | {"state": f"failed: {error}"}
     if distributed.rank() == 0:
-        saved.write_text(json_text(found) + "\n")
+        saved.write_text(json_text(found) + "\n", encoding="utf-8")
     return line | found
 
 

@@ -93,7 +93,7 @@ def scratch_rows(cfg: Transfer) -> list[Row]:
         except (OSError, KeyError) as error:
             raise DeconvError(f"scratch: {folder} is no finished training: {error}") from error
         groups.setdefault(size, []).append(folder)
-    results = json.loads(KEPT.read_text()) if KEPT.is_file() else {}
+    results = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else {}
     for size, folders in groups.items():
         results[f"given, {size} a class"] = kept_results.row_of_folds(folders)
     return scratch_table(results)

@@ -259,7 +259,7 @@ def main() -> None:
     }
     print(table(result))
     if options.json:
-        options.json.write_text(json_text(result) + "\n")
+        options.json.write_text(json_text(result) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def main() -> None:
         | ({"class": arguments.kind} if arguments.kind else {})
         for name, boxes in found.items()
     }
-    arguments.out.write_text(json_text(entries, indent=1) + "\n")
+    arguments.out.write_text(json_text(entries, indent=1) + "\n", encoding="utf-8")
     print(f"{len(found)} of the images in {arguments.folder} -> {arguments.out}")
 
 

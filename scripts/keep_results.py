@@ -60,7 +60,7 @@ def keep(kind: str, name: str, folders: list[Path]) -> None:
         path = folders[0] / ledger.FILE
         if not path.is_file():
             raise DeconvError(f"{folders[0]} holds no {ledger.FILE}: name a folder of reproduce")
-        ledger.write(RESULTS / f"ledger_{name}.json", json.loads(path.read_text()))
+        ledger.write(RESULTS / f"ledger_{name}.json", json.loads(path.read_text(encoding="utf-8")))
     elif kind == "tables":
         _write(f"tables_{name}.json", kept_results.tables(folders[0]))
     else:
@@ -70,11 +70,11 @@ def keep(kind: str, name: str, folders: list[Path]) -> None:
 
 def _read(name: str) -> dict[str, Any]:
     path = RESULTS / name
-    return json.loads(path.read_text()) if path.exists() else {}
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def _write(name: str, content: dict[str, Any]) -> None:
-    (RESULTS / name).write_text(json_text(content) + "\n")
+    (RESULTS / name).write_text(json_text(content) + "\n", encoding="utf-8")
 
 
 def block() -> str:
@@ -133,7 +133,7 @@ def trained() -> list[str]:
         "|---|---|---|---|---|---|---|",
     ]
     for path in sorted(RESULTS.glob("trained_*.json")):
-        kept = json.loads(path.read_text())
+        kept = json.loads(path.read_text(encoding="utf-8"))
         last, data = kept["last_epoch"], path.stem.removeprefix("trained_")
         lines.append(
             f"| {kept['model']['name']} | {data} ({kept['model']['num_classes']} classes) "
@@ -151,7 +151,7 @@ def mined() -> list[str]:
         "|---|---|---|---|---|---|",
     ]
     for path in sorted(RESULTS.glob("trained_*.json")):
-        kept = json.loads(path.read_text())
+        kept = json.loads(path.read_text(encoding="utf-8"))
         for drawn in kept["figures"]:
             rates = ", ".join(f"{100 * rate:.0f} %" for rate in drawn["collision_rate"].values())
             lines.append(
@@ -242,11 +242,11 @@ def ledger_block() -> str:
 
 def write_blocks() -> None:
     """Put each block between its markers of README.md."""
-    text = README.read_text()
+    text = README.read_text(encoding="utf-8")
     for start, end, content in ((START, END, block()), (LEDGER_START, LEDGER_END, ledger_block())):
         before, rest = text.split(start)
         text = before + content + rest.split(end)[1]
-    README.write_text(text)
+    README.write_text(text, encoding="utf-8")
 
 
 def main(arguments: list[str]) -> None:

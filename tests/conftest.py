@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import matplotlib
 import pytest
 import torch
 from command_line import command
+from hostile_style import MATPLOTLIBRC
 
 from experiments.kit.forked import IMPORTED, SERVER
 
@@ -24,6 +26,17 @@ def smoke_run(tmp_path_factory):
     """The folder of one training at size=smoke, with its snapshots; made once a test process."""
     lines, _ = command("train", "size=smoke", "seed=3", cwd=tmp_path_factory.mktemp("smoke_run"))
     return Path(lines[-1])
+
+
+@pytest.fixture
+def hostile_style(tmp_path_factory):
+    """A style of the caller's that no figure may heed and nothing may change."""
+    path = tmp_path_factory.mktemp("style") / "matplotlibrc"
+    path.write_text(MATPLOTLIBRC)
+    with matplotlib.rc_context(fname=path):
+        before = dict(matplotlib.rcParams)
+        yield path
+        assert dict(matplotlib.rcParams) == before
 
 
 LONGEST = ("test_reproduce", "test_wrapped", "test_fields_by_probe")

@@ -36,9 +36,10 @@ def read_lines(path: str | Path, what: str) -> list[str]:
     return [line.strip() for line in read_text(path, what).rstrip().split("\n")]
 
 
-def json_text(content: Any, indent: int | None = 2) -> str:
+def json_text(content: Any, indent: int | None = 2, ensure_ascii: bool = True) -> str:
     """Write plain data as JSON; NaN and infinities, which JSON does not have, become null."""
-    return json.dumps(_without_nan(content), indent=indent, allow_nan=False)
+    plain = _without_nan(content)
+    return json.dumps(plain, indent=indent, ensure_ascii=ensure_ascii, allow_nan=False)
 
 
 def _without_nan(content: Any) -> Any:

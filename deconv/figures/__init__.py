@@ -1,8 +1,12 @@
 """All drawing: from arrays that are already computed to figures. Nothing here runs a network.
 
 One module a page, named as the experiment that shows it; `animation` draws Figure 4's frames,
-`training_page` a run while it runs; `drawing` is what they share.
+`training_page` a run while it runs; `drawing` is what they share, `style` what all are drawn in.
 """
+
+# isort: off
+from deconv.figures.style import own_style  # before anything else imports matplotlib
+# isort: on
 
 from deconv.figures.accuracy_curves import (
     AccuracyLine,
@@ -116,6 +120,7 @@ __all__ = [
     "max_activation",
     "occlusion",
     "one_unit",
+    "own_style",
     "sanity",
     "save",
     "save_animation",

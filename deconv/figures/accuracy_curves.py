@@ -25,6 +25,7 @@ from deconv.figures.drawing import (
     quiet,
     text,
 )
+from deconv.figures.style import own_style
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ PAPER_STYLE = OUR_STYLE | {
 }
 
 
+@own_style()
 def accuracy_curves(
     panels: Sequence[AccuracyPanel], widths: Sequence[float], caption: str, width_in: float = 8.0
 ) -> Figure:

@@ -25,6 +25,7 @@ from deconv.figures.drawing import (
     text,
     tile,
 )
+from deconv.figures.style import own_style
 
 COLOURS = (BLUE, RED, "#009e73", "#cc79a7")
 """From Okabe and Ito's palette, cycled over layers."""
@@ -55,6 +56,7 @@ class CodedLayer:
     updates: Sequence[int]
 
 
+@own_style()
 def adaptive_deconv(
     layers: Sequence[CodedLayer], images: np.ndarray, caption: str, width_in: float = 8.0
 ) -> Figure:

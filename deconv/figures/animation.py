@@ -12,6 +12,8 @@ from PIL import Image
 
 from deconv.figures.drawing import FAINT, INK, MARGIN, RED, VOID, axes_at, block, picture, text
 from deconv.figures.feature_evolution import MARK, Filmstrip, patch_tile, projection_tile
+from deconv.figures.lettering import letter_plainly
+from deconv.figures.style import own_style
 
 FRAME_DPI = 120
 HEAD, TITLE, FOOT, BETWEEN = 0.62, 0.22, 0.3, 0.16
@@ -21,6 +23,7 @@ GREY = (128, 128, 128)
 """Zero of a projection."""
 
 
+@own_style()
 def evolution_frames(
     strips: Sequence[Filmstrip], epochs: Sequence[int], width_in: float = 8.0
 ) -> list[np.ndarray]:
@@ -49,6 +52,7 @@ def _frame(
         picture(figure, pixels, left, HEAD + TITLE, width, height)
     words = "left: strongest activation, painted; right: its image patch; framed: another image"
     text(figure, MARGIN, HEAD + TITLE + tall + 0.1, words, 6.2, FAINT)
+    letter_plainly(figure)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -25,6 +25,7 @@ from deconv.figures.first_layers import (
     panels,
     projection_pixels,
 )
+from deconv.figures.style import own_style
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ UPRIGHT = 0.67
 """Width to height of the grid of layer 2's projections, so that a tile can be seen."""
 
 
+@own_style()
 def contrast_normalisation(
     columns: Sequence[FirstLayers],
     rows: Sequence[NumberRow],

@@ -27,6 +27,7 @@ from deconv.figures.drawing import (
     text,
     tile,
 )
+from deconv.figures.style import own_style
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ WORDS = {
 }
 
 
+@own_style()
 def correspondence(
     faces: MaskedFaces,
     beside: Sequence[DeltaPanel],

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,6 +17,7 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from deconv.figures.lettering import letter_plainly
+from deconv.figures.style import own_style
 from deconv.pixels import PERCENTILE, display_scale
 
 Page = Figure
@@ -155,12 +155,12 @@ def captioned(width_in: float, end: float, caption: str, foot: float = 0.15) -> 
     return figure
 
 
+@own_style()
 def save(figure: Figure, folder: Path, stem: str = "figure") -> None:
     """Write folder/<stem>.png (300 dpi) and .pdf, deterministically.
 
     The PDF carries no date and keeps its text as text. Names are drawn without markup.
     """
     letter_plainly(figure)
-    with matplotlib.rc_context({"pdf.fonttype": 42, "pdf.compression": 6}):
-        figure.savefig(folder / f"{stem}.png", dpi=DPI, metadata={"Software": None})
-        figure.savefig(folder / f"{stem}.pdf", dpi=DPI, metadata={"CreationDate": None})
+    figure.savefig(folder / f"{stem}.png", dpi=DPI, metadata={"Software": None})
+    figure.savefig(folder / f"{stem}.pdf", dpi=DPI, metadata={"CreationDate": None})

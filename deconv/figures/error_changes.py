@@ -25,6 +25,7 @@ from deconv.figures.drawing import (
     quiet,
     text,
 )
+from deconv.figures.style import own_style
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ LINEAR = 2.0
 TICKS = (-20, -5, -2, -1, 0, 1, 2, 5, 20)
 
 
+@own_style()
 def error_changes(networks: Sequence[ErrorChanges], caption: str, width_in: float = 8.0) -> Figure:
     """Draw a panel a network: rows of dots, filled for ours, open for the paper's."""
     heights = [HEAD + ROW * len(one.changes) + FOOT for one in networks]

@@ -24,6 +24,7 @@ from deconv.figures.drawing import (
     text,
     tile,
 )
+from deconv.figures.style import own_style
 from deconv.figures.turnover_curves import turnover_curves
 
 
@@ -58,6 +59,7 @@ TILE_PX, TILE_GAP, MARK_FROM = 112, 8, 22
 MARK = tuple(round(255 * v) for v in to_rgb(RED))
 
 
+@own_style()
 def feature_evolution(
     strips: Sequence[Filmstrip],
     epochs: Sequence[int],

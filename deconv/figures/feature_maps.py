@@ -27,6 +27,7 @@ from deconv.figures.drawing import (
     text,
 )
 from deconv.figures.signed_maps import signed_map
+from deconv.figures.style import own_style
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#6
 FEWEST_COLUMNS = 4
 
 
+@own_style()
 def feature_maps(
     images: Sequence[MappedImage], sparsity: SparsityPanel, caption: str, width_in: float = 8.0
 ) -> Figure:

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from deconv.figures.drawing import FAINT, INK, MARGIN, VOID, captioned, picture, text
+from deconv.figures.style import own_style
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ RATIO, SIDE_PX, LINE_PX = 1.25, 64, 5
 DASH = (0.35, 0.38, 0.42)
 
 
+@own_style()
 def filters(
     first: Sequence[FilterGrid],
     rules: Sequence[RuleRow],

@@ -28,6 +28,7 @@ from deconv.figures.drawing import (
     text,
     tile,
 )
+from deconv.figures.style import own_style
 from deconv.figures.training_page import filter_tiles
 
 
@@ -67,6 +68,7 @@ LEAST_RMS = 1e-4
 """Of the largest, below which a filter's RMS is drawn at the lower edge."""
 
 
+@own_style()
 def first_layers(
     without: FirstLayers,
     coarse: FirstLayers,

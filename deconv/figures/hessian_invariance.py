@@ -20,6 +20,7 @@ from deconv.figures.drawing import (
     text,
     tile,
 )
+from deconv.figures.style import own_style
 from deconv.figures.unit_page import TILE_PX, axis_words, unit_page, upright
 
 
@@ -43,6 +44,7 @@ class UnitWalks:
     flat: bool
 
 
+@own_style()
 def hessian_invariance(walks: UnitWalks, title: str, note: str, caption: str) -> Figure:
     """Draw filmstrips along the most and least invariant directions beside the walks' curves."""
     strip = 5.0

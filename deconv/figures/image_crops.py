@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from deconv.figures.drawing import FAINT, INK, MARGIN, RED, axes_at, picture, text, tile
+from deconv.figures.style import own_style
 from deconv.figures.unit_page import PER_ROW, TILE_PX, WIDTH_IN, unit_page, upright
 
 
@@ -29,6 +30,7 @@ class UnitCrops:
     picture: np.ndarray | None
 
 
+@own_style()
 def image_crops(crops: UnitCrops, title: str, note: str, caption: str) -> Figure:
     """Draw the crops, and below each its image with the receptive field framed."""
     count = len(crops.patch)

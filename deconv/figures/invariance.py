@@ -29,6 +29,7 @@ from deconv.figures.drawing import (
     tile,
 )
 from deconv.figures.occlusion import shorten
+from deconv.figures.style import own_style
 
 IMAGE_COLOURS = (BLUE, RED, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """One an image, from Okabe and Ito's colour-blind-safe palette."""
@@ -64,6 +65,7 @@ LETTER, ENTRY = 0.066, 0.46
 LEAST_PLOT, TILE_PX, FRAME, TILE_GAP = 1.45, 112, 8, 6
 
 
+@own_style()
 def invariance(
     rows: Sequence[TransformRow],
     names: Sequence[str],

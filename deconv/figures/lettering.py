@@ -12,23 +12,26 @@ from unicodedata import category
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.text import Text
+from matplotlib.ticker import LogFormatter
 
 
 def letter_plainly(figure: Figure) -> None:
-    """Draw every text of a figure except tick labels literally, falling back to other fonts.
+    """Draw every text of a figure literally, falling back to other fonts.
 
     A letter that its font lacks comes from another installed font. If no font has it, its code
-    point is drawn, such as [U+72AC], with one warning a figure.
+    point is drawn, such as [U+72AC], with one warning a figure. Powers of ten at the ticks of
+    logarithmic axes, markup that matplotlib writes itself, stay powers.
     """
-    numbers = {
+    powers = {
         id(tick)
         for axes in figure.axes
         for axis in (axes.xaxis, axes.yaxis)
+        if isinstance(axis.get_major_formatter(), LogFormatter)
         for tick in axis.get_ticklabels(which="both")
     }
     missing = ""
     for one in figure.findobj(Text):
-        if id(one) in numbers:  # a power of ten is markup that matplotlib writes itself
+        if id(one) in powers:
             continue
         one.set_parse_math(False)
         words, families, without = lettered(one.get_text(), one.get_fontproperties())
@@ -41,7 +44,7 @@ def letter_plainly(figure: Figure) -> None:
         warnings.warn(
             f"no installed font has {shown}: code points are drawn, such as {_code(letters[0])}; "
             "install a font that has them, such as Noto Sans",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

@@ -24,6 +24,7 @@ from deconv.figures.drawing import (
     quiet,
     text,
 )
+from deconv.figures.style import own_style
 
 GROUPS = {
     "trained": ("trained", BLUE),
@@ -74,6 +75,7 @@ SPREAD = 0.13
 """Spread of a column of dots, in layers."""
 
 
+@own_style()
 def localisation(
     panels: Sequence[SharePanel], examples: BoxedExamples, caption: str, width_in: float = 8.0
 ) -> Figure:

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from deconv.figures.drawing import BLUE, FAINT, INK, MARGIN, axes_at, picture, quiet, text, tile
+from deconv.figures.style import own_style
 from deconv.figures.unit_page import PER_ROW, TILE_PX, WIDTH_IN, axis_words, unit_page, upright
 
 
@@ -24,6 +25,7 @@ class UnitOptima:
     agreement: np.ndarray
 
 
+@own_style()
 def max_activation(optima: UnitOptima, title: str, note: str, caption: str) -> Figure:
     """Draw the maximising images above the activation's course and the starts' correlations."""
     count = len(optima.picture)

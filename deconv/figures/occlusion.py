@@ -30,6 +30,7 @@ from deconv.figures.drawing import (
     text,
 )
 from deconv.figures.lettering import lettered
+from deconv.figures.style import own_style
 
 COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#0072b2", "#000000")
 """Okabe and Ito's colour-blind-safe palette; the first is the true class's."""
@@ -74,6 +75,7 @@ TILE_PX, TILE_GAP = 150, 8
 NAME_LENGTH, TITLE_LENGTH, TITLE_PT = 19, 24, 8.5
 
 
+@own_style()
 def occlusion(
     rows: Sequence[OcclusionRow], layer: str, caption: str, width_in: float = 8.0
 ) -> Figure:

@@ -19,6 +19,7 @@ from deconv.figures.drawing import (
 from deconv.figures.hessian_invariance import UnitWalks, strip_height, strips, walk_curves
 from deconv.figures.image_crops import UnitCrops
 from deconv.figures.max_activation import UnitOptima
+from deconv.figures.style import own_style
 from deconv.figures.unit_page import TILE_PX, WIDTH_IN, unit_page, upright
 
 TILE_GAP = 3
@@ -26,6 +27,7 @@ GAP = 0.22
 """Inches between columns."""
 
 
+@own_style()
 def one_unit(
     crops: UnitCrops, optima: UnitOptima, walks: UnitWalks, title: str, note: str, caption: str
 ) -> Figure:

@@ -29,6 +29,7 @@ from deconv.figures.drawing import (
     text,
     tile,
 )
+from deconv.figures.style import own_style
 
 COLOURS = {"signed": BLUE, "rank": RED, "ssim": "#009e73"}
 """Measure -> its colour, in drawing order."""
@@ -88,6 +89,7 @@ LONGEST = 17
 """Letters that fit above a tile."""
 
 
+@own_style()
 def sanity(
     example: str,
     groups: Sequence[TileGroup],

@@ -19,6 +19,7 @@ from deconv.figures.drawing import (
     projection_tiles,
     text,
 )
+from deconv.figures.style import own_style
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ TITLE, NUMBER, ROW_GAP, PAGE_GAP = 0.36, 0.11, 0.05, 0.24
 TILE_PX, TILE_GAP = 96, 3
 
 
+@own_style()
 def top_activations(page: Sequence[Sequence[Panel]], caption: str, width_in: float = 8.0) -> Figure:
     """Draw Figure 2: rows of panels, each with projections on the left, their patches on the right.
 

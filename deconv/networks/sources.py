@@ -81,11 +81,20 @@ def foreign(
         networks, such as its ZFNet, become chains with this library's names (conv5, fc7).
 
     Raises:
-        DeconvError: for an unknown name, a missing package, and an unknown mean or std.
+        DeconvError: for an unknown name, a missing package, an unknown mean or std, and weights
+            that cannot be downloaded.
     """
     source, short = _source(name)
     source.sets(short)  # refuses an unknown name
-    found = source.make(short, num_classes, weights)
+    try:
+        found = source.make(short, num_classes, weights)
+    except (OSError, RuntimeError) as error:  # no network; a file that is not what it should be
+        if weights is None:
+            raise
+        raise DeconvError(
+            f"the weights {weights} of {name} cannot be downloaded ({' '.join(str(error).split())})"
+            ": try again with a network, or fetch them elsewhere and name the file, weights=<file>"
+        ) from error
     mean, std = mean or found.mean, std or found.std
     if mean is None or std is None:
         missing = " and ".join(

@@ -69,7 +69,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
         DeconvError: if another process holds the lock; names it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+") as file:
+    with (folder / ".lock").open("a+", encoding="utf-8") as file:
         locked = lock(file)
         if locked is False:
             file.seek(0)
@@ -173,10 +173,18 @@ def rotate(
 
 
 def _link_last(path: Path) -> None:
-    """Make last.pt a link to a snapshot in the same folder."""
+    """Make last.pt a link to a snapshot in the same folder; warn where the disk has no links."""
     last = path.parent / LAST
-    with writing(last), whole(last) as link:
-        link.symlink_to(path.name)
+    try:
+        with whole(last) as link:
+            link.symlink_to(path.name)
+    except OSError as error:
+        last.unlink(missing_ok=True)  # better none than one to an older snapshot
+        warnings.warn(
+            f"cannot make {last} a link ({error.strerror or error}): name {path} itself; resuming "
+            "finds the newest snapshot without it",
+            stacklevel=3,
+        )
 
 
 @contextlib.contextmanager

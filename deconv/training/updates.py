@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch._dynamo.exc import TorchDynamoException
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
@@ -212,7 +213,24 @@ def _wrap(net: ChainNet, recipe: Recipe, device: torch.device) -> Callable[..., 
         # then sum them in another order than a resumed run does.
         model = DistributedDataParallel(net, device_ids=devices, find_unused_parameters=True)
         warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
-    return torch.compile(model) if recipe.compile else model
+    return _compiled(model) if recipe.compile else model
+
+
+def _compiled(model: nn.Module) -> Callable[..., torch.Tensor]:
+    """Compile a network at its first call; DeconvError where this machine cannot."""
+    compiled = torch.compile(model)
+
+    def run(*arguments: Any) -> torch.Tensor:
+        try:
+            return compiled(*arguments)
+        except TorchDynamoException as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise DeconvError(
+                f"compile=True, but the network cannot be compiled here ({reason}): install a C++ "
+                "compiler, or name yours in the variable CXX, or train anew with compile=False"
+            ) from error
+
+    return run
 
 
 def _optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

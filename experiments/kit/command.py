@@ -9,6 +9,7 @@ import inspect
 import logging
 import os
 import re
+import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from yaml import YAMLError
 from deconv import distributed
 from deconv.data.workers import worker_deaths
 from deconv.errors import DataMissing, DeconvError, Interrupted
+from deconv.standard_streams import show_all
 from experiments.kit import hydra_errors
 from experiments.kit.settings import DATA, Settings, keys, register, register_foreign, typed
 
@@ -48,6 +50,7 @@ REFUSED = (DeconvError, OSError, *OF_HYDRA)
 """What ends a command with one line instead of a traceback."""
 
 OmegaConf.register_new_resolver("first_of", lambda *values: next(filter(None, values)))
+OmegaConf.register_new_resolver("letters", lambda: secrets.token_hex(2), use_cache=True)
 register()
 
 
@@ -78,6 +81,7 @@ class Command:
     def __call__(self) -> None:
         """Read the command line, run, end the process with an exit status unless all went well."""
         failures: list[BaseException] = []
+        show_all()
         logging.raiseExceptions = False  # a log that finds no room is no reason to stop
         try:
             check_arguments(sys.argv[1:])
@@ -96,7 +100,7 @@ class Command:
         except BrokenPipeError:  # … --help | head
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except REFUSED as error:
-            self.tell(error, failures)
+            self.tell(error, failures, None)
         except KeyboardInterrupt:
             print(
                 "stopped at once: what was saved before is intact, and a training goes on with "
@@ -127,7 +131,8 @@ class Command:
             if fresh:
                 _leave_no_empty(folder)
             sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-            self.tell(error, failures, HydraConfig.get().overrides.task if sweep else ())
+            asked = HydraConfig.get().overrides.task if sweep else ()
+            self.tell(error, failures, folder, asked)
             return None
         except Interrupted as reason:
             print(reason, file=sys.stderr, flush=True)
@@ -146,14 +151,18 @@ class Command:
             return self.run(cfg, settings_of(cfg), folder)
 
     def tell(
-        self, error: Exception, failures: list[BaseException], overrides: Sequence[str] = ()
+        self,
+        error: Exception,
+        failures: list[BaseException],
+        folder: Path | None,
+        overrides: Sequence[str] = (),
     ) -> None:
-        """Write an error as one line, in a sweep with the job it is of."""
+        """Write an error as one line, in a sweep with the job it is of; folder: of the job."""
         failures.append(error)
         if isinstance(error, OF_HYDRA):
             text = hydra_errors.explain(error, lambda: known_keys(self.stem))
         else:
-            text = message(error)
+            text = message(error, folder)
         print(": ".join(["error", *filter(None, [" ".join(overrides)]), text]), file=sys.stderr)
 
 
@@ -247,8 +256,19 @@ def check_arguments(arguments: Sequence[str]) -> None:
         raise DeconvError("-m runs its jobs one after the other in one process: leave torchrun out")
 
 
-def message(error: Exception) -> str:
-    """What went wrong, also where a worker process of a DataLoader wrapped it in its traceback."""
+def message(error: Exception, folder: Path | None) -> str:
+    """What went wrong, also where a worker process of a DataLoader wrapped it in its traceback.
+
+    folder: the job's; None where there is none yet, as it cannot be made.
+    """
+    if isinstance(error, OSError) and error.filename is not None:
+        path = Path(os.fsdecode(error.filename))
+        text = f"cannot use {path}: {error.strerror}"
+        ours = folder is None or path.is_relative_to(folder)
+        return text + ours * (
+            "; choose another folder by hydra.run.dir=<folder>, for a sweep by "
+            "hydra.sweep.dir=<folder>"
+        )
     return re.split(rf"{re.escape(DeconvError.__module__)}\.\w+: ", str(error))[-1].strip()
 
 

@@ -10,9 +10,10 @@ from typing import Any
 from omegaconf import DictConfig
 
 from deconv import distributed, figures
+from deconv.errors import DeconvError
 from deconv.figures import Page
 from experiments.kit.command import Command
-from experiments.kit.result import Result, Saved, copy_saved
+from experiments.kit.result import AGAIN, ALWAYS, UNUSABLE, Result, Saved, copy_saved
 from experiments.kit.settings import Settings
 from experiments.kit.subject import OthersLeave, Subject
 
@@ -38,11 +39,23 @@ def experiment(
         if draw is not None:
             figures.save(draw(Saved(folder)), folder)
 
+    def redraw(source: str, folder: Path) -> None:
+        names = saves.split()
+        copy_saved(source, folder, names)
+        try:
+            show(folder)
+        except UNUSABLE as error:
+            for name in (*names, *ALWAYS):
+                (folder / name).unlink()
+            raise DeconvError(
+                f"{source} cannot be drawn from ({type(error).__name__}: {error}): its files are "
+                f"of another figure or of another version; {AGAIN}"
+            ) from error
+
     def run(config: DictConfig, cfg: Settings, folder: Path) -> float | None:
         if source := getattr(cfg, "redraw", None):
             if distributed.rank() == 0:
-                copy_saved(source, folder, saves.split())
-                show(folder)
+                redraw(source, folder)
             return None
         it = Subject(config, cfg, folder)
         if check is not None:

@@ -61,13 +61,14 @@ def write_findings(folder: Path, findings: Sequence[Finding]) -> None:
     if twice := sorted({key for key in keys if keys.count(key) > 1}):
         raise DeconvError(f"two findings for {', '.join(twice)}")
     rows = [asdict(finding) for finding in findings]
-    (folder / FILE).write_text(json_text(rows) + "\n")
+    (folder / FILE).write_text(json_text(rows) + "\n", encoding="utf-8")
 
 
 def read_findings(folder: Path) -> list[Finding]:
     """The findings of a folder, none if it has no such file."""
     path = folder / FILE
-    return [Finding(**row) for row in json.loads(path.read_text())] if path.is_file() else []
+    rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    return [Finding(**row) for row in rows]
 
 
 def status(finding: Finding) -> str:

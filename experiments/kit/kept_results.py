@@ -221,13 +221,13 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open() as file:
+    with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
 def _facts(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "provenance.json").read_text())
+    return json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
 
 
 def _found(folder: Path) -> list[dict[str, Any]]:
-    return json.loads((folder / "findings.json").read_text())
+    return json.loads((folder / "findings.json").read_text(encoding="utf-8"))

@@ -1,14 +1,13 @@
 """The ledger: each claim of the paper, what was found here beside it, and on what it was measured.
 
-Pure functions over the folders that experiments leave: `collect` reads findings.json,
-provenance.json and config.yaml into one record, which can be kept as JSON; the rest turns such
-records into tables. No number is typed.
+`collect` reads findings.json, provenance.json and config.yaml of the folders that experiments leave
+into one record, which can be kept as JSON; the rest turns records into tables. No number is typed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,8 @@ from experiments.kit.findings import (
     read_findings,
     status,
 )
-from experiments.kit.printed import bullets, table
+from experiments.kit.printed import bullets, literal, table
+from experiments.kit.provenance import write_text
 from experiments.kit.reported import DERIVED, REPORTED, SECONDARY, Claim
 from experiments.kit.steps import DONE
 from experiments.kit.unmeasured import grouped, order, unmeasured
@@ -90,18 +90,18 @@ def collect(folder: Path, outcomes: Mapping[str, Mapping[str, Any]], size: str) 
         | (_read(folder / stem) if one["status"] == DONE else {})
         for stem, one in outcomes.items()
     }
-    networks = [step.pop("network") for step in steps.values() if step.get("network")]
-    return {"size": size, "network": networks[0] if networks else {}, "steps": steps}
+    networks = [step.pop("network") for step in steps.values() if step.get("network")] or [{}]
+    return {"size": size, "network": networks[0], "steps": steps}
 
 
 def write(path: Path, kept: Kept) -> None:
     """Write a record as JSON."""
-    path.write_text(json_text(kept) + "\n")
+    write_text(path, json_text(kept, ensure_ascii=False) + "\n")
 
 
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / "provenance.json"
-    facts = json.loads(path.read_text()) if path.is_file() else {}
+    facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return {
         "data": _data(folder, facts),
         "commit": facts.get("commit", ""),
@@ -188,10 +188,10 @@ def words(finding: Finding) -> str:
 HEAD = ("place", "claim", "paper", "here", "status", DATA_HEAD)
 
 
-def cells(line: Line) -> tuple[str, ...]:
-    """The line under HEAD."""
+def cells(line: Line, shown: Callable[[str], str] = str) -> tuple[str, ...]:
+    """The line under HEAD. shown: how text that users name is written."""
     status = target_or_not(line)
-    return line.place, line.claim, line.paper, line.here, status, line.measured_on
+    return line.place, line.claim, line.paper, line.here, status, shown(line.measured_on)
 
 
 def target_or_not(line: Line) -> str:
@@ -229,13 +229,13 @@ def _decimals(text: str) -> int:
 def markdown(kept: Kept, pictures: Mapping[str, str]) -> str:
     """The ledger of one record as a page. pictures: stem -> what its name links to."""
     links = {stem: f"[{stem}]({path})" for stem, path in pictures.items()}
-    rows = [(*cells(one), links.get(one.experiment, one.experiment)) for one in lines(kept)]
-    parts = [f"# The paper and this reproduction, size {kept['size']}", network(kept)]
+    rows = [(*cells(x, literal), links.get(x.experiment, x.experiment)) for x in lines(kept)]
+    parts = [f"# The paper and this reproduction, size {kept['size']}", literal(network(kept))]
     parts += [HOW, table((*HEAD, "experiment"), rows)] if rows else ["Nothing was found yet."]
     parts += ["How each was judged:", bullets(rules(kept))] if rows else []
     parts += ["Without a finding:", bullets(grouped(unmeasured([kept])))]
     if ended := endings(kept):
-        parts += ["Without a result:", bullets(ended)]
+        parts += ["Without a result:", bullets(map(literal, ended))]
     return "\n\n".join(parts) + "\n"
 
 

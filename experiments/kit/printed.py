@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,8 +16,11 @@ def number(value: float | None, digits: int = 1) -> str:
 
 
 def printed(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """`head` above a rule above `rows`; the first `left` columns stand left, the others right."""
-    lines = [list(head), *(list(row) for row in rows)]
+    """`head` above a rule above `rows`; the first `left` columns stand left, the others right.
+
+    Line breaks and other control characters, of names of classes and files, are escaped.
+    """
+    lines = [[_visible(cell) for cell in row] for row in (head, *rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     text = [
         "  ".join(
@@ -26,6 +30,15 @@ def printed(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -
         for line in lines
     ]
     return "\n".join([text[0], "-" * (sum(widths) + 2 * len(widths) - 2), *text[1:]])
+
+
+def _visible(text: str) -> str:
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def literal(text: str) -> str:
+    """Text that Markdown, within a paragraph or a cell, shows as it is."""
+    return re.sub(r"[\\`*\[\]<>&$~#]|(?<!\w)_", r"\\\g<0>", " ".join(text.split()))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

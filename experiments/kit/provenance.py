@@ -9,7 +9,6 @@ import shlex
 import subprocess
 import sys
 import time
-from locale import getpreferredencoding
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +37,10 @@ def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
     write_text(path, text.getvalue())
 
 
-def write_text(path: Path, text: str, encoding: str | None = None) -> None:
-    """A text file, whole or not at all, its line ends as they are.
-
-    encoding: None stands for the system's.
-    """
-    # Of a file name that is no text in the system's encoding, the bytes are escaped.
-    write_whole(path, text.encode(encoding or getpreferredencoding(False), "backslashreplace"))
+def write_text(path: Path, text: str) -> None:
+    """A text file in UTF-8, whole or not at all, its line ends as they are."""
+    # A file name that is no text holds surrogates, which UTF-8 has not: they are escaped.
+    write_whole(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_provenance(folder: Path, net: ChainNet, facts: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from deconv.training import Recipe
 from deconv.training.snapshots import is_code
 from experiments.kit.command import compose
 from experiments.kit.provenance import overrides
+from experiments.kit.settings import typed
 
 FREE = {
     "cache_dir",
@@ -42,6 +43,12 @@ FREE = {
 GROUPS = {"size": ("model", "data", "train"), "model": ("model",), "data": ("data",)} | {
     "train": ("train",)
 }
+
+
+NOT_OURS = (
+    "not what this version saves; nothing of them was run. Unless another version wrote them, they "
+    "may have been tampered with: load the weights alone, deconv.load_snapshot(<run>/last.pt)"
+)
 
 
 def go_on(
@@ -118,13 +125,22 @@ def _check_known(saved: dict[str, Any], commit: str) -> None:
     """Raise DeconvError unless `saved` is the configuration of a training of this version."""
     known = {f.name for f in fields(Recipe)}
     recipe = saved.get("train") if isinstance(saved, dict) else None
-    if not isinstance(recipe, dict) or not {"model", "data", "seed"} <= saved.keys():
+    groups = {key: saved.get(key) for key in ("model", "data")} if recipe else {}
+    if not all(isinstance(one, dict) for one in (recipe, *groups.values())) or "seed" not in saved:
         raise DeconvError("the run's snapshot holds no configuration to go on with")
     if differing := sorted(known ^ recipe.keys()):
         raise DeconvError(
             f"the run was trained by another version: settings of train differ "
             f"({', '.join(differing)}); go on with that version, commit {commit}"
         )
+    for key, value in _flat(saved).items():
+        if "_target_" in key.split(".") or "${" in str(value):
+            raise DeconvError(f"the settings saved with the run hold {key}={value!r}, {NOT_OURS}")
+    try:
+        typed(OmegaConf.create(groups))
+    except DeconvError as error:
+        words = f"of the settings saved with the run: {error} They are {NOT_OURS}"
+        raise DeconvError(words) from error
 
 
 def _explicit(overrides: Iterable[str], cfg: DictConfig) -> list[str]:

@@ -80,7 +80,7 @@ def read_state(folder: Path) -> State:
     """The state of a folder. Raises DeconvError if it holds none that can be read."""
     path = folder / STATE
     try:
-        kept = json.loads(path.read_text())
+        kept = json.loads(path.read_text(encoding="utf-8"))
         outcomes = {name: Outcome(**one) for name, one in kept["outcomes"].items()}
         return State(kept["settings"], outcomes)
     except FileNotFoundError as error:
@@ -182,7 +182,7 @@ def _run(
 ) -> None:
     log = log_path(folder, step.name)
     log.parent.mkdir(exist_ok=True)
-    log.write_text("")
+    log.write_text("", encoding="utf-8")
     started = time.monotonic()
     process = Forked([*step.arguments, *step.place(folder / step.name, again)], log, log)
     current.append(process)
@@ -224,7 +224,7 @@ def last_line(log: Path) -> str:
 
 def last_error(log: Path) -> str:
     """The error that a log ends with: from "error: " on if there is such a line, as one line."""
-    text = log.read_text(errors="replace").replace("\r", "\n")
+    text = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n")
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     at = [i for i, line in enumerate(lines) if line.startswith("error: ")]
     if at:

@@ -142,8 +142,7 @@ def _train(
         rows.append(row)
         with writing(folder / "metrics.csv"):
             write_table(folder / "metrics.csv", rows)
-        with writing(folder / "tensorboard"):
-            board(row)
+        board(row)
         log(line(row, recipe.epochs))
 
     if distributed.rank() == 0:
@@ -153,7 +152,7 @@ def _train(
                 write_table(folder / "metrics.csv", rows)
         with writing(folder / "config.yaml"):
             settings = OmegaConf.to_yaml(cfg, resolve=True)
-            write_text(folder / "config.yaml", settings, "utf-8")
+            write_text(folder / "config.yaml", settings)
     hooks = Hooks(on_epoch, now_and_then(), draw, lambda: stop["asked"], teller(train_data))
     return fit(net, train_data, val_data, mean, recipe, folder, config, hooks, start)
 

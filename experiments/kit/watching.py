@@ -16,9 +16,10 @@ from deconv.atomic_files import unique
 from deconv.data import CentreCrops, Squares
 from deconv.errors import unknown
 from deconv.networks import ChainNet
-from deconv.training import Recipe, writing
+from deconv.training import Recipe
 from deconv.training.monitoring import load_watch, save_watch, watch
 from deconv.training.snapshots import Snapshot
+from experiments.kit.inputs import log
 
 PICTURES = ("each", "kept", "none")
 
@@ -52,8 +53,10 @@ def watcher(
         drawn = (there / f"{path.stem}.pdf").exists()  # the last of its files
         if snapshot.progress or skipped or pictures == "none" or drawn:
             return
-        with writing(there):
+        try:
             write(snapshot, there, path.stem)
+        except Exception as error:  # whatever it is, the run is worth more than its pictures
+            log(f"note: {there}/{path.stem}.png was not drawn ({error}); the run goes on")
 
     def write(snapshot: Snapshot, there: Path, stem: str) -> None:
         saved = save_watch(there / f"{stem}.npz", watch(net, loader))
@@ -83,15 +86,31 @@ def watcher(
 def tensorboard(folder: Path, finished: int) -> Callable[[dict[str, Any]], None]:
     """A hook that writes each epoch's metrics for TensorBoard; does nothing where it is missing.
 
+    Where it fails, a line says so, and nothing more is written for it.
+
     finished: epochs that are done; what an interrupted run wrote beyond them is taken back.
     """
     if importlib.util.find_spec("tensorboard") is None:
         return lambda row: None
-    from torch.utils.tensorboard import SummaryWriter
+    writer: Any = None
+    failed = False
 
-    writer = SummaryWriter(folder / "tensorboard", purge_step=finished + 1 if finished else None)
+    def hook(row: dict[str, Any]) -> None:
+        nonlocal failed
+        if not failed:
+            try:
+                write(row)
+            except Exception as error:  # also of its installation; the run is worth more
+                failed = True
+                log(f"note: nothing more is written for TensorBoard ({error}); the run goes on")
 
     def write(row: dict[str, Any]) -> None:
+        nonlocal writer
+        if writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            purge = finished + 1 if finished else None
+            writer = SummaryWriter(folder / "tensorboard", purge_step=purge)
         for name, value in row.items():
             if name != "epoch" and value is not None:
                 group = "renormalised" if name.startswith("renormalised_") else "metrics"
@@ -100,4 +119,4 @@ def tensorboard(folder: Path, finished: int) -> Callable[[dict[str, Any]], None]
                 )
         writer.flush()
 
-    return write
+    return hook

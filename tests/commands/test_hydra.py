@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from deconv.training.snapshots import weights_hash
 from experiments import __main__ as listing
 from experiments import fig7_occlusion, train
 from experiments.kit import compose, provenance
+from experiments.kit.forked import Forked
 
 ONE = (*SMALLEST, "train.epochs=1")
 
@@ -231,7 +233,59 @@ def test_a_sweep_over_a_choice_that_is_not_there_runs_nothing(tmp_path, seen):
     assert error.startswith("error: unknown model 'zfnt'. Did you mean 'zfnet'") and not seen
 
 
+def test_what_a_job_fails_of_unforeseen_does_not_end_the_others(tmp_path, seen):
+    def run(config, cfg, folder):
+        seen.append(cfg.seed)
+        if cfg.seed == 1:
+            raise RuntimeError("out of memory")
+
+    object.__setattr__(train.main, "run", run)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        command("train", "-m", *ONE, "seed=0,1,2", cwd=tmp_path)
+    assert seen == [0, 1, 2]
+
+
 # Folders, help and completion
+
+
+class Stopped(datetime):
+    """A clock that does not go on."""
+
+    @classmethod
+    def now(cls, tz=None):
+        return datetime(2020, 1, 1)
+
+
+@pytest.mark.fault("one folder, many processes")
+@pytest.mark.parametrize("kind", [[], ["-m"]], ids=["starts", "sweeps"])
+def test_no_two_starts_share_a_folder_not_even_at_one_moment(
+    tmp_path, seen, monkeypatch, kind, record_property
+):
+    record_property("tries", 3)
+    monkeypatch.setattr("hydra.core.utils.datetime", Stopped)
+    jobs = [command("train", *kind, "seed=3", cwd=tmp_path)[0][-1] for _ in range(3)]
+    assert len(set(jobs)) == 3 and all("/2020-01-01_000000_000000_" in one for one in jobs)
+    swept, _ = command("train", "-m", "seed=3,4", cwd=tmp_path)
+    folders = [Path(line) for line in swept if Path(line).is_dir()]
+    assert [one.name for one in folders] == ["0", "1"] and folders[0].parent == folders[1].parent
+
+
+@pytest.mark.slow
+@pytest.mark.fault("one folder, many processes")
+@pytest.mark.parametrize("kind", [[], ["-m"]], ids=["starts", "sweeps"])
+def test_ten_processes_at_once_are_ten_folders(tmp_path, kind, record_property):
+    record_property("tries", 10)
+    out = [tmp_path / f"out_{i}" for i in range(10)]
+    typed = ["-m", "experiments.train", *kind, *ONE]
+    running = [
+        Forked([*typed, f"seed={i},{i}" if kind else f"seed={i}"], path, path, tmp_path)
+        for i, path in enumerate(out)
+    ]
+    assert [process.wait(600) for process in running] == [0] * 10
+    made = [Path(path.read_text().splitlines()[-1]) for path in out]
+    assert len({folder.parent if kind else folder for folder in made}) == 10
+    assert [written(folder)["seed"] for folder in made] == list(range(10))
+    assert len(list(tmp_path.rglob("last.pt"))) == (20 if kind else 10)
 
 
 def test_a_folder_with_an_equals_sign_is_quoted_as_hydra_wants(tmp_path):

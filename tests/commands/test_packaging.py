@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from deconv.networks import build
 from deconv.training import Recipe
@@ -164,3 +165,27 @@ def test_results_name_the_weights_and_choices_they_come_from():
         assert len(kept["weights_sha256"]) == 16 and kept["figures"], path
         for figure in kept["figures"]:
             assert figure["data"]["fingerprint"] and figure["choices"]["collisions"]
+
+
+LOCK = ROOT / "requirements" / "dev.lock"
+
+
+def test_the_lock_has_a_hash_for_every_package_that_is_asked_for():
+    """And names no registry: where the files come from is for whoever installs them to choose."""
+    text = LOCK.read_text(encoding="utf-8")
+    locked = dict(re.findall(r"^(\S+)==(\S+) \\\n    --hash=sha256:[0-9a-f]{64}$", text, re.M))
+    body = [line for line in text.splitlines() if not line.startswith("#")]
+    assert len(body) == 2 * len(locked) > 100 and "://" not in text
+    wanted = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for asked in map(Requirement, re.findall(r'^    "([a-z].*?)",', wanted, re.M)):
+        if asked.name != "deconv":
+            assert asked.specifier.contains(locked[asked.name]), asked
+
+
+@pytest.mark.slow
+def test_the_audit_without_a_network_says_so():
+    nothing = os.environ | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PYTHON": sys.executable}
+    done = subprocess.run(
+        [ROOT / "scripts" / "audit"], env=nothing, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 2 and "the audit needs a network" in done.stderr

@@ -134,6 +134,7 @@ def test_a_group_is_compared_key_by_key(saved, overrides, differences):
         assert str(error.value).count(" asked for") == 1, "only what differs is listed"
 
 
+@pytest.mark.fault("malicious file")
 def test_a_network_that_is_code_is_run_again_only_for_who_names_it_again():
     model = ("model=file:mine.py:net", "model.mean=[1,2,3]")
     saved = composed("size=smoke", *model)

@@ -204,6 +204,21 @@ def test_a_write_that_fails_says_what_to_do_and_changes_nothing(tmp_path, monkey
     assert newest_intact(tmp_path, print)[0].name == "epoch_002.pt"
 
 
+@pytest.mark.fault("full disk")
+def test_a_disk_without_links_has_no_last_pt_and_the_run_goes_on(tmp_path, monkeypatch):
+    saved(tmp_path, (0, 0), (1, 0))
+
+    def refused(*_):
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(checked_files.Path, "symlink_to", refused)
+    with pytest.warns(UserWarning, match=r"last\.pt a link \(Operation not.*epoch_002\.pt itself"):
+        save_rotating(tmp_path, snapshot(2), (), 1, plain=False)
+    assert not (tmp_path / "last.pt").is_symlink(), "an older snapshot would be taken for the last"
+    assert newest_intact(tmp_path, print)[0].name == "epoch_002.pt"
+    assert not list(tmp_path.glob(".last*"))
+
+
 # Whole or not at all, whenever it ends.
 
 

@@ -62,6 +62,8 @@ def test_the_files_are_complete_and_their_numbers_come_again(folder):
     assert_golden(folder)
 
 
+@pytest.mark.fault("hostile environment")
+@pytest.mark.usefixtures("hostile_style")
 def test_redrawing_gives_the_same_files(folder, tmp_path):
     (*_, again), _ = command("adaptive_deconv", f"redraw={folder}", cwd=tmp_path)
     for name in ("figure.png", "figure.pdf", "arrays.npz"):

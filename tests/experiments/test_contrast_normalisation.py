@@ -182,6 +182,8 @@ def test_what_is_measured_is_what_the_networks_have(run, smoke_run):
         assert int(by_layer["conv2"]["at_border"]) == clipped > 0
 
 
+@pytest.mark.fault("hostile environment")
+@pytest.mark.usefixtures("hostile_style")
 def test_it_is_drawn_again_from_its_files_alone(run, tmp_path):
     (*_, folder), _ = command(STEM, f"redraw={run}", cwd=tmp_path)
     for path in run.iterdir():

@@ -74,6 +74,8 @@ def test_the_command_keeps_what_the_network_answers(made):
     assert facts["data"]["images_measured"] == 12 and facts["depth"]["layers"] == 7
 
 
+@pytest.mark.fault("hostile environment")
+@pytest.mark.usefixtures("hostile_style")
 def test_redrawing_gives_the_same_files(made, tmp_path):
     folder, _ = made
     lines, _ = command("feature_maps", f"redraw={folder}", cwd=tmp_path)

@@ -138,6 +138,8 @@ def test_the_table_and_the_finding_are_counted_from_the_values(figure, passed):
     assert finding.key == "fig1/reconstruction" and finding.holds and finding.value < 1e-3
 
 
+@pytest.mark.fault("hostile environment")
+@pytest.mark.usefixtures("hostile_style")
 def test_it_is_drawn_again_from_its_files_alone(figure, tmp_path):
     lines, _ = command("fig1_deconvnet", f"redraw={figure}", cwd=tmp_path)
     for name in FILES:

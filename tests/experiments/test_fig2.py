@@ -3,12 +3,14 @@
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import command, subject
+from command_line import assert_refused, command, subject
 from golden import assert_golden
+from mostly_slow import mostly_slow
 
 import deconv
 from deconv.errors import DeconvError
@@ -70,10 +72,55 @@ def test_each_shown_map_is_traced_at_its_strongest_unit(figure):
     assert text.count("conv1      filter") == len(rows)
 
 
+@pytest.mark.fault("hostile environment")
+@pytest.mark.usefixtures("hostile_style")
 def test_it_is_drawn_again_without_computing(figure, tmp_path):
     (*_, again), _ = command("fig2_top_activations", f"redraw={figure}", cwd=tmp_path)
     for name in ("figure.png", "arrays.npz", "provenance.json", "config.yaml"):
         assert (Path(again) / name).read_bytes() == (figure / name).read_bytes()
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def emptied(path):
+    path.write_bytes(b"")
+
+
+def foreign(path):
+    path.write_bytes(b"\xff\xfe no such file")
+
+
+def a_row_less(path):
+    path.write_bytes(path.read_bytes()[: path.read_bytes().rindex(b"\r\n", 0, -2) + 2])
+
+
+HARMS = [
+    *((name, harm) for name in ("arrays.npz", "provenance.json") for harm in (truncated, emptied)),
+    *((name, foreign) for name in ("arrays.npz", "provenance.json", "table.csv")),
+    *((name, Path.unlink) for name in ("arrays.npz", "provenance.json", "table.csv")),
+    ("table.csv", a_row_less),
+]
+
+
+@pytest.mark.fault("damaged snapshot")
+@pytest.mark.parametrize(("name", "harm"), mostly_slow(HARMS, first=3))
+def test_a_damaged_folder_is_not_drawn_from_and_its_file_named(figure, tmp_path, name, harm):
+    harmed = shutil.copytree(figure, tmp_path / "harmed")
+    harm(harmed / name)
+    words = {Path.unlink: f"{harmed} holds no {name}"}.get(harm, f"{harmed}/{name} is ")
+    assert_refused("fig2_top_activations", [f"redraw={harmed}"], words, tmp_path)
+
+
+@pytest.mark.parametrize("change", [lambda facts: facts | {"panels": 3}, lambda facts: {}, list])
+def test_the_files_of_another_version_are_told_from_those_it_can_draw(figure, tmp_path, change):
+    other = shutil.copytree(figure, tmp_path / "other")
+    facts = json.loads((other / "provenance.json").read_text())
+    (other / "provenance.json").write_text(json.dumps(change(facts)))
+    assert_refused(
+        "fig2_top_activations", [f"redraw={other}"], "compute the figure again", tmp_path
+    )
 
 
 def test_without_a_snapshot_it_trains_one(tmp_path):

@@ -78,6 +78,8 @@ def test_the_printed_table_is_the_saved_one(run):
     assert len(shown) == len(table) + 2 and max(lengths) > 60
 
 
+@pytest.mark.fault("hostile environment")
+@pytest.mark.usefixtures("hostile_style")
 def test_it_is_drawn_again_from_its_files_alone(run, tmp_path):
     lines, _ = command("fig3_architecture", f"redraw={run[1]}", cwd=tmp_path)
     for name in FILES:

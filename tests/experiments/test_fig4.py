@@ -144,6 +144,8 @@ def test_each_picture_is_the_projection_of_its_unit(run):
     assert np.array_equal(arrays["conv3/patch"][2, 1][:, seen], patch)
 
 
+@pytest.mark.fault("hostile environment")
+@pytest.mark.usefixtures("hostile_style")
 def test_it_is_drawn_again_from_its_files_alone(run, tmp_path):
     (*_, folder), _ = command("fig4_feature_evolution", f"redraw={run}", cwd=tmp_path)
     for name in (

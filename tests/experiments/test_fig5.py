@@ -177,6 +177,8 @@ def test_findings_are_judged_by_their_rules(run):
     assert not any(finding.comparable for finding in found.values())
 
 
+@pytest.mark.fault("hostile environment")
+@pytest.mark.usefixtures("hostile_style")
 def test_it_is_drawn_again_from_its_files_alone(run, tmp_path):
     (*_, folder), _ = command("fig5_invariance", f"redraw={run}", cwd=tmp_path)
     for path in Path(folder).iterdir():

@@ -149,6 +149,8 @@ def test_random_weights_are_not_said_to_alias_or_to_be_dominated(run):
         assert arrays[f"{role}/random_aliased"].mean() == pytest.approx(own, abs=0.06)
 
 
+@pytest.mark.fault("hostile environment")
+@pytest.mark.usefixtures("hostile_style")
 def test_it_is_drawn_again_from_its_files_alone(run, tmp_path):
     (*_, folder), _ = command("fig6_first_layers", f"redraw={run}", cwd=tmp_path)
     for path in run.iterdir():

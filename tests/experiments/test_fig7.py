@@ -197,6 +197,8 @@ def test_findings_say_what_was_scored(run, facts):
     assert found["fig7/activation"].value == pytest.approx(score["own"])
 
 
+@pytest.mark.fault("hostile environment")
+@pytest.mark.usefixtures("hostile_style")
 def test_it_is_drawn_again_from_its_files_alone(run, tmp_path):
     (*_, folder), _ = command("fig7_occlusion", f"redraw={run}", cwd=tmp_path)
     for path in Path(folder).iterdir():

@@ -27,6 +27,8 @@ def run(smoke_run, tmp_path_factory):
     return Path(lines[-1])
 
 
+@pytest.mark.fault("hostile environment")
+@pytest.mark.usefixtures("hostile_style")
 def test_a_run_leaves_what_it_drew(run, smoke_run, tmp_path):
     arrays = np.load(run / "arrays.npz")
     net = deconv.load_snapshot(smoke_run / "last.pt").network()

@@ -125,6 +125,8 @@ def test_the_walks_are_the_networks_own(seen):
     assert facts["walks"]["fall_deg"] == tenths(arrays["walks/fall_deg"])
 
 
+@pytest.mark.fault("hostile environment")
+@pytest.mark.usefixtures("hostile_style")
 def test_each_alone_and_again_from_its_files(smoke_run, run, tmp_path):
     folders = {}
     for stem in ("image_crops", "max_activation", "hessian_invariance"):

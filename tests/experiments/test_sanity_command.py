@@ -110,6 +110,8 @@ def test_the_summary_and_the_findings_say_what_the_table_says(folder, rows):
     }
 
 
+@pytest.mark.fault("hostile environment")
+@pytest.mark.usefixtures("hostile_style")
 def test_it_is_drawn_again_from_its_files_alone(folder, tmp_path):
     (*_, again), _ = command("sanity", f"redraw={folder}", cwd=tmp_path)
     assert (Path(again) / "summary.md").is_file()

@@ -146,6 +146,8 @@ def test_findings_are_judged_by_their_rules(run, at):
     assert same.value == pytest.approx(np.mean([of[p] for p in PARTS]) - of[MIXED], abs=2e-2)
 
 
+@pytest.mark.fault("hostile environment")
+@pytest.mark.usefixtures("hostile_style")
 def test_it_is_drawn_again_from_its_files_alone(run, tmp_path):
     folder, _ = run
     (*_, again), _ = command(STEM, f"redraw={folder}", cwd=tmp_path)

@@ -110,6 +110,8 @@ def test_errors_are_those_of_loops_over_crops(run):
         assert float(row[column]) == pytest.approx(100 * wrong[column] / images, abs=1e-3)
 
 
+@pytest.mark.fault("hostile environment")
+@pytest.mark.usefixtures("hostile_style")
 def test_it_is_drawn_again_from_its_files_alone(run, tmp_path):
     (*_, folder), _ = command("table3_ablation", f"redraw={run[0]}", cwd=tmp_path)
     for name in ("figure.png", "figure.pdf", "table.csv", "findings.json", "config.yaml"):

@@ -242,6 +242,8 @@ def test_table_7_leaves_means_of_its_folds(probed):
     }
 
 
+@pytest.mark.fault("hostile environment")
+@pytest.mark.usefixtures("hostile_style")
 def test_a_figure_is_drawn_again_from_its_files(probed, tmp_path):
     lines, _ = command("table7_layer_probes", f"redraw={probed}", cwd=tmp_path)
     for name in ("figure.png", "figure.pdf", "table.csv", "findings.json"):

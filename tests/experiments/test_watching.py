@@ -72,8 +72,43 @@ def test_tensorboard_gets_each_epoch_where_it_is_installed(tmp_path, monkeypatch
     writer = Writer.made[-1]
     assert writer.purge_step == 5 and writer.folder == tmp_path / "tensorboard"
     assert writer.scalars == [("metrics/train_loss", 2.0, 5), ("renormalised/conv1", 7, 5)]
-    watching.tensorboard(tmp_path, finished=0)
+    watching.tensorboard(tmp_path, finished=0)({"epoch": 1})
     assert Writer.made[-1].purge_step is None
+
+
+@pytest.mark.fault("full disk")
+@pytest.mark.parametrize("where", ["__init__", "add_scalar"])
+def test_tensorboard_that_fails_is_said_once_and_the_run_goes_on(
+    tmp_path, monkeypatch, caplog, where
+):
+    caplog.set_level("INFO", "experiments")
+    monkeypatch.setattr(watching.importlib.util, "find_spec", lambda name: True)
+    fake = types.ModuleType("torch.utils.tensorboard")
+    fake.SummaryWriter = type("Full", (Writer,), {where: full})
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", fake)
+    write = watching.tensorboard(tmp_path, finished=0)
+    for epoch in (1, 2):
+        write({"epoch": epoch, "train_loss": 2.0})
+    (line,) = caplog.messages
+    assert "TensorBoard ([Errno 28] No space" in line and "the run goes on" in line
+
+
+def full(*arguments, **options):
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.fault("full disk")
+@pytest.mark.parametrize("broken", ["save_watch", "watch", "figures.save", "figures.training_page"])
+def test_a_picture_that_cannot_be_drawn_is_said_and_the_run_goes_on(
+    tmp_path, monkeypatch, caplog, broken
+):
+    caplog.set_level("INFO", "experiments")
+    monkeypatch.setattr(f"experiments.kit.watching.{broken}", full)
+    assert run(tmp_path, "each") == []
+    lines = [line for line in caplog.messages if "was not drawn ([Errno 28] No space" in line]
+    assert len(lines) == 4 and lines[3].startswith(f"note: {tmp_path}/watch/epoch_003.png")
+    assert load_snapshot(tmp_path / "last.pt").epoch == 3
+    assert not list(tmp_path.glob("watch/.*"))
 
 
 def test_a_long_epoch_says_how_far_it_is(caplog):

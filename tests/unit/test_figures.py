@@ -1,5 +1,7 @@
 """Drawing: the display scale and the composed pictures, pixel by pixel."""
 
+import inspect
+
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
@@ -104,3 +106,11 @@ def test_the_same_arrays_give_the_same_files(tmp_path):
     for suffix in ("png", "pdf"):
         files = [(tmp_path / f"{name}.{suffix}").read_bytes() for name in ("a", "b")]
         assert files[0] == files[1]
+
+
+def test_every_page_is_made_in_our_own_style():
+    """That the style is whole, each page's test of redrawing shows under a hostile one."""
+    made = [getattr(figures, name) for name in figures.__all__]
+    pages = [f for f in made if inspect.isfunction(f) and "Figure" in str(inspect.signature(f))]
+    assert len(pages) > 20 and figures.save in pages
+    assert not [f.__name__ for f in pages if not hasattr(f, "__wrapped__")]

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Every folder of the library, and every file that lies loose in it, stands on one floor and imports
 # from lower floors only. Inside a folder, files may import each other.
 FLOORS = {
-    "words": ["deconv.errors"],
+    "words": ["deconv.errors", "deconv.standard_streams"],
     "numbers": ["deconv.whole_number", "deconv.finite"],
     "records": ["deconv.records"],
     "operations": [

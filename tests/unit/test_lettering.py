@@ -46,6 +46,7 @@ def pixels(figure):
     return np.asarray(canvas.buffer_rgba())
 
 
+@pytest.mark.fault("hostile names")
 @pytest.mark.parametrize("name", MARKUP)
 def test_markup_is_drawn_as_it_is_written(tmp_path, name):
     save(page(name), tmp_path)
@@ -127,6 +128,23 @@ def test_hebrew_is_read_from_the_right(tmp_path):
     assert np.abs(right.astype(int) - alone).mean() < 6
 
 
+@pytest.mark.fault("hostile names")
+@pytest.mark.parametrize("name", MARKUP)
+def test_a_name_at_a_tick_is_drawn_as_it_is_written(tmp_path, name):
+    drawn = []
+    for plain in (False, True):
+        figure = Figure(figsize=(4, 1), facecolor="white")
+        axes = figure.add_subplot()
+        axes.set_xticks([0, 1], [name, "b"], **({"parse_math": False} if plain else {}))
+        if plain:
+            drawn.append(pixels(figure))
+        else:
+            save(figure, tmp_path)
+            figure.dpi = 100
+            drawn.append(pixels(figure))
+    assert np.array_equal(*drawn) and (drawn[0] < 200).any()
+
+
 def test_powers_on_logarithmic_axes_stay_powers(tmp_path):
     figure = Figure(figsize=(3, 2))
     axes = figure.add_subplot()
@@ -137,6 +155,7 @@ def test_powers_on_logarithmic_axes_stay_powers(tmp_path):
     assert np.array_equal(pixels(figure), before)
 
 
+@pytest.mark.fault("hostile names")
 def test_names_in_tables_and_pages_are_escaped(tmp_path):
     names = ['a,"b"', "x\ny", "<b>&", "犬", "caf\udce9"]
     write_table(tmp_path / "t.csv", [{"class": name} for name in names])

@@ -76,6 +76,7 @@ class Trap:
         return (open, (self.path, "w"))
 
 
+@pytest.mark.fault("malicious file")
 def test_code_in_a_file_is_refused_and_never_run(tmp_path):
     trace = tmp_path / "ran"
     path = tmp_path / "evil.pt"
@@ -98,6 +99,7 @@ def net():
 """
 
 
+@pytest.mark.fault("malicious file")
 def test_a_recipe_that_names_code_runs_it_only_for_who_names_it_too(tmp_path, snapshot):
     trace = tmp_path / "ran"
     (tmp_path / "evil.py").write_text(TRAP.format(trace=str(trace)))

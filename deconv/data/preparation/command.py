@@ -18,6 +18,7 @@ from deconv.data.preparation.layouts import BACKGROUND
 from deconv.data.preparation.manifest import verify
 from deconv.data.preparation.plan import Plan
 from deconv.errors import DeconvError
+from deconv.standard_streams import show_all
 
 DIFFERS, BAD_INPUT, INTERRUPTED = 1, 2, 130
 """Exit statuses: the copy differs from its manifest; bad input; Ctrl-C (128 + SIGINT)."""
@@ -35,6 +36,7 @@ def main(
         layout: makes the plan for a source folder.
         archive: whether the source may be an archive, unpacked temporarily beside the target.
     """
+    show_all()
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
