@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from deconv.errors import DeconvError
 
+IMG_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+"""The endings of image files, those that torchvision reads."""
 _OF_WINDOWS = ("$RECYCLE.BIN", "System Volume Information", "Thumbs.db", "desktop.ini")
 LITTER = ("__MACOSX", "@eaDir", "#recycle", *_OF_WINDOWS)
 """Left by archives, network drives and Windows; besides all names that begin with a dot."""

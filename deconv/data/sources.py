@@ -9,7 +9,6 @@ from typing import Any
 from xml.etree import ElementTree
 
 import torch
-from torchvision import datasets
 
 from deconv.data.average_precision import ABSENT, IGNORED, PRESENT
 from deconv.data.folders import ImageFiles, class_folders, is_hidden
@@ -29,6 +28,13 @@ DRAWN = ("caltech101", "caltech256")
 """Data sets without official splits; theirs are drawn by a seed."""
 
 
+def _of_torchvision() -> Any:
+    """Import its data sets when one is read: they would take a third of the start of a command."""
+    from torchvision import datasets
+
+    return datasets
+
+
 def caltech101(
     root: Path,
     split: str,
@@ -46,7 +52,7 @@ def caltech101(
     """
     folder = root / "caltech101" / "101_ObjectCategories"
     if _needs_download(folder, root, download, "Caltech-101", "caltech101"):
-        datasets.Caltech101(str(root), download=True)
+        _of_torchvision().Caltech101(str(root), download=True)
     data, classes = by_class(folder, BACKGROUND, nested=False)
     check_counts("caltech101", WHOLE, folder, len(data), len(classes), partial)
     chosen = _drawn(split, data.targets, classes, train_per_class, test_per_class, seed)
@@ -81,7 +87,7 @@ def caltech256(
     """
     folder = root / "caltech256" / "256_ObjectCategories"
     if _needs_download(folder, root, download, "Caltech-256", "caltech256"):
-        datasets.Caltech256(str(root), download=True)
+        _of_torchvision().Caltech256(str(root), download=True)
     if clutter and not (folder / CLUTTER).is_dir():
         raise DeconvError(f"clutter=true, but {folder} has no folder {CLUTTER}: unpack it again")
     # The background sorts last, so that all other images keep their positions without it.
@@ -99,16 +105,16 @@ def _drawn(
     return None if split == WHOLE else train_and_test(targets, classes, train, test, seed)[split]
 
 
-class _ImageNet(datasets.ImageNet):
-    def find_classes(self, directory: str) -> tuple[list[str], dict[str, int]]:
-        names = [folder.name for folder in class_folders(Path(directory))]
-        return names, {name: label for label, name in enumerate(names)}
-
-
 def imagenet(root: Path, split: str, side_px: int, partial: bool = False) -> Photographs:
     """Read ImageNet 2012 as torchvision does: from its archives or what it unpacked of them."""
+
+    class ImageNet(_of_torchvision().ImageNet):  # type: ignore[misc]
+        def find_classes(self, directory: str) -> tuple[list[str], dict[str, int]]:
+            names = [folder.name for folder in class_folders(Path(directory))]
+            return names, {name: label for label, name in enumerate(names)}
+
     try:
-        names = [name[0] for name in _ImageNet(str(root), split).classes]
+        names = [name[0] for name in ImageNet(str(root), split).classes]
     except (RuntimeError, OSError) as error:
         what = f"{root} is not ImageNet 2012 in torchvision's layout ({error})"
         raise _missing(what, "imagenet") from error
@@ -137,17 +143,17 @@ def imagenette(
     """Read Imagenette, ten classes of ImageNet. size: "full", "320px" or "160px" (shorter side)."""
     folder = root / {"full": "imagenette2"}.get(size, f"imagenette2-{size.removesuffix('px')}")
     if _needs_download(folder, root, download, "Imagenette", "imagenette"):
-        datasets.Imagenette(str(root), split, size=size, download=True)
+        _of_torchvision().Imagenette(str(root), split, size=size, download=True)
     data, wnids = by_class(folder / split)
     check_counts("imagenette", split, folder / split, len(data), len(wnids), partial)
-    names = [datasets.Imagenette._WNID_TO_CLASS.get(wnid, [wnid])[0] for wnid in wnids]
+    names = [_of_torchvision().Imagenette._WNID_TO_CLASS.get(wnid, [wnid])[0] for wnid in wnids]
     return Photographs(data, data.targets, names, data.paths, side_px)
 
 
 def cifar10(root: Path, split: str, side_px: int, download: bool = False) -> Photographs:
     """Read CIFAR-10: 32 px images resized to `side_px`; "val" is its test set."""
     fetch = _needs_download(root / "cifar-10-batches-py", root, download, "CIFAR-10", "cifar10")
-    data = datasets.CIFAR10(str(root), train=split == "train", download=fetch)
+    data = _of_torchvision().CIFAR10(str(root), train=split == "train", download=fetch)
     names = [f"{split} image {i}" for i in range(len(data))]
     return Photographs(data, data.targets, data.classes, names, side_px)
 
@@ -157,7 +163,7 @@ def fashion_mnist(root: Path, split: str, side_px: int, download: bool = False) 
     fetch = _needs_download(
         root / "FashionMNIST" / "raw", root, download, "Fashion-MNIST", "fashion_mnist"
     )
-    data = datasets.FashionMNIST(str(root), train=split == "train", download=fetch)
+    data = _of_torchvision().FashionMNIST(str(root), train=split == "train", download=fetch)
     names = [f"{split} image {i}" for i in range(len(data))]
     return Photographs(data, data.targets.tolist(), data.classes, names, side_px)
 
@@ -180,7 +186,7 @@ def voc2012(
     """
     folder = root / "VOCdevkit" / "VOC2012"
     fetch = _needs_download(folder, root, download, "PASCAL VOC 2012", "voc2012")
-    data = datasets.VOCDetection(
+    data = _of_torchvision().VOCDetection(
         str(root), "2012", split, download=fetch, target_transform=_no_label
     )
     there = sum(map(os.path.isfile, data.images))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from PIL import Image
-from torchvision.transforms.functional import to_pil_image
 
 from deconv.errors import DeconvError
 from deconv.images import square, to_rgb
@@ -60,7 +59,8 @@ class Preprocessing:
                 raise DeconvError(
                     f"preprocess takes a PIL image or uint8 3×H×W, not {image.dtype} {shape}"
                 )
-            return self(to_pil_image(image))
+            array = image.permute(1, 2, 0).numpy(force=True)
+            return self(Image.fromarray(array if len(image) == 3 else array[..., 0]))
         if not isinstance(image, Image.Image):
             raise DeconvError(
                 f"preprocess takes a PIL image or uint8 3×H×W, not {type(image).__name__}: open "

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torchvision
 from torch import nn
 
 from deconv.errors import DeconvError, unknown
@@ -174,6 +173,8 @@ def _pixels(values: Sequence[float]) -> tuple[float, ...]:
 
 
 def _torchvision_sets(name: str) -> list[str]:
+    import torchvision
+
     names = torchvision.models.list_models(module=torchvision.models)
     if name not in names:
         raise unknown("torchvision classifier", name, names)
@@ -181,6 +182,8 @@ def _torchvision_sets(name: str) -> list[str]:
 
 
 def _torchvision(name: str, num_classes: int | None, weights: str | None) -> Found:
+    import torchvision
+
     sets = torchvision.models.get_model_weights(name)
     options: dict[str, Any] = {}
     if name in ("googlenet", "inception_v3") and weights is None:

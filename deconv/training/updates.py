@@ -11,7 +11,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch._dynamo.exc import TorchDynamoException
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
@@ -218,6 +217,8 @@ def _wrap(net: ChainNet, recipe: Recipe, device: torch.device) -> Callable[..., 
 
 def _compiled(model: nn.Module) -> Callable[..., torch.Tensor]:
     """Compile a network at its first call; DeconvError where this machine cannot."""
+    from torch._dynamo.exc import TorchDynamoException
+
     compiled = torch.compile(model)
 
     def run(*arguments: Any) -> torch.Tensor:

@@ -98,11 +98,12 @@ def _run(
     os.environ.clear()
     os.environ.update(variables)
     multiprocessing.set_start_method(None, force=True)  # of its own children: the system's
-    end_with_parent()  # one killed by force could not pass it on, and is resumed in this folder
     kind, what, *rest = arguments
     sys.argv = [what if kind == "-m" else kind, *rest]
     try:
         if kind == "-m":
+            # One killed by force could not pass it on, and is resumed in this folder.
+            end_with_parent()
             runpy.run_module(what, run_name="__main__", alter_sys=True)
         else:
             sys.modules["__main__"] = module = types.ModuleType("__main__")

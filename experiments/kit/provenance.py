@@ -9,11 +9,11 @@ import shlex
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
@@ -61,7 +61,7 @@ def circumstances() -> dict[str, Any]:
         "versions": {
             "deconv": deconv.__version__,
             "torch": str(torch.__version__),
-            "torchvision": str(torchvision.__version__),
+            "torchvision": version("torchvision"),
             "python": platform.python_version(),
         },
     }

@@ -117,6 +117,8 @@ def test_groups_of_one_s_own_lie_on_the_search_path(tmp_path):
         "side_px": None,
         "cache": False,
         "workers": 0,
+        "partial": False,
+        "bad_images": "error",
         "val_fraction": 0.5,
         "seed": 0,
     }

@@ -10,8 +10,6 @@ from pathlib import Path
 from tarfile import TarError
 from zipfile import BadZipFile
 
-from torchvision.datasets.utils import extract_archive
-
 from deconv.errors import DeconvError
 
 
@@ -29,6 +27,8 @@ def unpacked(source: Path, beside: Path) -> Iterator[Path]:
         return
     if not source.is_file():
         raise DeconvError(f"{source} is missing: name the data set's folder or archive")
+    from torchvision.datasets.utils import extract_archive
+
     beside.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".unpacked-", dir=beside) as folder:
         try:

@@ -11,9 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from PIL import Image
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from deconv.data.folders import is_text, walk
+from deconv.data.folders import IMG_EXTENSIONS, is_text, walk
 from deconv.data.preparation import manifest
 from deconv.data.preparation.command import DIFFERS, exit_status
 from deconv.data.preparation.processes import mapped

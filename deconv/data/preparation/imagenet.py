@@ -17,18 +17,12 @@ from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
 
-from torchvision.datasets.imagenet import (
-    ARCHIVE_META,
-    META_FILE,
-    load_meta_file,
-    parse_devkit_archive,
-)
-
 from deconv.data.folders import class_folders
 from deconv.data.preparation.plan import Plan, is_image
 from deconv.errors import DeconvError
 
-TRAIN, VAL, DEVKIT = (ARCHIVE_META[name][0] for name in ("train", "val", "devkit"))
+TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
+DEVKIT, META_FILE = "ILSVRC2012_devkit_t12.tar.gz", "meta.bin"
 VAL_NAME = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
 
 
@@ -58,6 +52,8 @@ def imagenet(source: Path) -> Plan:
 
 def _meta(source: Path, plan: Plan) -> tuple[dict[str, tuple[str, ...]], list[str]]:
     """Return (wnid -> names, wnids of the validation images in order); empty if unknown."""
+    from torchvision.datasets.imagenet import load_meta_file, parse_devkit_archive
+
     try:
         if (source / META_FILE).is_file():
             plan.beside[META_FILE] = (source / META_FILE).read_bytes()

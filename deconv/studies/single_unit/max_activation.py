@@ -19,7 +19,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torchvision.transforms.functional import gaussian_blur
 
 from deconv.errors import DeconvError
 
@@ -95,6 +94,8 @@ def max_activation(
     Raises:
         DeconvError: for invalid numbers, NaN, or no gradient at any start, as of a dead unit.
     """
+    from torchvision.transforms.functional import gaussian_blur
+
     _check(starts, steps, first_angle_deg, blur_px, jitter_px)
     generator = torch.Generator().manual_seed(seed)
     images = on_sphere(starts, norm)
