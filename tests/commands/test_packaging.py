@@ -65,6 +65,8 @@ sys.path.insert(0, sys.argv[1])
 import deconv
 
 assert pathlib.Path(deconv.__file__).is_relative_to(sys.argv[1]), deconv.__file__
+slow = {"cv2", "matplotlib", "torchvision", "torch._dynamo", "deconv.scenes", "deconv.figures"}
+assert not slow & set(sys.modules), slow & set(sys.modules)
 names = [one.name for one in pkgutil.walk_packages(deconv.__path__, "deconv.")]
 for name in names:
     importlib.import_module(name)
