@@ -209,6 +209,6 @@ def positions_reached(net, point, axis, size):
     images = torch.zeros(size, 3, size, size, dtype=torch.float64)
     for i in range(size):
         images[i].select(1 + axis, i).fill_(float("nan"))
-    values = net.record(images, [point], logits=False).activations[point]
+    values = net.record(images, [point], logits=False, finite=False).activations[point]
     reached = values.isnan().any(1)
     return reached.any(2 - axis) if reached.dim() == 3 else reached[:, None]
