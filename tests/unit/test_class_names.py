@@ -9,7 +9,6 @@ from omegaconf import OmegaConf
 import deconv
 from deconv.data import train_and_test
 from deconv.data.class_names import class_number, unique_names
-from deconv.data.sources import _ImageNet
 from deconv.errors import DeconvError
 from deconv.figures import shorten
 from deconv.training.snapshots import Snapshot, load_snapshot, save_snapshot
@@ -51,7 +50,7 @@ def data(tmp_path, monkeypatch):
         put(tmp_path / "val" / wnid / "x.JPEG", plain((40 * i, 0, 0), (64, 64)))
     meta = dict(zip(wnids, [(name, "other") for name in NAMES], strict=True))
     torch.save((meta, wnids), tmp_path / "meta.bin")
-    monkeypatch.setattr(_ImageNet, "parse_archives", lambda self: None)
+    monkeypatch.setattr("torchvision.datasets.ImageNet.parse_archives", lambda self: None)
     return photographs("imagenet", tmp_path, "val", 64)
 
 
