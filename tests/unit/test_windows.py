@@ -152,6 +152,26 @@ def test_each_image_is_read_once_and_equal_windows_share_a_batch():
     assert sorted(seen) == list(range(40)) and read == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.fault("killed pass")
+def test_batch_sizes_change_no_peak_and_no_picture():
+    net = randomise(deconv.build("zfnet_mini", num_classes=3, seed=0).double())
+    images = randn(20, 3, 96, 96, seed=6) * 40
+    pictures = images.clamp(0, 255).byte()
+    found = []
+    for size in (1, 7, 64):
+        peaks = deconv.top_activations(net, images.split(size), ["conv2"], k=3)["conv2"]
+        seen = pictures.__getitem__
+        views = deconv.peak_views(net, list(images), "conv2", peaks, [0, 5, 9], seen, chunk=size)
+        found.append((vars(peaks), vars(views)))
+    for peaks, views in found[1:]:
+        for mine, first in ((peaks, found[0][0]), (views, found[0][1])):
+            for name, values in first.items():
+                if name == "projection":
+                    assert relative_error(mine[name], values) < 1e-12
+                else:
+                    assert torch.equal(mine[name], values), name
+
+
 def test_a_window_cuts_what_it_says():
     image = torch.arange(60).view(1, 6, 10)
     window = Window(1, 2, 4, 5, 0, 0)
