@@ -167,7 +167,8 @@ def machine(side: int, rounds: int) -> dict[str, Any]:
         rates[precision] = {name: round(flop[name] / s / 1e9, 1) for name, s in seconds.items()}
     return {
         "gflops": rates,
-        "processor": _processor(),
+        "processor": f"{os.cpu_count()} × {_processor()}",
+        "load_average": round(os.getloadavg()[0], 1),
         "torch": str(torch.__version__),
         "malloc": os.environ.get("GLIBC_TUNABLES", "as it is"),
     }

@@ -23,9 +23,8 @@ def page(data: dict[str, Any], notes: dict[str, str]) -> str:
     about = data["machine"]
     parts = [HEAD, _machine_table(about)]
     for row, found in data["rows"].items():
-        parts.append(
-            f"## {row}\n\n{notes[row]} Measured on {found['date']}, {found['rounds']} rounds.\n"
-        )
+        times = "each once" if row == "growth" else f"{found['rounds']} rounds"
+        parts.append(f"## {row}\n\n{notes[row]} Measured on {found['date']}, {times}.\n")
         parts.append(_growth(found["cases"]) if row == "growth" else _cases(found["cases"]))
     return "\n".join(parts)
 
@@ -35,9 +34,11 @@ def _machine_table(about: dict[str, Any]) -> str:
         [kind, f"{one['matmul']:g}", f"{one['conv3x3']:g}"] for kind, one in about["gflops"].items()
     ]
     head = ["GFLOP/s", "matrix product", "3×3 convolution"]
-    return f"{about['processor']}, torch {about['torch']}, malloc: {about['malloc']}\n\n" + _table(
-        [head, *rows]
+    words = (
+        f"{about['processor']}, load average {about['load_average']:g} at the start, torch "
+        f"{about['torch']}, malloc: {about['malloc']}"
     )
+    return f"{words}\n\n{_table([head, *rows])}"
 
 
 def _cases(cases: Sequence[dict[str, Any]]) -> str:
@@ -54,7 +55,7 @@ def _cases(cases: Sequence[dict[str, Any]]) -> str:
                     f"{way['per_second']:g} {one['things']}",
                     f"{median:g}× ({low:g}…{high:g})" if number else "",
                     "" if memory is None else f"{memory:g}",
-                    ", ".join(f"{100 * one:.2g} %" for one in share.values()),
+                    ", ".join(f"{100 * one:.3g} %" for one in share.values()),
                     "" if number or "difference" not in one else f"{one['difference']:.1e}",
                 ]
             )
