@@ -1,5 +1,5 @@
-# Sourced by scripts/demo and scripts/test: moves to the checkout and makes sure that its virtual
-# environment .venv exists and has what pyproject.toml asks for. Sets $python.
+# Sourced by scripts/demo, scripts/test and others: moves to the checkout and makes sure that its
+# virtual environment .venv exists and has what pyproject.toml asks for. Sets $python.
 # Usage: source scripts/environment.sh <extras>, e.g. "[experiments]" or "[test]"
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

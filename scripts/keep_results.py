@@ -24,7 +24,6 @@ from deconv.errors import DeconvError, unknown
 from experiments import kept_account
 from experiments.kept_account import FOLDS, PROBES
 from experiments.kit import kept_results, ledger
-from experiments.kit.reported import GTX580_DAYS
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 RESULTS = CHECKOUT / "experiments" / "results"
@@ -36,9 +35,6 @@ END = "<!-- end of results -->"
 LEDGER_START = "<!-- ledger: written by scripts/keep_results.py -->"
 LEDGER_END = "<!-- end of ledger -->"
 SPEED, ONSET = "training_speed.json", "renormalisation.json"
-IMAGENET, EPOCHS = 1_281_167, 70
-# Assumed, not measured: what mixed-precision training of convolutional networks usually reaches.
-GPU_SHARE = 0.2
 
 
 def keep(kind: str, name: str, folders: list[Path]) -> None:
@@ -79,7 +75,7 @@ def _write(name: str, content: dict[str, Any]) -> None:
 
 def block() -> str:
     """The README's tables, from all of experiments/results."""
-    parts = [folds(), probed(), trained(), mined(), speed(), cost(), onset()]
+    parts = [folds(), probed(), trained(), mined(), speed(), onset()]
     return "\n\n".join([START, *("\n".join(part) for part in parts if part), END])
 
 
@@ -180,30 +176,6 @@ def speed() -> list[str]:
     head = f"| {kept.get('model')}, {kept.get('device')}, {kept.get('threads')} threads | update "
     return rows and [
         f"{head}| images/s | of the matrix-product rate | here is faster |",
-        "|---|---|---|---|---|",
-        *rows,
-    ]
-
-
-def cost() -> list[str]:
-    """Hours for the paper's 70 epochs of ImageNet, by calculation."""
-    kept = _read(SPEED)
-    if not kept:
-        return []
-    flop = kept["gflop_per_image"] * 1e9
-    total = IMAGENET * EPOCHS
-    rows = []
-    for name, tflops in (("A100 (312 TFLOP/s bf16)", 312), ("H100 (989 TFLOP/s bf16)", 989)):
-        rate = tflops * 1e12 * GPU_SHARE / flop
-        hours = [total / rate / count / 3600 for count in (1, 8)]
-        cores = rate / kept["loading"]["prepared"]
-        rows.append(f"| {name} | {rate:.0f} | {hours[0]:.1f} h | {hours[1]:.1f} h | {cores:.0f} |")
-    here = kept["bf16"]["ours"]["images_per_second"]
-    rows.append(f"| this CPU, measured | {here:.0f} | {total / here / 86400:.0f} days | | |")
-    rows.append(f"| GTX 580, paper | {total / GTX580_DAYS / 86400:.0f} | 12 days | | |")
-    return [
-        f"| ImageNet, {EPOCHS} epochs; a GPU at {100 * GPU_SHARE:.0f} % of its peak, assumed "
-        "| images/s | one | eight, ideally | cores to load for one |",
         "|---|---|---|---|---|",
         *rows,
     ]
