@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -51,6 +52,9 @@ class Painting:
         few = self.record is not None and len(self.units) <= FEW
         if self.windows and not few and not self.own_switches and self.way.collisions == "sum":
             window = windows_of(self.way.net, self.way.layer, (height, width))
+            if window is None and self.record is None and not self.way.mirrors:
+                # The way down runs the images again, so that a record of them would be in vain.
+                window = partial(Window, 0, 0, height, width)
         if window is not None:
             whole = []
             at_once = self.chunk * height * width

@@ -36,8 +36,6 @@ CALTECH101_SCRATCH: dict[int, tuple[float, float]] = {15: (22.8, 1.5), 30: (46.5
 spread over five random splits, in percent. The text does not say how long it trained; the numbers
 are the same in an earlier version of the paper, whose network differs."""
 
-GTX580_DAYS = 12.0
-"""§3: 70 epochs of ImageNet on one GTX 580."""
 
 EARLIER = "the same in an earlier version of the paper, whose network differs: a trend, no target"
 
