@@ -56,8 +56,10 @@ import time
 from pathlib import Path
 from experiments.kit.forked import Forked
 out = Path("child.txt")
-work = "import time\\nwhile True: print('works', flush=True); time.sleep(0.01)"
-child = Forked(["-c", work], out, out)
+Path("works.py").write_text(
+    "import time\\nwhile True: print('works', flush=True); time.sleep(0.01)"
+)
+child = Forked(["-m", "works"], out, out)
 time.sleep(600)
 """
 

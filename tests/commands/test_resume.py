@@ -779,23 +779,13 @@ def test_a_full_disk_ends_the_run_and_costs_nothing(uninterrupted, tmp_path, clo
     assert_same_end(out, uninterrupted(1)[0])
 
 
-SMALL_FILES = [
-    ("open", r"/\.metrics\.csv\.", "metrics.csv"),
-    ("os.symlink", r"/\.last\.pt\.", "last.pt"),
-    ("open", "/watch/", "watch"),
-]
-
-
 @pytest.mark.fault("full disk")
-@pytest.mark.parametrize(("event", "pattern", "named"), mostly_slow(SMALL_FILES))
-def test_no_room_for_the_smaller_files_ends_the_run_with_what_to_do(
-    uninterrupted, tmp_path, event, pattern, named
-):
-    folder = tmp_path / "run"
-    pictures = "pictures=kept" if named == "watch" else "pictures=none"
-    with Training(folder, "train.save_steps=1", pictures) as training:
+def test_no_room_for_the_metrics_ends_the_run_with_what_to_do(uninterrupted, tmp_path):
+    """Without room for the link or pictures it goes on, see test_watching and test_run_folder."""
+    folder, named = tmp_path / "run", "metrics.csv"
+    with Training(folder, "train.save_steps=1") as training:
         training.reach("open .epoch_000.*")
-        training.act = partial(no_room, event, pattern)
+        training.act = partial(no_room, "open", r"/\.metrics\.csv\.")
         training.go_on()
         training.act = None
         training.end(EXIT_BAD_INPUT)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import deconv
-from deconv.deconvnet import projection
+from deconv.deconvnet import way_down
 from experiments.kit.facts import deconvnet_choices, engines, preprocessing
 
 SIDE = 16
@@ -57,8 +57,8 @@ def test_the_engine_is_the_one_that_paints(name, monkeypatch):
 
         return noted
 
-    for engine, function in (("mirror", "mirror"), ("vjp", "_run_down")):
-        monkeypatch.setattr(projection, function, noting(engine, getattr(projection, function)))
+    for engine, function in (("mirror", "mirror"), ("vjp", "vector_jacobian")):
+        monkeypatch.setattr(way_down, function, noting(engine, getattr(way_down, function)))
     images = 50 * torch.randn(1, 3, net.input_px, net.input_px)
     record = net.record(images, layers, logits=False)
     for layer in layers:
