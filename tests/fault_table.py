@@ -100,6 +100,6 @@ def machine() -> str:
     """When and where, in a sentence."""
     return (
         f"`scripts/faults` wrote this on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} processors "
-        f"({platform.machine()}), {platform.system()} {platform.release()}, Python "
+        f"({platform.machine()}), {platform.system()}, Python "
         f"{platform.python_version()}, PyTorch {torch.__version__}."
     )
