@@ -35,8 +35,8 @@ FAULTS = {
     "batch sizes: identical",
     "shared cache": "several processes, one pid, one cache folder: verified before use",
     "killed group": "one of several processes killed: all end, resume identical",
-    "hostile environment": "ASCII, unicode paths, a clock set back, hash seeds, matplotlibrc, many "
-    "saves",
+    "hostile environment": "ASCII, unicode paths, files from tomorrow, hash seeds, matplotlibrc, "
+    "many saves",
     "random networks": "random chains, sizes, units and options: no crash without a message, no "
     "NaN, engines agree",
     "network access": "sockets blocked: nothing but the documented downloads asks for one",

@@ -72,9 +72,9 @@ def project(
         chunk: images run at a time, or windows of as many pixels; memory grows with it.
         switches: by pool, N×C×h×w as in the record, to use instead of the images' own: changing
             them shows what the picture owes to the switches.
-        windows: run only the part of each image that a unit depends on where that saves time
-            (see `deconv.deconvnet.windows`); False: the whole images, with the record's switches.
-            The pictures are equal but for rounding.
+        windows: run only the part of each image that a unit depends on where that is exact and
+            saves time (see `deconv.deconvnet.windows`); False: always whole images. The pictures
+            are equal but for rounding.
 
     Returns:
         K×3×H×W pixels on the scale of the preprocessed input, around zero.
@@ -143,6 +143,7 @@ def project_images(
         warn_of_dead(units, values, layer, stacklevel=3)
     painting = Painting(way, units, values, image_of, seed, chunk, windows)
     for rows, cut, painted in painting.run():
+        check_finite(painted, f"the projection of {layer} of {net.name}", row="unit")
         yield rows, cut, painted.cpu()
     way.warn(stacklevel=3)
 

@@ -59,7 +59,7 @@ def windows_of(
 
     Returns:
         None where the whole image has to run: the field is unknown, depends on the image's size or
-        is nearly all of it, or a local contrast normalisation reads beyond it (`deconv.fields`).
+        is most of it, or a local contrast normalisation reads beyond it (`deconv.fields`).
     """
     if any(isinstance(part, LocalContrastNorm) for part in inner_module(net).modules()):
         return None
@@ -105,6 +105,7 @@ def in_batches(
 
     Args:
         units: K×4 rows (image, map, y, x).
+        window: (y, x) -> the window of a unit.
         image_of: i -> image 3×H×W; each image is asked for once.
         pixels_at_once: of the windows in one batch; memory grows with it.
 
@@ -165,7 +166,7 @@ def part_of(
     for name, stage, below, above in stage_shapes(net.stages_to(layer), size):
         axes, begin = stage_window(stage), corner
         if axes is not None:
-            steps = [axis.stride for axis in axes if isinstance(axis, Axis)]  # all of them are
+            steps = [axis.stride for axis in axes if isinstance(axis, Axis)]
             corner = corner // torch.tensor(steps, device=corner.device)
         shapes[name] = below
         if name in record.switches:

@@ -29,8 +29,8 @@ class PeakViews:
 
     maps: M int64 numbers. value, image, y, x: M×k as in Peaks. box: M×k×4 receptive fields, clipped
     to the image. offset: M×k×2 (y, x) of the canvas in the image, partly outside at a border.
-    projection: M×k×3×R×S float32, 0 outside the image. patch: M×k×3×R×S uint8. inside: M×k×R×S
-    bool, which canvas pixels lie in the image.
+    projection: M×k×3×R×S of the network's dtype, 0 outside the image. patch: M×k×3×R×S uint8.
+    inside: M×k×R×S bool, which canvas pixels lie in the image.
     """
 
     maps: torch.Tensor
@@ -133,7 +133,7 @@ def _painted(
     rows: torch.Tensor,
     options: dict[str, Any],
 ) -> Iterator[Painted]:
-    """Project rows (image, map, y, x) of `peaks.units`, reading each image once."""
+    """Project rows (image, map, y, x) of `peaks.units`; windows of an image are cut together."""
     strongest = peaks.value[rows[:, 1]]
     values = strongest[peaks.image[rows[:, 1]] == rows[:, :1]]
     return project_images(net, layer, rows, values, lambda i: _input(data[i]), **options)

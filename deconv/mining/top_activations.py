@@ -47,7 +47,7 @@ def top_activations(
 
     Raises:
         DeconvError: for an empty or shuffled loader, a batch that `deconv.data.batches` refuses, an
-            unknown layer, or NaN activations.
+            unknown layer, or activations that are NaN or infinite.
     """
     layers = _checked_layers(net, loader, layers)
     k = whole_number(k, "k", least=1)

@@ -211,6 +211,7 @@ def test_a_sweep_over_seeds_is_as_many_runs_and_gives_its_sweeper_their_numbers(
     assert hashes[0] != hashes[1] == hashes[2]
 
 
+@pytest.mark.fault("one folder, many processes")
 def test_a_sweep_over_own_and_foreign_networks_outlives_a_job_that_fails(tmp_path):
     asked = [one for one in ONE if "fc_width" not in one]
     models = ["zfnet_mini", "torchvision/resnet81", "torchvision/resnet18"]

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import deconv
 from deconv.data import CentreCrops, TenCrops
 from deconv.data.text_files import json_text
+from deconv.deconvnet import way_down
 from deconv.errors import DeconvError
 from deconv.finite import check_finite, is_finite
 from deconv.mining.map_statistics import map_statistics
@@ -145,6 +146,23 @@ def test_a_projection_that_is_no_number_is_refused():
     for engine in ("mirror", "vjp"):
         with pytest.raises(DeconvError, match="of conv3 of zfnet_mini holds NaN for unit 0 of"):
             deconv.project(net, record, "conv3", units, engine=engine)
+
+
+def test_peaks_whose_projection_is_no_number_are_refused(monkeypatch):
+    """Overflow on the way down alone, where the activations are finite."""
+    net, send = network(0.0), way_down.mirror
+    monkeypatch.setattr(way_down, "mirror", lambda *arguments: send(*arguments) * math.inf)
+    peaks = deconv.top_activations(net, [IMAGES], ["conv3"], k=1)["conv3"]
+    maps = (peaks.value[:, 0] > 0).nonzero().flatten()[:2]
+    with pytest.raises(DeconvError, match="the projection of conv3 of zfnet_mini holds"):
+        deconv.project_peaks(net, list(IMAGES), "conv3", peaks, maps)
+
+
+@pytest.mark.parametrize("partial", [True, False])
+def test_a_square_that_makes_no_number_is_named(partial):
+    net = network(0.0)
+    with pytest.raises(DeconvError, match=r"holds (NaN|infinity) for"):
+        deconv.occlude(net, IMAGES[0], 0, size_px=20, stride_px=20, fill=math.inf, partial=partial)
 
 
 def test_weights_are_refused_where_they_are_read():

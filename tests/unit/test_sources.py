@@ -500,6 +500,7 @@ except DeconvError as error:
 """
 
 
+@pytest.mark.fault("full disk")
 def test_a_disk_without_room_for_the_cache_is_a_message_and_no_bus_error(tmp_path):
     mount = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", str(tmp_path)]
     if shutil.which("unshare") is None or subprocess.run(mount, capture_output=True).returncode:

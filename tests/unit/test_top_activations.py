@@ -306,6 +306,7 @@ def test_other_random_orders_are_refused(net, sampler):
         mine(net, loader)
 
 
+@pytest.mark.fault("not finite")
 @pytest.mark.parametrize("bad", [0, 33, 40])
 @pytest.mark.parametrize("batch", [7, 41])
 def test_nan_is_refused_with_the_image_and_the_layer(net, bad, batch):

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from deconv.errors import DeconvError, unknown
+from deconv.finite import check_finite
 from deconv.images import check_batch
 from deconv.networks import ChainNet, Network
 from deconv.rules.run import evaluating
@@ -160,6 +161,8 @@ def _occlude(
     if partial and isinstance(net, ChainNet):
         with evaluating(net):
             logits, sums = answers(net, image, places, size_px, grey, (layer, watched))
+        check_finite(logits, f"the output of {net.name}", of="the map", row="square")
+        check_finite(sums, f"{layer} of {net.name}", of="the map", row="square")
         parts, places = [_read(logits, sums, target)], places[:0]
     for some in places.split(BATCH) if len(places) else ():
         # Pooling is an order of magnitude faster in this layout on a CPU.

@@ -212,7 +212,7 @@ def _reached(axis: Axis, interval: tuple[int, int], size: int) -> tuple[int, int
 
 
 def _first_whole(reaches: list[_Reach]) -> int:
-    """Find the first stage that runs on whole maps: squares change most of what it reads."""
+    """Find the first stage that runs on whole maps: of what it gives, squares change most."""
     lengths = [reach.lengths().double().mean(1) for reach in reaches]
     sizes = [torch.tensor(reach.sizes) for reach in reaches]
     shares = lengths[0] / sizes[0] * (lengths[1] / sizes[1])
