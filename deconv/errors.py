@@ -39,6 +39,12 @@ class RenamedWeightsWarning(UserWarning):
     """Weights in a file were found under a key, or a prefix of their names was removed."""
 
 
+def some(names: Iterable[object]) -> str:
+    """List the first five names and count the rest, for a message."""
+    first, rest = (every := [str(name) for name in names])[:5], len(every[5:])
+    return ", ".join(first) + (f" and {rest} more" if rest else "")
+
+
 def unknown(kind: str, name: object, valid: Iterable[str]) -> DeconvError:
     """Make the error for a name that is not among `valid`, suggesting the nearest ones."""
     names = [str(v) for v in valid]

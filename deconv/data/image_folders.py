@@ -9,7 +9,7 @@ from pathlib import Path
 from deconv.data.folders import ImageFiles, class_folders, images_in
 from deconv.data.photographs import Photographs
 from deconv.data.splits import per_class
-from deconv.errors import DeconvError
+from deconv.errors import DeconvError, some
 
 _WORDS = {
     "train": "train|training",
@@ -66,8 +66,8 @@ def _split_folders(root: Path) -> dict[str, Path]:
         return {}  # a class that is called so, such as VOC's trains
     if not found and len(folders) > 1 and all(_SPLIT_WORD.search(f.name) for f in folders):
         raise DeconvError(
-            f"the folders {_some(folders)} of {root} look like splits, not classes: rename them "
-            "to train and val"
+            f"the folders {some(f.name for f in folders)} of {root} look like splits, not classes: "
+            "rename them to train and val"
         )
     return found
 
@@ -89,11 +89,14 @@ def by_class(
     if len(folders) == 1 and len(inner := class_folders(deeper := _only_folder(folders[0]))) > 1:
         raise DeconvError(
             f"{where} has 1 class, {folders[0].name!r}, with one folder level too many: name "
-            f"{deeper}, which holds {_some(inner)}, as root=, or move its folders into {where}"
+            f"{deeper}, which holds {some(f.name for f in inner)}, as root=, or move its folders "
+            f"into {where}"
         )
     images = [images_in(folder, nested) for folder in folders]
     if empty := [f for f, own in zip(folders, images, strict=True) if not own]:
-        raise DeconvError(f"class folders without an image in {where}: {_some(empty)}")
+        raise DeconvError(
+            f"class folders without an image in {where}: {some(f.name for f in empty)}"
+        )
     targets = [label for label, own in enumerate(images) for _ in own]
     return ImageFiles(list(chain(*images)), targets), [folder.name for folder in folders]
 
@@ -103,8 +106,3 @@ def _only_folder(folder: Path) -> Path:
     while not images_in(folder, nested=False) and len(inner := class_folders(folder)) == 1:
         folder = inner[0]
     return folder
-
-
-def _some(folders: list[Path]) -> str:
-    names = [folder.name for folder in folders]
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

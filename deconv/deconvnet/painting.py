@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,6 +17,13 @@ FEW = 8
 """Units of recorded images that are painted whole: to find the law of the fields takes longer."""
 Painted = tuple[list[int], list[Window], torch.Tensor]
 """(numbers of some units, the window of each, their pictures N×3×h×w)."""
+
+
+def paste(work: Iterable[Painted], pixels: torch.Tensor) -> None:
+    """Put pictures at their places in whole images, K×3×H×W."""
+    for rows, windows, painted in work:
+        for row, window, picture in zip(rows, windows, painted, strict=True):
+            window.cut(pixels[row]).copy_(picture)
 
 
 @dataclass

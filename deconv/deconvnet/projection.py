@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 
 from deconv.deconvnet.mirror import OPERATIONS, Step, mirror_steps, refusal
-from deconv.deconvnet.painting import Painted, Painting
+from deconv.deconvnet.painting import Painted, Painting, paste
 from deconv.deconvnet.units import (
     SEEDS,
     check_names,
@@ -100,9 +100,7 @@ def project(
         way, units, values, images.__getitem__, seed, chunk, windows, record, own_switches=own
     )
     pixels = images.new_zeros(len(units), *images.shape[1:])
-    for rows, cut, painted in painting.run():
-        for row, window, picture in zip(rows, cut, painted, strict=True):
-            window.cut(pixels[row]).copy_(picture)
+    paste(painting.run(), pixels)
     way.warn(stacklevel=2)
     what = f"the projection of {layer} of {net.name}"
     check_finite(pixels, what, of="those asked for", row="unit")

@@ -121,7 +121,7 @@ def in_batches(
             seen, image = number, image_of(number)
         one = window(y, x)
         batch = waiting.setdefault((one.height, one.width), [])
-        batch.append((row, one, one.cut(image)))
+        batch.append((row, one, one.cut(image).clone()))  # a view would keep the image
         if (len(batch) + 1) * one.height * one.width > pixels_at_once:
             yield _together(waiting.pop((one.height, one.width)))
     for batch in waiting.values():

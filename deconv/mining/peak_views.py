@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from deconv.data.batches import image_and_label
-from deconv.deconvnet.painting import Painted
+from deconv.deconvnet.painting import Painted, paste
 from deconv.deconvnet.projection import project_images
 from deconv.deconvnet.windows import Window
 from deconv.errors import DeconvError
@@ -119,9 +119,7 @@ def project_peaks(
         return torch.zeros(0)
     first = _input(data[int(rows[0, 0])])
     pixels = torch.zeros(len(rows), *first.shape, dtype=net.dtype)
-    for some, windows, painted in _painted(net, data, layer, peaks, rows, options):
-        for row, window, picture in zip(some, windows, painted, strict=True):
-            window.cut(pixels[row]).copy_(picture)
+    paste(_painted(net, data, layer, peaks, rows, options), pixels)
     return pixels
 
 

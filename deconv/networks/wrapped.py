@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from deconv.errors import DeconvError, unknown
+from deconv.errors import DeconvError, some, unknown
 from deconv.images import check_batch
 from deconv.networks.calls import Calls
 from deconv.networks.entrance import Entrance, enter, in_words, logits_of
@@ -131,7 +131,7 @@ class WrappedNet(Placed, Prepared, nn.Module):
         if calls := [name for name in values if name.rpartition(":")[0] == point]:
             raise DeconvError(
                 f"{point} of {self.name} is called {len(calls)} times: name one of the calls, "
-                f"{_some(calls)}"
+                f"{some(calls)}"
             )
         if point.isdecimal():
             return numbered(self.name, self.layers, point)
@@ -140,7 +140,7 @@ class WrappedNet(Placed, Prepared, nn.Module):
             return ends[0]
         if ends:
             raise DeconvError(
-                f"{point!r} fits {len(ends)} points of {self.name}: {_some(ends)}. Name one of "
+                f"{point!r} fits {len(ends)} points of {self.name}: {some(ends)}. Name one of "
                 "them in full"
             )
         name, colon, number = point.partition(":")
@@ -303,10 +303,6 @@ def _signature(name: str, part: nn.Module) -> tuple:
     weights = part._parameters.values()
     sizes = tuple(None if p is None or is_lazy(p) else p.shape for p in weights)
     return name, id(part), sizes, part.extra_repr()
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
 
 
 def _scale(divide_by: Iterable[float] | None) -> torch.Tensor | None:

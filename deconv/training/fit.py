@@ -15,7 +15,7 @@ from tqdm import tqdm
 from deconv import distributed
 from deconv.data.crops import CentreCrops, Squares
 from deconv.data.workers import worker_deaths
-from deconv.errors import DeconvError, Interrupted
+from deconv.errors import DeconvError, Interrupted, some
 from deconv.networks import ChainNet
 from deconv.training.evaluation import TEST_CROPS, Accuracy, evaluate
 from deconv.training.recipe import Recipe
@@ -292,9 +292,9 @@ def check_classes(train_data: Squares, val_data: Squares) -> None:
         raise DeconvError("these images have several labels each; training takes one an image")
     classes, validated = list(train_data.classes), list(val_data.classes)
     if only := [name for name in classes if name not in validated]:
-        raise DeconvError(f"the validation images lack the classes {_some(only)}: add them")
+        raise DeconvError(f"the validation images lack the classes {some(only)}: add them")
     if only := [name for name in validated if name not in classes]:
-        raise DeconvError(f"the training images lack the classes {_some(only)} of the validation")
+        raise DeconvError(f"the training images lack the classes {some(only)} of the validation")
     if classes != validated:
         raise DeconvError("training and validation have the same classes in another order")
     if len(classes) < 2:
@@ -303,10 +303,6 @@ def check_classes(train_data: Squares, val_data: Squares) -> None:
         counts = torch.bincount(torch.as_tensor(data.targets), minlength=len(classes)).tolist()
         if none := [name for name, count in zip(classes, counts, strict=True) if not count]:
             raise DeconvError(
-                f"there is no {which} image of the classes {_some(none)}: each needs one to train "
+                f"there is no {which} image of the classes {some(none)}: each needs one to train "
                 "on and another to validate on; add images, or remove the classes"
             )
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

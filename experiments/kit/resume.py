@@ -18,8 +18,8 @@ from experiments.kit.settings import typed
 
 FREE = {
     "cache_dir",
-    "data.bad_images",
     "changed_data",
+    "data.bad_images",
     "data.cache",
     "data.download",
     "data.partial",

@@ -451,15 +451,22 @@ def test_a_kill_at_any_stage_of_saving_leaves_a_snapshot_and_no_litter(
     assert_same_end(folder, uninterrupted(1)[0])
 
 
+def workers_of(training):
+    """The numbers of its two processes that load images."""
+    pid = training.process.pid
+    if not (children := Path(f"/proc/{pid}/task/{pid}/children")).exists():
+        pytest.skip("a process's children are not listed here")
+    workers = [int(worker) for worker in children.read_text().split()]
+    assert len(workers) == 2
+    return workers
+
+
 @pytest.mark.fault("killed group")
 def test_a_killed_loading_process_is_named_and_the_run_goes_on(uninterrupted, tmp_path):
     folder = tmp_path / "run"
     with Training(folder, "train.save_steps=1", "train.workers=2") as training:
         training.reach("train", "train")
-        pid = training.process.pid
-        if not (children := Path(f"/proc/{pid}/task/{pid}/children")).exists():
-            pytest.skip("a process's children are not listed here")
-        os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+        os.kill(workers_of(training)[0], signal.SIGKILL)
         training.go_on()
         training.end(EXIT_BAD_INPUT)
     assert "error: a process that loads images has died (DataLoader worker" in training.said()
@@ -845,11 +852,7 @@ def test_the_folder_of_a_killed_run_is_free_although_its_workers_live_on(uninter
     folder = tmp_path / "run"
     with Training(folder, "train.save_steps=1", "train.workers=2") as training:
         training.reach("train", "train")
-        pid = training.process.pid
-        if not (children := Path(f"/proc/{pid}/task/{pid}/children")).exists():
-            pytest.skip("a process's children are not listed here")
-        workers = [int(worker) for worker in children.read_text().split()]
-        assert len(workers) == 2
+        workers = workers_of(training)
         try:
             training.kill()
             for worker in workers:  # before they look whether the run still lives

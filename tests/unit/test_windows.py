@@ -1,5 +1,7 @@
 """Windows: what is painted in a part of an image is what is painted in the whole."""
 
+import weakref
+
 import pytest
 import torch
 from oracles import randn, randomise, relative_error
@@ -137,11 +139,15 @@ def test_each_image_is_read_once_and_equal_windows_share_a_batch():
     net = deconv.build("zfnet_mini", num_classes=3, seed=0)
     window = windows_of(net, "conv2", (96, 96))
     units = torch.tensor([[i % 5, 0, 4 + i % 7, 5] for i in range(40)])
-    read = []
+    read, images = [], []
 
     def image_of(number):
+        alive = sum(image() is not None for image in images)
+        assert alive <= 1, "of the images before, their windows alone are kept"
         read.append(number)
-        return torch.full((3, 96, 96), float(number))
+        image = torch.full((3, 96, 96), float(number))
+        images.append(weakref.ref(image))
+        return image
 
     seen = []
     for rows, windows, crops in in_batches(units, window, image_of, pixels_at_once=10**5):

@@ -7,7 +7,7 @@ from pathlib import Path
 from deconv.data.folders import class_folders
 from deconv.data.preparation.plan import Plan
 from deconv.data.text_files import read_lines
-from deconv.errors import DeconvError
+from deconv.errors import DeconvError, some
 
 
 def tiny_imagenet(source: Path) -> Plan:
@@ -36,7 +36,9 @@ def tiny_imagenet(source: Path) -> Plan:
 
     missing = wnids.keys() - set(plan.add_folder(root / "val" / "images", place))
     if missing:
-        raise DeconvError(f"{root / 'val' / 'images'} lacks {_some(missing)} of {annotations.name}")
+        raise DeconvError(
+            f"{root / 'val' / 'images'} lacks {some(sorted(missing))} of {annotations.name}"
+        )
     for name in ("wnids.txt", "words.txt"):
         if (root / name).is_file():
             plan.beside[name] = (root / name).read_bytes()
@@ -89,8 +91,8 @@ def _numbered(folder: Path, names: list[str], pattern: str) -> None:
     expected = {pattern.format(i) for i in range(1, len(names) + 1)}
     if expected != set(names):
         raise DeconvError(
-            f"{folder} holds {len(names)} images but not {_some(expected - set(names))}: they are "
-            "numbered without a gap, and torchvision counts on it; unpack the data set again"
+            f"{folder} holds {len(names)} images but not {some(sorted(expected - set(names)))}: "
+            "they are numbered without a gap, as torchvision expects; unpack the data set again"
         )
 
 
@@ -102,8 +104,3 @@ def _find(source: Path, name: str) -> Path:
         if place.is_dir() and class_folders(place):
             return place
     raise DeconvError(f"{source} holds no folder {name}: name that folder, or its archive")
-
-
-def _some(names: set[str]) -> str:
-    first = ", ".join(sorted(names)[:3])
-    return first if len(names) <= 3 else f"{first} and {len(names) - 3} more"

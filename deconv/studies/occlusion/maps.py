@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -157,24 +157,35 @@ def _occlude(
     if not 0 <= target < record.logits.shape[1]:
         raise DeconvError(f"there is no class {target}: {net.name} has {record.logits.shape[1]}")
     watched = int(_responses(record.activations[layer], strongest)[0].argmax())
-    places, parts = corners.flatten(0, 1), []
+    places = corners.flatten(0, 1)
     if partial and isinstance(net, ChainNet):
         with evaluating(net):
             logits, sums = answers(net, image, places, size_px, grey, (layer, watched))
         check_finite(logits, f"the output of {net.name}", of="the map", row="square")
         check_finite(sums, f"{layer} of {net.name}", of="the map", row="square")
-        parts, places = [_read(logits, sums, target)], places[:0]
-    for some in places.split(BATCH) if len(places) else ():
-        # Pooling is an order of magnitude faster in this layout on a CPU.
-        batch = image.repeat(len(some), 1, 1, 1).to(memory_format=torch.channels_last)
-        for covered, (y, x) in zip(batch, some.tolist(), strict=True):
-            covered[:, max(y, 0) : y + size_px, max(x, 0) : x + size_px] = grey.to(image.device)
-        parts.append(_answers(net, batch, target, layer, watched))
+        parts = [_read(logits, sums, target)]
+    else:
+        parts = [
+            _answers(net, batch, target, layer, watched)
+            for batch in _covered(image, places, size_px, grey.to(image.device))
+        ]
     probability, activation, label = (
         torch.cat(part).unflatten(0, (len(corners), -1)) for part in zip(*parts, strict=True)
     )
     p, a, best = (answer.item() for answer in _answers(net, image, target, layer, watched))
     return OcclusionMaps(probability, activation, label, corners, watched, (p, a, int(best)))
+
+
+def _covered(
+    image: torch.Tensor, places: torch.Tensor, size_px: int, grey: torch.Tensor
+) -> Iterator[torch.Tensor]:
+    """Yield batches of the image, each copy with its square."""
+    for some in places.split(BATCH):
+        # Pooling is an order of magnitude faster in this layout on a CPU.
+        batch = image.repeat(len(some), 1, 1, 1).to(memory_format=torch.channels_last)
+        for covered, (y, x) in zip(batch, some.tolist(), strict=True):
+            covered[:, max(y, 0) : y + size_px, max(x, 0) : x + size_px] = grey
+        yield batch
 
 
 def square_corners(
