@@ -12,7 +12,8 @@ from experiments.kit.forked import IMPORTED, SERVER
 
 pytest_plugins = ["fault_table"]
 
-SERVER.set_forkserver_preload([*IMPORTED, "pytest", "experiments.train"])
+# PyTorch imports its compiler with the first optimizer: seconds of every training.
+SERVER.set_forkserver_preload([*IMPORTED, "pytest", "experiments.train", "torch._dynamo"])
 
 
 @pytest.fixture(autouse=True)

@@ -59,7 +59,7 @@ SHORT = Case(
     (0.01, 0.03),
 )
 DEMO = Case((), 20.0, (0.06, 0.15), 0.04, (0.004, 0.035))
-SHIPPED = replace(DEMO, settings=("data.val_images=600",))
+SHIPPED = replace(DEMO, settings=("data.val_images=300",))
 """The network in the package, which was trained as the demo's is."""
 
 
