@@ -21,8 +21,9 @@ def max_pool(pool: nn.MaxPool2d, x: torch.Tensor) -> tuple[torch.Tensor, torch.T
     Raises:
         DeconvError: for a window that lies in the padding alone, where PyTorch has -inf.
     """
+    last = x.is_contiguous(memory_format=torch.channels_last)
     values, switches = F.max_pool2d(
-        x,
+        x.contiguous(memory_format=torch.channels_last),  # which a CPU pools many times faster
         pool.kernel_size,
         pool.stride,
         pool.padding,
@@ -36,7 +37,8 @@ def max_pool(pool: nn.MaxPool2d, x: torch.Tensor) -> tuple[torch.Tensor, torch.T
             f"a window of {pool} lies in the padding alone on maps of {tuple(x.shape[2:])}: it "
             "has no maximum; take less padding or dilation, or larger images"
         )
-    return values, switches
+    # In the caller's format: the last bits of a convolution depend on it.
+    return values if last else values.contiguous(), switches
 
 
 def unpool(

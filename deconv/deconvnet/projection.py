@@ -141,8 +141,10 @@ def project_images(
         warn_of_dead(units, values, layer, stacklevel=3)
     painting = Painting(way, units, values, image_of, seed, chunk, windows)
     for rows, cut, painted in painting.run():
-        check_finite(painted, f"the projection of {layer} of {net.name}", row="unit")
-        yield rows, cut, painted.cpu()
+        for row, picture in zip(rows, painted, strict=True):
+            what = f"the projection of {layer} of {net.name}"
+            check_finite(picture[None], what, row, of="those asked for", row="unit")
+        yield rows, cut, [picture.cpu() for picture in painted]
     way.warn(stacklevel=3)
 
 

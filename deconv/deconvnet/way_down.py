@@ -89,11 +89,6 @@ class WayDown:
         self, images: torch.Tensor, units: torch.Tensor, seed: str
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Send one unit of each image down; also return the units' values."""
-        if self.mirrors:
-            record = self.net.record(images, [self.layer], logits=False)
-            values = record.activations[self.layer]
-            found = values[tuple(units[:, : values.dim()].T)]
-            return self.from_record(record, units, seed), found
         found, seeder = torch.empty(0), seeder_of(units, seed)
 
         def remember(values: torch.Tensor) -> torch.Tensor:

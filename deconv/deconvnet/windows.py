@@ -14,13 +14,10 @@ from dataclasses import dataclass
 import torch
 
 from deconv.errors import DeconvError
-from deconv.fields import Axis
-from deconv.networks import ChainNet, Network
-from deconv.networks.chain import stage_shapes
-from deconv.networks.chain import window as stage_window
+from deconv.networks import Network
 from deconv.networks.network import inner_module
 from deconv.normalisation import LocalContrastNorm
-from deconv.records import Box, Record, Values
+from deconv.records import Box
 
 LARGEST_SHARE = 0.7
 """Of an image: a larger window saves less than cutting it out costs."""
@@ -141,52 +138,3 @@ def placed(units: torch.Tensor, windows: Sequence[Window]) -> torch.Tensor:
     inside[:, 0] = torch.arange(len(units))
     inside[:, 2:] = torch.tensor([(window.y, window.x) for window in windows])
     return inside
-
-
-def part_of(
-    net: ChainNet,
-    record: Record,
-    layer: str,
-    image: torch.Tensor,
-    windows: Sequence[Window],
-    crops: torch.Tensor,
-) -> Record:
-    """Take from a chain's record what the mirror reads in windows of one size.
-
-    Args:
-        image: K rows of the record. windows: one in each. crops: K×3×h×w, these windows.
-
-    Returns:
-        The record that the windows would have, without running them.
-    """
-    switches: dict[str, torch.Tensor] = {}
-    shapes: dict[str, tuple[int, ...]] = {}
-    size, above = (crops.shape[2], crops.shape[3]), tuple(crops.shape[1:])
-    corner = torch.tensor([(window.top, window.left) for window in windows], device=crops.device)
-    for name, stage, below, above in stage_shapes(net.stages_to(layer), size):
-        axes, begin = stage_window(stage), corner
-        if axes is not None:
-            steps = [axis.stride for axis in axes if isinstance(axis, Axis)]
-            corner = corner // torch.tensor(steps, device=corner.device)
-        shapes[name] = below
-        if name in record.switches:
-            flat = _patches(record.switches[name], image, corner, above)
-            width = record.shapes[name][2]
-            y, x = flat // width - begin[:, :1, None, None], flat % width - begin[:, 1:, None, None]
-            # Beside the unit's own positions switches lead out of the window; no signal is there.
-            y, x = y.clamp(0, below[1] - 1), x.clamp(0, below[2] - 1)
-            switches[name] = y * below[2] + x
-    values = _patches(record.activations[layer].detach(), image, corner, above)
-    return Record(
-        crops, Values({layer: values}, net.check_point), switches, shapes, record.pools, None
-    )
-
-
-def _patches(
-    maps: torch.Tensor, image: torch.Tensor, corner: torch.Tensor, shape: tuple[int, ...]
-) -> torch.Tensor:
-    """Cut K×C×h×w out of N×C×H×W, from image[k] at corner[k]."""
-    rows = corner[:, :1] + torch.arange(shape[1], device=corner.device)
-    columns = corner[:, 1:] + torch.arange(shape[2], device=corner.device)
-    cut = maps[image[:, None, None], :, rows[:, :, None], columns[:, None, :]]
-    return cut.permute(0, 3, 1, 2)

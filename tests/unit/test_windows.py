@@ -9,7 +9,8 @@ from torch import nn
 from torchvision import models
 
 import deconv
-from deconv.deconvnet.projection import project
+from deconv.deconvnet.painting import paste
+from deconv.deconvnet.projection import project, project_images
 from deconv.deconvnet.windows import Window, in_batches, windows_of
 from deconv.mining.peak_views import project_peaks
 from deconv.normalisation import LocalContrastNorm
@@ -48,6 +49,33 @@ def test_of_the_papers_chain(layer, engine, size):
     """At borders too, where strides leave a rest."""
     net = randomise(deconv.build("zfnet_mini", num_classes=3, seed=0).double())
     assert_equal_to_whole(net, layer, size, engine=engine, seed="one")
+
+
+@pytest.mark.parametrize("layer", ["conv5", "pool5", "conv4:z"])
+def test_patches_that_hang_over_every_border_are_the_mirror_s_whole_images(layer):
+    """Also without a record: of images with many units, and with one."""
+    net = randomise(deconv.build("zfnet_mini", num_classes=3, seed=0).double())
+    images = randn(3, 3, net.input_px, net.input_px, seed=4) * 40
+    record = net.record(images, [layer], logits=False)
+    values = record.activations[layer]
+    units = units_of(values)
+    units = torch.cat([units[units[:, 0] < 2], units[units[:, 0] == 2][:1]])
+    whole = project(net, record, layer, units, windows=False)
+    assert relative_error(project(net, record, layer, units), whole) < 1e-12
+    found = torch.zeros_like(whole)
+    read = []
+
+    def image_of(number):
+        read.append(number)
+        return images[number]
+
+    paste(project_images(net, layer, units, values[tuple(units.T)], image_of), found)
+    assert relative_error(found, whole) < 1e-12
+    assert sorted(read[1:]) == [0, 1, 2], "each once, after one for its size"
+    one, other = (
+        project(net, record, layer, units, windows=windows, seed="one") for windows in (True, False)
+    )
+    assert relative_error(one, other) < 1e-12
 
 
 @pytest.mark.parametrize("collisions", ["max", "mean", "overwrite"])
