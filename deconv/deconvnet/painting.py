@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 
@@ -55,31 +54,42 @@ class Painting:
         """
         if not len(self.units):
             return
-        net, layer = self.way.net, self.way.layer
         height, width = self.image_of(int(self.units[0, 0])).shape[1:]
-        window, whole = None, [*range(len(self.units))]
-        if self.windows and not self.own_switches and self.way.collisions == "sum":
-            if self.way.mirrors and has_patches(net, layer):
-                yield from self._patches((height, width))
-                return
-            if self.record is None or len(self.units) > FEW:
-                window = windows_of(net, layer, (height, width))
-            if window is None and self.record is None and not self.way.mirrors:
-                # The way down runs the images again, so that a record of them would be in vain.
-                window = partial(Window, 0, 0, height, width)
-        if window is not None:
-            whole = []
-            at_once = self.chunk * height * width
-            for rows, cut, crops in in_batches(self.units, window, self.image_of, at_once):
-                inside, values = placed(self.units[rows], cut), self.values[rows]
+        parts = self.windows and not self.own_switches and self.way.collisions == "sum"
+        if not self.way.mirrors:
+            yield from self._by_autograd((height, width), parts)
+        elif parts and has_patches(self.way.net, self.way.layer):
+            yield from self._patches((height, width))
+        else:
+            numbers = torch.arange(len(self.units))
+            for rows, record, units in self._recorded(numbers, self.way.layer):
+                painted = self.way.from_record(record, units, self.seed)
+                yield rows, [Window(0, 0, height, width, 0, 0)] * len(rows), painted
+
+    def _by_autograd(self, size: tuple[int, int], parts: bool) -> Iterator[Painted]:
+        """Paint units of any network: in windows, and of whole images where that is faster."""
+        whole = torch.arange(len(self.units))
+        if parts and (self.record is None or len(self.units) > FEW):
+            alone, window = self._alone(size, down=1.0)
+            left = []
+            for rows, cut, crops in self._windows(alone, window, size):
+                inside = placed(self.units[rows], cut)
+                values = self.values[rows]
                 painted = self.way.from_crops(crops, inside, values, self.seed)
                 if painted is None:
-                    whole += rows
+                    left.append(rows)
                 else:
-                    yield rows, cut, painted
-        for rows, record, units in self._recorded(whole, layer):
-            painted = self.way.from_record(record, units, self.seed, self.own_switches)
-            yield rows, [Window(0, 0, height, width, *at) for at in units[:, 2:].tolist()], painted
+                    yield rows.tolist(), cut, painted
+            whole = torch.cat([whole[~torch.isin(whole, alone)], *left])
+        one, net = Window(0, 0, *size, 0, 0), self.way.net
+        for rows, images, units in self._shared(whole):
+            batch = torch.stack([self.image_of(i) for i in images.tolist()])
+            switches = None
+            if self.own_switches and self.record is not None:
+                switches = [of_pool[images] for of_pool in self.record.switches.values()]
+            batch = batch.to(net.device, net.dtype)
+            for some, painted in self.way.from_images(batch, units, self.seed, switches):
+                yield rows[some].tolist(), [one] * len(some), painted
 
     def _patches(self, size: tuple[int, int]) -> Iterator[Painted]:
         """Paint units of a chain by the part of each map that their signals reach."""
@@ -122,38 +132,71 @@ class Painting:
             switches = {} if self.record is None else self.record.switches
             yield every, [whole] * len(every), switches, self.units
             return
-        window = windows_of(net, self.way.layer, size)
-        if window is not None:
-            _, image, count = self.units[:, 0].unique(return_inverse=True, return_counts=True)
-            one = window(0, 0)
-            few = count[image] * one.height * one.width < size[0] * size[1]
-            alone = few.nonzero().flatten()
-            at_once = self.chunk * size[0] * size[1]
-            for some, cut, crops in in_batches(self.units[alone], window, self.image_of, at_once):
-                record = net.record(crops.to(net.dtype), [pool], logits=False)
-                rows = alone[some]
-                yield rows.tolist(), cut, record.switches, placed(self.units[rows], cut)
-            every = (~few).nonzero().flatten().tolist()
-        for rows, record, units in self._recorded(every, pool):
+        alone, window = self._alone(size, down=0.0)
+        for some, cut, crops in self._windows(alone, window, size):
+            record = net.record(crops.to(net.dtype), [pool], logits=False)
+            yield some.tolist(), cut, record.switches, placed(self.units[some], cut)
+        numbers = torch.arange(len(self.units))
+        for rows, record, units in self._recorded(numbers[~torch.isin(numbers, alone)], pool):
             yield rows, [whole] * len(rows), record.switches, units
 
+    def _alone(
+        self, size: tuple[int, int], down: float
+    ) -> tuple[torch.Tensor, Callable[[int, int], Window] | None]:
+        """Find the units whose windows are less work than their image, which runs up but once.
+
+        down: work of the way down of a whole image, that of the way up being 1.
+        """
+        window = windows_of(self.way.net, self.way.layer, size)
+        if window is None:
+            return torch.empty(0, dtype=torch.int64), None
+        _, image, count = self.units[:, 0].unique(return_inverse=True, return_counts=True)
+        one = window(0, 0)
+        count, share = count[image], one.height * one.width / (size[0] * size[1])
+        few = count * share * (1 + down) < 1 + count * down
+        return few.nonzero().flatten().cpu(), window
+
+    def _windows(
+        self,
+        alone: torch.Tensor,
+        window: Callable[[int, int], Window] | None,
+        size: tuple[int, int],
+    ) -> Iterator[tuple[torch.Tensor, list[Window], torch.Tensor]]:
+        """Yield (some of the units, their windows, N×3×h×w of their images)."""
+        if window is None:
+            return
+        at_once = self.chunk * size[0] * size[1]
+        for some, cut, crops in in_batches(self.units[alone], window, self.image_of, at_once):
+            yield alone[some], cut, crops
+
+    def _shared(
+        self, rows: torch.Tensor
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Yield (some units, numbers of their images, the units K×4 in these images).
+
+        Images with equally many units come together: they are sent down in as many turns.
+        """
+        if not len(rows):
+            return
+        units = self.units[rows]
+        images, count = units[:, 0].unique(return_counts=True)
+        for some in images[count.argsort(stable=True)].split(self.chunk):
+            mine = torch.isin(units[:, 0], some).nonzero().flatten()
+            local = units[mine].clone()
+            local[:, 0] = (local[:, :1] == some).int().argmax(dim=1)
+            yield rows[mine.cpu()], some, local
+
     def _recorded(
-        self, rows: list[int], point: str
+        self, rows: torch.Tensor, point: str
     ) -> Iterator[tuple[list[int], Record, torch.Tensor]]:
         """Yield some rows, a record of their images up to a point, and their units in it."""
         if self.record is not None:
-            for start in range(0, len(rows), self.chunk):
-                some = rows[start : start + self.chunk]
-                yield some, self.record, self.units[some]
+            for some in rows.split(self.chunk):
+                yield some.tolist(), self.record, self.units[some]
             return
-        if not rows:
-            return
-        net, units = self.way.net, self.units[rows]
-        for images in units[:, 0].unique().split(self.chunk):
-            batch = torch.stack([self.image_of(int(i)) for i in images]).to(net.device, net.dtype)
-            record = net.record(batch, [point], logits=False)
-            mine = torch.isin(units[:, 0], images).nonzero().flatten()
-            for some in mine.split(self.chunk):
-                local = units[some].clone()
-                local[:, 0] = torch.searchsorted(images, local[:, 0].contiguous())
-                yield [rows[i] for i in some.tolist()], record, local
+        net = self.way.net
+        for mine, images, units in self._shared(rows):
+            batch = torch.stack([self.image_of(i) for i in images.tolist()])
+            record = net.record(batch.to(net.device, net.dtype), [point], logits=False)
+            for some in torch.arange(len(mine)).split(self.chunk):
+                yield mine[some].tolist(), record, units[some]

@@ -23,7 +23,6 @@ def vector_jacobian(
     collisions: str = "sum",
     rule: str = "deconvnet",
     switches: Sequence[torch.Tensor] | None = None,
-    run: Run | None = None,
 ) -> torch.Tensor:
     """Send a signal from a point of any graph down to pixels: K×3×H×W.
 
@@ -31,12 +30,23 @@ def vector_jacobian(
         point: maps K×3×H×W images to the values of the point, K×…; no layer may mix the images.
         seed: maps those values to the signal to send, of the same shape.
         collisions, rule, switches: see `Run`.
-        run: replaces these three.
 
     Raises:
         DeconvError: if nothing on the way up is differentiable.
     """
-    with torch.enable_grad(), run or Run(rule, collisions=collisions, switches=switches):
+    values, pixels = up(point, images, Run(rule, collisions=collisions, switches=switches))
+    return send_down(values, pixels, seed(values.detach()))
+
+
+def up(
+    point: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, run: Run
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Run images up to a point under rules: its values, and the pixels to send signals down to.
+
+    Raises:
+        DeconvError: if nothing on the way up is differentiable.
+    """
+    with torch.enable_grad(), run:
         pixels = images.detach().clone().requires_grad_()
         values = point(pixels.clone())  # in-place operations cannot write to a leaf
     if not values.requires_grad:
@@ -44,4 +54,4 @@ def vector_jacobian(
             "no signal can come down: nothing on the way up is differentiable (quantised "
             "operations, torch.no_grad or detach in the forward pass)"
         )
-    return send_down(values, pixels, seed(values.detach()))
+    return values, pixels

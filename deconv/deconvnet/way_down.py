@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 
 from deconv.deconvnet.mirror import mirror, refusal
-from deconv.deconvnet.units import Seeder, seeder_of
-from deconv.deconvnet.vjp import vector_jacobian
+from deconv.deconvnet.units import seeder_of
+from deconv.deconvnet.vjp import up
 from deconv.errors import DeconvError, NoRuleWarning, unknown
 from deconv.networks import ChainNet, Network
 from deconv.networks.network import inner_module
 from deconv.records import Record
 from deconv.rules import RULES
-from deconv.rules.run import Run, Watcher, frozen
+from deconv.rules.run import Run, Watcher, frozen, send_down
 
 ENGINES = ("auto", "mirror", "vjp")
 
@@ -46,28 +48,43 @@ class WayDown:
         self.mirrors = not obstacle
         self.crossed: dict[str, str] = {}
 
-    def from_record(
-        self, record: Record, units: torch.Tensor, seed: str, own_switches: bool = False
-    ) -> torch.Tensor:
-        """Send units K×4 of a record down to K×3×H×W; own_switches: not those of its images."""
+    def from_record(self, record: Record, units: torch.Tensor, seed: str) -> torch.Tensor:
+        """Mirror units K×4 of a record down to K×3×H×W."""
+        assert isinstance(self.net, ChainNet)
         image, seeder = units[:, 0], seeder_of(units, seed)
-        if self.mirrors:
-            assert isinstance(self.net, ChainNet)
-            start = seeder(record.activations[self.layer][image].detach())
-            return mirror(self.net, record, self.layer, image, start, self.collisions)
-        switches = [of_pool[image] for of_pool in record.switches.values()]
-        run = Run(
-            self.rule,
-            inner_module(self.net),
-            collisions=self.collisions,
-            switches=switches if own_switches else None,
-        )
-        return self._run(record.images[image], seeder, run)
+        start = seeder(record.activations[self.layer][image].detach())
+        return mirror(self.net, record, self.layer, image, start, self.collisions)
+
+    def from_images(
+        self,
+        images: torch.Tensor,
+        units: torch.Tensor,
+        seed: str,
+        switches: Sequence[torch.Tensor] | None = None,
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Send units of images down by autograd: up once, then down a unit of every image.
+
+        Args:
+            images: N×3×H×W.
+            units: K×4, image is the row in `images`.
+            switches: N×C×h×w for each max-pool, see `Run`.
+
+        Yields:
+            (some of 0 … K − 1, their pictures).
+        """
+        values, pixels = self._up(images, switches)
+        turns = _turns(units[:, 0].tolist())
+        for number, turn in enumerate(turns, 1):
+            some = torch.tensor(turn)
+            at = tuple(units[some, : values.dim()].T)
+            signal = torch.zeros_like(values)
+            signal[at] = values[at].detach() if seed == "activation" else 1.0
+            yield some, send_down(values, pixels, signal, number < len(turns))[units[some, 0]]
 
     def from_crops(
         self, crops: torch.Tensor, units: torch.Tensor, values: torch.Tensor, seed: str
     ) -> torch.Tensor | None:
-        """Send the units of some windows down, if the network runs in them as in whole images.
+        """Send the units of some windows down by autograd, if they are as in whole images.
 
         Args:
             crops: K×3×h×w windows, see `deconv.deconvnet.windows`.
@@ -78,49 +95,56 @@ class WayDown:
             K×3×h×w; None if the network refuses the windows, as one does that takes images of one
             size alone, or if a unit has another value in its window.
         """
-        crops = crops.to(self.net.device, self.net.dtype)
         try:
-            painted, found = self._from_images(crops, units, seed)
+            above, pixels = self._up(crops.to(self.net.device, self.net.dtype))
+            found = above[tuple(units[:, : above.dim()].T)].detach()
+            if not _alike(found, values.to(found)):
+                return None
+            return send_down(above, pixels, seeder_of(units, seed)(above.detach()))
         except (DeconvError, RuntimeError, AssertionError):
             return None  # what is wrong with whole images too is raised there
-        return painted if _alike(found, values.to(found)) else None
-
-    def _from_images(
-        self, images: torch.Tensor, units: torch.Tensor, seed: str
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Send one unit of each image down; also return the units' values."""
-        found, seeder = torch.empty(0), seeder_of(units, seed)
-
-        def remember(values: torch.Tensor) -> torch.Tensor:
-            nonlocal found
-            found = values[tuple(units[:, : values.dim()].T)]
-            return seeder(values)
-
-        run = Run(self.rule, inner_module(self.net), collisions=self.collisions)
-        painted = self._run(images, remember, run)
-        return painted, found
 
     def watched(
         self, record: Record, units: torch.Tensor, seed: str, watch: Watcher
     ) -> torch.Tensor:
         """Send units down under the rule and show each operation's call to `watch`."""
-        run = Run(self.rule, inner_module(self.net), collisions=self.collisions, watch=watch)
-        return self._run(record.images[units[:, 0]], seeder_of(units, seed), run)
+        values, pixels = self._up(record.images[units[:, 0]], watch=watch)
+        return send_down(values, pixels, seeder_of(units, seed)(values.detach()))
 
-    def _run(self, images: torch.Tensor, seeder: Seeder, run: Run) -> torch.Tensor:
+    def _up(
+        self,
+        images: torch.Tensor,
+        switches: Sequence[torch.Tensor] | None = None,
+        watch: Watcher | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        module = inner_module(self.net)
+        options: dict[str, Any] = {"switches": switches, "watch": watch}
+        run = Run(self.rule, module, collisions=self.collisions, **options)
+        run.crossed = self.crossed  # noted while signals come down
+
         def point(pixels: torch.Tensor) -> torch.Tensor:
             record = self.net.record(pixels, [self.layer], logits=False, finite=False)
             return record.activations[self.layer]
 
-        with frozen(inner_module(self.net)):
-            painted = vector_jacobian(point, images, seeder, run=run)
-        self.crossed |= run.crossed
-        return painted
+        with frozen(module):
+            return up(point, images, run)
 
     def warn(self, stacklevel: int) -> None:
         """Warn of operations without a rule that were crossed."""
         if self.crossed and self.rule == "deconvnet":
             _warn_of_no_rule(self.crossed, self.layer, stacklevel + 1)
+
+
+def _turns(images: Sequence[int]) -> list[list[int]]:
+    """Divide units, given their images, into turns that hold one unit of an image each."""
+    turns: list[list[int]] = []
+    count: Counter[int] = Counter()
+    for unit, image in enumerate(images):
+        if count[image] == len(turns):
+            turns.append([])
+        turns[count[image]].append(unit)
+        count[image] += 1
+    return turns
 
 
 def _alike(found: torch.Tensor, expected: torch.Tensor) -> bool:

@@ -283,13 +283,16 @@ def without_tf32() -> Iterator[None]:
             setattr(place, name, value)
 
 
-def send_down(values: torch.Tensor, pixels: torch.Tensor, signal: torch.Tensor) -> torch.Tensor:
+def send_down(
+    values: torch.Tensor, pixels: torch.Tensor, signal: torch.Tensor, again: bool = False
+) -> torch.Tensor:
     """Send a signal from values down to the pixels that they were computed from.
 
     Args:
         values: output of a forward pass under a `Run`.
         pixels: its input, K×3×H×W.
         signal: in the shape of `values`.
+        again: whether another signal will follow from the same values.
 
     Returns:
         K×3×H×W; zeros where nothing arrives.
@@ -299,7 +302,9 @@ def send_down(values: torch.Tensor, pixels: torch.Tensor, signal: torch.Tensor) 
     """
     try:
         with without_tf32():
-            (below,) = torch.autograd.grad(values, pixels, signal, allow_unused=True)
+            (below,) = torch.autograd.grad(
+                values, pixels, signal, retain_graph=again, allow_unused=True
+            )
     except CheckpointError as error:
         raise DeconvError(
             "gradient checkpointing runs a part of the network again on the way down, without the "
