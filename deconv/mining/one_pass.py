@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from deconv.data.batches import walk
 from deconv.distributed import gather_shares
 from deconv.errors import DeconvError
+from deconv.finite import check_finite
 from deconv.networks import Network
 
 
@@ -47,10 +49,13 @@ def sum_over(
     if not points:
         raise DeconvError(f"name at least one layer of {net.name} to measure")
     sums: dict[str, M] = {}
+
+    def measured(point: str, values: torch.Tensor) -> M:
+        check_finite(values, f"{point} of {net.name}")
+        return measure(values)
+
     for images, _ in walk(net, loader, doing, progress):
-        record = net.record(images, points, logits=False)
-        for point in points:
-            _add(sums, {point: measure(record.activations[point])})
+        _add(sums, net.measure(images, {point: partial(measured, point) for point in points}))
     total, *shards = gather_shares(loader, sums)
     for shard in shards:
         _add(total, shard)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -56,9 +57,14 @@ def top_activations(
         raise DeconvError(f"mining takes a Share in chunks of {CHUNK} images, got {share.chunk}")
     first = share.first if share is not None else 0
     best: dict[str, Peaks] = {}
-    for seen, recorded in _recorded_chunks(net, loader, layers, first, "mining", progress):
-        for layer, values in recorded.items():
-            best[layer] = _entered(best.get(layer), values, seen, f"{layer} of {net.name}", k)
+    for images, numbers in _chunks(walk(net, loader, "mining", progress), first):
+        best = net.measure(
+            images,
+            {
+                layer: partial(_entered, best.get(layer), k, numbers, f"{layer} of {net.name}")
+                for layer in layers
+            },
+        )
     best = {layer: _on_cpu(peaks) for layer, peaks in best.items()}
     # Every process takes part, also one whose shard is empty.
     merged = _merge_shards(gather_shares(loader, best), k)
@@ -72,14 +78,18 @@ def map_maxima(net: Network, loader: Iterable, layers: Iterable[str]) -> dict[st
     the whole loader.
     """
     layers = _checked_layers(net, loader, layers)
-    chunks: dict[str, list[Peaks]] = {layer: [] for layer in layers}
-    for seen, recorded in _recorded_chunks(net, loader, layers):
-        for layer, values in recorded.items():
-            chunks[layer].append(_on_cpu(strongest(values, seen, f"{layer} of {net.name}")))
-    return {
-        layer: Peaks(*(torch.cat(field, dim=1) for field in zip(*map(_fields, some), strict=True)))
-        for layer, some in chunks.items()
-    }
+    chunks = [
+        net.measure(
+            images, {layer: partial(_all_of, numbers, f"{layer} of {net.name}") for layer in layers}
+        )
+        for images, numbers in _chunks(walk(net, loader))
+    ]
+    return {layer: _joined([found[layer] for found in chunks]) for layer in layers}
+
+
+def _joined(parts: Sequence[Peaks]) -> Peaks:
+    """Put the peaks of consecutive images, C×n each, side by side."""
+    return Peaks(*(torch.cat(field, dim=1) for field in zip(*map(_fields, parts), strict=True)))
 
 
 def _checked_layers(net: Network, loader: Iterable, layers: Iterable[str]) -> list[str]:
@@ -103,23 +113,6 @@ def _on_cpu(peaks: Peaks) -> Peaks:
     return Peaks(*(field.cpu() for field in _fields(peaks)))
 
 
-def _recorded_chunks(
-    net: Network,
-    loader: Iterable,
-    layers: list[str],
-    first: int = 0,
-    doing: str = "",
-    progress: bool = True,
-) -> Iterator[tuple[int, dict[str, torch.Tensor]]]:
-    """Yield (number of the first image, layer -> activations) of each chunk of a loader."""
-    seen = first
-    for images, count in _chunks(walk(net, loader, doing, progress, channels_last=True)):
-        # `_maxima` knows the image's number in the data set.
-        values = net.record(images, layers, logits=False, finite=False).activations
-        yield seen, {layer: values[layer][:count] for layer in layers}
-        seen += count
-
-
 def _merge_shards(shards: list[dict[str, Peaks]], k: int) -> dict[str, Peaks]:
     """Merge the peaks of consecutive shards into the global top k."""
     best: dict[str, Peaks] = {}
@@ -137,72 +130,87 @@ def _shuffles(loader: Iterable) -> bool:
     return isinstance(loader.sampler, random) or isinstance(within, random)
 
 
-def _chunks(batches: Iterable[tuple[torch.Tensor, Any]]) -> Iterator[tuple[torch.Tensor, int]]:
-    """Regroup images into batches of CHUNK, each with its number of real images.
+def _chunks(
+    batches: Iterable[tuple[torch.Tensor, Any]], first: int = 0
+) -> Iterator[tuple[torch.Tensor, range]]:
+    """Regroup images into batches of CHUNK, each with the numbers of its images.
 
-    The last batch is padded with copies of its first image.
+    The last batch is filled up with copies of its first image. All share their memory. Channels
+    last, in which pooling on a CPU is an order of magnitude faster.
     """
-    queue: list[torch.Tensor] = []
+    chunk, count = torch.empty(0), 0
     for images, _ in batches:
-        queue += images.unbind(0)
-        while len(queue) >= CHUNK:
-            yield _stack(queue[:CHUNK]), CHUNK
-            queue = queue[CHUNK:]
-    if queue:
-        yield _stack(queue + [queue[0]] * (CHUNK - len(queue))), len(queue)
-
-
-def _stack(images: list[torch.Tensor]) -> torch.Tensor:
-    return torch.stack(images).contiguous(memory_format=torch.channels_last)
+        if not len(chunk):
+            chunk = images.new_empty(CHUNK, *images.shape[1:])
+            chunk = chunk.contiguous(memory_format=torch.channels_last)
+        for image in images:  # one by one PyTorch changes the layout four times faster
+            chunk[count].copy_(image)
+            count += 1
+            if count == CHUNK:
+                yield chunk, range(first, first + count)
+                first, count = first + count, 0
+    if count:
+        chunk[count:] = chunk[:1]
+        yield chunk, range(first, first + count)
 
 
 def strongest(activation: torch.Tensor, first_image: int, layer: str = "") -> Peaks:
     """Find the strongest unit of each map and image of a batch: Peaks of C×N, in image order."""
     n, maps = activation.shape[:2]
-    value = _maxima(activation, first_image, layer)
-    rows = torch.arange(n, device=value.device)[:, None].expand(n, maps)
-    y, x = _places(activation, rows.flatten(), torch.arange(maps, device=value.device).repeat(n))
-    image = (rows + first_image).T
-    return Peaks(value.T, image, y.view(n, maps).T, x.view(n, maps).T)
+    value, rows = _maxima(activation, first_image, layer)
+    image = torch.arange(n, device=value.device)[:, None].expand(n, maps)
+    number = torch.arange(maps, device=value.device).repeat(n)
+    y, x = _places(activation, rows, image.flatten(), number)
+    return Peaks(value.T, (image + first_image).T, y.view(n, maps).T, x.view(n, maps).T)
 
 
-def _maxima(activation: torch.Tensor, first_image: int, layer: str) -> torch.Tensor:
-    """Find the maximum of each map of each image, N×C."""
-    value = activation.amax(dim=(2, 3)) if activation.dim() == 4 else activation
+def _all_of(numbers: range, layer: str, activation: torch.Tensor) -> Peaks:
+    """Find the `strongest` of the images of some numbers."""
+    return _on_cpu(strongest(activation[: len(numbers)], numbers[0], layer))
+
+
+def _maxima(
+    activation: torch.Tensor, first_image: int, layer: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Find the maxima of each map, N×C, and of each of its rows, N×C×h."""
+    rows = activation[..., None]
+    if activation.dim() == 4:
+        # Up to ten times faster than amax where maps are the last axis of memory.
+        rows = F.max_pool2d(activation, (1, activation.shape[3]))[..., 0]
+    value = rows.amax(dim=2)
     check_finite(value, layer, first_image, "the data set")
-    return value
+    return value, rows
 
 
 def _places(
-    activation: torch.Tensor, image: torch.Tensor, number: torch.Tensor
+    activation: torch.Tensor, rows: torch.Tensor, image: torch.Tensor, number: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Find (y, x) of the maxima of some maps, by their images and numbers."""
-    if activation.dim() != 4:
-        return torch.zeros_like(image), torch.zeros_like(image)
-    # argmax returns the first of equal values in scan order: lower y, then lower x.
-    at = activation[image, number].flatten(1).argmax(dim=1)
-    return at // activation.shape[3], at % activation.shape[3]
+    # argmax returns the first of equal values: lower y, then lower x.
+    y = rows[image, number].argmax(dim=1)
+    return y, activation[image, number, y].argmax(dim=1) if activation.dim() == 4 else y
 
 
 def _entered(
-    best: Peaks | None, activation: torch.Tensor, first_image: int, layer: str, k: int
+    best: Peaks | None, k: int, numbers: range, layer: str, activation: torch.Tensor
 ) -> Peaks:
-    """Merge a batch into the k strongest, as `merge` would its `strongest`.
+    """Merge the images of some numbers into the k strongest, as `merge` would their `strongest`.
 
     Positions are looked up for those maxima alone that enter: later in a data set they are few.
     """
-    value = _maxima(activation, first_image, layer).T
+    value, rows = _maxima(activation[: len(numbers)], numbers[0], layer)
+    value = value.T
     if best is None:
         none = value.new_zeros(len(value), 0)
         best = Peaks(none, none.long(), none.long(), none.long())
     known, images = best.value.shape[1], torch.arange(value.shape[1], device=value.device)
     both = torch.cat([best.value, value], dim=1)
     order = both.sort(dim=1, descending=True, stable=True).indices[:, :k]
-    image = torch.cat([best.image, (first_image + images).expand_as(value)], dim=1)
+    image = torch.cat([best.image, (numbers[0] + images).expand_as(value)], dim=1)
     unknown = torch.full_like(value, -1, dtype=torch.long)
     y, x = (torch.cat([one, unknown], dim=1).gather(1, order) for one in (best.y, best.x))
     maps, slots = (order >= known).nonzero(as_tuple=True)
-    y[maps, slots], x[maps, slots] = _places(activation, order[maps, slots] - known, maps)
+    y[maps, slots], x[maps, slots] = _places(activation, rows, order[maps, slots] - known, maps)
     return Peaks(both.gather(1, order), image.gather(1, order), y, x)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import nn
@@ -11,6 +11,8 @@ from torch import nn
 from deconv.networks.calls import Calls
 from deconv.networks.preprocessing import Preprocessing
 from deconv.records import Box, Record
+
+M = TypeVar("M")
 
 
 @runtime_checkable
@@ -82,6 +84,12 @@ class Network(Protocol):
 
         Raises DeconvError for values that are NaN or infinite unless finite=False.
         """
+        ...
+
+    def measure(
+        self, images: torch.Tensor, measures: Mapping[str, Callable[[torch.Tensor], M]]
+    ) -> dict[str, M]:
+        """Run images and apply a function to the values of each point, none of which is kept."""
         ...
 
     def field(self, layer: str, y: int, x: int, image_size: tuple[int, int]) -> Box:

@@ -3,9 +3,9 @@ read its values."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -13,7 +13,7 @@ from torch.nn.parameter import is_lazy
 
 from deconv.errors import DeconvError, some, unknown
 from deconv.images import check_batch
-from deconv.networks.calls import Calls
+from deconv.networks.calls import Calls, Value
 from deconv.networks.entrance import Entrance, enter, in_words, logits_of
 from deconv.networks.layer_numbers import numbered
 from deconv.networks.network import Placed
@@ -22,6 +22,8 @@ from deconv.networks.probe import Fields
 from deconv.networks.reader import Enough, Reader
 from deconv.records import Box, Record, Values, checked
 from deconv.rules.run import Run, evaluating
+
+M = TypeVar("M")
 
 
 @dataclass(frozen=True)
@@ -197,11 +199,45 @@ class WrappedNet(Placed, Prepared, nn.Module):
         """Run images in evaluation mode and record, as `ChainNet.record` does."""
         check_batch(images, self.name)
         asked = [layers] if isinstance(layers, str) else [str(layer) for layer in layers]
-        entrance = self._enter().entrance
-        values = {name: entrance.calls.values[self.check_point(name)] for name in asked}
         images = images.to(self.device)
-        previous = {value.key: value.after for value in values.values()}
-        reader = Reader(previous, stop=bool(asked) and not logits)
+        values = self._values(asked)
+        reader, answer = self._run(images, values, stop=bool(asked) and not logits)
+        entrance = self._enter().entrance
+        named = entrance.calls.names
+        record = Record(
+            images,
+            Values({n: reader.values[v.key] for n, v in values.items()}, self.check_point),
+            {named.get(key, key): switches for key, switches in reader.switches.items()},
+            {named.get(key, key): plane for key, plane in reader.planes.items()},
+            {named.get(key, key): pool for key, pool in reader.pools.items()},
+            logits_of(answer, entrance.ends_in) if logits else None,
+        )
+        return checked(record, self.name) if finite else record
+
+    def measure(
+        self, images: torch.Tensor, measures: Mapping[str, Callable[[torch.Tensor], M]]
+    ) -> dict[str, M]:
+        """Run images and apply a function to each point's values, as `ChainNet.measure` does."""
+        check_batch(images, self.name)
+        values, found = self._values(measures), dict[str, M]()
+
+        def read(key: str, value: torch.Tensor) -> None:
+            found.update((n, measures[n](value)) for n in values if values[n].key == key)
+
+        with torch.no_grad():
+            self._run(images.to(self.device), values, stop=True, read=read, switches=False)
+        return {name: found[name] for name in measures}
+
+    def _values(self, points: Iterable[str]) -> dict[str, Value]:
+        """Look up the values of points by their requested names."""
+        calls = self.calls
+        return {name: calls.values[self.check_point(name)] for name in points}
+
+    def _run(
+        self, images: torch.Tensor, values: dict[str, Value], **reading: Any
+    ) -> tuple[Reader, Any]:
+        """Run images in evaluation mode; reading: options of `Reader`. Return it and the output."""
+        reader = Reader({value.key: value.after for value in values.values()}, **reading)
         run = Run(module=self.module, watch=reader.on_call, on_module=reader.on_module)
         follow = torch.is_grad_enabled() and images.requires_grad
         answer = None
@@ -221,16 +257,7 @@ class WrappedNet(Placed, Prepared, nn.Module):
                 f"{missing} of {self.name} did not run for these images: its forward pass took "
                 "another branch than it does for others"
             )
-        named = entrance.calls.names
-        record = Record(
-            images,
-            Values({n: reader.values[v.key] for n, v in values.items()}, self.check_point),
-            {named.get(key, key): switches for key, switches in reader.switches.items()},
-            {named.get(key, key): plane for key, plane in reader.planes.items()},
-            {named.get(key, key): pool for key, pool in reader.pools.items()},
-            logits_of(answer, entrance.ends_in) if logits else None,
-        )
-        return checked(record, self.name) if finite else record
+        return reader, answer
 
     def field(self, layer: str, y: int, x: int, image_size: tuple[int, int]) -> Box:
         """Probe a unit's receptive field, see `deconv.receptive_field`."""
