@@ -149,8 +149,9 @@ def peaks_differ(found: dict[str, deconv.Peaks], tracked: Iterable[Any], *_: Any
 
 def occlusion(run: Run) -> list[dict[str, Any]]:
     """One occlusion map, square 50 px, stride 16, beside captum's `Occlusion` with its default of
-    one square a forward pass and with 32, on the same modules. The difference is that of the
-    probability from running every whole image here (partial=False), over the largest change."""
+    one square a forward pass and with 32, on the same modules; mixed is precision="mixed" here. The
+    difference is that of the probability from running every whole image here (partial=False), over
+    the largest change."""
     square, cases = (run.size.square, run.size.stride), []
     for name in dict.fromkeys((run.size.zfnet, run.size.alexnet)):
         net, module = chain(name, run.size.px)
@@ -164,6 +165,7 @@ def occlusion(run: Run) -> list[dict[str, Any]]:
             Way("here", plain.label.numel(), ours),
             Way("captum", count, theirs),
             Way("captum, 32 at once", count, partial(theirs, at_once=32)),
+            Way("here, mixed", plain.label.numel(), partial(ours, precision="mixed")),
         ]
         cases.append(run.case(name, "positions", ways, partial(maps_differ, plain)))
     return cases

@@ -6,6 +6,7 @@ from oracles import chain, randn
 from torch import nn
 
 import deconv
+from deconv.errors import DeconvError
 from deconv.normalisation import ContrastNorm, LocalContrastNorm
 from deconv.studies.occlusion import partial
 
@@ -62,13 +63,31 @@ def test_of_a_chain_with_every_kind_of_window(layer, size_px, stride_px, squares
 
 def test_of_the_papers_chain(monkeypatch):
     runs = []
-    blocks = partial.Changed.blocks
+    through = partial._through_windows
     monkeypatch.setattr(
-        partial.Changed, "blocks", lambda self, *a: runs.append(a[2]) or blocks(self, *a)
+        partial, "_through_windows", lambda *a: runs.append(type(a[0])) or through(*a)
     )
     net = deconv.build("zfnet_mini", 5, init="he", seed=0).double()
     assert_partial_is_whole(net, "conv5", net.input_px, size_px=24, stride_px=13)
-    assert runs, "a part of the chain ran on blocks"
+    assert {nn.Conv2d, nn.MaxPool2d} <= set(runs), "a part of the chain ran on blocks"
+
+
+def test_single_precision_and_mixed_are_near_the_whole_images():
+    net = deconv.build("zfnet_mini", 10, init="he_pixels", seed=1)
+    image = randn(3, 64, 64, seed=2).float() * 60
+    options = {"target": 3, "layer": "conv5", "size_px": 20, "stride_px": 4}
+    whole = deconv.occlude(net, image, partial=False, **options)
+    change = (whole.probability - whole.clean[0]).abs().max()
+    exact, mixed = (deconv.occlude(net, image, precision=p, **options) for p in ("full", "mixed"))
+    assert torch.equal(exact.label, whole.label)
+    torch.testing.assert_close(exact.probability, whole.probability, rtol=0, atol=1e-5)
+    error = (mixed.probability - whole.probability).abs().max() / change
+    assert 1e-6 < error < 0.01
+
+
+def test_mixed_precision_is_for_changes_alone():
+    with pytest.raises(DeconvError, match="precision=mixed is for partial maps of a chain"):
+        deconv.occlude(odd(), randn(3, SIDE, SIDE), 1, size_px=9, partial=False, precision="mixed")
 
 
 def test_of_a_chain_whose_normalisation_reads_the_whole_map():

