@@ -96,9 +96,9 @@ class Updates:
         logits = self._forward(own if len(own) else batch[:1], images)
         losses = F.cross_entropy(logits, target, reduction="none")[: len(own)]
         hits = (logits.argmax(1) == target)[: len(own)]
-        loss, hit_count, stops, seen = distributed.total(
-            [losses.detach().sum().item(), hits.sum().item(), float(stop()), float(len(own))]
-        )
+        # One transfer from the device for both.
+        sums = torch.stack([losses.detach().sum().double(), hits.sum().double()]).tolist()
+        loss, hit_count, stops, seen = distributed.total([*sums, float(stop()), float(len(own))])
         if seen < len(batch):
             self._note_skipped(skipped, int(seen), progress)
         if not math.isfinite(loss):
