@@ -5,7 +5,7 @@ One module a page, named as the experiment that shows it; `animation` draws Figu
 """
 
 # isort: off
-from deconv.figures.style import own_style  # before anything else imports matplotlib
+from deconv.figures.style import Look, look, own_style  # before anything else imports matplotlib
 # isort: on
 
 from deconv.figures.accuracy_curves import (
@@ -21,9 +21,7 @@ from deconv.figures.contrast_normalisation import NumberRow, contrast_normalisat
 from deconv.figures.correspondence import DeltaPanel, DeltaRow, MaskedFaces, correspondence
 from deconv.figures.deconvnet_schematic import ImageRow, MapRow, deconvnet_schematic
 from deconv.figures.drawing import (
-    DPI,
     FAINT,
-    FONT,
     INK,
     VOID,
     Page,
@@ -57,9 +55,7 @@ from deconv.figures.training_page import SCALES, Watched, training_page
 from deconv.pixels import PERCENTILE
 
 __all__ = [
-    "DPI",
     "FAINT",
-    "FONT",
     "IMAGE_COLOURS",
     "INK",
     "PERCENTILE",
@@ -78,6 +74,7 @@ __all__ = [
     "FirstLayers",
     "ImageRow",
     "LayerMaps",
+    "Look",
     "MapRow",
     "MappedImage",
     "MaskedFaces",
@@ -117,6 +114,7 @@ __all__ = [
     "image_crops",
     "invariance",
     "localisation",
+    "look",
     "max_activation",
     "occlusion",
     "one_unit",

@@ -14,7 +14,6 @@ from matplotlib.ticker import MaxNLocator
 from deconv.figures.drawing import (
     BLUE,
     FAINT,
-    FONT,
     INK,
     MARGIN,
     RED,
@@ -25,7 +24,7 @@ from deconv.figures.drawing import (
     quiet,
     text,
 )
-from deconv.figures.style import own_style
+from deconv.figures.style import page
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ PAPER_STYLE = OUR_STYLE | {
 }
 
 
-@own_style()
+@page(1.0)
 def accuracy_curves(
     panels: Sequence[AccuracyPanel], widths: Sequence[float], caption: str, width_in: float = 8.0
 ) -> Figure:
@@ -175,8 +174,8 @@ def _draw(axes: Axes, panel: AccuracyPanel, styles: dict, top: float) -> None:
     axes.set(xlim=(ends[0] - room, ends[-1] + room), ylim=(0, top), xticks=ends)
     axes.yaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10], integer=True))
     axes.set_xticklabels(_sparse(panel, ends))
-    axes.set_xlabel(panel.axis, size=6.4, color=INK, labelpad=3, **FONT)
-    axes.set_ylabel("mean accuracy per class (%)", size=6.4, color=INK, labelpad=3, **FONT)
+    axes.set_xlabel(panel.axis, size=6.4, color=INK, labelpad=3)
+    axes.set_ylabel("mean accuracy per class (%)", size=6.4, color=INK, labelpad=3)
     axes.grid(axis="y", color="#eceef1", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.axhline(panel.chance, color=FAINT, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)

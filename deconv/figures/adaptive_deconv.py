@@ -12,7 +12,6 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarForm
 from deconv.figures.drawing import (
     BLUE,
     FAINT,
-    FONT,
     INK,
     MARGIN,
     RED,
@@ -25,7 +24,7 @@ from deconv.figures.drawing import (
     text,
     tile,
 )
-from deconv.figures.style import own_style
+from deconv.figures.style import page
 
 COLOURS = (BLUE, RED, "#009e73", "#cc79a7")
 """From Okabe and Ito's palette, cycled over layers."""
@@ -56,7 +55,7 @@ class CodedLayer:
     updates: Sequence[int]
 
 
-@own_style()
+@page(1.0)
 def adaptive_deconv(
     layers: Sequence[CodedLayer], images: np.ndarray, caption: str, width_in: float = 8.0
 ) -> Figure:
@@ -127,8 +126,8 @@ def _cost(
     axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.set_xlabel("step of inference", size=6.2, color=INK, labelpad=2, **FONT)
-    axes.legend(frameon=False, prop=FONT | {"size": 5.6}, loc="upper right")
+    axes.set_xlabel("step of inference", size=6.2, color=INK, labelpad=2)
+    axes.legend(frameon=False, prop={"size": 5.6}, loc="upper right")
 
 
 def _title(figure: Figure, left: float, top: float, title: str, note: str) -> None:

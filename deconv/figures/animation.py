@@ -10,7 +10,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from deconv.figures.drawing import FAINT, INK, MARGIN, RED, VOID, axes_at, block, picture, text
+from deconv.figures.drawing import (
+    BEYOND,
+    FAINT,
+    INK,
+    MARGIN,
+    RED,
+    VOID,
+    axes_at,
+    block,
+    picture,
+    text,
+)
 from deconv.figures.feature_evolution import MARK, Filmstrip, patch_tile, projection_tile
 from deconv.figures.lettering import letter_plainly
 from deconv.figures.style import own_style
@@ -118,7 +129,9 @@ def save_animation(
 
 def _palette(pixels: Image.Image) -> Image.Image:
     """Make a palette for `pixels` that holds the colours of flat areas exactly."""
-    exact = [channel for colour in ((255, 255, 255), VOID, MARK, GREY) for channel in colour]
+    exact = [
+        channel for colour in ((255, 255, 255), VOID, BEYOND, MARK, GREY) for channel in colour
+    ]
     free = 256 - len(exact) // 3
     common = pixels.quantize(free, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     out = Image.new("P", (1, 1))

@@ -13,7 +13,7 @@ from matplotlib.patches import Polygon, Rectangle
 
 from deconv.figures.drawing import BLUE, FAINT, HAIR, INK, MARGIN, captioned, text
 from deconv.figures.sheet import arrow, label, sheet
-from deconv.figures.style import own_style
+from deconv.figures.style import page
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ NAMES, SHIFT, LEAST_SIDE, LEAST_WINDOW, MOST_PLANES = 0.78, 0.011, 0.06, 0.03, 9
 """Inches, except MOST_PLANES: the most planes of a drawn stack."""
 
 
-@own_style()
+@page(1.0)
 def architecture_boxes(
     boxes: Sequence[Box],
     row_names: Sequence[str],

@@ -25,7 +25,7 @@ from deconv.figures.first_layers import (
     panels,
     projection_pixels,
 )
-from deconv.figures.style import own_style
+from deconv.figures.style import page
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ UPRIGHT = 0.67
 """Width to height of the grid of layer 2's projections, so that a tile can be seen."""
 
 
-@own_style()
+@page(1.0)
 def contrast_normalisation(
     columns: Sequence[FirstLayers],
     rows: Sequence[NumberRow],

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from deconv.errors import DeconvError
 from deconv.figures.drawing import (
     BLUE,
-    FONT,
     HAIR,
     INK,
     MARGIN,
@@ -27,7 +26,7 @@ from deconv.figures.drawing import (
     text,
     tile,
 )
-from deconv.figures.style import own_style
+from deconv.figures.style import page
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ WORDS = {
 }
 
 
-@own_style()
+@page(1.0)
 def correspondence(
     faces: MaskedFaces,
     beside: Sequence[DeltaPanel],
@@ -182,9 +181,7 @@ def _draw_panel(
     axes.set(xlim=_limits(panel), ylim=(len(panel.rows) - 0.5, -0.5), yticks=range(len(panel.rows)))
     axes.set_yticklabels([_label(row) for row in panel.rows])
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(
-        "mean change of sign Δ (lower: more alike)", size=6.2, color=INK, labelpad=2, **FONT
-    )
+    axes.set_xlabel("mean change of sign Δ (lower: more alike)", size=6.2, color=INK, labelpad=2)
     for number, row in enumerate(panel.rows):
         if number:
             axes.axhline(number - 0.5, color=HAIR, linewidth=0.5, zorder=0)

@@ -13,7 +13,7 @@ from deconv.figures.drawing import FAINT, INK, MARGIN, captioned, grey_centred, 
 from deconv.figures.pool_detail import PoolWindows, detail_height, draw_pool_windows
 from deconv.figures.sheet import arrow, frame, label, pixels_at, sheet, strip
 from deconv.figures.signed_maps import signed_map
-from deconv.figures.style import own_style
+from deconv.figures.style import page
 from deconv.pixels import display_scale
 from deconv.records import Box
 
@@ -60,7 +60,7 @@ AROUND = 2
 """Positions shown around the unit in the enlarged tiles of its own layer."""
 
 
-@own_style()
+@page(1.0)
 def deconvnet_schematic(
     rows: Sequence[MapRow],
     image: ImageRow,

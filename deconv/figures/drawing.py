@@ -5,8 +5,7 @@ Positions and sizes are inches from the page's upper left corner, sizes of text 
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
 from PIL import Image
 
-from deconv.figures.lettering import letter_plainly
-from deconv.figures.style import own_style
+from deconv.figures.lettering import fitted, letter_plainly, words_width, wrapped
+from deconv.figures.style import BODY_PT, current, own_style
 from deconv.pixels import PERCENTILE, display_scale
 
 Page = Figure
@@ -27,14 +27,14 @@ HAIR = "#d0d4da"
 """Colour of hairlines."""
 BLUE, RED = "#0072b2", "#d55e00"
 """From Okabe and Ito's palette: distinct for colour-blind readers and in grey."""
-VOID = (213, 218, 226)
-"""RGB behind tiles and outside an image; not white, so that white patches keep their edges."""
-FONT: dict[str, Any] = {"family": "DejaVu Sans"}
-DPI = 300
+VOID, BEYOND, HATCHES = (213, 218, 226), (246, 247, 249), 10
+"""RGB behind tiles, and between the stripes of what lies outside an image; stripes a tile."""
 MARGIN = 0.28
 """Inches at both sides of a page."""
-CAPTION_LINE = 0.135
-"""Line height of a caption in inches."""
+CAPTION, CAPTION_PT, CAPTION_LINE, TITLE_PT = "caption", BODY_PT, 0.135, 10.5
+"""A caption's name on its page, size in points and line height in inches; size of titles."""
+NOTE_PT, NOTE_GAP, NOTE_LINE = 6.2, 0.1, 0.12
+"""Of the note to a panel's title: its size, inches before it, inches that it takes below."""
 
 
 def grey_centred(pixels: np.ndarray, percentile: float = PERCENTILE) -> np.ndarray:
@@ -51,12 +51,21 @@ def grey_centred(pixels: np.ndarray, percentile: float = PERCENTILE) -> np.ndarr
 
 
 def tile(pixels: np.ndarray, inside: np.ndarray | None, side: int) -> np.ndarray:
-    """Resize h×w×3 uint8 to side×side, with VOID where `inside` (h×w bool) is False."""
+    """Resize h×w×3 uint8 to side×side, hatched where `inside` (h×w bool) is False."""
     out = np.array(Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC))
     if inside is not None and not inside.all():
         mask = Image.fromarray(inside.astype(np.uint8) * 255).resize((side, side))
-        out[np.asarray(mask) < 128] = VOID
+        outside = np.asarray(mask) < 128
+        out[outside] = hatching(side)[outside]
     return out
+
+
+def hatching(side: int) -> np.ndarray:
+    """Make side×side×3 uint8 of faint diagonal stripes: what lies outside an image."""
+    down, across = np.indices((side, side))
+    step = max(4, side // HATCHES)
+    stripe = (down + across) % step < max(1, step // 4)
+    return np.where(stripe[..., None], np.uint8(VOID), np.uint8(BEYOND)).astype(np.uint8)
 
 
 def projection_tiles(pixels: np.ndarray, inside: np.ndarray, side: int) -> list[np.ndarray]:
@@ -105,20 +114,53 @@ def text(
     """Write words with their upper left corner at a position in inches."""
     across, down = figure.get_size_inches()
     style = {"va": "top"} | style
-    figure.text(left / across, 1 - top / down, words, size=size, color=color, **FONT, **style)
+    figure.text(left / across, 1 - top / down, words, size=size, color=color, **style)
 
 
-def panel_title(figure: Figure, left: float, top: float, title: str, note: str) -> None:
-    """Write a panel's title and, faint behind it, a note."""
-    text(figure, left, top, title, 10.5, INK, weight="bold")
-    text(figure, left + 0.105 * len(title) - 0.03, top + 0.022, note, 6.2, FAINT)
+def label_in(
+    figure: Figure,
+    left: float,
+    right: float,
+    top: float,
+    words: str,
+    size: float,
+    color: str,
+    **style: Any,
+) -> None:
+    """Write words between two positions: smaller, then cut, where they are too long."""
+    weight = style.get("weight", "normal")
+    words, size = fitted(words, size, right - left, weight)
+    at = {"left": left, "center": (left + right) / 2, "right": right}[style.get("ha", "left")]
+    text(figure, at, top, words, size, color, **style)
+
+
+def panel_title(
+    figure: Figure, left: float, right: float, top: float, title: str, note: str
+) -> None:
+    """Write a panel's title and, faint behind it or else below it, a note."""
+    below = not _note_behind(title, note, right - left)
+    title, size = fitted(title, TITLE_PT, right - left, "bold")
+    text(figure, left, top, title, size, INK, weight="bold")
+    start = left if below else left + words_width(title, size, "bold") + NOTE_GAP
+    note, small = fitted(note, NOTE_PT, right - start)
+    text(figure, start, top + (0.19 if below else 0.022), note, small, FAINT)
+
+
+def note_height(titles: Iterable[tuple[str, str]], room: float) -> float:
+    """Inches that titles with notes take more than a title where a note does not fit behind."""
+    return 0.0 if all(_note_behind(*one, room) for one in titles) else NOTE_LINE
+
+
+def _note_behind(title: str, note: str, room: float) -> bool:
+    widths = words_width(title, TITLE_PT, "bold") + NOTE_GAP + words_width(note, NOTE_PT)
+    return not note or widths <= room
 
 
 def annotate(
     axes: Axes, x: float, y: float, words: str, size: float, color: str = INK, **style: Any
 ) -> None:
     """Write words at a share of the axes' width and height; `transform` changes the coordinates."""
-    style = FONT | {"va": "center", "transform": axes.transAxes} | style
+    style = {"va": "center", "transform": axes.transAxes} | style
     axes.text(x, y, words, size=size, color=color, **style)
 
 
@@ -141,26 +183,62 @@ def quiet(axes: Axes) -> None:
         color=FAINT,
         labelsize=5.6,
         labelcolor=INK,
-        labelfontfamily=FONT["family"],
     )
     axes.patch.set_visible(False)
 
 
 def captioned(width_in: float, end: float, caption: str, foot: float = 0.15) -> Figure:
     """Make a white page whose wrapped caption starts at `end` inches, with `foot` inches below."""
-    lines = textwrap.wrap(caption, int(width_in * 19.5))
+    lines = wrapped(caption, CAPTION_PT, width_in - 2 * MARGIN)
     height = end + CAPTION_LINE * len(lines) + foot
     figure = Figure(figsize=(width_in, height), facecolor="white")
-    text(figure, MARGIN, end, "\n".join(lines), 6.6, INK, linespacing=1.45)
+    words = "\n".join(lines)
+    text(figure, MARGIN, end, words, CAPTION_PT, INK, linespacing=1.45, gid=CAPTION)
     return figure
 
 
 @own_style()
-def save(figure: Figure, folder: Path, stem: str = "figure") -> None:
-    """Write folder/<stem>.png (300 dpi) and .pdf, deterministically.
+def save(figure: Figure, folder: Path, stem: str = "figure") -> list[Path]:
+    """Write folder/<stem> in each format of the look, and the caption, deterministically.
 
-    The PDF carries no date and keeps its text as text. Names are drawn without markup.
+    PDF and SVG carry no date and keep their text as text. Names are drawn without markup.
+
+    Returns:
+        The files written.
     """
+    now = current()
+    caption = next((one for one in figure.texts if one.get_gid() == CAPTION), None)
+    across, down = figure.get_size_inches()
+    low, high = 0.0, down
+    if caption is not None and not now.caption:
+        low = caption.get_position()[1] * down
+        caption.set_visible(False)
+    if now.title:
+        high += _title(figure, now.title)
     letter_plainly(figure)
-    figure.savefig(folder / f"{stem}.png", dpi=DPI, metadata={"Software": None})
-    figure.savefig(folder / f"{stem}.pdf", dpi=DPI, metadata={"CreationDate": None})
+    box = None if (low, high) == (0.0, down) else Bbox.from_extents(0, low, across, high)
+    written = []
+    for ending in now.formats:
+        written.append(folder / f"{stem}.{ending}")
+        figure.savefig(written[-1], bbox_inches=box, metadata={UNDATED[ending]: None})
+    if caption is not None:
+        written.append(folder / ("caption.txt" if stem == "figure" else f"{stem}.txt"))
+        words = " ".join(caption.get_text().split())
+        written[-1].write_text(words + "\n", encoding="utf-8", errors="backslashreplace")
+    return written
+
+
+UNDATED = {"png": "Software", "pdf": "CreationDate", "svg": "Date"}
+"""Format -> what matplotlib would write into it that changes from day to day."""
+
+
+def _title(figure: Figure, words: str) -> float:
+    """Write a title above a page's upper edge; its height in inches."""
+    across, down = figure.get_size_inches()
+    size = TITLE_PT * current().body_pt / BODY_PT
+    lines = wrapped(words, size, across - 2 * MARGIN, "bold")
+    line = 1.3 * size / 72
+    style = {"va": "top", "weight": "bold", "linespacing": 1.3 / 1.2, "color": INK, "size": size}
+    tall = line * len(lines) + MARGIN / 2
+    figure.text(MARGIN / across, 1 + tall / down - MARGIN / 2 / down, "\n".join(lines), **style)
+    return tall

@@ -15,7 +15,6 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from deconv.figures.drawing import (
     BLUE,
     FAINT,
-    FONT,
     HAIR,
     INK,
     MARGIN,
@@ -25,7 +24,7 @@ from deconv.figures.drawing import (
     quiet,
     text,
 )
-from deconv.figures.style import own_style
+from deconv.figures.style import page
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ LINEAR = 2.0
 TICKS = (-20, -5, -2, -1, 0, 1, 2, 5, 20)
 
 
-@own_style()
+@page(1.0)
 def error_changes(networks: Sequence[ErrorChanges], caption: str, width_in: float = 8.0) -> Figure:
     """Draw a panel a network: rows of dots, filled for ours, open for the paper's."""
     heights = [HEAD + ROW * len(one.changes) + FOOT for one in networks]
@@ -161,7 +160,7 @@ def _level(axes: Axes, reach: tuple[float, float], rows: int) -> None:
     axes.xaxis.set_major_locator(FixedLocator([t for t in TICKS if reach[0] <= t <= reach[1]]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _signed(value)))
-    axes.set_xlabel("percentage points against no change", size=6.2, color=INK, labelpad=2, **FONT)
+    axes.set_xlabel("percentage points against no change", size=6.2, color=INK, labelpad=2)
     axes.axvline(0, color=FAINT, linewidth=0.8, zorder=1)
     for edge in (-LINEAR, LINEAR):
         axes.axvline(edge, color=HAIR, linewidth=0.6, linestyle=(0, (4, 3)), zorder=0)

@@ -19,12 +19,13 @@ from deconv.figures.drawing import (
     block,
     captioned,
     grey_centred,
+    note_height,
     panel_title,
     picture,
     text,
     tile,
 )
-from deconv.figures.style import own_style
+from deconv.figures.style import page
 from deconv.figures.turnover_curves import turnover_curves
 
 
@@ -49,17 +50,16 @@ class Filmstrip:
     settled: int | None
 
 
-ACROSS = 2
-"""Layers side by side."""
 # Inches; TILE_PX, TILE_GAP and MARK_FROM in pixels.
-BETWEEN, BELOW, NUMBERS, MOST = 0.34, 0.26, 0.27, 0.66
-"""Between blocks, below them, width of the maps' numbers, largest side of a tile."""
-TITLE, EPOCHS, LEAST_PLOT = 0.24, 0.15, 2.3
+BETWEEN, BELOW, NUMBERS, MOST, WANTED = 0.34, 0.26, 0.27, 0.66, 0.34
+"""Between blocks, below them, width of the maps' numbers, largest and least side of a tile."""
+TITLE, EPOCHS, PLOT, LEAST_PLOT = 0.24, 0.15, 2.3, 2.9
+"""Heights of a title and of the epochs' numbers, height and least width of the curves."""
 TILE_PX, TILE_GAP, MARK_FROM = 112, 8, 22
 MARK = tuple(round(255 * v) for v in to_rgb(RED))
 
 
-@own_style()
+@page(2.5)
 def feature_evolution(
     strips: Sequence[Filmstrip],
     epochs: Sequence[int],
@@ -75,48 +75,53 @@ def feature_evolution(
     """
     if not strips or not epochs:
         raise DeconvError("Figure 4 needs at least one layer and one snapshot")
-    width = (width_in - 2 * MARGIN - (ACROSS - 1) * BETWEEN) / ACROSS
+    room = width_in - 2 * MARGIN
+    across = _across(len(strips), len(epochs), room)
+    width = (room - (across - 1) * BETWEEN) / across
     side = min(MOST, (width - NUMBERS) / len(epochs))
-    cells: list[Filmstrip | None] = [*strips, None]  # None: the curves
-    rows = [cells[i : i + ACROSS] for i in range(0, len(cells), ACROSS)]
-    heights = [max(_height(cell, side) for cell in row) for row in rows]
+    note = note_height([(strip.title, strip.note) for strip in strips], width)
+    rows = [list(strips[i : i + across]) for i in range(0, len(strips), across)]
+    rest = room - len(rows[-1]) * (width + BETWEEN)
+    if rest < LEAST_PLOT:
+        rows.append([])
+        rest = room
+    heights = [
+        TITLE + note + EPOCHS + side * max((len(s.maps) for s in row), default=0) for row in rows
+    ]
+    heights[-1] = max(heights[-1], PLOT)
     end = 0.2 + sum(heights) + BELOW * len(rows)
     figure = captioned(width_in, end - 0.03, caption, foot=0.18)
     top = 0.2
     for row, height in zip(rows, heights, strict=True):
-        for column, cell in enumerate(row):
+        for column, strip in enumerate(row):
             left = MARGIN + column * (width + BETWEEN)
-            if cell is not None:
-                _draw_strip(figure, cell, epochs, left, top, side)
-                continue
-            across = width if column else width_in - 2 * MARGIN
-            turnover_curves(
-                figure,
-                [(s.title, s.turnover, s.settled) for s in strips],
-                epochs,
-                threshold,
-                (left, top, across, height),
-            )
+            panel_title(figure, left, left + width, top, strip.title, strip.note)
+            _draw_strip(figure, strip, epochs, left, top + TITLE + note, side)
         top += height + BELOW
+    courses = [(strip.title, strip.turnover, strip.settled) for strip in strips]
+    place = (MARGIN + room - rest, top - heights[-1] - BELOW, rest, heights[-1])
+    turnover_curves(figure, courses, epochs, threshold, place)
     return figure
 
 
-def _height(cell: Filmstrip | None, side: float) -> float:
-    """Height of a cell, title included, in inches."""
-    return LEAST_PLOT if cell is None else TITLE + EPOCHS + len(cell.maps) * side
+def _across(layers: int, snapshots: int, room: float) -> int:
+    """How many layers stand side by side, such that their tiles and the curves fill the page."""
+    fit = int((room + BETWEEN) / (NUMBERS + snapshots * WANTED + BETWEEN))
+    if fit > layers and room - layers * (room + BETWEEN) / fit < LEAST_PLOT:
+        fit = layers
+    return max(1, fit)
 
 
 def _draw_strip(
     figure: Figure, strip: Filmstrip, epochs: Sequence[int], left: float, top: float, side: float
 ) -> None:
     """Draw a layer with its upper left corner at (left, top) and columns `side` wide, in inches."""
-    panel_title(figure, left, top, strip.title, strip.note)
-    line = top + TITLE + 0.02
+    line = top + 0.02
     text(figure, left, line, "epoch", 5.2, FAINT, style="italic")
     for column, epoch in enumerate(epochs):
         middle = left + NUMBERS + (column + 0.5) * side
         text(figure, middle, line - 0.005, str(epoch), 6.2, INK, ha="center")
-    first = top + TITLE + EPOCHS
+    first = top + EPOCHS
     for row, number in enumerate(strip.maps):
         middle = first + (row + 0.5) * side
         text(figure, left, middle, f"{number}", 5.2, FAINT, va="center")
@@ -125,7 +130,7 @@ def _draw_strip(
 
 
 def strip_pixels(strip: Filmstrip) -> np.ndarray:
-    """Lay out the tiles, one row per map and one column per snapshot, a bar at each jump."""
+    """Lay out a row a map and a column a snapshot, a bar where the image last changed."""
     count, snapshots = strip.jumped.shape
     tiles = [
         projection_tile(strip, row, column, TILE_PX)
@@ -134,10 +139,21 @@ def strip_pixels(strip: Filmstrip) -> np.ndarray:
     ]
     out = block(tiles, snapshots, TILE_GAP)
     step = TILE_PX + TILE_GAP
-    for row, column in np.argwhere(strip.jumped):
+    for row, column in last_changes(strip.jumped):
         top, left = TILE_GAP + row * step, column * step
         out[top + MARK_FROM : top + TILE_PX - MARK_FROM, left + 1 : left + TILE_GAP - 1] = MARK
     return out
+
+
+def last_changes(jumped: np.ndarray) -> list[tuple[int, int]]:
+    """List (map, snapshot) from which a map's strongest image stays the same.
+
+    jumped: M×T bool. At most one a map: none where the image never changed, nor where it changed
+    at the last snapshot, after which nothing is known.
+    """
+    last = jumped.shape[1] - 1
+    changes = [(row, np.flatnonzero(jumped[row])) for row in range(len(jumped))]
+    return [(row, int(at[-1])) for row, at in changes if len(at) and at[-1] < last]
 
 
 def projection_tile(strip: Filmstrip, row: int, column: int, side: int) -> np.ndarray:

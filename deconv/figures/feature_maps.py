@@ -15,7 +15,6 @@ from matplotlib.patheffects import withStroke
 from deconv.figures.drawing import (
     BLUE,
     FAINT,
-    FONT,
     INK,
     MARGIN,
     RED,
@@ -27,7 +26,7 @@ from deconv.figures.drawing import (
     text,
 )
 from deconv.figures.signed_maps import signed_map
-from deconv.figures.style import own_style
+from deconv.figures.style import page
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#6
 FEWEST_COLUMNS = 4
 
 
-@own_style()
+@page(1.0)
 def feature_maps(
     images: Sequence[MappedImage], sparsity: SparsityPanel, caption: str, width_in: float = 8.0
 ) -> Figure:
@@ -248,4 +247,4 @@ def _draw_sparsity(figure: Figure, panel: SparsityPanel, top: float, width_in: f
             for label in axes.get_xticklabels():
                 label.set(rotation=25, ha="right", rotation_mode="anchor")
     place: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1.02), "borderpad": 0}
-    two.legend(frameon=False, prop=FONT | {"size": 5.8}, ncols=2, **place)
+    two.legend(frameon=False, prop={"size": 5.8}, ncols=2, **place)

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from deconv.figures.drawing import FAINT, INK, MARGIN, VOID, captioned, picture, text
-from deconv.figures.style import own_style
+from deconv.figures.style import page
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ RATIO, SIDE_PX, LINE_PX = 1.25, 64, 5
 DASH = (0.35, 0.38, 0.42)
 
 
-@own_style()
+@page(1.0)
 def filters(
     first: Sequence[FilterGrid],
     rules: Sequence[RuleRow],

@@ -14,7 +14,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from deconv.figures.drawing import (
     BLUE,
     FAINT,
-    FONT,
     INK,
     MARGIN,
     RED,
@@ -28,7 +27,7 @@ from deconv.figures.drawing import (
     text,
     tile,
 )
-from deconv.figures.style import own_style
+from deconv.figures.style import page
 from deconv.figures.training_page import filter_tiles
 
 
@@ -68,7 +67,7 @@ LEAST_RMS = 1e-4
 """Of the largest, below which a filter's RMS is drawn at the lower edge."""
 
 
-@own_style()
+@page(1.0)
 def first_layers(
     without: FirstLayers,
     coarse: FirstLayers,
@@ -245,7 +244,6 @@ def _spectrum(
             ha="right",
             va="top" if below else "bottom",
             bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.4},
-            **FONT,
         )
     axes.set(xlim=(0, 0.5), ylim=(0, 100))
     axes.xaxis.set_major_locator(MaxNLocator(5))
@@ -254,12 +252,12 @@ def _spectrum(
 
 
 def _labels(axes: Axes, across: str, up: str) -> None:
-    axes.set_xlabel(across, size=6.2, color=INK, labelpad=2, **FONT)
-    axes.set_ylabel(up, size=6.2, color=INK, labelpad=2, **FONT)
+    axes.set_xlabel(across, size=6.2, color=INK, labelpad=2)
+    axes.set_ylabel(up, size=6.2, color=INK, labelpad=2)
 
 
 def _legend(axes: Axes, place: Literal["best", "upper left", "lower right"]) -> None:
-    font = FONT | {"size": 5.6}
+    font = {"size": 5.6}
     axes.legend(
         loc=place,
         frameon=True,

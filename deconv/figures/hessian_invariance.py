@@ -20,7 +20,7 @@ from deconv.figures.drawing import (
     text,
     tile,
 )
-from deconv.figures.style import own_style
+from deconv.figures.style import PAGE_IN, page
 from deconv.figures.unit_page import TILE_PX, axis_words, unit_page, upright
 
 
@@ -44,12 +44,14 @@ class UnitWalks:
     flat: bool
 
 
-@own_style()
-def hessian_invariance(walks: UnitWalks, title: str, note: str, caption: str) -> Figure:
+@page(1.0)
+def hessian_invariance(
+    walks: UnitWalks, title: str, note: str, caption: str, width_in: float = PAGE_IN
+) -> Figure:
     """Draw filmstrips along the most and least invariant directions beside the walks' curves."""
     strip = 5.0
     height = strip_height(walks, strip)
-    figure, top = unit_page(max(height, 2.3) + 0.15, title, note, caption)
+    figure, top = unit_page(width_in, max(height, 2.3) + 0.15, title, note, caption)
     strips(figure, walks, MARGIN, top, strip, full=True)
     walk_curves(figure, walks, MARGIN + strip + 0.55, top, 1.82, min(height, 3.2) - 0.1)
     return figure

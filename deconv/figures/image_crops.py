@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from deconv.figures.drawing import FAINT, INK, MARGIN, RED, axes_at, picture, text, tile
-from deconv.figures.style import own_style
-from deconv.figures.unit_page import PER_ROW, TILE_PX, WIDTH_IN, unit_page, upright
+from deconv.figures.style import PAGE_IN, page
+from deconv.figures.unit_page import PER_ROW, TILE_PX, unit_page, upright
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,15 @@ class UnitCrops:
     picture: np.ndarray | None
 
 
-@own_style()
-def image_crops(crops: UnitCrops, title: str, note: str, caption: str) -> Figure:
+@page(1.0)
+def image_crops(
+    crops: UnitCrops, title: str, note: str, caption: str, width_in: float = PAGE_IN
+) -> Figure:
     """Draw the crops, and below each its image with the receptive field framed."""
     count = len(crops.patch)
     rows, columns = -(-count // PER_ROW), min(count, PER_ROW)
-    side = min(1.2, (WIDTH_IN - 2 * MARGIN - (columns - 1) * 0.06) / columns)
-    figure, top = unit_page(rows * (2 * side + 0.42) + 0.06, title, note, caption)
+    side = min(1.2, (width_in - 2 * MARGIN - (columns - 1) * 0.06) / columns)
+    figure, top = unit_page(width_in, rows * (2 * side + 0.42) + 0.06, title, note, caption)
     for i in range(count):
         row, column = divmod(i, PER_ROW)
         left, down = MARGIN + column * (side + 0.06), top + row * (2 * side + 0.42)

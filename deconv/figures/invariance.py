@@ -16,20 +16,21 @@ from deconv.errors import DeconvError
 from deconv.figures.drawing import (
     BLUE,
     FAINT,
-    FONT,
     HAIR,
     INK,
     MARGIN,
     RED,
     axes_at,
     captioned,
+    label_in,
     picture,
     quiet,
     text,
     tile,
 )
+from deconv.figures.lettering import fitted, words_width
 from deconv.figures.occlusion import shorten
-from deconv.figures.style import own_style
+from deconv.figures.style import page
 
 IMAGE_COLOURS = (BLUE, RED, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """One an image, from Okabe and Ito's colour-blind-safe palette."""
@@ -58,14 +59,15 @@ class TransformRow:
 
 
 # Inches; TILE_PX, FRAME and TILE_GAP in pixels.
-TOP, LEGEND, HEAD, ROW_TITLE, AMOUNTS, FOOT = 0.2, 0.27, 0.36, 0.2, 0.13, 0.4
-PICTURES, LABELS = 1.8, 0.52
-LETTER, ENTRY = 0.066, 0.46
-"""Widths in the legend: a letter, and an entry without its letters."""
-LEAST_PLOT, TILE_PX, FRAME, TILE_GAP = 1.45, 112, 8, 6
+TOP, HEAD, ROW_TITLE, AMOUNTS, FOOT = 0.2, 0.36, 0.2, 0.13, 0.4
+PICTURES, LABELS, LEGEND_LINE = 0.242, 0.52, 0.135
+"""Share of the width that the images take; inches of labels, and of a line of the legend."""
+ENTRY = 0.37
+"""Width of an entry in the legend without its words."""
+LEAST_PLOT, LEGEND_PT, TILE_PX, FRAME, TILE_GAP = 1.45, 7.0, 112, 8, 6
 
 
-@own_style()
+@page(4.8)
 def invariance(
     rows: Sequence[TransformRow],
     names: Sequence[str],
@@ -81,23 +83,26 @@ def invariance(
     """
     if not rows or not 1 <= len(names) <= len(IMAGE_COLOURS):
         raise DeconvError(f"Figure 5 shows 1 to {len(IMAGE_COLOURS)} images, got {len(names)}")
-    height = max(PICTURES / len(r.examples) * len(names) + AMOUNTS for r in rows)
+    pictures = PICTURES * (width_in - 2 * MARGIN)
+    height = max(pictures / len(r.examples) * len(names) + AMOUNTS for r in rows)
     height = max(height, LEAST_PLOT)
     step = ROW_TITLE + height + FOOT
-    end = TOP + LEGEND + HEAD + step * len(rows)
-    figure = captioned(width_in, end - 0.04, caption, foot=0.19)
-    _legend(figure, names, any(row.band is not None for row in rows))
-    plot = (width_in - 2 * MARGIN - PICTURES) / len(columns) - LABELS
-    lefts = [MARGIN + PICTURES + LABELS + i * (plot + LABELS) for i in range(len(columns))]
+    entries = _entries(names, any(row.band is not None for row in rows), width_in)
+    first = TOP + LEGEND_LINE * len(entries) + 0.13
+    figure = captioned(width_in, first + HEAD + step * len(rows) - 0.04, caption, foot=0.19)
+    _legend(figure, entries)
+    plot = (width_in - 2 * MARGIN - pictures) / len(columns) - LABELS
+    lefts = [MARGIN + pictures + LABELS + i * (plot + LABELS) for i in range(len(columns))]
     for left, (title, note, _) in zip(lefts, columns, strict=True):
-        text(figure, left, TOP + LEGEND, title, 9, INK, weight="bold")
-        text(figure, left, TOP + LEGEND + 0.17, note, 5.6, FAINT)
+        end = left + plot + 0.7 * LABELS if left != lefts[-1] else width_in - MARGIN / 2
+        label_in(figure, left, end, first, title, 9, INK, weight="bold")
+        label_in(figure, left, end, first + 0.17, note, 5.6, FAINT)
     for number, row in enumerate(rows):
-        letter, top = "abcdefg"[number], TOP + LEGEND + HEAD + number * step
+        letter, top = "abcdefg"[number], first + HEAD + number * step
         text(figure, MARGIN, top - 0.02, f"{letter}1", 7, INK, weight="bold")
         text(figure, MARGIN + 0.22, top - 0.02, row.title, 7, INK)
         top += ROW_TITLE
-        _pictures(figure, row, top)
+        _pictures(figure, row, top, pictures)
         for i, (left, column) in enumerate(zip(lefts, columns, strict=True)):
             text(figure, left, top - ROW_TITLE - 0.02, f"{letter}{i + 2}", 7, INK, weight="bold")
             axes = axes_at(figure, left, top, plot, height, f"{letter}{i + 2}")
@@ -106,43 +111,50 @@ def invariance(
     return figure
 
 
-def _legend(figure: Figure, names: Sequence[str], others: bool) -> None:
-    """Draw the legend at the top of the page, in two lines if one is too short."""
-    handles = [
-        Line2D([], [], color=colour, linestyle=style, linewidth=1.6)
-        for colour, style in zip(IMAGE_COLOURS, IMAGE_LINES, strict=True)
-    ][: len(names)]
-    labels = [shorten(name) for name in names]
+Entry = tuple[str, Any, Any, float]
+"""Of the legend: words, colour, line style, line width."""
+
+
+def _entries(names: Sequence[str], others: bool, width_in: float) -> list[list[Entry]]:
+    """The legend's entries, in as many lines as they need."""
+    styles = zip(names, IMAGE_COLOURS, IMAGE_LINES, strict=False)
+    entries: list[Entry] = [(shorten(name), colour, line, 1.6) for name, colour, line in styles]
     if others:
-        handles.append(Line2D([], [], color=FAINT, linewidth=0.9))
-        labels.append("further images: median, middle half")
-    width, height = figure.get_size_inches()
-    wide = LETTER * sum(map(len, labels)) + ENTRY * len(labels) > width - 2 * MARGIN
-    columns = -(-len(labels) // 2) if wide else len(labels)
-    top = 1 - (0.04 if wide else 0.09) / height
-    figure.legend(
-        handles,
-        labels,
-        loc="upper center",
-        ncols=columns,
-        frameon=False,
-        bbox_to_anchor=(0.5, top),
-        borderaxespad=0,
-        handlelength=2.2,
-        columnspacing=1.6,
-        prop={"size": 7, **FONT},
-        labelcolor=INK,
-    )
+        entries.append(("further images: median, middle half", FAINT, "-", 0.9))
+    lines: list[list[Entry]] = [[]]
+    for entry in entries:
+        if lines[-1] and _width([*lines[-1], entry]) > width_in - 2 * MARGIN:
+            lines.append([])
+        lines[-1].append(entry)
+    return lines
 
 
-def _pictures(figure: Figure, row: TransformRow, top: float) -> None:
+def _width(entries: Sequence[Entry]) -> float:
+    return sum(ENTRY + words_width(words, LEGEND_PT) for words, *_ in entries)
+
+
+def _legend(figure: Figure, lines: Sequence[Sequence[Entry]]) -> None:
+    """Draw the legend at the top of the page, its lines centred."""
+    across, down = figure.get_size_inches()
+    for i, entries in enumerate(lines):
+        left, top = (across - _width(entries)) / 2, 0.1 + LEGEND_LINE * i
+        for words, colour, style, width in entries:
+            ends, level = [left / across, (left + 0.2) / across], 1 - (top + 0.06) / down
+            line = {"color": colour, "linestyle": style, "linewidth": width}
+            figure.add_artist(Line2D(ends, [level, level], **line))
+            text(figure, left + 0.25, top, words, LEGEND_PT, INK)
+            left += ENTRY + words_width(words, LEGEND_PT)
+
+
+def _pictures(figure: Figure, row: TransformRow, top: float, width: float) -> None:
     """Draw one row per image and one column per amount, framed in the image's colour."""
-    side = PICTURES / len(row.examples)
+    side = width / len(row.examples)
     for column, amount in enumerate(row.examples):
         middle = MARGIN + (column + 0.5) * side
-        text(figure, middle, top - 0.01, f"{amount:g}{row.unit}", 5.4, FAINT, ha="center")
+        at = middle - 0.48 * side, middle + 0.48 * side
+        label_in(figure, *at, top - 0.01, f"{amount:g}{row.unit}", 5.4, FAINT, ha="center")
     pixels = framed(row.tiles)
-    picture(figure, pixels, MARGIN, top + AMOUNTS, PICTURES, side * len(row.tiles))
+    picture(figure, pixels, MARGIN, top + AMOUNTS, width, side * len(row.tiles))
 
 
 def framed(tiles: np.ndarray) -> np.ndarray:
@@ -178,8 +190,11 @@ def _curves(
     axes.set_xlim(row.amounts[0], row.amounts[-1])
     axes.set_ylim(0, 1 if probability else None)
     steps = [1, 1.5, 3, 4.5, 9, 10] if "°" in row.unit else [1, 2, 2.5, 5, 10]
-    axes.xaxis.set_major_locator(MaxNLocator(6, steps=steps))
+    assert isinstance(axes.figure, Figure)
+    room = axes.get_position().width * axes.figure.get_size_inches()[0]
+    axes.xaxis.set_major_locator(MaxNLocator(max(2, min(6, int(room / 0.22))), steps=steps))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     words = f"{row.title.lower()} ({row.unit.strip()})" if row.unit.strip() else row.title.lower()
-    axes.set_xlabel(words, size=6.2, color=INK, labelpad=2, **FONT)
-    axes.set_ylabel(label, size=6.2, color=INK, labelpad=2, **FONT)
+    words, size = fitted(words, 6.2, room + LABELS - 0.1)
+    axes.set_xlabel(words, size=size, color=INK, labelpad=2)
+    axes.set_ylabel(label, size=6.2, color=INK, labelpad=2)

@@ -13,7 +13,6 @@ from matplotlib.ticker import MaxNLocator
 from deconv.figures.drawing import (
     BLUE,
     FAINT,
-    FONT,
     INK,
     MARGIN,
     RED,
@@ -123,7 +122,7 @@ def _strips(
         words = f"at most {_short(peak)}" if peak else "none"
         words += f" of {sizes[layer]}" if sizes[layer] else ""
         annotate(axes, 1.03, 0.53, words, 5.8, INK if peak else FAINT)
-    axes.set_xlabel("epoch", size=6.2, color=INK, labelpad=2, **FONT)
+    axes.set_xlabel("epoch", size=6.2, color=INK, labelpad=2)
 
 
 def _short(value: float) -> str:
@@ -148,7 +147,7 @@ def _rms(axes: Axes, filter_rms: Arrays, layers: list[str], max_rms: float | Non
         annotate(axes, max_rms, 1.0, f"limit {max_rms:g}", 5.6, RED, **style)
     axes.set_xlim(0, 1.04 * max(largest, max_rms or 0) or 1)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.set_xlabel("RMS", size=6.2, color=INK, labelpad=2, **FONT)
+    axes.set_xlabel("RMS", size=6.2, color=INK, labelpad=2)
 
 
 def _dead(axes: Axes, strongest: Arrays) -> None:
@@ -160,7 +159,7 @@ def _dead(axes: Axes, strongest: Arrays) -> None:
         words, place = f"{dead} of {len(values)}", axes.get_yaxis_transform()
         annotate(axes, 1.04, i, words, 5.8, INK if dead else FAINT, transform=place)
     axes.set_xlim(0, 100)
-    axes.set_xlabel("share of the layer's maps (%)", size=6.2, color=INK, labelpad=2, **FONT)
+    axes.set_xlabel("share of the layer's maps (%)", size=6.2, color=INK, labelpad=2)
     axes.xaxis.set_major_locator(MaxNLocator(4))
 
 

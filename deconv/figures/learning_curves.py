@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from deconv.figures.drawing import BLUE, FAINT, FONT, HAIR, INK, RED, annotate, axes_at, quiet
+from deconv.figures.drawing import BLUE, FAINT, HAIR, INK, RED, annotate, axes_at, quiet
 
 Rows = Sequence[Mapping[str, object]]
 """One mapping an epoch: numbers, or text as `csv.DictReader` reads it."""
@@ -61,7 +61,7 @@ def learning_curves(
         axes = axes_at(figure, left + LABELS, top, width - LABELS - NAMES, tall, name)
         quiet(axes)
         words = "error (%)" if name == "error" else name
-        axes.set_ylabel(words, size=6.2, color=INK, **FONT)
+        axes.set_ylabel(words, size=6.2, color=INK)
         axes.yaxis.set_label_coords(-0.9 * LABELS / (width - LABELS - NAMES), 0.5)
         axes.set_xlim(0, last)
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
@@ -71,7 +71,7 @@ def learning_curves(
     errors, losses, rates = stack
     _curves(errors, rows, ERRORS, "{:.1f} %", cap=100)
     _curves(losses, rows, LOSSES, "{:.2f}")
-    rates.set_xlabel("epoch", size=6.2, color=INK, labelpad=2, **FONT)
+    rates.set_xlabel("epoch", size=6.2, color=INK, labelpad=2)
     for at in _rate(rates, rows):
         for axes in stack:
             axes.axvline(at, color=HAIR, linewidth=0.6, zorder=0)

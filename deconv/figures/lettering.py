@@ -6,12 +6,16 @@ matplotlib lays out right-to-left scripts from 3.11 on.
 from __future__ import annotations
 
 import functools
+import itertools
 import warnings
+from collections.abc import Sequence
 from unicodedata import category
 
+import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.text import Text
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import LogFormatter
 
 
@@ -46,6 +50,76 @@ def letter_plainly(figure: Figure) -> None:
             "install a font that has them, such as Noto Sans",
             stacklevel=4,
         )
+
+
+def words_width(words: str, size: float, weight: str = "normal") -> float:
+    """Measure the longest line of words as they are drawn, in inches; size in points."""
+    family = tuple(matplotlib.rcParams["font.family"])
+    return max(_line_width(line, family, weight) for line in words.split("\n")) * size
+
+
+@functools.cache
+def _line_width(line: str, family: tuple[str, ...], weight: str) -> float:
+    """Inches a point of its size."""
+    font = FontProperties(family=family, weight=weight, size=100)
+    line, families, _ = lettered(line, font)
+    font.set_family(families)
+    return text_to_path.get_text_width_height_descent(line, font, False)[0] / 7200
+
+
+def wrapped(words: str, size: float, room: float, weight: str = "normal") -> list[str]:
+    """Break words into lines at most `room` inches wide; a longer word gets its own line."""
+    blank, lines = words_width("n n", size, weight) - words_width("nn", size, weight), [""]
+    reach = -blank
+    for word in words.split():
+        width = words_width(word, size, weight)
+        if lines[-1] and reach + blank + width > room:
+            lines.append("")
+            reach = -blank
+        lines[-1] = f"{lines[-1]} {word}".lstrip()
+        reach += blank + width
+    return lines
+
+
+LEAST_SHARE = 0.75
+"""Words are made no smaller than this to fit; beyond it they are cut."""
+
+
+def fitted(
+    words: str, size: float, room: float, weight: str = "normal", least: float = LEAST_SHARE
+) -> tuple[str, float]:
+    """Make words fit into `room` inches: smaller first, then cut in the middle.
+
+    Returns:
+        The words, with an ellipsis if they were cut, and their size in points.
+    """
+    share = room / max(words_width(words, size, weight), 1e-9)
+    if share >= least or len(words) < 4:
+        return words, size * min(1.0, max(share, least))
+    for length in range(len(words) - 1, 2, -1):
+        tail = length // 2
+        cut = f"{words[: length - tail].rstrip()}…{words[len(words) - tail :].lstrip()}"
+        if words_width(cut, size * least, weight) <= room:
+            return cut, size * least
+    return words[:1] + "…", size * least
+
+
+def told_apart(names: Sequence[str], size: float, room: float) -> list[str]:
+    """Cut names that are too long to what tells them apart, such as …13… of features.13.conv."""
+    if len(names) < 2 or max(words_width(name, size) for name in names) <= room:
+        return [fitted(name, size, room, least=1.0)[0] for name in names]
+    start = _shared(names)
+    rest = [name[start:] for name in names]
+    end = _shared([name[::-1] for name in rest])
+    cut = [name[: len(name) - end] for name in rest]
+    cut = [f"{'…' if start else ''}{name}{'…' if end else ''}" for name in cut]
+    return [fitted(name, size, room, least=1.0)[0] for name in cut]
+
+
+def _shared(names: Sequence[str]) -> int:
+    """How many letters all names begin with."""
+    alike = (len(set(letters)) == 1 for letters in zip(*names, strict=False))
+    return sum(itertools.takewhile(bool, alike))
 
 
 def lettered(words: str, font: FontProperties) -> tuple[str, list[str], str]:

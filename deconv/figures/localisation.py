@@ -14,7 +14,6 @@ from deconv.errors import DeconvError
 from deconv.figures.drawing import (
     BLUE,
     FAINT,
-    FONT,
     INK,
     MARGIN,
     RED,
@@ -24,7 +23,7 @@ from deconv.figures.drawing import (
     quiet,
     text,
 )
-from deconv.figures.style import own_style
+from deconv.figures.style import page
 
 GROUPS = {
     "trained": ("trained", BLUE),
@@ -75,7 +74,7 @@ SPREAD = 0.13
 """Spread of a column of dots, in layers."""
 
 
-@own_style()
+@page(1.0)
 def localisation(
     panels: Sequence[SharePanel], examples: BoxedExamples, caption: str, width_in: float = 8.0
 ) -> Figure:
@@ -131,7 +130,7 @@ def _dots(axes: Axes, panel: SharePanel) -> None:
     axes.set(xlim=(-0.55, len(panel.layers) - 0.45), ylim=(0, 100), xticks=range(len(panel.layers)))
     axes.set_xticklabels(panel.layers)
     axes.tick_params(axis="x", length=0)
-    axes.set_ylabel("share of energy (%)", size=6.2, color=INK, **FONT)
+    axes.set_ylabel("share of energy (%)", size=6.2, color=INK)
 
 
 def _example(

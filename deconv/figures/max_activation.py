@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from deconv.figures.drawing import BLUE, FAINT, INK, MARGIN, axes_at, picture, quiet, text, tile
-from deconv.figures.style import own_style
-from deconv.figures.unit_page import PER_ROW, TILE_PX, WIDTH_IN, axis_words, unit_page, upright
+from deconv.figures.style import PAGE_IN, page
+from deconv.figures.unit_page import PER_ROW, TILE_PX, axis_words, unit_page, upright
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,16 @@ class UnitOptima:
     agreement: np.ndarray
 
 
-@own_style()
-def max_activation(optima: UnitOptima, title: str, note: str, caption: str) -> Figure:
+@page(1.0)
+def max_activation(
+    optima: UnitOptima, title: str, note: str, caption: str, width_in: float = PAGE_IN
+) -> Figure:
     """Draw the maximising images above the activation's course and the starts' correlations."""
     count = len(optima.picture)
     rows, columns = -(-count // PER_ROW), min(count, PER_ROW)
-    side = min(1.2, (WIDTH_IN - 2 * MARGIN - (columns - 1) * 0.06) / columns)
+    side = min(1.2, (width_in - 2 * MARGIN - (columns - 1) * 0.06) / columns)
     plots = 2.0
-    figure, top = unit_page(rows * (side + 0.2) + plots + 0.85, title, note, caption)
+    figure, top = unit_page(width_in, rows * (side + 0.2) + plots + 0.85, title, note, caption)
     for i in range(count):
         row, column = divmod(i, PER_ROW)
         left, down = MARGIN + column * (side + 0.06), top + row * (side + 0.2)

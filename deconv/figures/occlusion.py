@@ -12,33 +12,31 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
-from matplotlib.textpath import TextPath
 
 from deconv.figures.drawing import (
     FAINT,
-    FONT,
     INK,
     MARGIN,
+    NOTE_GAP,
+    NOTE_PT,
     VOID,
     axes_at,
     block,
     captioned,
+    label_in,
     picture,
     projection_tiles,
     text,
 )
-from deconv.figures.lettering import lettered
-from deconv.figures.style import own_style
+from deconv.figures.lettering import words_width, wrapped
+from deconv.figures.style import current, page
 
 COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#0072b2", "#000000")
 """Okabe and Ito's colour-blind-safe palette; the first is the true class's."""
 OTHER = "#bbbbbb"
 """Colour of all labels beyond the eight most frequent."""
-HEAT = "viridis"
-"""Perceptually uniform, also for colour-blind readers and in grey."""
-TICKS: dict[str, Any] = {"width": 0.5, "color": FAINT, "labelfontfamily": FONT["family"]}
+TICKS: dict[str, Any] = {"width": 0.5, "color": FAINT}
 
 
 @dataclass(frozen=True)
@@ -69,13 +67,13 @@ class OcclusionRow:
 
 
 # Inches; TILE_* in pixels, *_LENGTH in letters, TITLE_PT in points.
-GAP, LEGEND, HEADING, TITLE, BELOW, PAGE_GAP = 0.13, 0.94, 0.34, 0.21, 0.34, 0.08
-SWATCH = 0.085
+GAP, LEGEND, HEADING, LINE, TITLE, BELOW, PAGE_GAP = 0.13, 0.94, 0.09, 0.125, 0.21, 0.34, 0.08
+SWATCH, TICK_PT = 0.085, 5.2
 TILE_PX, TILE_GAP = 150, 8
-NAME_LENGTH, TITLE_LENGTH, TITLE_PT = 19, 24, 8.5
+NAME_LENGTH, TITLE_LENGTH, TITLE_PT, HEADING_PT = 19, 24, 8.5, 6.6
 
 
-@own_style()
+@page(4.8)
 def occlusion(
     rows: Sequence[OcclusionRow], layer: str, caption: str, width_in: float = 8.0
 ) -> Figure:
@@ -84,37 +82,52 @@ def occlusion(
     layer: the watched layer's name in words.
     """
     side = (width_in - 2 * MARGIN - LEGEND - 5 * GAP) / 5
-    height = TITLE + side + BELOW + PAGE_GAP
-    figure = captioned(width_in, 0.15 + HEADING + len(rows) * height, caption)
     lefts = [MARGIN + i * (side + GAP) for i in range(6)]
-    headings = (
-        "(a) input, with the\nsquare at one position",
-        f"(b) summed activation of\n{layer}'s strongest map",
-        "(c) that map projected:\nthis image (frame), others",
-        "(d) probability\nof the true class",
-        "(e) most probable\nlabel",
-    )
-    for left, heading in zip(lefts[:5], headings, strict=True):
-        for line, words in enumerate(heading.split("\n")):
-            text(figure, left, 0.24 + 0.125 * line, words, 6.6, INK, va="baseline")
-    top = 0.15 + HEADING
-    for row in rows:
+    headings = [
+        wrapped(words, HEADING_PT, side + GAP / 2)
+        for words in (
+            "(a) input, with the square at one position",
+            f"(b) summed activation of {layer}'s strongest map",
+            "(c) that map projected: this image (frame), others",
+            "(d) probability of the true class",
+            "(e) most probable label",
+        )
+    ]
+    notes = [_note(row, lefts[1], width_in) for row in rows]
+    heights = [TITLE + LINE * below + side + BELOW + PAGE_GAP for _, _, below in notes]
+    top = 0.15 + HEADING + LINE * max(map(len, headings))
+    figure = captioned(width_in, top + sum(heights), caption)
+    for left, lines in zip(lefts[:5], headings, strict=True):
+        for i, words in enumerate(lines):
+            label_in(figure, left, left + side + GAP / 2, 0.15 + LINE * i, words, HEADING_PT, INK)
+    for row, (left, lines, below), height in zip(rows, notes, heights, strict=True):
         title = shorten(row.title, TITLE_LENGTH)
         text(figure, MARGIN, top, title, TITLE_PT, INK, weight="bold")
-        behind = max(lefts[1], MARGIN + title_width(title) + 0.1)
-        text(figure, behind, top + 0.026, row.note, 6.2, FAINT)
-        _draw_row(figure, row, lefts, top + TITLE, side)
+        for i, words in enumerate(lines):
+            text(
+                figure,
+                left,
+                top + 0.026 + (LINE * (i + 1) + 0.04) * (below > 0),
+                words,
+                NOTE_PT,
+                FAINT,
+            )
+        _draw_row(figure, row, lefts, top + TITLE + LINE * below, side)
         top += height
     return figure
 
 
-def title_width(title: str) -> float:
-    """Width of a row's title in inches."""
-    font = FontProperties(family=FONT["family"], weight="bold")
-    words, families, _ = lettered(title, font)
-    font.set_family(families)
-    literal = words.replace("$", r"\$")  # else a formula
-    return TextPath((0, 0), literal, TITLE_PT, prop=font).get_extents().width / 72
+def _note(row: OcclusionRow, second: float, width_in: float) -> tuple[float, list[str], int]:
+    """Place a row's note: its left edge, its lines, and how many of them lie below the title.
+
+    second: left edge of the second panel, where the note begins if the title leaves room.
+    """
+    title = words_width(shorten(row.title, TITLE_LENGTH), TITLE_PT, "bold")
+    behind = max(second, MARGIN + title + NOTE_GAP)
+    if words_width(row.note, NOTE_PT) <= width_in - MARGIN - behind:
+        return behind, [row.note], 0
+    lines = wrapped(row.note, NOTE_PT, width_in - 2 * MARGIN)
+    return MARGIN, lines, len(lines)
 
 
 def _draw_row(
@@ -131,9 +144,8 @@ def _draw_row(
         ("b", row.activation, row.clean[1]),
         ("d", row.probability, row.clean[0]),
     ):
-        low, high = min(0.0, float(values.min()), clean), max(float(values.max()), clean)
-        high = high if high > low else low + 1.0
-        _cells(boxes[at], row, values, cmap=HEAT, vmin=low, vmax=high)
+        low, high = scale_of(values, clean)
+        _cells(boxes[at], row, values, cmap=current().colours, vmin=low, vmax=high)
         bar = axes_at(figure, lefts["abcde".index(at)], top + side + 0.1, side, 0.06, "bar")
         _colour_bar(bar, low, high, clean)
     picture(figure, _tiles(row), lefts[2], top, side, side)
@@ -144,6 +156,15 @@ def _draw_row(
     for label, axes in boxes.items():
         _frame(axes, row, numbered=label == "a")
     _draw_legend(figure, row, shares, lefts[5] - 0.03, top)
+
+
+def scale_of(values: np.ndarray, clean: float) -> tuple[float, float]:
+    """The ends of a colour scale: of the values and the unoccluded image's, never equal."""
+    low, high = min(float(values.min()), clean), max(float(values.max()), clean)
+    if high > low:
+        return low, high
+    room = abs(low) / 2 or 0.5
+    return low - room, high + room
 
 
 def extent_of(row: OcclusionRow) -> tuple[float, float, float, float]:
@@ -208,12 +229,23 @@ def _frame(axes: Axes, row: OcclusionRow, numbered: bool) -> None:
 def _colour_bar(axes: Axes, low: float, high: float, clean: float) -> None:
     """Draw the scale from `low` to `high` with a mark at the unoccluded image's value."""
     ramp = np.linspace(0, 1, 256)[None]
-    axes.imshow(ramp, cmap=HEAT, aspect="auto", extent=(low, high, 0, 1), interpolation="nearest")
+    axes.imshow(
+        ramp,
+        cmap=current().colours,
+        aspect="auto",
+        extent=(low, high, 0, 1),
+        interpolation="nearest",
+    )
     axes.set_yticks([])
     ticks = [low, (low + high) / 2, high]
-    axes.set_xticks(ticks, [three_digits(value) for value in ticks])
-    axes.tick_params(**TICKS, length=1.5, pad=1.2, labelsize=5.2, labelcolor=INK)
-    for label, side in zip(axes.get_xticklabels(), ("left", "center", "right"), strict=True):
+    words, sides = told(ticks), ["left", "center", "right"]
+    assert isinstance(axes.figure, Figure)
+    room = axes.get_position().width * axes.figure.get_size_inches()[0]
+    if 1.1 * sum(words_width(one, TICK_PT) for one in words) > room:  # the ends alone
+        ticks, words, sides = ticks[::2], words[::2], sides[::2]
+    axes.set_xticks(ticks, words)
+    axes.tick_params(**TICKS, length=1.5, pad=1.2, labelsize=TICK_PT, labelcolor=INK)
+    for label, side in zip(axes.get_xticklabels(), sides, strict=True):
         label.set(ha=side)
     axes.spines[:].set(color=FAINT, linewidth=0.4)
     style: dict[str, Any] = {"color": INK, "markersize": 3.4, "markeredgewidth": 0, "zorder": 5}
@@ -221,9 +253,18 @@ def _colour_bar(axes: Axes, low: float, high: float, clean: float) -> None:
     axes.set(xlim=(low, high), ylim=(0, 1))
 
 
-def three_digits(value: float) -> str:
-    """Format with three digits, and never as a power of ten above 1."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+def told(values: Sequence[float]) -> list[str]:
+    """Format values with as few digits, from three on, as tell the first from the last.
+
+    Never as a power of ten above 1.
+    """
+    for digits in range(3, 8):
+        words = [
+            f"{v:.{max(0, digits - 3)}f}" if abs(v) >= 100 else f"{v:.{digits}g}" for v in values
+        ]
+        if words[0] != words[-1]:
+            break
+    return words
 
 
 def _tiles(row: OcclusionRow) -> np.ndarray:
@@ -257,7 +298,7 @@ def _draw_legend(
         figure.add_artist(swatch)
         name = "others" if label is None else shorten(row.names[label])
         weight = "bold" if label == row.true else "normal"
-        text(figure, left + 0.125, at - 0.008, name, 5.6, INK, weight=weight)
+        label_in(figure, left + 0.125, across - 0.05, at - 0.008, name, 5.6, INK, weight=weight)
 
 
 def shorten(name: str, length: int = NAME_LENGTH) -> str:

@@ -19,23 +19,29 @@ from deconv.figures.drawing import (
 from deconv.figures.hessian_invariance import UnitWalks, strip_height, strips, walk_curves
 from deconv.figures.image_crops import UnitCrops
 from deconv.figures.max_activation import UnitOptima
-from deconv.figures.style import own_style
-from deconv.figures.unit_page import TILE_PX, WIDTH_IN, unit_page, upright
+from deconv.figures.style import PAGE_IN, page
+from deconv.figures.unit_page import TILE_PX, unit_page, upright
 
 TILE_GAP = 3
 GAP = 0.22
 """Inches between columns."""
 
 
-@own_style()
+@page(1.0)
 def one_unit(
-    crops: UnitCrops, optima: UnitOptima, walks: UnitWalks, title: str, note: str, caption: str
+    crops: UnitCrops,
+    optima: UnitOptima,
+    walks: UnitWalks,
+    title: str,
+    note: str,
+    caption: str,
+    width_in: float = PAGE_IN,
 ) -> Figure:
     """Draw three blocks of pictures side by side and the walks below them."""
-    side = (WIDTH_IN - 2 * MARGIN - 2 * GAP) / 3
+    side = (width_in - 2 * MARGIN - 2 * GAP) / 3
     strip = 5.0
     height = strip_height(walks, strip)
-    figure, top = unit_page(side + 0.64 + max(height, 2.2) + 0.12, title, note, caption)
+    figure, top = unit_page(width_in, side + 0.64 + max(height, 2.2) + 0.12, title, note, caption)
     patches = patch_tiles(crops.patch, crops.inside, TILE_PX)
     projections = projection_tiles(crops.projection, crops.inside, TILE_PX)
     images = [tile(upright(p), None, TILE_PX) for p in optima.picture]

@@ -15,7 +15,6 @@ from deconv.errors import DeconvError
 from deconv.figures.drawing import (
     BLUE,
     FAINT,
-    FONT,
     HAIR,
     INK,
     MARGIN,
@@ -29,7 +28,7 @@ from deconv.figures.drawing import (
     text,
     tile,
 )
-from deconv.figures.style import own_style
+from deconv.figures.style import page
 
 COLOURS = {"signed": BLUE, "rank": RED, "ssim": "#009e73"}
 """Measure -> its colour, in drawing order."""
@@ -89,7 +88,7 @@ LONGEST = 17
 """Letters that fit above a tile."""
 
 
-@own_style()
+@page(1.0)
 def sanity(
     example: str,
     groups: Sequence[TileGroup],
@@ -229,4 +228,4 @@ def _draw_panel(axes: Axes, panel: SimilarityPanel, at: list[list[float]], plot:
     axes.axvline(0, color=HAIR, linewidth=0.6, zorder=0)
     axes.set(xlim=(low, 1.03), ylim=(plot, 0), yticks=[])
     axes.set_xticks([t for t in (-0.5, 0, 0.5, 1) if t >= low], labels=None)
-    axes.set_xlabel("similarity with the original", size=5.8, color=INK, labelpad=1.5, **FONT)
+    axes.set_xlabel("similarity with the original", size=5.8, color=INK, labelpad=1.5)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
-from deconv.figures.drawing import FONT, HAIR, INK
+from deconv.figures.drawing import HAIR, INK
 
 STRIP = "#eef0f3"
 """Background of an operation's name."""
@@ -28,7 +28,7 @@ def label(
     axes: Axes, x: float, y: float, words: str, size: float, color: str = INK, **style: Any
 ) -> None:
     """Write words centred at (x, y) inches; size in points."""
-    style = FONT | {"ha": "center", "va": "center"} | style
+    style = {"ha": "center", "va": "center"} | style
     axes.text(x, y, words, size=size, color=color, **style)
 
 

@@ -12,7 +12,7 @@ from deconv.errors import unknown
 from deconv.figures.drawing import FAINT, INK, MARGIN, block, captioned, grey_centred, picture, text
 from deconv.figures.layer_rows import layer_rows, rows_height
 from deconv.figures.learning_curves import Rows, learning_curves
-from deconv.figures.style import own_style
+from deconv.figures.style import page
 
 SCALES = ("common", "each")
 TITLE, HEAD, UPPER, GAP = 0.74, 0.4, 3.05, 0.45
@@ -38,7 +38,7 @@ class Watched(Protocol):
     def images(self) -> int: ...
 
 
-@own_style()
+@page(1.0)
 def training_page(
     rows: Rows,
     watch: Watched,

@@ -6,20 +6,22 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from deconv.figures.drawing import FAINT, INK, MARGIN, captioned, text
+from deconv.figures.drawing import INK, MARGIN, captioned, note_height, panel_title
 
 TILE_PX = 160
-WIDTH_IN, HEAD = 8.0, 0.36
-"""Inches: width of the page, and from the title to the body."""
+HEAD = 0.36
+"""Inches from the title to the body."""
 PER_ROW = 9
 
 
-def unit_page(body: float, title: str, note: str, caption: str) -> tuple[Figure, float]:
+def unit_page(
+    width_in: float, body: float, title: str, note: str, caption: str
+) -> tuple[Figure, float]:
     """Make a page with title, note and caption; also return the top of its body in inches."""
-    figure = captioned(WIDTH_IN, 0.2 + HEAD + body, caption, foot=0.2)
-    text(figure, MARGIN, 0.2, title, 10.5, INK, weight="bold")
-    text(figure, WIDTH_IN - MARGIN, 0.222, note, 6.2, FAINT, ha="right")
-    return figure, 0.2 + HEAD
+    start = 0.2 + HEAD + note_height([(title, note)], width_in - 2 * MARGIN)
+    figure = captioned(width_in, start + body, caption, foot=0.2)
+    panel_title(figure, MARGIN, width_in - MARGIN, 0.2, title, note)
+    return figure, start
 
 
 def upright(pixels: np.ndarray) -> np.ndarray:
