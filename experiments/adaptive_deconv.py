@@ -49,10 +49,10 @@ from deconv.studies.sparse_coding import (
     train,
 )
 from experiments.kit import (
+    Drawn,
     Finding,
     Result,
     Saved,
-    Settings,
     Subject,
     by_size,
     check_name,
@@ -71,7 +71,7 @@ COUNTS = NUMBERS.split()
 
 
 @dataclass
-class Adaptive(Settings):
+class Adaptive(Drawn):
     """The groups model and train are not used: this experiment has a network of its own."""
 
     data: Any = field(default_factory=lambda: {"cache": False})  # few images are read
@@ -93,7 +93,6 @@ class Adaptive(Settings):
     steps: int = 6  # of inference an epoch
     filter_steps: int = 3  # of conjugate gradients an epoch
     final_steps: int = 40  # of inference for switches and for all numbers, from zero
-    redraw: str | None = None  # a folder of an earlier run: draw it again, compute nothing
 
     def __post_init__(self) -> None:
         for name in COUNTS:

@@ -31,7 +31,7 @@ from deconv.errors import DeconvError
 from deconv.figures import Page
 from deconv.networks import ChainNet, build
 from deconv.networks.layer_table import LayerRow, layer_table, totals
-from experiments.kit import Finding, Result, Saved, Settings, Subject, experiment, log
+from experiments.kit import Drawn, Finding, Result, Saved, Subject, experiment, log
 from experiments.kit.inputs import build_network
 from experiments.kit.reported import FIG3_SIDES, REPORTED
 from experiments.kit.settings import groups
@@ -43,10 +43,9 @@ Row = Mapping[str, Any]
 
 
 @dataclasses.dataclass
-class Architecture(Settings):
+class Architecture(Drawn):
     defaults: list[Any] = dataclasses.field(default_factory=lambda: groups(size="paper"))
     classes: int = PAPER_CLASSES  # of the softmax, unless model.num_classes says otherwise
-    redraw: str | None = None  # a folder of an earlier run: draw it again, compute nothing
 
     def __post_init__(self) -> None:
         if self.classes < 1:

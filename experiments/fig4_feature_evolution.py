@@ -50,7 +50,7 @@ from deconv.studies.evolution import (
 from deconv.training import PAPER_EPOCHS
 from deconv.training.course import epoch_ends, same_training
 from deconv.training.snapshots import load_snapshot, weights_hash
-from experiments.kit import Finding, Result, Saved, Settings, Subject, check_name, experiment, log
+from experiments.kit import Drawn, Finding, Result, Saved, Subject, check_name, experiment, log
 from experiments.kit.facts import (
     data_facts,
     deconvnet_choices,
@@ -68,7 +68,7 @@ FEWEST = 4
 
 
 @dataclasses.dataclass
-class FeatureEvolution(Settings):
+class FeatureEvolution(Drawn):
     run: str | None = None  # folder with epoch_NNN.pt; null: train cfg.model first (not at paper)
     epochs: list[int] = dataclasses.field(default_factory=list)  # e.g. [0,1,5,20]; []: the paper's
     # 1 2 5 10 20 30 40 64 as far as the run has them, and its last one where it ended before 64
@@ -78,7 +78,6 @@ class FeatureEvolution(Settings):
     maps: int = 6  # of each layer
     threshold: float = 0.5  # turnover below which a layer counts as settled
     collisions: str = "sum"  # sum, max, mean, overwrite
-    redraw: str | None = None  # a folder of an earlier run: draw it again, compute nothing
 
     def __post_init__(self) -> None:
         if not self.layers:

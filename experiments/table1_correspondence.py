@@ -59,7 +59,7 @@ from deconv.studies.correspondence.delta_table import (
 )
 from deconv.studies.correspondence.faces import MASKS, PARTS, Face, draws, file_faces, scene_faces
 from experiments.claims.correspondence import COUNTED, LEFT_OUT, findings, number_of
-from experiments.kit import Result, Saved, Settings, Subject, check_name, experiment, log
+from experiments.kit import Drawn, Result, Saved, Subject, check_name, experiment, log
 from experiments.kit.facts import describe_network, preprocessing
 from experiments.kit.inputs import data_name, stored_side_px
 from experiments.kit.printed import printed
@@ -69,7 +69,7 @@ SHOWN_RANDOM = 2
 
 
 @dataclasses.dataclass
-class Correspondence(Settings):
+class Correspondence(Drawn):
     snapshot: str | None = None  # null: train cfg.model first (not at size=paper)
     boxes: str | None = None  # JSON file of one's own images and boxes, in the form that
     # deconv/studies/correspondence/faces.py states; null: faces of the built-in scenes
@@ -89,7 +89,6 @@ class Correspondence(Settings):
     untrained: bool = True  # the same with an untrained network, as a control
     resamples: int = 2000  # of the faces, for the intervals
     shuffles: int = 1000  # of the masks' names, for the p values
-    redraw: str | None = None  # a folder of an earlier run: draw it again, compute nothing
 
     def __post_init__(self) -> None:
         if not self.layers:

@@ -43,7 +43,7 @@ from deconv.networks.changes import CHANGES, WIDE, build_arguments
 from deconv.training import lock_folder
 from deconv.training.evaluation import PRECISIONS, TEST_CROPS, evaluate, two_standard_errors
 from deconv.training.snapshots import Snapshot, weights_hash
-from experiments.kit import Finding, Result, Saved, Settings, Subject, check_name, experiment, log
+from experiments.kit import Drawn, Finding, Result, Saved, Subject, check_name, experiment, log
 from experiments.kit.command import Command, settings_of
 from experiments.kit.facts import data_facts
 from experiments.kit.inputs import build_network, data_name, recipe_of, squares, stored_side_px
@@ -57,7 +57,7 @@ ERRORS = ("train top-1", "validation top-1", "validation top-5")
 
 
 @dataclass
-class Ablation(Settings):
+class Ablation(Drawn):
     networks: list[str] | None = None  # null: [alexnet,zfnet] at size=paper, else [<model>]
     rows: list[str] | None = None  # names of changes; null: the paper's for the network, or all
     epochs_each: int | None = None  # of each training; null: train.epochs, on a laptop a quarter
@@ -65,7 +65,6 @@ class Ablation(Settings):
     val_crops: str = "ten"  # X: the same for the validation errors
     precision: str = "auto"  # of these measurements: bf16 where the processor has it, else fp32
     resume: str | None = None  # the folder of a table, to go on with what is missing
-    redraw: str | None = None  # a folder of an earlier run: draw it again, compute nothing
 
     def __post_init__(self) -> None:
         for crops in (self.train_crops, self.val_crops):

@@ -21,6 +21,7 @@ from deconv.figures.drawing import (
     axes_at,
     captioned,
     hairline,
+    label_in,
     quiet,
     text,
 )
@@ -107,7 +108,7 @@ PAPER_STYLE = OUR_STYLE | {
 }
 
 
-@page(1.0)
+@page(least_in=4.8)
 def accuracy_curves(
     panels: Sequence[AccuracyPanel], widths: Sequence[float], caption: str, width_in: float = 8.0
 ) -> Figure:
@@ -125,7 +126,7 @@ def accuracy_curves(
     top = _ceiling(panels)
     for panel, share in zip(panels, widths, strict=True):
         width = inner * share / sum(widths)
-        text(figure, left, TOP, panel.title, 9, INK, weight="bold")
+        label_in(figure, left, left + LABELS + width, TOP, panel.title, 9, INK, weight="bold")
         axes = axes_at(figure, left + LABELS, TOP + HEAD, width, HEIGHT, panel.title)
         _draw(axes, panel, styles, top)
         left += LABELS + width + GAP
@@ -221,14 +222,15 @@ def _table(
         x += cell
     for panel in panels:
         own = [left for left, (p, _) in zip(lefts, columns, strict=True) if p is panel]
-        text(figure, own[0] + 0.08, top, f"{panel.title}: {panel.axis}", 6, INK, weight="bold")
+        ends, words = (own[0] + 0.08, own[-1] + cell), f"{panel.title}: {panel.axis}"
+        label_in(figure, *ends, top, words, 6, INK, weight="bold")
         hairline(figure, own[0] + 0.08, own[-1] + cell, top + 2 * ROW - 0.05)
     for left, (_, tick) in zip(lefts, columns, strict=True):
         text(figure, left + cell, top + ROW - 0.02, f"{tick:g}", 6, FAINT, ha="right")
     for row, name in enumerate(names):
         y = top + (row + 2) * ROW
         _legend(figure, styles[name], y + 0.045)
-        text(figure, MARGIN + 0.42, y, name, 6, INK)
+        label_in(figure, MARGIN + 0.42, MARGIN + NAMES, y, name, 6, INK)
         for left, (panel, tick) in zip(lefts, columns, strict=True):
             words = _number(panel, name, tick)
             text(figure, left + cell, y, words, 6, INK if words != "–" else FAINT, ha="right")

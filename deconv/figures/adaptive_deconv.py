@@ -19,6 +19,7 @@ from deconv.figures.drawing import (
     block,
     captioned,
     grey_centred,
+    label_in,
     picture,
     quiet,
     text,
@@ -30,8 +31,8 @@ COLOURS = (BLUE, RED, "#009e73", "#cc79a7")
 """From Okabe and Ito's palette, cycled over layers."""
 TOP, HEAD, GAP, COLUMN_GAP, FOOT, TILE_GAP = 0.2, 0.4, 0.2, 0.22, 0.12, 3
 FEATURE_PX, IMAGE_PX = 96, 192
-SIDE, LABEL = 0.78, 0.92
-"""Inches: a reconstruction, and the row labels."""
+SHARE, LABEL = 0.0975, 0.92
+"""Side of a reconstruction as a share of the page's width; inches of the row labels."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class CodedLayer:
     updates: Sequence[int]
 
 
-@page(1.0)
+@page(least_in=5.9)
 def adaptive_deconv(
     layers: Sequence[CodedLayer], images: np.ndarray, caption: str, width_in: float = 8.0
 ) -> Figure:
@@ -71,48 +72,55 @@ def adaptive_deconv(
     ]
     first = max(width * p.shape[0] / p.shape[1] for p in pictures)
     rows_top = TOP + HEAD + first + GAP
-    row = SIDE + 0.17
+    side = SHARE * width_in
+    row = side + 0.17
     end = rows_top + 0.28 + row * (len(layers) + 1) + FOOT
     figure = captioned(width_in, end, caption)
     for i, (layer, pixels) in enumerate(zip(layers, pictures, strict=True)):
         left = MARGIN + i * (width + COLUMN_GAP)
-        _title(figure, left, TOP, layer.title, layer.note)
+        label_in(figure, left, left + width, TOP, layer.title, 8.6, INK, weight="bold")
+        label_in(figure, left, left + width, TOP + 0.185, layer.note, 5.6, FAINT)
         picture(figure, pixels, left, TOP + HEAD, width, width * pixels.shape[0] / pixels.shape[1])
-    _images(figure, layers, images, rows_top, row)
-    right = MARGIN + LABEL + (len(images) + 1) * (SIDE + 0.08) + 0.24
+    _images(figure, layers, images, rows_top, side)
+    right = MARGIN + LABEL + (len(images) + 1) * (side + 0.08) + 0.24
     _cost(figure, layers, right, rows_top, width_in - MARGIN - right, row)
     return figure
 
 
 def _images(
-    figure: Figure, layers: Sequence[CodedLayer], images: np.ndarray, top: float, row: float
+    figure: Figure, layers: Sequence[CodedLayer], images: np.ndarray, top: float, side: float
 ) -> None:
     """Draw the images, below them each layer's reconstructions, and one unit in the last column."""
-    step, parts = SIDE + 0.08, MARGIN + LABEL + len(images) * (SIDE + 0.08) + 0.12
+    step, row = side + 0.08, side + 0.17
+    parts = MARGIN + LABEL + len(images) * step + 0.12
     text(figure, MARGIN, top, "Reconstructions", 8.6, INK, weight="bold")
-    text(figure, parts, top + 0.02, "A unit, its parts", 6.6, INK, weight="bold")
+    label_in(
+        figure, parts, parts + side + 0.2, top + 0.02, "A unit, its parts", 6.6, INK, weight="bold"
+    )
     top += 0.24
     shown: list[tuple[str, np.ndarray, Sequence[str]]]
     shown = [("input", images, [""] * len(images))]
     shown += [(f"from {one.title.lower()}", one.rebuilt, one.words) for one in layers]
     for i, (name, pictures, words) in enumerate(shown):
         y = top + i * row
-        text(figure, MARGIN, y + SIDE / 2, name, 6.6, INK, va="center")
+        label_in(figure, MARGIN, MARGIN + LABEL - 0.05, y + side / 2, name, 6.6, INK, va="center")
         for j, (pixels, line) in enumerate(zip(pictures, words, strict=True)):
             left = MARGIN + LABEL + j * step
-            picture(figure, _pixels(pixels, IMAGE_PX), left, y, SIDE, SIDE)
-            text(figure, left, y + SIDE + 0.02, line, 4.9, FAINT)
+            picture(figure, _pixels(pixels, IMAGE_PX), left, y, side, side)
+            label_in(figure, left, left + step, y + side + 0.02, line, 4.9, FAINT)
         if i > 0:
-            picture(figure, _pixels(layers[i - 1].parts, IMAGE_PX), parts, y, SIDE, SIDE)
-            text(figure, parts, y + SIDE + 0.02, layers[i - 1].part_note, 4.9, FAINT)
+            picture(figure, _pixels(layers[i - 1].parts, IMAGE_PX), parts, y, side, side)
+            at = parts, parts + side + 0.16, y + side + 0.02
+            label_in(figure, *at, layers[i - 1].part_note, 4.9, FAINT)
 
 
 def _cost(
     figure: Figure, layers: Sequence[CodedLayer], left: float, top: float, width: float, row: float
 ) -> None:
     """Draw each layer's cost over the steps of inference, with dots where filters change."""
-    text(figure, left, top, "Cost while learning", 8.6, INK, weight="bold")
-    text(figure, left, top + 0.17, "share of the cost of empty maps", 5.6, FAINT)
+    right = left + width + MARGIN / 2
+    label_in(figure, left, right, top, "Cost while learning", 8.6, INK, weight="bold")
+    label_in(figure, left, right, top + 0.17, "share of the cost of empty maps", 5.6, FAINT)
     height = (len(layers) + 1) * row - 0.62
     axes = axes_at(figure, left + 0.36, top + 0.4, width - 0.36, height, "cost")
     quiet(axes)
@@ -128,11 +136,6 @@ def _cost(
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_xlabel("step of inference", size=6.2, color=INK, labelpad=2)
     axes.legend(frameon=False, prop={"size": 5.6}, loc="upper right")
-
-
-def _title(figure: Figure, left: float, top: float, title: str, note: str) -> None:
-    text(figure, left, top, title, 8.6, INK, weight="bold")
-    text(figure, left, top + 0.185, note, 5.6, FAINT)
 
 
 def _pixels(pixels: np.ndarray, side: int) -> np.ndarray:

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 
-from deconv.figures.drawing import BLUE, FAINT, HAIR, INK, MARGIN, captioned, text
+from deconv.figures.drawing import BLUE, FAINT, HAIR, INK, MARGIN, captioned, label_in
+from deconv.figures.lettering import fitted
 from deconv.figures.sheet import arrow, label, sheet
 from deconv.figures.style import page
 
@@ -35,14 +36,14 @@ class Box:
     facts: tuple[str, ...]
 
 
-ACROSS = 13
-"""Most boxes in one line of the page."""
+STEP = 0.5
+"""Least room of a box in inches; lines of the page hold as many as fit."""
 HEAD, OPERATIONS, STACK, FACTS, LINE, LINE_GAP = 0.4, 0.62, 0.82, 0.42, 0.125, 0.24
 NAMES, SHIFT, LEAST_SIDE, LEAST_WINDOW, MOST_PLANES = 0.78, 0.011, 0.06, 0.03, 9
 """Inches, except MOST_PLANES: the most planes of a drawn stack."""
 
 
-@page(1.0)
+@page(least_in=2.4)
 def architecture_boxes(
     boxes: Sequence[Box],
     row_names: Sequence[str],
@@ -50,16 +51,17 @@ def architecture_boxes(
     caption: str,
     width_in: float = 8.0,
 ) -> Figure:
-    """Draw boxes from left to right, in lines of at most ACROSS, with their facts below.
+    """Draw boxes from left to right, in lines as long as the page allows, with their facts below.
 
     A stack's side is proportional to the square root of the map's.
     """
-    lines = -(-len(boxes) // ACROSS)
+    fit = max(1, int((width_in - 2 * MARGIN - NAMES) / STEP))
+    lines = -(-len(boxes) // fit)
     per_line = -(-len(boxes) // lines)
     row_height = OPERATIONS + STACK + FACTS + LINE * len(row_names) + LINE_GAP
     figure = captioned(width_in, HEAD + lines * row_height, caption)
     axes = sheet(figure)
-    text(figure, MARGIN, 0.14, heading, 9.5, INK, weight="bold")
+    label_in(figure, MARGIN, width_in - MARGIN, 0.14, heading, 9.5, INK, weight="bold")
     step = (width_in - 2 * MARGIN - NAMES) / per_line
     largest = max(box.side for box in boxes)
     widest = min(0.84 * step, STACK - 0.1) - SHIFT * (MOST_PLANES - 1)
@@ -74,29 +76,38 @@ def architecture_boxes(
         for i, box in enumerate(some):
             start = edges[i - 1][1] if i else centres[0] - 0.62 * step
             if box.operation:
-                _draw_operation(axes, box, start + 0.03, edges[i][0] - 0.02, top)
-        _draw_facts(axes, some, row_names, centres, top + OPERATIONS + STACK)
+                _draw_operation(axes, box, start + 0.03, edges[i][0] - 0.02, top, step)
+        _draw_facts(axes, some, row_names, centres, top + OPERATIONS + STACK, step)
         _draw_groups(axes, some, centres, top + OPERATIONS + STACK + 0.2, step)
     return figure
 
 
-def _draw_operation(axes: Axes, box: Box, start: float, end: float, top: float) -> None:
+def _draw_operation(
+    axes: Axes, box: Box, start: float, end: float, top: float, step: float
+) -> None:
     """Draw the arrow to a box with its operation above."""
     level, place = top + OPERATIONS + STACK / 2, (start + end) / 2
     arrow(axes, (start, level), (end, level))
     words, bottom = "\n".join(box.operation), top + OPERATIONS - 0.06
-    label(axes, place, bottom, words, 4.7, va="bottom", linespacing=1.3)
+    size = min(fitted(line, 4.7, 0.95 * step, least=0.5)[1] for line in box.operation)
+    label(axes, place, bottom, words, size, va="bottom", linespacing=1.3)
     axes.plot([place] * 2, [bottom + 0.02, level - 0.02], color=HAIR, linewidth=0.5, zorder=0)
 
 
 def _draw_facts(
-    axes: Axes, boxes: Sequence[Box], names: Sequence[str], centres: Sequence[float], top: float
+    axes: Axes,
+    boxes: Sequence[Box],
+    names: Sequence[str],
+    centres: Sequence[float],
+    top: float,
+    step: float,
 ) -> None:
     """Write titles and facts of a line of boxes."""
     for box, x in zip(boxes, centres, strict=True):
-        label(axes, x, top + 0.08, box.title, 5.8, weight="bold")
+        words, size = fitted(box.title, 5.8, 0.95 * step, "bold")
+        label(axes, x, top + 0.08, words, size, weight="bold")
         for n, fact in enumerate(box.facts):
-            label(axes, x, top + FACTS + n * LINE, fact, 4.9)
+            label(axes, x, top + FACTS + n * LINE, *fitted(fact, 4.9, 0.95 * step))
     for n, name in enumerate(names):
         label(axes, MARGIN, top + FACTS + n * LINE, name, 5.0, FAINT, ha="left")
 
@@ -112,7 +123,8 @@ def _draw_groups(
         left, right = centres[start] - 0.44 * step, centres[i - 1] + 0.44 * step
         levels = [level - 0.02, level, level, level - 0.02]
         axes.plot([left, left, right, right], levels, color=FAINT, linewidth=0.5)
-        label(axes, (left + right) / 2, level + 0.07, boxes[start].group, 6, FAINT)
+        words, size = fitted(boxes[start].group, 6, right - left)
+        label(axes, (left + right) / 2, level + 0.07, words, size, FAINT)
         start = i
 
 

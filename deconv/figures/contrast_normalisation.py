@@ -13,6 +13,7 @@ from deconv.figures.drawing import (
     MARGIN,
     captioned,
     hairline,
+    label_in,
     text,
 )
 from deconv.figures.first_layers import (
@@ -48,7 +49,7 @@ UPRIGHT = 0.67
 """Width to height of the grid of layer 2's projections, so that a tile can be seen."""
 
 
-@page(1.0)
+@page(least_in=4.8)
 def contrast_normalisation(
     columns: Sequence[FirstLayers],
     rows: Sequence[NumberRow],
@@ -107,9 +108,9 @@ def _numbers(
     at = top + HEAD - 0.05
     for row in rows:
         hairline(figure, MARGIN, width_in - MARGIN, at - 0.035)
-        text(figure, MARGIN, at, row.name, 7.0, INK)
+        label_in(figure, MARGIN, MARGIN + NAMES, at, row.name, 7.0, INK)
         if row.note:
-            text(figure, MARGIN, at + 0.125, row.note, 5.6, FAINT)
+            label_in(figure, MARGIN, MARGIN + NAMES, at + 0.125, row.note, 5.6, FAINT)
         for centre, cells in zip(centres, row.words, strict=True):
             sides = (0,) if len(cells) == 1 else (-1, 1)
             for side, word in zip(sides, cells, strict=True):

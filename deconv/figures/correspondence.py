@@ -20,12 +20,13 @@ from deconv.figures.drawing import (
     RED,
     axes_at,
     captioned,
+    label_in,
     panel_title,
     picture,
     quiet,
-    text,
     tile,
 )
+from deconv.figures.lettering import fitted
 from deconv.figures.style import page
 
 
@@ -72,8 +73,8 @@ class DeltaPanel:
     rows: Sequence[DeltaRow]
 
 
-# Inches; TILE_PX in pixels.
-TILES, TILE_GAP, HEAD = 4.35, 0.05, 0.22
+# Inches; TILES a share of the width inside the margins; TILE_PX in pixels.
+TILES, TILE_GAP, HEAD = 0.585, 0.05, 0.22
 BETWEEN, NAMES, TITLE, FOOT, LEGEND = 0.28, 0.68, 0.26, 0.36, 0.42
 PANEL = 2.18
 TILE_PX = 224
@@ -94,7 +95,7 @@ WORDS = {
 }
 
 
-@page(1.0)
+@page(least_in=4.6)
 def correspondence(
     faces: MaskedFaces,
     beside: Sequence[DeltaPanel],
@@ -111,14 +112,15 @@ def correspondence(
     if not beside or not len(faces.pictures):
         raise DeconvError("Figure 8 needs at least one face and one layer")
     count, columns = faces.pictures.shape[:2]
-    side = (TILES - (columns - 1) * TILE_GAP) / columns
+    tiles = TILES * (width_in - 2 * MARGIN)
+    side = (tiles - (columns - 1) * TILE_GAP) / columns
     tall = HEAD + count * side + (count - 1) * TILE_GAP
     body = max(tall + LEGEND, len(beside) * PANEL)
     end = 0.2 + body + (0.1 + PANEL) * -(-len(below) // 2)
     figure = captioned(width_in, end + 0.12, caption, foot=0.18)
     _draw_faces(figure, faces, side, 0.2)
-    _draw_legend(figure, [*beside, *below], MARGIN, 0.2 + tall + 0.14)
-    left = MARGIN + TILES + BETWEEN
+    _draw_legend(figure, [*beside, *below], MARGIN, 0.2 + tall + 0.14, tiles)
+    left = MARGIN + tiles + BETWEEN
     each = body / len(beside)
     for number, panel in enumerate(beside):
         _draw_panel(figure, panel, (left, 0.2 + number * each, width_in - MARGIN - left, each))
@@ -133,7 +135,7 @@ def correspondence(
 def _draw_faces(figure: Figure, faces: MaskedFaces, side: float, top: float) -> None:
     for column, title in enumerate(faces.titles):
         left = MARGIN + column * (side + TILE_GAP)
-        text(figure, left + side / 2, top + 0.03, title, 7, INK, ha="center")
+        label_in(figure, left, left + side, top + 0.03, title, 7, INK, ha="center")
         for row, pixels in enumerate(faces.pictures[:, column]):
             box = faces.boxes[row, column - 1] if column else None
             y = top + HEAD + row * (side + TILE_GAP)
@@ -174,14 +176,15 @@ def _draw_panel(
 ) -> None:
     """Draw one layer with a row a mask. place: left, top, width, height."""
     left, top, width, height = place
-    panel_title(figure, left, top, panel.title, panel.note)
+    panel_title(figure, left, left + width, top, panel.title, panel.note)
     tall = height - TITLE - FOOT
     axes = axes_at(figure, left + NAMES, top + TITLE, width - NAMES, tall, panel.title)
     quiet(axes)
     axes.set(xlim=_limits(panel), ylim=(len(panel.rows) - 0.5, -0.5), yticks=range(len(panel.rows)))
     axes.set_yticklabels([_label(row) for row in panel.rows])
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("mean change of sign Δ (lower: more alike)", size=6.2, color=INK, labelpad=2)
+    words, size = fitted("mean change of sign Δ (lower: more alike)", 6.2, width - NAMES + 0.1)
+    axes.set_xlabel(words, size=size, color=INK, labelpad=2)
     for number, row in enumerate(panel.rows):
         if number:
             axes.axhline(number - 0.5, color=HAIR, linewidth=0.5, zorder=0)
@@ -202,12 +205,14 @@ def _mark(axes: Axes, name: str, value: Interval, height: float) -> None:
     axes.plot(value[0], height, shape, color=line, label=name, **style)
 
 
-def _draw_legend(figure: Figure, panels: Sequence[DeltaPanel], left: float, top: float) -> None:
+def _draw_legend(
+    figure: Figure, panels: Sequence[DeltaPanel], left: float, top: float, width: float
+) -> None:
     """Name the marks that occur, in two columns."""
     there = {name for panel in panels for row in panel.rows for name in _values(row)}
     for number, name in enumerate(name for name in LEVELS if name in there):
         row, column = divmod(number, 2)
-        x, y = left + 2.1 * column, top + 0.14 * row
+        x, y = left + width / 2 * column, top + 0.14 * row
         shape, line, filling, size = MARKS[name]
         axes = axes_at(figure, x, y, 0.24, 0.11)
         axes.plot([0, 1], [0, 0], "-", color=line, linewidth=0.9)
@@ -216,4 +221,5 @@ def _draw_legend(figure: Figure, panels: Sequence[DeltaPanel], left: float, top:
         )
         axes.set(xlim=(-0.05, 1.05), ylim=(-1, 1))
         axes.set_axis_off()
-        text(figure, x + 0.29, y + 0.055, WORDS[name], 5.8, INK, va="center")
+        ends = x + 0.29, x + width / 2
+        label_in(figure, *ends, y + 0.055, WORDS[name], 5.8, INK, va="center")

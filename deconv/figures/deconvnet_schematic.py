@@ -60,7 +60,7 @@ AROUND = 2
 """Positions shown around the unit in the enlarged tiles of its own layer."""
 
 
-@page(1.0)
+@page(least_in=6.4)
 def deconvnet_schematic(
     rows: Sequence[MapRow],
     image: ImageRow,

@@ -156,6 +156,25 @@ def _note_behind(title: str, note: str, room: float) -> bool:
     return not note or widths <= room
 
 
+Entries = Sequence[tuple[str, str | None]]
+"""Words of a legend, each with the colour of its dot, or None for faint words without one."""
+
+
+def legend_width(entries: Entries, size: float) -> float:
+    """Measure a legend in one line, in inches."""
+    return sum(words_width(words, size) + 0.043 * size for words, _ in entries)
+
+
+def draw_legend(figure: Figure, entries: Entries, left: float, top: float, size: float) -> None:
+    """Write a legend in one line."""
+    for words, colour in entries:
+        dot = 0.017 * size if colour else 0.0
+        if colour:
+            text(figure, left, top, "●", size, colour)
+        text(figure, left + dot, top, words, size, INK if colour else FAINT)
+        left += words_width(words, size) + 0.043 * size
+
+
 def annotate(
     axes: Axes, x: float, y: float, words: str, size: float, color: str = INK, **style: Any
 ) -> None:
@@ -199,7 +218,7 @@ def captioned(width_in: float, end: float, caption: str, foot: float = 0.15) -> 
 
 @own_style()
 def save(figure: Figure, folder: Path, stem: str = "figure") -> list[Path]:
-    """Write folder/<stem> in each format of the look, and the caption, deterministically.
+    """Write folder/<stem> in each format of the look, deterministically; a figure's caption, too.
 
     PDF and SVG carry no date and keep their text as text. Names are drawn without markup.
 
@@ -221,8 +240,8 @@ def save(figure: Figure, folder: Path, stem: str = "figure") -> list[Path]:
     for ending in now.formats:
         written.append(folder / f"{stem}.{ending}")
         figure.savefig(written[-1], bbox_inches=box, metadata={UNDATED[ending]: None})
-    if caption is not None:
-        written.append(folder / ("caption.txt" if stem == "figure" else f"{stem}.txt"))
+    if caption is not None and stem == "figure":
+        written.append(folder / "caption.txt")
         words = " ".join(caption.get_text().split())
         written[-1].write_text(words + "\n", encoding="utf-8", errors="backslashreplace")
     return written

@@ -21,9 +21,12 @@ from deconv.figures.drawing import (
     RED,
     axes_at,
     captioned,
+    label_in,
+    panel_title,
     quiet,
     text,
 )
+from deconv.figures.lettering import fitted
 from deconv.figures.style import page
 
 
@@ -60,7 +63,7 @@ LINEAR = 2.0
 TICKS = (-20, -5, -2, -1, 0, 1, 2, 5, 20)
 
 
-@page(1.0)
+@page(least_in=4.8)
 def error_changes(networks: Sequence[ErrorChanges], caption: str, width_in: float = 8.0) -> Figure:
     """Draw a panel a network: rows of dots, filled for ours, open for the paper's."""
     heights = [HEAD + ROW * len(one.changes) + FOOT for one in networks]
@@ -86,13 +89,17 @@ def _legend(figure: Figure, marks: dict[str, str], width_in: float) -> None:
     entries = [("ours", "o", BLUE, BLUE)]
     entries += [(f"paper, {name}", mark, RED, "white") for name, mark in marks.items()]
     height = figure.get_size_inches()[1]
-    left = width_in - MARGIN - 0.6 - 0.95 * (len(entries) - 1)
+    left = _legend_left(marks, width_in)
     for name, mark, edge, face in entries:
         dot = Line2D([left / width_in], [1 - 0.27 / height], marker=mark, color=edge, linestyle="")
         dot.set(markersize=4.8, markerfacecolor=face, markeredgewidth=1.2)
         figure.add_artist(dot)
         text(figure, left + 0.08, 0.27, name, 6.2, INK, va="center_baseline")
         left += 0.5 if name == "ours" else 0.95
+
+
+def _legend_left(marks: dict[str, str], width_in: float) -> float:
+    return width_in - MARGIN - 0.6 - 0.95 * len(marks)
 
 
 def _reach(networks: Sequence[ErrorChanges]) -> tuple[float, float]:
@@ -113,14 +120,14 @@ def _draw_network(
     reach: tuple[float, float],
     marks: dict[str, str],
 ) -> None:
-    text(figure, MARGIN, top, one.title, 10.5, INK, weight="bold")
-    text(figure, MARGIN + 0.105 * len(one.title) + 0.05, top + 0.022, one.note, 6.2, FAINT)
+    panel_title(figure, MARGIN, _legend_left(marks, width_in) - 0.1, top, one.title, one.note)
     count = len(one.columns)
     wide = (width_in - 2 * MARGIN - NAMES - GAP * (count - 1)) / count
     for row, (name, note) in enumerate(zip(one.changes, one.notes, strict=True)):
         y = top + HEAD + ROW * (row + 0.5)
-        text(figure, MARGIN, y - (0.045 if note else 0), name, 6.8, INK, va="center")
-        text(figure, MARGIN, y + 0.062, note, 5.2, FAINT, va="center")
+        ends = MARGIN, MARGIN + NAMES - 0.1
+        label_in(figure, *ends, y - (0.045 if note else 0), name, 6.8, INK, va="center")
+        label_in(figure, *ends, y + 0.062, note, 5.2, FAINT, va="center")
     for column, name in enumerate(one.columns):
         left = MARGIN + NAMES + column * (wide + GAP)
         text(figure, left + wide / 2, top + HEAD - 0.22, name, 6.8, INK, ha="center")
@@ -160,7 +167,10 @@ def _level(axes: Axes, reach: tuple[float, float], rows: int) -> None:
     axes.xaxis.set_major_locator(FixedLocator([t for t in TICKS if reach[0] <= t <= reach[1]]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _signed(value)))
-    axes.set_xlabel("percentage points against no change", size=6.2, color=INK, labelpad=2)
+    assert isinstance(axes.figure, Figure)
+    room = axes.get_position().width * axes.figure.get_size_inches()[0] + GAP - 0.05
+    words, size = fitted("percentage points against no change", 6.2, room)
+    axes.set_xlabel(words, size=size, color=INK, labelpad=2)
     axes.axvline(0, color=FAINT, linewidth=0.8, zorder=1)
     for edge in (-LINEAR, LINEAR):
         axes.axvline(edge, color=HAIR, linewidth=0.6, linestyle=(0, (4, 3)), zorder=0)

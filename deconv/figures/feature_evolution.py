@@ -59,7 +59,7 @@ TILE_PX, TILE_GAP, MARK_FROM = 112, 8, 22
 MARK = tuple(round(255 * v) for v in to_rgb(RED))
 
 
-@page(2.5)
+@page(least_in=2.4)
 def feature_evolution(
     strips: Sequence[Filmstrip],
     epochs: Sequence[int],

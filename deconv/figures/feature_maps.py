@@ -22,9 +22,11 @@ from deconv.figures.drawing import (
     axes_at,
     captioned,
     hairline,
+    label_in,
     quiet,
     text,
 )
+from deconv.figures.lettering import told_apart, words_width
 from deconv.figures.signed_maps import signed_map
 from deconv.figures.style import page
 
@@ -80,14 +82,14 @@ class SparsityPanel:
 # Inches on the page.
 HEADING, TITLE, NUMBER, TILE_GAP, GAP, ROW_GAP = 0.3, 0.2, 0.105, 0.045, 0.16, 0.13
 PANEL = 1.25
-LONG_NAMES, BELOW, BELOW_LONG = 6, 0.3, 0.56
-"""Tick labels longer than LONG_NAMES are rotated, which takes more room."""
+LONG_NAMES, LONGEST, BELOW, BELOW_LONG = 6, 0.62, 0.3, 0.56
+"""Tick labels of more than LONG_NAMES letters are turned, to at most LONGEST; room below."""
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#6a3d9a", "#7f7f7f")
 """Of the maps' numbers and boxes, cycled."""
 FEWEST_COLUMNS = 4
 
 
-@page(1.0)
+@page(least_in=4.6)
 def feature_maps(
     images: Sequence[MappedImage], sparsity: SparsityPanel, caption: str, width_in: float = 8.0
 ) -> Figure:
@@ -107,7 +109,7 @@ def feature_maps(
     figure = captioned(width_in, 0.15 + body + 0.3 + PANEL + below, caption)
     top = 0.15
     for image, rows in zip(images, heights, strict=True):
-        text(figure, MARGIN, top, image.title, 10.5, INK, weight="bold")
+        label_in(figure, MARGIN, width_in - MARGIN, top, image.title, 10.5, INK, weight="bold")
         hairline(figure, MARGIN, width_in - MARGIN, top + 0.22)
         top += HEADING
         for row, height in zip(image.rows, rows, strict=True):
@@ -138,12 +140,13 @@ def _draw_row(
 ) -> None:
     side = _tile_side(columns, width_in)
     seen = 2 * (side + NUMBER) + TILE_GAP
-    text(figure, MARGIN, top, row.title, 7.5, INK, weight="bold")
+    label_in(figure, MARGIN, MARGIN + seen, top, row.title, 7.5, INK, weight="bold")
     half = columns * side + (columns - 1) * TILE_GAP
     lefts = [MARGIN + seen + GAP, MARGIN + seen + 2 * GAP + half]
     for left, name in zip(lefts, (row.z_name, row.a_name), strict=True):
-        text(figure, left, top + 0.022, name, 6.0, FAINT)
-    text(figure, width_in - MARGIN, top + 0.022, row.note, 6.0, FAINT, ha="right")
+        label_in(figure, left, left + half / 2, top + 0.022, name, 6.0, FAINT)
+    ends = width_in - MARGIN - half / 2 + GAP / 2, width_in - MARGIN
+    label_in(figure, *ends, top + 0.022, row.note, 6.0, FAINT, ha="right")
     _draw_boxes(axes_at(figure, MARGIN, top + TITLE, seen, seen, "image"), pixels, row.box)
     for left, maps, scales in zip(lefts, (row.z, row.a), (row.scale_z, row.scale_a), strict=True):
         if maps is None:
@@ -153,7 +156,9 @@ def _draw_row(
             x = left + across * (side + TILE_GAP)
             y = top + TITLE + down * (side + NUMBER + TILE_GAP)
             text(figure, x, y, f"{i + 1}", 4.8, _colour(i + 1), weight="bold")
-            text(figure, x + side, y, f"map {row.maps[i]}", 4.4, FAINT, ha="right")
+            words = f"map {row.maps[i]}"
+            words = words if words_width(words, 4.4) < side - 0.12 else str(row.maps[i])
+            text(figure, x + side, y, words, 4.4, FAINT, ha="right")
             axes = axes_at(figure, x, y + NUMBER, side, side, "map")
             axes.imshow(signed_map(values, scales[i]), interpolation="nearest", aspect="auto")
             ring: dict[str, Any] = {
@@ -221,6 +226,7 @@ def shared_boxes(boxes: np.ndarray) -> list[tuple[tuple[int, ...], list[int]]]:
 
 def _draw_sparsity(figure: Figure, panel: SparsityPanel, top: float, width_in: float) -> None:
     """Draw shares of values above 0 over depth (left), of dead and saturated maps (right)."""
+    names = told_apart(panel.names, 5.6, LONGEST)
     width = (width_in - 2 * MARGIN - 1.0) / 2
     lefts = MARGIN + 0.36, MARGIN + 0.36 + width + 0.62
     one, two = (
@@ -236,15 +242,15 @@ def _draw_sparsity(figure: Figure, panel: SparsityPanel, top: float, width_in: f
     two.plot(at, 100 * panel.saturated, label="saturated: always above 0", **dashed)
     headings = ("values above 0, %: mean over maps (band: 10th to 90th percentile)", "maps, %")
     for axes, left, heading in zip((one, two), lefts, headings, strict=True):
-        text(figure, left - 0.3, top, heading, 6.6, INK)
+        label_in(figure, left - 0.3, left + width + 0.2, top, heading, 6.6, INK)
         quiet(axes)
         axes.set_xlim(at.min() - 0.5, at.max() + 0.5)
         high = axes.get_ylim()[1]
         axes.set_ylim(0, 100 if axes is one else max(5, 1.15 * high))
         shown = np.flatnonzero(panel.shown).tolist()
-        axes.set_xticks(at[shown], [panel.names[i] for i in shown])
+        axes.set_xticks(at[shown], [names[i] for i in shown])
         if _rotated(panel):
             for label in axes.get_xticklabels():
                 label.set(rotation=25, ha="right", rotation_mode="anchor")
-    place: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1.02), "borderpad": 0}
-    two.legend(frameon=False, prop={"size": 5.8}, ncols=2, **place)
+    place: dict[str, Any] = {"loc": "upper right", "borderpad": 0, "labelspacing": 0.3}
+    two.legend(frameon=False, prop={"size": 5.8}, **place)

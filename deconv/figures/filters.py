@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from deconv.figures.drawing import FAINT, INK, MARGIN, VOID, captioned, picture, text
+from deconv.figures.drawing import FAINT, INK, MARGIN, VOID, captioned, label_in, picture, text
+from deconv.figures.lettering import words_width
 from deconv.figures.style import page
 
 
@@ -49,7 +51,7 @@ RATIO, SIDE_PX, LINE_PX = 1.25, 64, 5
 DASH = (0.35, 0.38, 0.42)
 
 
-@page(1.0)
+@page(least_in=4.8)
 def filters(
     first: Sequence[FilterGrid],
     rules: Sequence[RuleRow],
@@ -65,16 +67,18 @@ def filters(
     side = (room - WORDS) / max((len(row.tiles) for row in rules), default=1)
     below = [_grid_height(one, room) for one in deeper]
     top_rules = TOP + (HEAD + max(heights) + KEY + GAP if first else 0)
-    top_deep = top_rules + (HEAD - 0.18 + len(rules) * (side + 0.06) + GAP if rules else 0)
+    lines = max((row.formula.count("\n") for row in rules), default=0)
+    tall = max(side, 0.36 + 0.113 * lines) + 0.06
+    top_deep = top_rules + (HEAD - 0.18 + len(rules) * tall + GAP if rules else 0)
     end = top_deep + sum(HEAD + HEADS + h + KEY + GAP for h in below)
     figure = captioned(width_in, end, caption)
     for i, (one, pixels, height) in enumerate(zip(first, upper, heights, strict=True)):
         left = MARGIN + i * (wide + BETWEEN)
-        _heading(figure, one, left, TOP)
+        _heading(figure, one, left, TOP, wide)
         picture(figure, pixels, left, TOP + HEAD, wide, height)
         _key(figure, one, left, TOP + HEAD + height + 0.08, wide)
     if rules:
-        _draw_rules(figure, rules, top_rules, side, width_in)
+        _draw_rules(figure, rules, top_rules, side, tall)
     top = top_deep
     for one, height in zip(deeper, below, strict=True):
         _draw_deeper(figure, one, top, height, room)
@@ -110,36 +114,42 @@ def best_columns(count: int, ratio: float) -> int:
     return min(whole, key=lambda n: abs(n - wanted), default=min(count, wanted))
 
 
-def _heading(figure: Figure, one: FilterGrid, left: float, top: float) -> None:
-    text(figure, left, top, one.title, 8.6, INK, weight="bold")
-    text(figure, left, top + 0.19, one.note, 5.8, FAINT, linespacing=1.3)
+def _heading(figure: Figure, one: FilterGrid, left: float, top: float, room: float) -> None:
+    label_in(figure, left, left + room, top, one.title, 8.6, INK, weight="bold")
+    for i, line in enumerate(one.note.split("\n")):
+        label_in(figure, left, left + room, top + 0.19 + 0.105 * i, line, 5.8, FAINT)
 
 
 def _key(figure: Figure, one: FilterGrid, left: float, top: float, width: float) -> None:
     """Draw the grey scale with its labels."""
-    bar = 0.9
+    bar = min(0.9, width / 4)
     ramp = np.linspace(0, 255, 256).round().astype(np.uint8)[None, :, None].repeat(3, 2)
     at = left + (width - bar) / 2
+    ends = (left - 0.1, at - 0.06), (at + bar + 0.06, left + width + 0.1)
     picture(figure, ramp, at, top, bar, 0.09)
-    text(figure, at - 0.06, top - 0.01, one.black, 5.8, INK, ha="right")
-    text(figure, at + bar + 0.06, top - 0.01, one.white, 5.8, INK)
+    label_in(figure, *ends[0], top - 0.01, one.black, 5.8, INK, ha="right")
+    label_in(figure, *ends[1], top - 0.01, one.white, 5.8, INK)
 
 
 def _draw_rules(
-    figure: Figure, rows: Sequence[RuleRow], top: float, side: float, width_in: float
+    figure: Figure, rows: Sequence[RuleRow], top: float, side: float, tall: float
 ) -> None:
     text(figure, MARGIN, top, "The same filters by each rule", 8.6, INK, weight="bold")
     top += HEAD - 0.24
     for row in rows:
-        text(figure, MARGIN, top + 0.06, row.title, 7, INK)
-        text(figure, MARGIN, top + 0.22, row.formula, 5.8, FAINT, linespacing=1.4)
+        label_in(figure, MARGIN, MARGIN + WORDS - 0.1, top + 0.06, row.title, 7, INK)
+        for i, line in enumerate(row.formula.split("\n")):
+            down = top + 0.22 + 0.113 * i
+            label_in(figure, MARGIN, MARGIN + WORDS - 0.1, down, line, 5.8, FAINT)
         for i, (one, words) in enumerate(zip(row.tiles, row.ends, strict=True)):
             left = MARGIN + WORDS + i * side
             pixels = (one * 255).round().astype(np.uint8)
             high = side - 0.17
             picture(figure, pixels, left, top, high * one.shape[1] / one.shape[0], high)
-            text(figure, left + high / 2, top + high + 0.02, words, 4.4, FAINT, ha="center")
-        top += side + 0.06
+            middle = left + high / 2
+            ends = middle - 0.48 * side, middle + 0.48 * side
+            label_in(figure, *ends, top + high + 0.02, words, 4.4, FAINT, ha="center")
+        top += tall
 
 
 def _grid_height(one: FilterGrid, room: float) -> float:
@@ -148,17 +158,24 @@ def _grid_height(one: FilterGrid, room: float) -> float:
     return (room - LABEL) * min(1.0, one.columns / 16) * pixels.shape[0] / pixels.shape[1]
 
 
+def _some(labels: Sequence[str], each: float, room: float) -> list[tuple[int, str]]:
+    """Every label, or every second, third … such that `each` inches are left for one."""
+    step = max(1, math.ceil(each * len(labels) / room))
+    return [*enumerate(labels)][::step]
+
+
 def _draw_deeper(figure: Figure, one: FilterGrid, top: float, height: float, room: float) -> None:
     """Draw a grid of filters (rows) by channels (columns) with their labels."""
-    _heading(figure, one, MARGIN, top)
+    _heading(figure, one, MARGIN, top, room)
     pixels, left = grid_pixels(one), MARGIN + LABEL
     width = height * pixels.shape[1] / pixels.shape[0]
     start = top + HEAD - 0.08 + HEADS
     picture(figure, pixels, left, start, width, height)
-    for i, words in enumerate(one.heads):
+    widest = max((words_width(words, 4.6) for words in one.heads), default=0.0)
+    for i, words in _some(one.heads, 1.2 * widest, width):
         at = left + (i + 0.5) * width / len(one.heads)
         text(figure, at, start - 0.1, words, 4.6, FAINT, ha="center")
-    for i, words in enumerate(one.rows):
+    for i, words in _some(one.rows, 0.085, height):
         at = start + (i + 0.5) * height / len(one.rows)
         text(figure, left - 0.05, at, words, 4.8, FAINT, ha="right", va="center")
     _key(figure, one, left, start + height + 0.08, max(width, 3.2))

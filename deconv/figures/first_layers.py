@@ -22,9 +22,9 @@ from deconv.figures.drawing import (
     block,
     captioned,
     grey_centred,
+    label_in,
     picture,
     quiet,
-    text,
     tile,
 )
 from deconv.figures.style import page
@@ -67,7 +67,7 @@ LEAST_RMS = 1e-4
 """Of the largest, below which a filter's RMS is drawn at the lower edge."""
 
 
-@page(1.0)
+@page(least_in=4.8)
 def first_layers(
     without: FirstLayers,
     coarse: FirstLayers,
@@ -154,8 +154,9 @@ def panels(
     """Pictures side by side, each under its letter, its title and its note."""
     for i, (letter, pixels) in enumerate(pictures.items()):
         left = MARGIN + i * (width + COLUMN_GAP)
-        text(figure, left, top, f"({letter})  {titles[letter]}", 8.6, INK, weight="bold")
-        text(figure, left, top + 0.185, notes[letter], 5.6, FAINT)
+        title = f"({letter})  {titles[letter]}"
+        label_in(figure, left, left + width, top, title, 8.6, INK, weight="bold")
+        label_in(figure, left, left + width, top + 0.185, notes[letter], 5.6, FAINT)
         picture(figure, pixels, left, top + HEAD, width, width * pixels.shape[0] / pixels.shape[1])
 
 
@@ -176,8 +177,8 @@ def _plots(
     )
     for i, (title, note) in enumerate(words):
         left = MARGIN + i * (width + COLUMN_GAP)
-        text(figure, left, top, title, 8.6, INK, weight="bold")
-        text(figure, left, top + 0.185, note, 5.6, FAINT)
+        label_in(figure, left, left + width, top, title, 8.6, INK, weight="bold")
+        label_in(figure, left, left + width, top + 0.185, note, 5.6, FAINT)
         name = ("rms", "layer 1", "layer 2")[i]
         axes = axes_at(figure, left + label, top + HEAD, width - label - 0.04, PLOT, name)
         quiet(axes)

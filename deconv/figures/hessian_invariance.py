@@ -15,6 +15,7 @@ from deconv.figures.drawing import (
     MARGIN,
     RED,
     axes_at,
+    label_in,
     picture,
     quiet,
     text,
@@ -44,19 +45,22 @@ class UnitWalks:
     flat: bool
 
 
-@page(1.0)
+@page(least_in=5.2)
 def hessian_invariance(
     walks: UnitWalks, title: str, note: str, caption: str, width_in: float = PAGE_IN
 ) -> Figure:
     """Draw filmstrips along the most and least invariant directions beside the walks' curves."""
-    strip = 5.0
+    strip = STRIP_SHARE * (width_in - 2 * MARGIN)
     height = strip_height(walks, strip)
     figure, top = unit_page(width_in, max(height, 2.3) + 0.15, title, note, caption)
     strips(figure, walks, MARGIN, top, strip, full=True)
-    walk_curves(figure, walks, MARGIN + strip + 0.55, top, 1.82, min(height, 3.2) - 0.1)
+    rest = width_in - 2 * MARGIN - strip - 0.57
+    walk_curves(figure, walks, MARGIN + strip + 0.55, top, rest, min(height, 3.2) - 0.1)
     return figure
 
 
+STRIP_SHARE = 0.672
+"""Of the width inside the margins, that filmstrips take beside the curves."""
 STRIP_LABEL, FRAME_GAP, ROW_LABEL = 0.16, 0.03, 0.14
 
 
@@ -78,7 +82,7 @@ def strips(
         text(figure, middle, top, _signed(angle) + "°" if angle else "x⁺", 5.6, FAINT, ha="center")
     for i, frames in enumerate(walks.frames):
         down = top + STRIP_LABEL + i * (side + ROW_LABEL)
-        text(figure, left, down, _name(walks, i, full), 5.6, _color(walks, i))
+        label_in(figure, left, left + width, down, _name(walks, i, full), 5.6, _color(walks, i))
         for j, frame in enumerate(frames):
             shown = tile(upright(frame), None, TILE_PX)
             across = left + j * (side + FRAME_GAP)

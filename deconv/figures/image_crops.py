@@ -30,7 +30,7 @@ class UnitCrops:
     picture: np.ndarray | None
 
 
-@page(1.0)
+@page(least_in=5.2)
 def image_crops(
     crops: UnitCrops, title: str, note: str, caption: str, width_in: float = PAGE_IN
 ) -> Figure:

@@ -67,7 +67,7 @@ ENTRY = 0.37
 LEAST_PLOT, LEGEND_PT, TILE_PX, FRAME, TILE_GAP = 1.45, 7.0, 112, 8, 6
 
 
-@page(4.8)
+@page(least_in=4.6)
 def invariance(
     rows: Sequence[TransformRow],
     names: Sequence[str],

@@ -19,10 +19,13 @@ from deconv.figures.drawing import (
     RED,
     axes_at,
     captioned,
+    draw_legend,
     grey_centred,
+    label_in,
+    legend_width,
     quiet,
-    text,
 )
+from deconv.figures.lettering import told_apart
 from deconv.figures.style import page
 
 GROUPS = {
@@ -74,7 +77,7 @@ SPREAD = 0.13
 """Spread of a column of dots, in layers."""
 
 
-@page(1.0)
+@page(least_in=3.2)
 def localisation(
     panels: Sequence[SharePanel], examples: BoxedExamples, caption: str, width_in: float = 8.0
 ) -> Figure:
@@ -92,10 +95,10 @@ def localisation(
     _legend(figure, 0.13)
     for i, panel in enumerate(panels):
         left = MARGIN + i * (wide + BETWEEN)
-        text(figure, left, 0.15 + 0.2, panel.title, 9, INK, weight="bold")
+        label_in(figure, left, left + wide, 0.15 + 0.2, panel.title, 9, INK, weight="bold")
         _dots(axes_at(figure, left + LABELS, 0.15 + HEAD, wide - LABELS, PLOT, "shares"), panel)
     words = f"{examples.title}: a random choice of maps"
-    text(figure, MARGIN, below + 0.04, words, 9, INK, weight="bold")
+    label_in(figure, MARGIN, width_in - MARGIN, below + 0.04, words, 9, INK, weight="bold")
     for i in range(len(examples.maps)):
         row, column = divmod(i, COLUMNS)
         left = MARGIN + column * (block + BLOCK_GAP)
@@ -104,11 +107,10 @@ def localisation(
 
 
 def _legend(figure: Figure, top: float) -> None:
-    left = MARGIN
-    for words, colour in GROUPS.values():
-        text(figure, left, top, "●", 6.5, colour)
-        text(figure, left + 0.11, top, words, 6.5, INK)
-        left += 0.33 + 0.054 * len(words)
+    entries = [*GROUPS.values()]
+    room = figure.get_size_inches()[0] - 2 * MARGIN
+    size = 6.5 * min(1.0, room / legend_width(entries, 6.5))
+    draw_legend(figure, entries, MARGIN, top, size)
 
 
 def _dots(axes: Axes, panel: SharePanel) -> None:
@@ -128,7 +130,9 @@ def _dots(axes: Axes, panel: SharePanel) -> None:
             ends, name = [centre - 0.09, centre + 0.09], f"{panel.layers[at]}/{group}"
             axes.plot(ends, [mean] * 2, color=colour, linewidth=1.8, zorder=5, label=name)
     axes.set(xlim=(-0.55, len(panel.layers) - 0.45), ylim=(0, 100), xticks=range(len(panel.layers)))
-    axes.set_xticklabels(panel.layers)
+    assert isinstance(axes.figure, Figure)
+    room = axes.get_position().width * axes.figure.get_size_inches()[0] / (len(panel.layers) + 0.1)
+    axes.set_xticklabels(told_apart(panel.layers, 5.6, 0.95 * room))
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel("share of energy (%)", size=6.2, color=INK)
 
@@ -139,8 +143,10 @@ def _example(
     """Draw one map: its description, its images, their projections below."""
     words = f"map {examples.maps[i]} prefers: {str(examples.parts[i]).replace('_', ' ')}"
     shares = f"{100 * examples.energy[i]:.0f} % of its energy there, by chance "
-    text(figure, left, top, words, 6.6, INK)
-    text(figure, left, top + 0.125, f"{shares}{100 * examples.chance[i]:.0f} %", 5.6, FAINT)
+    right = left + examples.picture.shape[1] * (side + GAP)
+    shares += f"{100 * examples.chance[i]:.0f} %"
+    label_in(figure, left, right, top, words, 6.6, INK)
+    label_in(figure, left, right, top + 0.125, shares, 5.6, FAINT)
     for rank in range(examples.picture.shape[1]):
         x = left + rank * (side + GAP)
         image = examples.picture[i, rank].transpose(1, 2, 0)

@@ -25,7 +25,7 @@ class UnitOptima:
     agreement: np.ndarray
 
 
-@page(1.0)
+@page(least_in=5.2)
 def max_activation(
     optima: UnitOptima, title: str, note: str, caption: str, width_in: float = PAGE_IN
 ) -> Figure:
@@ -42,8 +42,10 @@ def max_activation(
         shown = tile(upright(optima.picture[i]), None, 2 * TILE_PX)
         picture(figure, shown, left, down + 0.1, side, side)
     down = top + rows * (side + 0.2) + 0.4
-    _paths(figure, optima, MARGIN + 0.35, down, 3.9, plots)
-    _matrix(figure, optima, MARGIN + 5.1, down, plots)
+    room = width_in - 2 * MARGIN
+    _paths(figure, optima, MARGIN + 0.35, down, 0.524 * room, plots)
+    side = min(plots, 0.31 * room)
+    _matrix(figure, optima, MARGIN + 0.685 * room, down, side)
     return figure
 
 

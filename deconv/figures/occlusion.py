@@ -73,7 +73,7 @@ TILE_PX, TILE_GAP = 150, 8
 NAME_LENGTH, TITLE_LENGTH, TITLE_PT, HEADING_PT = 19, 24, 8.5, 6.6
 
 
-@page(4.8)
+@page(least_in=4.8)
 def occlusion(
     rows: Sequence[OcclusionRow], layer: str, caption: str, width_in: float = 8.0
 ) -> Figure:

@@ -10,14 +10,22 @@ from deconv.figures.drawing import (
     INK,
     MARGIN,
     block,
+    label_in,
     patch_tiles,
     picture,
     projection_tiles,
     text,
     tile,
 )
-from deconv.figures.hessian_invariance import UnitWalks, strip_height, strips, walk_curves
+from deconv.figures.hessian_invariance import (
+    STRIP_SHARE,
+    UnitWalks,
+    strip_height,
+    strips,
+    walk_curves,
+)
 from deconv.figures.image_crops import UnitCrops
+from deconv.figures.lettering import fitted, words_width
 from deconv.figures.max_activation import UnitOptima
 from deconv.figures.style import PAGE_IN, page
 from deconv.figures.unit_page import TILE_PX, unit_page, upright
@@ -27,7 +35,7 @@ GAP = 0.22
 """Inches between columns."""
 
 
-@page(1.0)
+@page(least_in=5.2)
 def one_unit(
     crops: UnitCrops,
     optima: UnitOptima,
@@ -39,9 +47,9 @@ def one_unit(
 ) -> Figure:
     """Draw three blocks of pictures side by side and the walks below them."""
     side = (width_in - 2 * MARGIN - 2 * GAP) / 3
-    strip = 5.0
+    strip = STRIP_SHARE * (width_in - 2 * MARGIN)
     height = strip_height(walks, strip)
-    figure, top = unit_page(width_in, side + 0.64 + max(height, 2.2) + 0.12, title, note, caption)
+    figure, top = unit_page(width_in, side + 0.64 + max(height, 2.2) + 0.22, title, note, caption)
     patches = patch_tiles(crops.patch, crops.inside, TILE_PX)
     projections = projection_tiles(crops.projection, crops.inside, TILE_PX)
     images = [tile(upright(p), None, TILE_PX) for p in optima.picture]
@@ -60,10 +68,13 @@ def one_unit(
     right = MARGIN + strip
     heading(figure, MARGIN, right, down, "d  Invariances", "Berkes & Wiskott 2006, Le et al. 2010")
     strips(figure, walks, MARGIN, down + 0.22, strip)
-    walk_curves(figure, walks, MARGIN + strip + 0.55, down + 0.22, 1.82, min(height, 3.2) - 0.1)
+    rest = width_in - 2 * MARGIN - strip - 0.57
+    walk_curves(figure, walks, MARGIN + strip + 0.55, down + 0.22, rest, min(height, 3.2) - 0.1)
     return figure
 
 
 def heading(figure: Figure, left: float, right: float, top: float, name: str, source: str) -> None:
-    text(figure, left, top, name, 8.2, INK, weight="bold")
-    text(figure, right, top + 0.022, source, 6.0, FAINT, ha="right")
+    name, size = fitted(name, 8.2, right - left, "bold")
+    text(figure, left, top, name, size, INK, weight="bold")
+    start = left + words_width(name, size, "bold") + 0.06
+    label_in(figure, start, right, top + 0.022, source, 6.0, FAINT, ha="right")

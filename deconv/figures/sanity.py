@@ -21,13 +21,17 @@ from deconv.figures.drawing import (
     RED,
     axes_at,
     captioned,
+    draw_legend,
     grey_centred,
     hairline,
+    label_in,
+    legend_width,
     picture,
     quiet,
     text,
     tile,
 )
+from deconv.figures.lettering import fitted
 from deconv.figures.style import page
 
 COLOURS = {"signed": BLUE, "rank": RED, "ssim": "#009e73"}
@@ -88,7 +92,7 @@ LONGEST = 17
 """Letters that fit above a tile."""
 
 
-@page(1.0)
+@page(least_in=4.6)
 def sanity(
     example: str,
     groups: Sequence[TileGroup],
@@ -110,7 +114,7 @@ def sanity(
     notes = NOTE_LINE * max(len(p.notes) for p in panels)
     below = above + HEAD + plot + FOOT + notes + 0.14
     figure = captioned(width_in, below, caption)
-    text(figure, MARGIN, 0.13, example, 9, INK, weight="bold")
+    label_in(figure, MARGIN, width_in - MARGIN, 0.13, example, 9, INK, weight="bold")
     hairline(figure, MARGIN, width_in - MARGIN, 0.36)
     for i, row in enumerate(flows):
         left = MARGIN
@@ -168,23 +172,22 @@ def _draw_panels(
     for height, words in places:
         right, style = MARGIN + LABELS - 0.06, {"ha": "right", "va": "center"}
         text(figure, right, top + HEAD + height, words, 5.8, INK, **style)
-    left = MARGIN
-    for number, colour in COLOURS.items():
-        text(figure, left, top, "●", 6, colour)
-        text(figure, left + 0.11, top, LEGEND[number], 6.2, INK)
-        left += 0.3 + 0.052 * len(LEGEND[number])
-    text(figure, left, top, "bands: two unrelated pictures", 6.2, FAINT)
+    entries = [(LEGEND[number], colour) for number, colour in COLOURS.items()]
+    entries.append(("bands: two unrelated pictures", None))
+    size = 6.2 * min(1.0, (width_in - 2 * MARGIN) / legend_width(entries, 6.2))
+    draw_legend(figure, entries, MARGIN, top, size)
     wide = width_in - 2 * MARGIN - LABELS - (len(panels) - 1) * BETWEEN
     wide /= len(panels)
     for i, panel in enumerate(panels):
         left = MARGIN + LABELS + i * (wide + BETWEEN)
-        text(figure, left, top + HEAD - 0.23, panel.title, 7.5, INK, weight="bold")
+        ends = left, left + wide + BETWEEN / 2
+        label_in(figure, *ends, top + HEAD - 0.23, panel.title, 7.5, INK, weight="bold")
         axes = axes_at(figure, left, top + HEAD, wide, plot, "similarity")
         _draw_panel(axes, panel, at, plot)
-        text(figure, left, top + HEAD - 0.1, panel.note, 5.0, FAINT)
+        label_in(figure, *ends, top + HEAD - 0.1, panel.note, 5.0, FAINT)
         for j, line in enumerate(panel.notes):
             down = top + HEAD + plot + FOOT + j * NOTE_LINE
-            text(figure, left, down, line, 5.2, FAINT)
+            label_in(figure, *ends, down, line, 5.2, FAINT)
 
 
 def _rows(
@@ -228,4 +231,7 @@ def _draw_panel(axes: Axes, panel: SimilarityPanel, at: list[list[float]], plot:
     axes.axvline(0, color=HAIR, linewidth=0.6, zorder=0)
     axes.set(xlim=(low, 1.03), ylim=(plot, 0), yticks=[])
     axes.set_xticks([t for t in (-0.5, 0, 0.5, 1) if t >= low], labels=None)
-    axes.set_xlabel("similarity with the original", size=5.8, color=INK, labelpad=1.5)
+    assert isinstance(axes.figure, Figure)
+    room = axes.get_position().width * axes.figure.get_size_inches()[0] + BETWEEN
+    words, size = fitted("similarity with the original", 5.8, room)
+    axes.set_xlabel(words, size=size, color=INK, labelpad=1.5)

@@ -51,7 +51,7 @@ TWO_PANELS = 4.5
 TILE_PX, TILE_GAP = 96, 3
 
 
-@page(2.0)
+@page(least_in=2.2)
 def top_activations(page: Sequence[Sequence[Panel]], caption: str, width_in: float = 8.0) -> Figure:
     """Draw Figure 2: rows of panels, each with projections on the left, their patches on the right.
 

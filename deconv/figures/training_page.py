@@ -38,7 +38,7 @@ class Watched(Protocol):
     def images(self) -> int: ...
 
 
-@page(1.0)
+@page(least_in=7.5)
 def training_page(
     rows: Rows,
     watch: Watched,

@@ -9,12 +9,13 @@ from experiments.kit.experiment import experiment
 from experiments.kit.findings import Finding
 from experiments.kit.inputs import log
 from experiments.kit.result import Result, Saved
-from experiments.kit.settings import Comparison, Figure, Settings, by_size, check_name
+from experiments.kit.settings import Comparison, Drawn, Figure, Settings, by_size, check_name
 from experiments.kit.subject import Subject
 
 __all__ = [
     "Command",
     "Comparison",
+    "Drawn",
     "Figure",
     "Finding",
     "Result",

@@ -14,7 +14,7 @@ from deconv.errors import DeconvError
 from deconv.figures import Page
 from experiments.kit.command import Command
 from experiments.kit.result import AGAIN, ALWAYS, UNUSABLE, Result, Saved, copy_saved
-from experiments.kit.settings import Settings
+from experiments.kit.settings import Drawn, Settings
 from experiments.kit.subject import OthersLeave, Subject
 
 
@@ -28,22 +28,23 @@ def experiment(
     """Make the command of an experiment.
 
     Args:
-        settings: the dataclass of its settings. With `redraw` among them it can be drawn again.
+        settings: the dataclass of its settings. One that is `Drawn` can be drawn again.
         compute: does the work; under torchrun in all processes, until `it.first_alone()`.
         draw: the page from the saved files alone; None where there is no figure.
         check: raises DeconvError for settings that cannot be used, before anything long.
         saves: names of the files that `draw` needs beside the sidecar and the configuration.
     """
 
-    def show(folder: Path) -> None:
-        if draw is not None:
-            figures.save(draw(Saved(folder)), folder)
+    def show(cfg: Settings, folder: Path) -> None:
+        if draw is not None and isinstance(cfg, Drawn):
+            with figures.look(cfg.figure):
+                figures.save(draw(Saved(folder)), folder)
 
-    def redraw(source: str, folder: Path) -> None:
+    def redraw(cfg: Drawn, source: str, folder: Path) -> None:
         names = saves.split()
         copy_saved(source, folder, names)
         try:
-            show(folder)
+            show(cfg, folder)
         except UNUSABLE as error:
             for name in (*names, *ALWAYS):
                 (folder / name).unlink()
@@ -53,9 +54,9 @@ def experiment(
             ) from error
 
     def run(config: DictConfig, cfg: Settings, folder: Path) -> float | None:
-        if source := getattr(cfg, "redraw", None):
+        if isinstance(cfg, Drawn) and cfg.redraw:
             if distributed.rank() == 0:
-                redraw(source, folder)
+                redraw(cfg, cfg.redraw, folder)
             return None
         it = Subject(config, cfg, folder)
         if check is not None:
@@ -69,7 +70,7 @@ def experiment(
         seconds = {"seconds": round(time.perf_counter() - started, 1)}
         result.facts = it.facts() | seconds | result.facts
         result.save(folder, result.net or it.net)
-        show(folder)
+        show(cfg, folder)
         return result.number
 
     return Command(run, settings)

@@ -31,7 +31,7 @@ from experiments.kit.findings import Finding
 from experiments.kit.inputs import log
 from experiments.kit.probe_rows import HERE, PAPER_SPLITS, Row
 from experiments.kit.result import Result
-from experiments.kit.settings import Settings, check_name
+from experiments.kit.settings import Drawn, check_name
 from experiments.kit.subject import Subject
 
 TEST_PER_CLASS = 50
@@ -40,7 +40,7 @@ SAVES = "arrays.npz table.csv folds.csv findings.json"
 
 
 @dataclass
-class Probing(Settings):
+class Probing(Drawn):
     snapshot: str | None = None  # null: train cfg.model first (not at size=paper)
     folds: int = 5  # random splits
     scaling: str = "l2"  # of features: l2, standardise, none
@@ -50,7 +50,6 @@ class Probing(Settings):
     remove_overlap: bool = False  # true: leave out images whose like the network was trained on
     overlap_threshold: float = 0.95  # normalised correlation from which on two images count as one
     overlap_root: str | None = None  # where the network's training images lie now
-    redraw: str | None = None  # a folder of an earlier run: draw it again, compute nothing
 
     def __post_init__(self) -> None:
         if self.folds < 1:

@@ -105,6 +105,8 @@ def saved_settings(
     """
     path = folder / "config.yaml"
     saved = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
+    if "figure" in cfg:  # how it looks defines no run
+        saved["figure"] = OmegaConf.to_container(cfg.figure)
     if missing := sorted(cfg.keys() - saved.keys()):
         raise DeconvError(
             f"{folder} is not a folder of {stem}: its config.yaml has no {missing[0]}"

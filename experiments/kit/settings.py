@@ -17,6 +17,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from deconv.data import SPLITS
 from deconv.errors import DeconvError, unknown
+from deconv.figures import Look
 from deconv.networks import is_foreign
 from deconv.training import Recipe
 
@@ -60,16 +61,23 @@ class Settings:
 
 
 @dataclass
-class Figure(Settings):
+class Drawn(Settings):
+    """A command that draws a figure."""
+
+    redraw: str | None = None  # a folder of an earlier run: draw it again, compute nothing
+    figure: Look = field(default_factory=Look)  # how it looks
+
+
+@dataclass
+class Figure(Drawn):
     """A command that looks at one trained network over a data set."""
 
     snapshot: str | None = None  # null: train cfg.model first (not at size=paper)
     split: str = "val"  # where images are drawn from
-    redraw: str | None = None  # a folder of an earlier run: draw it again, compute nothing
 
 
 @dataclass
-class Comparison(Settings):
+class Comparison(Drawn):
     """A command that compares networks in roles, see `Subject.roles`.
 
     Each role is a setting, too: it names the snapshot of that network; null: a twin is trained.
@@ -80,7 +88,6 @@ class Comparison(Settings):
 
     epochs: int = 10  # of each network that is trained here, at most train.epochs
     split: str = "val"  # the images that the networks are looked at on
-    redraw: str | None = None  # a folder of an earlier run: draw it again, compute nothing
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
