@@ -78,14 +78,16 @@ class Adaptive(Drawn):
     train_on: int = by_size(paper=200, laptop=40, smoke=6)  # of "train", to learn filters on
     measured: int = by_size(paper=100, laptop=24, smoke=6)  # of "val", for all numbers
     shown: int = 4  # of the measured ones, in the figure
-    crop_px: int = by_size(paper=128, laptop=64, smoke=32)
+    crop_px: int = by_size(paper=128, laptop=64, smoke=32)  # side of the crops
     window_px: int = 9  # of local contrast normalisation (Jarrett et al. 2009); 0: only minus mean
-    window_sigma: float = 1.6
+    window_sigma: float = 1.6  # of the Gaussian of that window, in pixels
     maps: list[int] = by_size(paper="[16,48,96]", laptop="[16,32,32]", smoke="[4,6,6]")  # a layer
-    kernels_px: list[int] = by_size(paper="[7,5,5]", laptop="[7,5,5]", smoke="[5,3,3]")
+    kernels_px: list[int] = by_size(
+        paper="[7,5,5]", laptop="[7,5,5]", smoke="[5,3,3]"
+    )  # sides of the filters, a layer
     lambdas: list[float] = by_size(paper="[1,0.5,0.4]", laptop="[1,0.5,0.4]", smoke="[2,2,2]")
     # weight of the error against the l1 norm, a layer
-    pool_px: int = 2
+    pool_px: int = 2  # side of the windows that are pooled
     pool_maps: int = 2  # neighbouring maps that are pooled together
     competition: bool = True  # one value a block of the layer's own pooling
     solver: str = "fista"  # fista, ista

@@ -266,7 +266,7 @@ def caption(facts: dict[str, Any]) -> str:
         f"strongest activation over {data['images']} images of {data['name']} "
         f"({data['split']}), painted by the deconvnet with that image's switches (every "
         "normalisation is skipped on the way down) and cut to the receptive field, in which a "
-        "local normalisation's window is left out; blue-grey lies outside the image, every "
+        "local normalisation's window is left out; hatched lies outside the image, every "
         "picture has its own symmetric scale, a dash is a dead map. "
         f"{describe_places(networks)}Numbers: of the same images. Redundancy: the absolute "
         "correlation of two maps over all positions of all images, mean over pairs of maps; before "

@@ -21,12 +21,13 @@ from deconv.training.evaluation import PRECISIONS, TEST_CROPS, evaluate
 from experiments.kit import Result, Settings, Subject, check_name, experiment, log
 from experiments.kit.facts import data_facts
 from experiments.kit.inputs import data_name, data_settings
+from experiments.kit.printed import top1
 
 
 @dataclass
 class Evaluation(Settings):
-    snapshot: str = MISSING
-    split: str = "val"
+    snapshot: str = MISSING  # the network: a run's last.pt or another of its snapshots
+    split: str = "val"  # train, val or test
     crops: str = "ten"  # ten sub-crops of each image, averaged (as AlexNet), or centre
     precision: str = "auto"  # bf16 where the processor has it, else fp32
 
@@ -52,7 +53,7 @@ def compute(cfg: Evaluation, it: Subject) -> Result:
     accuracy = evaluate(it.net, it.loader(crops, batch), cfg.precision)
     error = 100 - accuracy.top1
     log(
-        f"top-1 error {error:.2f} %, top-5 error {100 - accuracy.top5:.2f} %, "
+        f"{top1(error, cfg.crops, 2)}, top-5 error {100 - accuracy.top5:.2f} %, "
         f"mean accuracy per class {accuracy.mean_class:.2f} %"
     )
     row = {"crops": cfg.crops, "images": len(it.data), "epoch": it.snapshot.epoch}
@@ -62,7 +63,7 @@ def compute(cfg: Evaluation, it: Subject) -> Result:
     return Result(facts, tables={"table": [row]}, number=error)
 
 
-main = experiment(Evaluation, compute, check=check)
+main = experiment(Evaluation, compute, check=check, number="top-1 error (%)")
 
 if __name__ == "__main__":
     main()

@@ -209,7 +209,7 @@ def caption(facts: dict[str, Any]) -> str:
         f"For each map, left: the nine strongest activations over {data['images']} images of "
         f"{data['name']} ({data['split']}), one an image, each painted by the deconvnet alone with "
         "that image's switches; grey is zero, every picture has its own scale. Right: the same "
-        "nine units' image patches, cut to the exact receptive field (blue-grey lies outside the "
+        "nine units' image patches, cut to the exact receptive field (hatched: outside the "
         "image). Maps are a random choice among the live ones. "
         f"{describe_network(facts)} Shared switches: {facts['choices']['collisions']}."
     )

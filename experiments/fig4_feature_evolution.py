@@ -59,6 +59,7 @@ from experiments.kit.facts import (
     measure_collisions,
 )
 from experiments.kit.inputs import build_network, data_name, squares
+from experiments.kit.printed import top1
 from experiments.kit.training import train_network
 
 K = 9
@@ -72,7 +73,7 @@ class FeatureEvolution(Drawn):
     run: str | None = None  # folder with epoch_NNN.pt; null: train cfg.model first (not at paper)
     epochs: list[int] = dataclasses.field(default_factory=list)  # e.g. [0,1,5,20]; []: the paper's
     # 1 2 5 10 20 30 40 64 as far as the run has them, and its last one where it ended before 64
-    layers: list[str] = dataclasses.field(
+    layers: list[str] = dataclasses.field(  # any points of the network
         default_factory=lambda: ["conv1", "conv2", "conv3", "conv4", "conv5"]
     )
     maps: int = 6  # of each layer
@@ -297,14 +298,15 @@ def caption(facts: dict[str, Any], strips: Sequence[figures.Filmstrip]) -> str:
     tiles = sum(strip.jumped.size for strip in strips)
     foreign = "" if data["as_trained_on"] else " (which are not those it was trained on)"
     error = steps[-1]["metrics"].get("val_top1_error")
-    result = "" if error is None else f", in the end {100 - error:.1f} % top-1 on validation images"
+    result = "" if error is None else f", in the end {top1(error)} on validation images"
     return (
         "A row is a map (its number at the left), a random choice among those alive at the last "
         f"snapshot. Each picture is its strongest activation over {data['images']} training images "
         f"of {data['name']}{foreign} (centre crops) at the end of that epoch, projected by the "
-        "deconvnet with that image's switches and cut to the exact receptive field (blue-grey lies "
+        "deconvnet with that image's switches and cut to the exact receptive field (hatched: "
         "outside the image). Grey is zero; every picture has its own symmetric scale, so contrast "
-        "says nothing about strength. Orange bar: the strongest image changed. Empty: the map is "
+        "says nothing about strength. Orange bar: from here on the strongest image stays the same; "
+        "no bar where it always did or still changed at the last snapshot. Empty: the map is "
         f"nowhere above 0 ({empty} of {tiles} tiles). Curves: how many of a map's nine strongest "
         "images were not among its nine at the snapshot before, mean over all maps; bars: from the "
         f"first snapshot after which that stays below {100 * facts['threshold']:g} %; snapshots "

@@ -50,14 +50,16 @@ from experiments.kit.facts import describe_network, layer_title, preprocessing
 MOST_AMOUNTS = 1000
 SHOWN = 5
 """Images of the paper's figure."""
+POOL = 20
+"""Images that the shown ones are taken from at least, so that their classes may differ."""
 SYMMETRIC_SCENES = ("flower", "clock", "windmill")
 
 
 @dataclass
 class Examples:
-    translation: tuple[float, ...] = (-60, -30, 0, 30, 60)
-    scale: tuple[float, ...] = (1.0, 1.2, 1.4, 1.6, 1.8)
-    rotation: tuple[float, ...] = (0, 45, 90, 180, 270)
+    translation: tuple[float, ...] = (-60, -30, 0, 30, 60)  # px downwards
+    scale: tuple[float, ...] = (1.0, 1.2, 1.4, 1.6, 1.8)  # factors
+    rotation: tuple[float, ...] = (0, 45, 90, 180, 270)  # degrees
 
 
 @dataclass
@@ -194,11 +196,11 @@ def compute(cfg: Invariance, it: Subject) -> Result:
 
 def choices(cfg: Invariance, it: Subject) -> dict[str, Any]:
     """What the paper leaves open and how it was decided, for the sidecar."""
-    where = "named" if cfg.images else "drawn among those classified rightly, of different classes"
-    if cfg.size_name == "smoke" and not cfg.images:
-        where = "the first ones, classified rightly or not (size=smoke)"
+    where = f"drawn among those classified rightly (seed {cfg.seed})"
+    if cfg.size_name == "smoke":
+        where = "the first ones of their classes, classified rightly or not (size=smoke)"
     return {
-        "images": f"{where} (seed {cfg.seed})",
+        "images": "named" if cfg.images else where,
         "layers": cfg.layers,
         "distance": "Euclidean, over all values of the layer, not normalised",
         "interpolation": "bilinear; translations are whole pixels",
@@ -220,14 +222,24 @@ def shown_and_others(cfg: Invariance, it: Subject) -> tuple[list[ChosenImage], l
         log("size=smoke trains too little to choose by: the first images are taken, right or wrong")
         numbers = list(range(min(wanted, len(it.data))))
     else:
-        numbers = it.right_ones(wanted, least=1 if named else SHOWN)
-    first = 0 if named else SHOWN
-    taken = {image.index for image in named}
-    rest = [i for i in numbers[first:] if i not in taken][: cfg.population]
+        enough = wanted if named else max(wanted, POOL)
+        numbers = it.right_ones(enough, least=1 if named else SHOWN)
+    taken = [image.index for image in named]
+    if not named:
+        taken = one_of_each(numbers, [it.data.targets[i] for i in numbers])[:SHOWN]
+    rest = [i for i in numbers if i not in taken][: cfg.population]
     if len(rest) < cfg.population:
         log(f"note: {len(rest)} further images instead of {cfg.population}; there are no more")
-    drawn = named_images(numbers[:first] + rest, [], it.snapshot, it.net.input_px, it.data)
-    return named or drawn[:first], drawn[first:]
+    first = [] if named else taken
+    drawn = named_images([*first, *rest], [], it.snapshot, it.net.input_px, it.data)
+    return named or drawn[: len(first)], drawn[len(first) :]
+
+
+def one_of_each(numbers: Sequence[int], labels: Sequence[int]) -> list[int]:
+    """Reorder images so that as many classes as there are come first, one image of each."""
+    firsts = {label: number for number, label in zip(numbers[::-1], labels[::-1], strict=True)}
+    ahead = set(firsts.values())
+    return sorted(numbers, key=lambda number: number not in ahead)
 
 
 def symmetric_images(cfg: Invariance, names: Sequence[str]) -> np.ndarray | None:
@@ -305,11 +317,13 @@ def caption(facts: dict[str, Any], shown: int, others: int) -> str:
             for kind in ("translation", "scale")
         )
 
+    apart = shown > 1 and len(set(facts["names"])) == shown
+    images = chosen["images"] + ", each of another class" * apart
     source = f" of {data['name']} ({data['split']})" if data else ""
     grey = f" Grey: median and middle half of {others} further images." if others >= LEAST else ""
     kept = ", ".join(f"{number(kind, 'kept')} under {kind}" for kind in IDENTITY)
     return (
-        f"{shown} image{'s' * (shown > 1)}{source}, {chosen['images']}, shifted down, enlarged and "
+        f"{shown} image{'s' * (shown > 1)}{source}, {images}, shifted down, enlarged and "
         "turned counterclockwise; first column: what the network sees, framed in the colours of "
         "the curves. Distances are Euclidean, between the values of a layer for the transformed "
         f"and the untransformed image; scales differ. The {facts['square_px']} px square is "

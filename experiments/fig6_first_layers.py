@@ -57,7 +57,7 @@ from deconv.training.snapshots import weights_hash
 from experiments.kit import Comparison, Finding, Result, Saved, Subject, experiment
 from experiments.kit.facts import deconvnet_choices, describe_network
 from experiments.kit.inputs import workers
-from experiments.kit.printed import rounded
+from experiments.kit.printed import rounded, top1
 from experiments.kit.series import unequal
 
 FREQUENCIES = np.linspace(0, 0.5, 51)
@@ -315,7 +315,7 @@ def caption(facts: dict[str, Any]) -> str:
         "the renormalisation of filters, (b) with a coarse first layer. (d), (e): of each map of "
         f"layer 2 the strongest activation over {data['images']} images of {data['name']} "
         f"({data['split']}), painted by the deconvnet with that image's switches and cut to the "
-        "exact receptive field (blue-grey lies outside the image); every picture has its own "
+        "exact receptive field (hatched: outside the image); every picture has its own "
         "symmetric scale, a dash is a dead map. Dead: never above 0 on these images; faint: "
         f"{facts['choices']['faint']}. Spectra: the share of energy at frequencies up to f along "
         "both axes; what lies above the dot, the Nyquist frequency 1/(2·stride) of layer 1, is "
@@ -342,7 +342,7 @@ def describe_others(networks: dict[str, Any]) -> str:
     for role, letter in LETTERS.items():
         training, model = networks[role]["training"], networks[role]["model"]
         error = training["metrics"].get("val_top1_error")
-        result = "" if error is None else f", {100 - error:.1f} %"
+        result = "" if error is None else f", {top1(error)}"
         words.append(f"{letter} {model['name']}, {training['epochs']} epochs{result}")
     return f"That is (c); {'; '.join(words)}."
 

@@ -69,7 +69,7 @@ class Occlusion(Figure):
     # []: `count` that the network gets right
     labels: list[str] = dataclasses.field(default_factory=list)  # for paths, the class of each
     count: int = 3  # paper: 3
-    only_right: bool = by_size(paper=True, laptop=True, smoke=False)
+    only_right: bool = by_size(paper=True, laptop=True, smoke=False)  # of images that are drawn
     layer: str = "conv5"  # paper: layer 5
     strongest: str = "sum"  # which map is watched: largest sum or max over the whole image
     size_px: int | None = None  # side of the square; null: 50/224 of the input
@@ -255,9 +255,10 @@ def _row(arrays: Any, i: int, row: dict[str, Any], chosen: dict[str, Any]) -> fi
     there = row["label_there"]
     instead = "" if there == row["true"] else f" (then {figures.shorten(names[there])})"
     file = "" if row["name"] == names[row["true"]] else f"{figures.shorten(row['name'])}; "
+    others = int((arrays[f"{i}/label"] != row["label"]).sum())
     note = (
         f"{file}map {row['map']}; probability {row['probability']:.3f} uncovered, at least "
-        f"{row['lowest_probability']:.3f}{instead}; another label at {row['label_changed']:.0%} of "
+        f"{row['lowest_probability']:.3f}{instead}; another label at {others} of "
         f"{row['positions']} positions"
     )
     return figures.OcclusionRow(
@@ -287,11 +288,12 @@ def caption(facts: dict[str, Any]) -> str:
         "lowest, framed in the maps too. (b) Sum over the map of "
         f"{layer_title(chosen['layer']).lower()} that responds most to the whole image "
         f"({chosen['strongest']}). Triangles on the scales of (b) and (d): the value without a "
-        "square. (c) The deconvnet's picture of that map's strongest unit in this image (black "
-        f"frame) and in the others of {data['images']} images of {data['name']} "
-        f"({data['split']}) that excite it most, cut to the receptive field; grey is zero, every "
-        f"picture has its own scale. (e) Bold: the true class.{describe_scores(facts['scored'])} "
-        f"{describe_network(facts)}"
+        "square; the scales end at the least and the largest value. (c) The deconvnet's picture of "
+        f"that map's strongest unit in this image (black frame) and in the others of "
+        f"{data['images']} images of {data['name']} ({data['split']}) that "
+        "excite it most, cut to the receptive field (hatched: outside the image); grey is zero, "
+        "every picture has its own scale. (e) Bold: the true class."
+        f"{describe_scores(facts['scored'])} {describe_network(facts)}"
     )
 
 

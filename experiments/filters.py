@@ -76,10 +76,10 @@ class Filters(Figure):  # split: of the images that the changed layer is compare
     channels: list[int] = dataclasses.field(default_factory=list)  # numbers of channels of deeper
     # layers; []: the first deep_channels
     order: str = "number"  # number; strength: largest L2 norm first, where maps=[]
-    first_maps: int = 96
-    deep_maps: int = 10
-    deep_channels: int = 24
-    images_checked: int = 8
+    first_maps: int = 96  # most filters of the first layer
+    deep_maps: int = 10  # most filters of a deeper layer
+    deep_channels: int = 24  # most channels of each
+    images_checked: int = 8  # on which the changed layer is compared
 
     def __post_init__(self) -> None:
         among = {"split": SPLITS, "order": ORDERS, "intensity": RULES, "affine": CHANGES}

@@ -32,10 +32,12 @@ from experiments.kit.provenance import write_table
 
 @dataclasses.dataclass
 class Renormalisation(Settings):
-    rates: list[float] = dataclasses.field(default_factory=lambda: [0.005, 0.01, 0.02, 0.04])
+    rates: list[float] = dataclasses.field(
+        default_factory=lambda: [0.005, 0.01, 0.02, 0.04]
+    )  # learning rates to try
     scales: list[float] = dataclasses.field(default_factory=lambda: [0.5, 1.0, 2.0])
     # ^ what the inputs are multiplied by; 1: the paper's ±128
-    updates: int = 100
+    updates: int = 100  # of each training
 
     def __post_init__(self) -> None:
         for name in ("rates", "scales"):

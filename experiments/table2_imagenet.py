@@ -53,7 +53,7 @@ class Ensembles(Settings):
     ensembles: Any = None  # {<name>:[0,1],…}, numbers of snapshots from 0; null: each and all
     nets: int = 2  # without snapshots: networks to train, with seeds seed, seed + 1, …
     epochs_each: int | None = None  # of each of them; null: train.epochs, on a laptop a quarter
-    split: str = "val"
+    split: str = "val"  # whose images are classified
     precision: str = "auto"  # bf16 where the processor has it, else fp32
 
     def __post_init__(self) -> None:

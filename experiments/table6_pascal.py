@@ -57,7 +57,9 @@ class Pascal(Settings):
     snapshot: str | None = None  # null: train cfg.model first (not at size=paper)
     layer: str = "fc7"  # X: read after ReLU, on the centre crop
     # X: of the classifiers; the best on held-out training images
-    strengths: list[float] = field(default_factory=lambda: [0.0001, 0.001, 0.01])
+    strengths: list[float] = field(
+        default_factory=lambda: [0.0001, 0.001, 0.01]
+    )  # of the weight decay, chosen on validation images
 
     def __post_init__(self) -> None:
         if self.data.name not in SEVERAL:

@@ -45,7 +45,7 @@ def run(config: DictConfig, cfg: Train, folder: Path) -> float | None:
     return snapshot.metrics.get("val_top1_error")
 
 
-main = Command(run, Train)
+main = Command(run, Train, "top-1 error (%), validation, centre crop")
 
 if __name__ == "__main__":
     main()

@@ -15,20 +15,20 @@ from deconv.figures.lettering import letter_plainly
 from deconv.figures.style import own_style
 from experiments.kit.result import Saved
 
-DPI, SLACK_PX = 200, 2.5
+WIDTH_PX, SLACK_PX = 1600, 2.5
 """Boxes reach beyond the ink of most letters, so they may touch a little."""
 
 
 @own_style()
 def words_drawn(figure):
-    """The words that a page shows, each with the corners of its box (4×2, in pixels at DPI)."""
+    """The words that a page shows, each with the corners of its box (4×2, in pixels)."""
     drawn, draw = {}, Text.draw
 
     def note(self, renderer):
         drawn[id(self)] = self
         draw(self, renderer)
 
-    figure.set_dpi(DPI)
+    figure.set_dpi(WIDTH_PX / figure.get_figwidth())
     letter_plainly(figure)
     canvas = FigureCanvasAgg(figure)
     with mock.patch.object(Text, "draw", note), mock.patch.object(AxesImage, "draw"):

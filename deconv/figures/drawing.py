@@ -62,10 +62,9 @@ def tile(pixels: np.ndarray, inside: np.ndarray | None, side: int) -> np.ndarray
 
 def hatching(side: int) -> np.ndarray:
     """Make side×side×3 uint8 of faint diagonal stripes: what lies outside an image."""
-    down, across = np.indices((side, side))
     step = max(4, side // HATCHES)
-    stripe = (down + across) % step < max(1, step // 4)
-    return np.where(stripe[..., None], np.uint8(VOID), np.uint8(BEYOND)).astype(np.uint8)
+    stripe = np.add.outer(np.arange(side), np.arange(side)) % step < max(1, step // 4)
+    return np.array((BEYOND, VOID), np.uint8)[stripe.astype(int)]
 
 
 def projection_tiles(pixels: np.ndarray, inside: np.ndarray, side: int) -> list[np.ndarray]:
@@ -179,7 +178,7 @@ def annotate(
     axes: Axes, x: float, y: float, words: str, size: float, color: str = INK, **style: Any
 ) -> None:
     """Write words at a share of the axes' width and height; `transform` changes the coordinates."""
-    style = {"va": "center", "transform": axes.transAxes} | style
+    style = {"va": "center", "transform": axes.transAxes, **style}
     axes.text(x, y, words, size=size, color=color, **style)
 
 
@@ -257,7 +256,7 @@ def _title(figure: Figure, words: str) -> float:
     size = TITLE_PT * current().body_pt / BODY_PT
     lines = wrapped(words, size, across - 2 * MARGIN, "bold")
     line = 1.3 * size / 72
-    style = {"va": "top", "weight": "bold", "linespacing": 1.3 / 1.2, "color": INK, "size": size}
+    style: dict[str, Any] = {"va": "top", "weight": "bold", "color": INK, "size": size}
     tall = line * len(lines) + MARGIN / 2
     figure.text(MARGIN / across, 1 + tall / down - MARGIN / 2 / down, "\n".join(lines), **style)
     return tall

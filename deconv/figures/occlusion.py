@@ -243,8 +243,9 @@ def _colour_bar(axes: Axes, low: float, high: float, clean: float) -> None:
     room = axes.get_position().width * axes.figure.get_size_inches()[0]
     if 1.1 * sum(words_width(one, TICK_PT) for one in words) > room:  # the ends alone
         ticks, words, sides = ticks[::2], words[::2], sides[::2]
+    size = TICK_PT * min(1.0, room / (1.1 * sum(words_width(one, TICK_PT) for one in words)))
     axes.set_xticks(ticks, words)
-    axes.tick_params(**TICKS, length=1.5, pad=1.2, labelsize=TICK_PT, labelcolor=INK)
+    axes.tick_params(**TICKS, length=1.5, pad=1.2, labelsize=size, labelcolor=INK)
     for label, side in zip(axes.get_xticklabels(), sides, strict=True):
         label.set(ha=side)
     axes.spines[:].set(color=FAINT, linewidth=0.4)

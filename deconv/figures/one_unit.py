@@ -25,7 +25,7 @@ from deconv.figures.hessian_invariance import (
     walk_curves,
 )
 from deconv.figures.image_crops import UnitCrops
-from deconv.figures.lettering import fitted, words_width
+from deconv.figures.lettering import LEAST_SHARE, fitted, words_width
 from deconv.figures.max_activation import UnitOptima
 from deconv.figures.style import PAGE_IN, page
 from deconv.figures.unit_page import TILE_PX, unit_page, upright
@@ -74,7 +74,9 @@ def one_unit(
 
 
 def heading(figure: Figure, left: float, right: float, top: float, name: str, source: str) -> None:
+    """Write a block's name and, where there is room, who introduced it."""
     name, size = fitted(name, 8.2, right - left, "bold")
     text(figure, left, top, name, size, INK, weight="bold")
     start = left + words_width(name, size, "bold") + 0.06
-    label_in(figure, start, right, top + 0.022, source, 6.0, FAINT, ha="right")
+    if words_width(source, LEAST_SHARE * 6.0) <= right - start:
+        label_in(figure, start, right, top + 0.022, source, 6.0, FAINT, ha="right")

@@ -172,7 +172,7 @@ def _draw_panels(
     for height, words in places:
         right, style = MARGIN + LABELS - 0.06, {"ha": "right", "va": "center"}
         text(figure, right, top + HEAD + height, words, 5.8, INK, **style)
-    entries = [(LEGEND[number], colour) for number, colour in COLOURS.items()]
+    entries: list[tuple[str, str | None]] = [(LEGEND[n], colour) for n, colour in COLOURS.items()]
     entries.append(("bands: two unrelated pictures", None))
     size = 6.2 * min(1.0, (width_in - 2 * MARGIN) / legend_width(entries, 6.2))
     draw_legend(figure, entries, MARGIN, top, size)

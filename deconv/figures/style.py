@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 import sys
 import warnings
@@ -53,7 +54,7 @@ PAGE_IN, BODY_PT = 8.0, 6.6
 FORMATS = ("png", "pdf", "svg")
 LIMITS = {"width_mm": (40, 1200), "font_pt": (4, 30), "dpi": (30, 2400)}
 """Setting -> the least and the largest number that makes a page."""
-STYLE = {
+STYLE: dict[str, Any] = {
     "font.family": ["DejaVu Sans"],
     "font.size": BODY_PT,
     "figure.figsize": [PAGE_IN, PAGE_IN],
@@ -61,7 +62,7 @@ STYLE = {
     "pdf.compression": 6,
 }
 """What differs from matplotlib's defaults, and what a style file may change."""
-KEPT = {
+KEPT: dict[str, Any] = {
     "pdf.fonttype": 42,
     "svg.fonttype": "none",
     "svg.hashsalt": "page",
@@ -92,7 +93,7 @@ class Look:
     style: str | None = None  # a style file of your own for matplotlib, such as mine.mplstyle
 
     def __post_init__(self) -> None:
-        own = self._own()
+        self._own = STYLE | ({} if self.style is None else _read(self.style))
         if self.font is not None:
             _check("font", self.font, fontManager.get_font_names())
         _check("colour map", self.colours, matplotlib.colormaps)
@@ -101,49 +102,64 @@ class Look:
         if not self.formats:
             raise DeconvError(f"figure.formats takes one or more of {', '.join(FORMATS)}, got none")
         numbers = {"width_mm": self.width_in * MM, "font_pt": self.body_pt}
-        numbers["dpi"] = own["savefig.dpi"] if self.dpi is None else self.dpi
+        numbers["dpi"] = self._own["savefig.dpi"] if self.dpi is None else self.dpi
         for name, value in numbers.items():
             least, most = LIMITS[name]
             if not isinstance(value, int | float) or not least <= value <= most:
                 raise DeconvError(f"figure.{name} is a number from {least} to {most}, got {value}")
 
-    def _own(self) -> dict[str, Any]:
-        """STYLE with what the style file changes. Raises DeconvError for one that is none."""
-        if self.style is None:
-            return STYLE
-        if not Path(self.style).is_file():
-            raise DeconvError(f"figure.style names a file, and there is none at {self.style}")
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            try:
-                read = matplotlib.rc_params_from_file(
-                    self.style, fail_on_error=True, use_default_template=False
-                )
-            except (KeyError, ValueError, Warning) as error:
-                raise DeconvError(
-                    f"{self.style} is no style file of matplotlib: {str(error).strip()}"
-                ) from error
-        return STYLE | {key: read[key] for key in read if key not in ("backend", "interactive")}
-
     def parameters(self) -> dict[str, Any]:
         """matplotlib's parameters, of those that differ from its defaults."""
         chosen = {"font.family": self.font and [self.font], "savefig.dpi": self.dpi}
-        return self._own() | {k: v for k, v in chosen.items() if v is not None} | KEPT
+        return self._own | {k: v for k, v in chosen.items() if v is not None} | KEPT
 
     @property
     def width_in(self) -> float:
         """The width of a page."""
-        return self._own()["figure.figsize"][0] if self.width_mm is None else self.width_mm / MM
+        return self._own["figure.figsize"][0] if self.width_mm is None else self.width_mm / MM
 
     @property
     def body_pt(self) -> float:
         """The size of captions and most labels."""
-        return self._own()["font.size"] if self.font_pt is None else self.font_pt
+        return self._own["font.size"] if self.font_pt is None else self.font_pt
 
     @property
     def colours(self) -> str:
         """The name of the colour map of values from low to high."""
-        return self.cmap or self._own().get("image.cmap", "viridis")
+        return self.cmap or self._own.get("image.cmap", "viridis")
+
+
+def _read(path: str) -> dict[str, Any]:
+    """Read a style file. Raises DeconvError for one that matplotlib would not take whole."""
+    if not Path(path).is_file():
+        raise DeconvError(f"figure.style names a file, and there is none at {path}")
+    said = _Said()
+    log = logging.getLogger("matplotlib")
+    before, log.propagate = log.propagate, False
+    log.addHandler(said)
+    try:
+        read = matplotlib.rc_params_from_file(path, use_default_template=False)
+    except (OSError, ValueError) as error:
+        said.words.append(str(error))
+    finally:
+        log.removeHandler(said)
+        log.propagate = before
+    if said.words:
+        words = " ".join(said.words[0].split()).partition(" You probably")[0]
+        raise DeconvError(f"{path} is no style file of matplotlib: {words}")
+    return {key: read[key] for key in read if key not in ("backend", "interactive")}
+
+
+class _Said(logging.Handler):
+    """What matplotlib has against a style file: it logs it and goes on."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.words: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a message."""
+        self.words.append(record.getMessage())
 
 
 def _check(kind: str, name: object, valid: Collection[str]) -> None:
@@ -221,18 +237,16 @@ def _enlarge(figure: Figure, times: float) -> None:
     """Enlarge a page with its letters and markers; lines keep their width."""
     if abs(times - 1) < 1e-9:
         return
-    figure.set_size_inches(figure.get_size_inches() * times)
+    figure.set_size_inches(*(figure.get_size_inches() * times))
     of_ticks: set[int] = set()
     for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
-        axis.labelpad *= times
         ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
         of_ticks |= {id(one) for tick in ticks for one in tick.findobj()}
         if ticks:
-            size, pad = ticks[0].label1.get_fontsize(), ticks[0].get_pad()
-            axis.set_tick_params("both", labelsize=size * times, pad=pad * times)
+            axis.set_tick_params("both", labelsize=float(ticks[0].label1.get_fontsize()) * times)
     for text in figure.findobj(Text):
         if id(text) not in of_ticks:
-            text.set_fontsize(text.get_fontsize() * times)
+            text.set_fontsize(float(text.get_fontsize()) * times)
     for line in figure.findobj(Line2D):
         if id(line) not in of_ticks:
             line.set_markersize(line.get_markersize() * times)

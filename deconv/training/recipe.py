@@ -34,6 +34,11 @@ class Recipe:
             "fixed": times `lr_factor` after each epoch in `lr_drops`.
             "cosine": half a cosine from `lr` to 0. Differs from paper.
         warmup_epochs: epochs of linear warm-up. Differs from paper if not 0.
+        lr_factor: what a drop multiplies the learning rate by.
+        lr_drops: epochs after which it drops with "fixed".
+        patience: validations without progress before a drop with "plateau".
+        min_improvement: percentage points of the top-1 error that count as progress.
+        max_drops: most drops with "plateau".
         label_smoothing: target probability spread over all classes. Differs from paper if not 0.
         max_rms: after each update (X: how often) a convolutional filter with a larger RMS is
             scaled back to it; None: never, as in Figure 6 (a).
@@ -44,7 +49,8 @@ class Recipe:
         channels_last: memory layout of images and filters; several times as fast.
         compile: whether to run through torch.compile.
         eval_every: epochs between validations; the last epoch is always validated.
-        snapshot_epochs: epochs whose snapshots are kept for good.
+        snapshot_epochs: epochs whose snapshots are kept for good, as far as the run goes; by
+            default Figure 4's.
         keep_last: how many of the newest snapshots are kept besides.
         save_steps: updates between snapshots within an epoch; 0: at the ends of epochs only.
         workers: data-loading processes; the result does not depend on their number.

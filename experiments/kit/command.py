@@ -33,8 +33,19 @@ from deconv import distributed
 from deconv.data.workers import worker_deaths
 from deconv.errors import DataMissing, DeconvError, Interrupted
 from deconv.standard_streams import show_all
-from experiments.kit import hydra_errors
-from experiments.kit.settings import DATA, Settings, keys, register, register_foreign, typed
+from deconv.training import Recipe
+from experiments.kit import hydra_errors, sweeps
+from experiments.kit.setting_help import explained
+from experiments.kit.settings import (
+    DATA,
+    Chain,
+    Photographs,
+    Settings,
+    keys,
+    register,
+    register_foreign,
+    typed,
+)
 
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 EXIT_BAD_INPUT = 2
@@ -53,6 +64,19 @@ OmegaConf.register_new_resolver("first_of", lambda *values: next(filter(None, va
 OmegaConf.register_new_resolver("letters", lambda: secrets.token_hex(2), use_cache=True)
 register()
 
+SETTINGS: dict[str, type[Settings]] = {}
+"""Stem -> settings of the commands that are imported."""
+
+
+def setting_help(stem: str) -> str:
+    """What --help says of each setting, below the configuration."""
+    parts = {"": SETTINGS[stem], "model.": Chain, "data.": Photographs, "train.": Recipe}
+    words = "\n".join(explained(kind, prefix) for prefix, kind in parts.items())
+    return "== Settings ==\n" + words.replace("$", "$$")
+
+
+OmegaConf.register_new_resolver("setting_help", setting_help)
+
 
 @dataclass(frozen=True)
 class Command:
@@ -61,14 +85,18 @@ class Command:
     run: does the work with the settings, as Hydra has them and as a dataclass, in a folder, and
         may return a number for a sweeper to compare jobs by.
     settings: the dataclass of its settings, whose module is the experiment.
+    number: what that number is, for the table of a sweep.
     """
 
     run: Callable[[DictConfig, Settings, Path], float | None]
     settings: type[Settings]
+    number: str = "result"
 
     def __post_init__(self) -> None:
         about = inspect.getdoc(sys.modules[self.settings.__module__]) or ""
-        plain = {"job": {"name": self.stem}, "help": {"app_name": self.stem, "header": about}}
+        SETTINGS[self.stem] = self.settings
+        shown = {"app_name": self.stem, "header": about, "footer": f"${{setting_help:{self.stem}}}"}
+        plain = {"job": {"name": self.stem}, "help": shown}
         node = OmegaConf.structured(self.settings)
         node.hydra = plain
         ConfigStore.instance().store(name=self.stem, node=node)
@@ -81,6 +109,7 @@ class Command:
     def __call__(self) -> None:
         """Read the command line, run, end the process with an exit status unless all went well."""
         failures: list[BaseException] = []
+        jobs: list[sweeps.Job] = []
         show_all()
         logging.raiseExceptions = False  # a log that finds no room is no reason to stop
         try:
@@ -93,7 +122,9 @@ class Command:
                         config_path=str(CONF),
                         config_name=configuration(self.stem, sys.argv[1:]),
                     )
-                    start(functools.partial(self.job, failures=failures))()
+                    start(functools.partial(self.job, failures=failures, jobs=jobs))()
+                    if jobs:
+                        print(sweeps.summary(jobs, self.number), flush=True)
                 else:
                     cfg = typed(_composed_as_typed(self.stem))
                     self._work(cfg, Path(distributed.from_first(None)))
@@ -113,8 +144,12 @@ class Command:
         if failures:
             sys.exit(EXIT_NO_DATA if isinstance(failures[0], DataMissing) else EXIT_BAD_INPUT)
 
-    def job(self, cfg: DictConfig, failures: list[BaseException]) -> float | None:
+    def job(
+        self, cfg: DictConfig, failures: list[BaseException], jobs: list[sweeps.Job]
+    ) -> float | None:
         """Run one job of Hydra's; print its folder last.
+
+        A job of a sweep is added to `jobs`.
 
         The folder is new, or that of resume=. The whole configuration is written to config.yaml,
         unless the folder is one that something else wrote before. Bad input leaves no empty folder;
@@ -122,6 +157,8 @@ class Command:
         """
         folder = Path(distributed.from_first(HydraConfig.get().runtime.output_dir))
         fresh = not any(folder.iterdir())
+        sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+        asked = HydraConfig.get().overrides.task if sweep else ()
         try:
             cfg = typed(cfg)
             if fresh:
@@ -130,13 +167,15 @@ class Command:
         except REFUSED as error:
             if fresh:
                 _leave_no_empty(folder)
-            sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-            asked = HydraConfig.get().overrides.task if sweep else ()
-            self.tell(error, failures, folder, asked)
+            text = self.tell(error, failures, folder, asked)
+            if sweep:
+                jobs.append(sweeps.Job(sweeps.varied(asked), folder, error=text))
             return None
         except Interrupted as reason:
             print(reason, file=sys.stderr, flush=True)
             sys.exit(EXIT_INTERRUPTED)
+        if sweep:
+            jobs.append(sweeps.Job(sweeps.varied(asked), folder, number))
         print(folder, flush=True)
         return number
 
@@ -156,14 +195,19 @@ class Command:
         failures: list[BaseException],
         folder: Path | None,
         overrides: Sequence[str] = (),
-    ) -> None:
-        """Write an error as one line, in a sweep with the job it is of; folder: of the job."""
+    ) -> str:
+        """Write an error as one line, in a sweep with the job it is of; folder: of the job.
+
+        Returns:
+            The error in words.
+        """
         failures.append(error)
         if isinstance(error, OF_HYDRA):
             text = hydra_errors.explain(error, lambda: known_keys(self.stem))
         else:
             text = message(error, folder)
         print(": ".join(["error", *filter(None, [" ".join(overrides)]), text]), file=sys.stderr)
+        return text
 
 
 def settings_of(cfg: DictConfig) -> Any:

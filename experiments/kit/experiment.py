@@ -24,6 +24,7 @@ def experiment(
     draw: Callable[[Saved], Page] | None = None,
     check: Callable[[Any, Subject], None] | None = None,
     saves: str = "",
+    number: str = "result",
 ) -> Command:
     """Make the command of an experiment.
 
@@ -33,6 +34,7 @@ def experiment(
         draw: the page from the saved files alone; None where there is no figure.
         check: raises DeconvError for settings that cannot be used, before anything long.
         saves: names of the files that `draw` needs beside the sidecar and the configuration.
+        number: what the number of a Result is, for the table of a sweep.
     """
 
     def show(cfg: Settings, folder: Path) -> None:
@@ -73,4 +75,4 @@ def experiment(
         show(cfg, folder)
         return result.number
 
-    return Command(run, settings)
+    return Command(run, settings, number)

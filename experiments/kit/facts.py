@@ -17,6 +17,7 @@ from deconv.pixels import Divide
 from deconv.pooling import collision_rate
 from deconv.training.snapshots import Snapshot
 from experiments.kit.inputs import data_name
+from experiments.kit.printed import top1
 
 
 def deconvnet_choices(
@@ -38,7 +39,7 @@ def deconvnet_choices(
         "non-zero values",
         "engine": engine,
         "preprocessing": preprocessing(net, mean),
-        "patches": "exact receptive field, blue-grey outside the image",
+        "patches": "exact receptive field, hatched outside the image",
     }
 
 
@@ -107,7 +108,7 @@ def describe_network(facts: dict[str, Any]) -> str:
     if training["images"] is None:  # trained elsewhere
         return f"Network: {facts['model']['name']}, {training['data']}."
     error = training["metrics"].get("val_top1_error")
-    result = "" if error is None else f", {100 - error:.1f} % top-1 on its validation images"
+    result = "" if error is None else f", {top1(error)} on its validation images"
     return (
         f"Network: {facts['model']['name']}, {training['epochs']} epochs on {training['images']} "
         f"images of {training['data']} ({training['classes']} classes){result}."

@@ -15,6 +15,14 @@ def number(value: float | None, digits: int = 1) -> str:
     return MISSING if value is None or value != value else f"{value:.{digits}f}"
 
 
+CROPS = {"ten": "ten crops", "centre": "centre crop"}
+
+
+def top1(error: float, crops: str = "centre", digits: int = 1) -> str:
+    """The top-1 error in percent by the name that it has everywhere, and on which crops it is."""
+    return f"top-1 error {error:.{digits}f} % ({CROPS[crops]})"
+
+
 def printed(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """`head` above a rule above `rows`; the first `left` columns stand left, the others right.
 

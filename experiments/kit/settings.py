@@ -49,14 +49,14 @@ class Settings:
 
     defaults: list[Any] = field(default_factory=groups)
     hydra: Any = None
-    model: Any = MISSING
-    data: Any = MISSING
-    train: Any = MISSING
-    size_name: str = MISSING
+    model: Any = MISSING  # a network by name, see the groups above
+    data: Any = MISSING  # a data set by name
+    train: Any = MISSING  # a recipe: paper, laptop, smoke, modern
+    size_name: str = MISSING  # set by size=paper, laptop or smoke
     pictures: str = MISSING  # of a training, at each snapshot, at those kept for good, or none
-    seed: int = 0
+    seed: int = 0  # of every random choice
     device: str = "auto"  # auto (a GPU if there is one), cpu, cuda, cuda:1 …
-    cache_dir: str = "${oc.env:DECONV_CACHE,.cache}"
+    cache_dir: str = "${oc.env:DECONV_CACHE,.cache}"  # where drawn and decoded images are kept
     group_timeout_s: float = 1800.0  # of processes of torchrun that wait for one another
 
 
@@ -103,15 +103,15 @@ class Comparison(Drawn):
 class Chain:
     """A network of this library, see `deconv.build`; null is the network's own."""
 
-    name: str
+    name: str  # model=zfnet, alexnet or zfnet_mini
     num_classes: int | None = None  # null: as many as the data has
-    input_px: int | None = None
+    input_px: int | None = None  # side of the input
     remove: list[int] = field(default_factory=list)  # Table 3: layers out of 3, 4, 6, 7
     maps_345: list[int] | None = None  # Table 3: [512,1024,512]
     fc_width: int | None = None  # Table 3: 2048 or 8192
     first_layer: str | None = None  # coarse: as AlexNet's
     norm: str | None = None  # response, local, none: contrast normalisation
-    dropout: float | None = None
+    dropout: float | None = None  # share of the units of layers 6 and 7
     init: str | None = None  # paper, gain, he, he_pixels: see deconv/networks/zfnet.py
     weights: str | None = None  # a file, .pth, .pt or .safetensors: look at it, or train on
     mean: list[float] | None = None  # three numbers in 0…255; null: the data's or the weights'
@@ -122,14 +122,14 @@ class Chain:
 class Mlp:
     """A small fully connected network, for what its first weights look like."""
 
-    name: str = "mlp"
-    num_classes: int | None = None
+    name: str = "mlp"  # mlp
+    num_classes: int | None = None  # null: as many as the data has
     input_px: int | None = None  # null: 32
     fc_width: int | None = None  # null: 128, units of fc1 and fc2
     grey: bool = False  # images are made grey first
     init: str | None = None  # null: he
-    weights: str | None = None
-    mean: list[float] | None = None
+    weights: str | None = None  # a file, as for other networks
+    mean: list[float] | None = None  # as for other networks
     std: list[float] | None = None  # null: 64
 
 
@@ -137,12 +137,14 @@ class Mlp:
 class Foreign:
     """Any network of others: model=torchvision/resnet50, model=file:path.py:function …"""
 
-    name: str
+    name: str  # model=torchvision/…, timm/… or file:path.py:function
     weights: str | None = None  # trained ones, e.g. DEFAULT, or a file; random: untrained
     num_classes: int | None = None  # null: as many as the data has, or as the weights have
-    input_px: int | None = None
+    input_px: int | None = None  # null: as the package states it
     mean: list[float] | None = None  # three numbers in 0…255; null: as the package states it
-    std: list[float] | None = None
+    std: list[float] | None = (
+        None  # three numbers in 0…255 to divide by; null: as the package states it
+    )
     class_names: str | None = None  # a file with one name a line; null: the package's, or numbers
 
 
@@ -153,8 +155,8 @@ class Foreign:
 class Photographs:
     """Images in files. root: where they lie; each data set says in what layout."""
 
-    name: str
-    root: str = "${oc.env:DECONV_DATA,data}"
+    name: str  # chosen by data=
+    root: str = "${oc.env:DECONV_DATA,data}"  # folder that they lie in
     side_px: int | None = None  # of the stored squares; null: 256/224 of the network's input
     cache: bool = False  # decode once into cache_dir
     workers: int = 2  # processes that load images
@@ -166,14 +168,14 @@ class Photographs:
 class Downloaded(Photographs):
     """Images that torchvision can download."""
 
-    download: bool = False
+    download: bool = False  # fetch the data set if it is not there
 
 
 @dataclass
 class Caltech101(Downloaded):
     """root/caltech101/101_ObjectCategories/<class>/image_0001.jpg"""
 
-    name: str = "caltech101"
+    name: str = "caltech101"  # caltech101
     cache: bool = True
     train_per_class: int = 30  # Table 4: 15 or 30
     test_per_class: int | None = 50  # §5.2: at most 50; null: all others
@@ -184,7 +186,7 @@ class Caltech101(Downloaded):
 class Caltech256(Downloaded):
     """root/caltech256/256_ObjectCategories/001.ak47/001_0001.jpg"""
 
-    name: str = "caltech256"
+    name: str = "caltech256"  # caltech256
     cache: bool = True
     train_per_class: int = 60  # Table 5: 15, 30, 45 or 60
     test_per_class: int | None = None  # null: all others; the paper states no number
@@ -196,7 +198,7 @@ class Caltech256(Downloaded):
 class ImageFolder(Photographs):
     """root/train/<class>/… and root/val/<class>/…, or root/<class>/…, split at random."""
 
-    name: str = "imagefolder"
+    name: str = "imagefolder"  # imagefolder
     val_fraction: float = 0.2  # only for a root without train and val
     seed: int = 0  # of that split
 
@@ -205,7 +207,7 @@ class ImageFolder(Photographs):
 class Imagenette(Downloaded):
     """Ten classes of ImageNet."""
 
-    name: str = "imagenette"
+    name: str = "imagenette"  # imagenette
     size: str = "full"  # full, 320px or 160px
 
 
@@ -213,14 +215,14 @@ class Imagenette(Downloaded):
 class DrawnScenes:
     """Built in: drawn scenes with known parts, nothing to download."""
 
-    name: str = "scenes"
-    train_images: int = 6000
-    val_images: int = 1200
-    train_seed: int = 1
-    val_seed: int = 2
-    side_px: int | None = None
+    name: str = "scenes"  # scenes
+    train_images: int = 6000  # how many to train on
+    val_images: int = 1200  # how many to validate on
+    train_seed: int = 1  # of the scenes to train on
+    val_seed: int = 2  # of the scenes to validate on
+    side_px: int | None = None  # of the stored squares; null: 256/224 of the input
     cache: bool = True  # drawn once, then read from cache_dir
-    workers: int = 2
+    workers: int = 2  # processes that load images
 
 
 MODELS = {name: Chain(name) for name in ("zfnet", "alexnet", "zfnet_mini")} | {"mlp": Mlp()}

@@ -44,6 +44,7 @@ from experiments.kit.inputs import (
     uncached,
     workers,
 )
+from experiments.kit.printed import top1
 from experiments.kit.provenance import changes, circumstances, device_kind, write_table, write_text
 from experiments.kit.resume import go_on
 from experiments.kit.signals import on_signals
@@ -256,12 +257,12 @@ def now_and_then(seconds: float = 300.0) -> Callable[[int, int, int, float], Non
 
 def line(row: dict[str, Any], epochs: int) -> str:
     """One epoch for people."""
-    text = f"epoch {row['epoch']}/{epochs}: loss {row['train_loss']:.3f}, error: training "
+    text = f"epoch {row['epoch']}/{epochs}: loss {row['train_loss']:.3f}, error while training "
     text += f"{row['train_error']:.1f} %"
     if "val_top1_error" in row:
-        text += f", validation {row['val_top1_error']:.1f} %"
+        text += f", validation {top1(row['val_top1_error'])}"
     if "ten_crop_top1_error" in row:
-        text += f", with ten crops {row['ten_crop_top1_error']:.1f} %"
+        text += f", {top1(row['ten_crop_top1_error'], 'ten')}"
     if "skipped_images" in row:
         text += f", {row['skipped_images']} unreadable images skipped"
     speed = row["images_per_second"]

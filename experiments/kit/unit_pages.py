@@ -35,7 +35,7 @@ def crops_words(facts: Mapping[str, Any], count: int) -> str:
     return (
         f"The {count} image patches that excite map {unit['map']} of {unit['layer']} most over "
         f"{data['images']} images of {data['name']} ({data['split']}), one an image, the strongest "
-        f"first ({high:.3g} to {low:.3g}), cut to the exact receptive field (blue-grey lies "
+        f"first ({high:.3g} to {low:.3g}), cut to the exact receptive field (hatched lies "
         "outside the image)."
     )
 

@@ -57,7 +57,7 @@ class WithCrops(OneMap):
 @dataclass
 class WithAscent(OneMap):
     starts: int = by_size(paper=9, laptop=9, smoke=2)  # random starts of the ascent
-    steps: int = by_size(paper=200, laptop=200, smoke=12)
+    steps: int = by_size(paper=200, laptop=200, smoke=12)  # of the ascent
     first_angle_deg: float = 10.0  # turn of the first step; falls to 0 along half a cosine
     norm: float | None = None  # of the image, pixels minus mean; null: the mean of data's patches
     norm_images: int = 200  # to take that mean over

@@ -27,6 +27,7 @@ def test_the_files_are_complete_and_their_numbers_come_again(folder):
     assert {path.name for path in folder.iterdir()} == {
         "figure.png",
         "figure.pdf",
+        "caption.txt",
         "arrays.npz",
         "table.csv",
         "history.csv",

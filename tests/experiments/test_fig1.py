@@ -24,6 +24,7 @@ from experiments.kit.findings import read_findings
 FILES = (
     "figure.png",
     "figure.pdf",
+    "caption.txt",
     "arrays.npz",
     "table.csv",
     "findings.json",

@@ -40,6 +40,7 @@ def test_it_is_drawn_from_what_it_says(figure, smoke_run):
     assert names == {
         "figure.png",
         "figure.pdf",
+        "caption.txt",
         "arrays.npz",
         "table.csv",
         "config.yaml",

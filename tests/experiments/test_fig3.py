@@ -24,7 +24,15 @@ from experiments.fig3_architecture import (
 from experiments.kit.findings import REPRODUCED, read_findings, status
 from experiments.kit.reported import FIG3_SIDES, REPORTED
 
-FILES = ("figure.png", "figure.pdf", "table.csv", "findings.json", "provenance.json", "config.yaml")
+FILES = (
+    "figure.png",
+    "figure.pdf",
+    "caption.txt",
+    "table.csv",
+    "findings.json",
+    "provenance.json",
+    "config.yaml",
+)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import command, subject
+from drawn import faults
 from golden import assert_golden
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
@@ -20,7 +21,7 @@ from deconv import figures
 from deconv.data import CentreCrops
 from deconv.errors import DeconvError
 from deconv.figures.animation import GREY
-from deconv.figures.feature_evolution import MARK, TILE_GAP, TILE_PX, strip_pixels
+from deconv.figures.feature_evolution import MARK, TILE_GAP, TILE_PX, last_changes, strip_pixels
 from deconv.records import Peaks
 from deconv.scenes import Scenes
 from deconv.training.course import epoch_ends, same_training
@@ -48,6 +49,7 @@ def test_a_run_leaves_all_its_files(run):
     assert names >= {
         "figure.png",
         "figure.pdf",
+        "caption.txt",
         "animation.gif",
         "arrays.npz",
         "table.csv",
@@ -151,6 +153,7 @@ def test_it_is_drawn_again_from_its_files_alone(run, tmp_path):
     for name in (
         "figure.png",
         "figure.pdf",
+        "caption.txt",
         "animation.gif",
         "arrays.npz",
         "table.csv",
@@ -314,6 +317,33 @@ def test_nothing_on_the_page_overlaps_or_is_cut_off(layers, maps, steps):
     np.testing.assert_allclose(drawn[0].get_ydata(), 100 * strips[0].turnover)
     bars = next(axes for axes in page.axes if axes.get_label() == "settled").patches
     assert [(bar.get_x(), bar.get_width()) for bar in bars] == [(1, steps - 2)]
+
+
+def test_a_bar_stands_where_the_strongest_image_changed_for_the_last_time():
+    jumped = np.array(
+        [
+            [0, 1, 1, 0, 0],  # the second change is the last
+            [0, 0, 0, 0, 0],  # never
+            [0, 1, 0, 0, 1],  # still at the last snapshot
+            [0, 0, 0, 1, 0],
+        ],
+        bool,
+    )
+    assert last_changes(jumped) == [(0, 2), (3, 3)]
+
+
+WIDE = [(5, 8, 2), (5, 9, 2), (5, 3, 4), (1, 8, 2), (1, 3, 4), (2, 2, 5)]
+
+
+@pytest.mark.parametrize(("layers", "snapshots", "across"), WIDE)
+def test_layers_stand_side_by_side_so_that_the_page_is_full(layers, snapshots, across):
+    strips = [strip(f"Layer {i + 1}", 2, snapshots) for i in range(layers)]
+    page = figures.feature_evolution(strips, range(snapshots), 0.5, "words")
+    tiles = [axes.get_position() for axes in page.axes if not axes.get_label()]
+    assert len({round(box.y1, 3) for box in tiles}) == -(-layers // across)
+    curves = next(axes for axes in page.axes if axes.get_label() == "turnover").get_position()
+    assert faults(page) == [] and curves.x1 > 0.8, "the curves take the rest"
+    assert max(box.width for box in tiles) * page.get_figwidth() / snapshots > 0.3
 
 
 def test_a_page_without_layers_is_refused():

@@ -63,6 +63,7 @@ def test_a_run_leaves_all_its_files(run, facts):
     assert {path.name for path in run.iterdir()} == {
         "figure.png",
         "figure.pdf",
+        "caption.txt",
         "arrays.npz",
         "table.csv",
         "scores.csv",

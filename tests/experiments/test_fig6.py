@@ -47,6 +47,7 @@ def test_a_run_leaves_all_its_files_and_the_networks_it_trained(run, smoke_run):
     assert names == {
         "figure.png",
         "figure.pdf",
+        "caption.txt",
         "arrays.npz",
         "table.csv",
         "findings.json",

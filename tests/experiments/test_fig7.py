@@ -18,7 +18,7 @@ import deconv
 from deconv import figures
 from deconv.data import CentreCrops
 from deconv.errors import DeconvError
-from deconv.figures.occlusion import COLOURS, OTHER, legend, shorten, three_digits
+from deconv.figures.occlusion import COLOURS, OTHER, legend, scale_of, shorten, told
 from deconv.records import Peaks
 from deconv.scenes import CLASSES, Scenes, render
 from deconv.studies.occlusion.map_pictures import without_image
@@ -65,6 +65,7 @@ def test_a_run_leaves_all_its_files(run, facts):
     assert {path.name for path in run.iterdir()} == {
         "figure.png",
         "figure.pdf",
+        "caption.txt",
         "arrays.npz",
         "table.csv",
         "findings.json",
@@ -477,8 +478,17 @@ def test_nothing_on_the_page_overlaps_or_is_cut_off(count, tiles):
 
 
 def test_numbers_of_scales():
-    shown = [three_digits(value) for value in (0, 0.4953, 36.44, 363.6, 1024.3, -120.4)]
+    shown = told([0, 0.4953, 36.44, 363.6, 1024.3, -120.4])
     assert shown == ["0", "0.495", "36.4", "364", "1024", "-120"]
+    assert told([0.99871, 0.99913]) == ["0.9987", "0.9991"], "as many digits as tell them apart"
+    assert told([100.02, 100.3]) == ["100.0", "100.3"]
+
+
+def test_scales_end_at_the_values():
+    cells = np.array([[0.991, 0.995], [0.999, 0.998]])
+    assert scale_of(cells, 0.9995) == (0.991, 0.9995), "the unoccluded image's is on the scale, too"
+    low, high = scale_of(np.full((2, 2), 0.4), 0.4)
+    assert low < 0.4 < high, "equal values have a scale"
 
 
 def test_long_names_are_cut():

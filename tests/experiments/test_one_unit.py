@@ -21,7 +21,15 @@ from experiments.kit.single_unit import live, tenths
 from experiments.kit.unit_pages import beyond, walks_words
 from experiments.kit.unit_settings import check
 
-FILES = ("figure.png", "figure.pdf", "arrays.npz", "table.csv", "provenance.json", "config.yaml")
+FILES = (
+    "figure.png",
+    "figure.pdf",
+    "caption.txt",
+    "arrays.npz",
+    "table.csv",
+    "provenance.json",
+    "config.yaml",
+)
 
 
 @pytest.fixture(scope="module")

@@ -42,6 +42,7 @@ def test_the_files_are_complete_and_agree(folder, rows):
     assert names == {
         "figure.png",
         "figure.pdf",
+        "caption.txt",
         "arrays.npz",
         "table.csv",
         "summary.md",

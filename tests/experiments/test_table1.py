@@ -49,6 +49,7 @@ def test_a_run_leaves_all_its_files(run):
     assert names == {
         "figure.png",
         "figure.pdf",
+        "caption.txt",
         "arrays.npz",
         "table.csv",
         "findings.json",

@@ -35,6 +35,7 @@ def test_the_files_are_complete_and_agree(folder):
     assert names == {
         "figure.png",
         "figure.pdf",
+        "caption.txt",
         "arrays.npz",
         "table.csv",
         "summary.csv",

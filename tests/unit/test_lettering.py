@@ -14,8 +14,8 @@ from PIL import Image
 
 from deconv import figures
 from deconv.figures import lettering
-from deconv.figures.drawing import FONT, save, text
-from deconv.figures.occlusion import title_width
+from deconv.figures.drawing import save, text
+from deconv.figures.lettering import words_width
 from experiments.kit.index_page import Section, index_page
 from experiments.kit.provenance import write_table
 
@@ -33,6 +33,7 @@ MARKUP = [
 ]
 
 
+@figures.own_style()
 def page(*words):
     figure = Figure(figsize=(4, 1), facecolor="white")
     for i, one in enumerate(words):
@@ -51,8 +52,8 @@ def pixels(figure):
 def test_markup_is_drawn_as_it_is_written(tmp_path, name):
     save(page(name), tmp_path)
     plain = Figure(figsize=(4, 1), facecolor="white")
-    plain.text(0.1 / 4, 1 - 0.3, name, size=9, color="#222222", va="top", parse_math=False, **FONT)
-    plain.savefig(tmp_path / "plain.png", dpi=figures.DPI)
+    plain.text(0.1 / 4, 1 - 0.3, name, size=9, color="#222222", va="top", parse_math=False)
+    plain.savefig(tmp_path / "plain.png", dpi=300)
     drawn, expected = (np.asarray(Image.open(tmp_path / f"{n}.png")) for n in ("figure", "plain"))
     assert np.array_equal(drawn, expected) and (drawn < 200).any()
     assert (tmp_path / "figure.pdf").stat().st_size > 1000
@@ -63,9 +64,10 @@ def test_a_title_is_as_wide_as_it_is_drawn(monkeypatch, name):
     only_dejavu(monkeypatch)
     figure = Figure(figsize=(9, 1), dpi=600)
     shown = "".join(codes(c) if c in "犬\udce9" else c for c in name)
-    drawn = figure.text(0, 0.5, shown, size=8.5, weight="bold", parse_math=False, **FONT)
+    drawn = figure.text(0, 0.5, shown, size=8.5, weight="bold", parse_math=False)
     FigureCanvasAgg(figure)
-    assert title_width(name) == pytest.approx(drawn.get_window_extent().width / 600, abs=0.03)
+    width = drawn.get_window_extent().width / 600
+    assert words_width(name, 8.5, "bold") == pytest.approx(width, abs=0.03)
 
 
 def codes(name):
