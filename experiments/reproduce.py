@@ -8,7 +8,7 @@
 Without run= the network of the size is trained first (not at size=paper). An experiment that fails
 does not stop the others; its error is reported. resume= skips what finished with the same settings
 and network, and resumes a training from its newest snapshot. Overrides of data, model, train, seed
-and device apply to every experiment.
+and device apply to every experiment, those of figure to all that draw.
 
 Cost: laptop minutes on 2 CPU cores, training included; paper: needs run=.
 
@@ -29,6 +29,7 @@ from omegaconf import DictConfig
 
 from deconv import distributed
 from deconv.errors import DeconvError, Interrupted
+from deconv.figures import Look
 from deconv.training import lock_folder
 from deconv.training.snapshots import load_snapshot
 from experiments.kit import Command, Settings, compose, ledger, log
@@ -68,6 +69,7 @@ class Reproduce(Settings):
     only: list[str] = field(default_factory=list)  # e.g. [fig2,table1]; names may be shortened
     skip: list[str] = field(default_factory=list)  # all but these
     resume: str | None = None  # folder of an earlier reproduce: run what did not finish
+    figure: Look = field(default_factory=Look)  # how all figures look
 
 
 def run(_: DictConfig, cfg: Reproduce, folder: Path) -> None:

@@ -34,17 +34,19 @@ class Plan:
     needs: a key of NEEDS. sizes: its own overrides at each size, which win over those of the
     command line. goes_on: pattern of the files from which resume=<its folder> can continue.
     epoch: of the snapshot that it gets at a size, if the run has it; else the newest.
+    draws: whether it draws a figure, so that figure.… are settings of its own.
     """
 
     needs: str = "snapshot"
     sizes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     goes_on: str = ""
     epoch: Mapping[str, int] = field(default_factory=dict)
+    draws: bool = True
 
 
 SMALL_GRID = ",".join(f"{layer}:[1,2]" for layer in (*(f"conv{n}" for n in range(1, 6)), "other"))
 PLANS = {
-    TRAIN: Plan("nothing", {"smoke": ["pictures=none"]}, goes_on="epoch_*.pt"),
+    TRAIN: Plan("nothing", {"smoke": ["pictures=none"]}, goes_on="epoch_*.pt", draws=False),
     "fig1_deconvnet": Plan(),
     "fig2_top_activations": Plan(sizes={"smoke": [f"grid={{{SMALL_GRID}}}"]}),
     "fig3_architecture": Plan("nothing"),
@@ -67,11 +69,11 @@ PLANS = {
     ),
     "adaptive_deconv": Plan("nothing"),
     "table1_correspondence": Plan(),
-    "table2_imagenet": Plan("snapshots"),
+    "table2_imagenet": Plan("snapshots", draws=False),
     "table3_ablation": Plan("nothing", {"smoke": ["rows=[no 7]"]}, goes_on="config.yaml"),
     "table4_caltech101": Plan(sizes={"smoke": ["folds=2", "c=[1]"]}),
     "table5_caltech256": Plan(sizes={"smoke": ["folds=2", "c=[1]"]}),
-    "table6_pascal": Plan(),
+    "table6_pascal": Plan(draws=False),
     "table7_layer_probes": Plan(
         sizes={"smoke": ["folds=2", "c=[1]", "svm=[1,5,7]", "softmax=[7]"]}
     ),
@@ -114,6 +116,8 @@ def step_of(cfg: Any, stem: str, asked: Mapping[str, str], run: Path | None) -> 
         names = {"run": quote(str(run)), "snapshot": quote(str(snapshot))}
         inputs = {snapshot.name: file_hash(snapshot)}
     own = plan.sizes.get(cfg.size_name, ())
+    if not plan.draws:
+        asked = {key: value for key, value in asked.items() if not key.startswith("figure.")}
     arguments = [
         *experiment_overrides(cfg, asked, own),
         *(text.format(**names) for text in NEEDS[plan.needs]),

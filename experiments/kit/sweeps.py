@@ -15,8 +15,8 @@ from omegaconf import OmegaConf
 from experiments.kit.printed import MISSING, printed
 from experiments.kit.provenance import write_table
 
-LONGEST = 80
-"""Letters of what a folder's name says of its job."""
+LONGEST, WIDEST = 80, 44
+"""Letters of what a folder's name says of its job, and of a printed cell."""
 FILE = "sweep.csv"
 
 
@@ -53,9 +53,9 @@ def _constant() -> set[str]:
 
 
 def folder_suffix(overrides: Sequence[str]) -> str:
-    """What stands behind a job's number in its folder's name, such as _seed=1."""
-    words = ",".join(varied(overrides))
-    safe = re.sub(r"[^\w.=,+-]+", "-", words).strip("-")
+    """What stands behind a job's number in its folder's name, such as _seed-1: no quotes needed."""
+    words = "_".join(varied(overrides))
+    safe = re.sub(r"[^\w.]+", "-", words, flags=re.ASCII).strip("-")
     return f"_{safe[:LONGEST]}" if safe else ""
 
 
@@ -84,5 +84,5 @@ def summary(jobs: Sequence[Job], number: str) -> str:
     head = [name for name in rows[0] if any(row[name] for row in rows)]
     path = jobs[0].folder.parent / FILE
     write_table(path, [{name: row[name] for name in head} for row in rows])
-    cells = [[str(row[name]) or MISSING for name in head] for row in rows]
+    cells = [[(str(row[name]) or MISSING)[:WIDEST] for name in head] for row in rows]
     return f"{printed(head, cells, left=1 + len(keys))}\n{path}"

@@ -1,5 +1,6 @@
 """What people who know Hydra type: their own configurations, sweeps, help, completion."""
 
+import csv
 import os
 import re
 import shlex
@@ -198,9 +199,10 @@ def test_a_sweep_over_seeds_is_as_many_runs_and_gives_its_sweeper_their_numbers(
     folders = [Path(line) for line in lines if Path(line).is_dir()]
     assert len(folders) == len(batch) == 2 and "error" not in errors
     for seed, folder, job in zip((1, 2), folders, batch, strict=True):
-        assert folder.name == str(seed - 1) and written(folder)["seed"] == seed
+        assert folder.name == f"{seed - 1}_seed-{seed}" and written(folder)["seed"] == seed
         assert told(folder) == ("train", [*ONE, f"seed={seed}"])
         assert "epoch 1/1" in (folder / "train.log").read_text()
+        assert sum(line.startswith(f"[seed={seed}] epoch 1/1") for line in lines) == 1
         last = deconv.load_snapshot(folder / "last.pt")
         assert job.return_value == last.metrics["val_top1_error"]
     again, _ = command("train", *told(folders[1])[1], cwd=tmp_path)
@@ -209,6 +211,15 @@ def test_a_sweep_over_seeds_is_as_many_runs_and_gives_its_sweeper_their_numbers(
         for folder in (*folders, Path(again[-1]))
     ]
     assert hashes[0] != hashes[1] == hashes[2]
+    table = Path(lines[-1])
+    assert table == folders[0].parent / "sweep.csv"
+    rows = list(csv.DictReader(table.open()))
+    error = "top-1 error (%), validation, centre crop"
+    assert [row["seed"] for row in rows] == ["1", "2"]
+    for row, job, folder in zip(rows, batch, folders, strict=True):
+        assert row["job"] == folder.name
+        assert float(row[error]) == pytest.approx(job.return_value, rel=1e-3)
+    assert f"seed  {error}" in lines[-5] and lines[-3].split()[:2] == [folders[0].name, "1"]
 
 
 @pytest.mark.fault("one folder, many processes")
@@ -222,8 +233,12 @@ def test_a_sweep_over_own_and_foreign_networks_outlives_a_job_that_fails(tmp_pat
     job = " ".join([*asked, "model=torchvision/resnet81"])
     assert failed[0].startswith(f"error: {job}: unknown torchvision classifier 'resnet81'. Did you")
     folders = [Path(line) for line in lines if Path(line).is_dir()]
-    assert [folder.name for folder in folders] == ["0", "2"]
-    assert not (folders[0].parent / "1").exists()
+    names = ["0_model-zfnet_mini", "2_model-torchvision-resnet18"]
+    assert [folder.name for folder in folders] == names
+    assert not list(folders[0].parent.glob("1_*"))
+    rows = list(csv.DictReader((folders[0].parent / "sweep.csv").open()))
+    assert [row["model"] for row in rows] == models
+    assert [row["error"][:32] for row in rows] == ["", "unknown torchvision classifier '", ""]
     for folder, name in zip(folders, models[::2], strict=True):
         assert written(folder)["model"]["name"] == name
         assert told(folder)[1] == [*asked, f"model={name}"]
@@ -270,7 +285,9 @@ def test_no_two_starts_share_a_folder_not_even_at_one_moment(
     assert len(set(jobs)) == 3 and all("/2020-01-01_000000_000000_" in one for one in jobs)
     swept, _ = command("train", "-m", "seed=3,4", cwd=tmp_path)
     folders = [Path(line) for line in swept if Path(line).is_dir()]
-    assert [one.name for one in folders] == ["0", "1"] and folders[0].parent == folders[1].parent
+    assert [one.name for one in folders] == ["0_seed-3", "1_seed-4"] and folders[
+        0
+    ].parent == folders[1].parent
 
 
 @pytest.mark.slow
@@ -303,6 +320,8 @@ def test_help_shows_what_the_command_is_for_and_its_settings(tmp_path):
     assert lines[: len(about)] == about
     text = "\n".join(lines)
     assert re.search(r"^model: .*alexnet.*zfnet_mini", text, re.M)
+    assert re.search(r"^  strongest=sum +which map is watched: largest sum", text, re.M)
+    assert re.search(r"^  figure.width_mm=null +of the page", text, re.M)
     assert re.search(r"^collisions: sum$", text, re.M) and re.search(r"^  lr: 0.01$", text, re.M)
     assert not list(tmp_path.iterdir())
 

@@ -4,6 +4,8 @@ import csv
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -19,7 +21,13 @@ from deconv import figures
 from deconv.errors import DeconvError
 from deconv.scenes import CLASSES, Scenes, render
 from deconv.studies.invariance.warping import IDENTITY, warp
-from experiments.fig5_invariance import check, numbered, shown_and_others, symmetric_images
+from experiments.fig5_invariance import (
+    check,
+    numbered,
+    one_of_each,
+    shown_and_others,
+    symmetric_images,
+)
 from experiments.kit.findings import read_findings
 
 POPULATION = 6
@@ -394,3 +402,23 @@ def test_more_images_than_colours_are_refused():
     with pytest.raises(DeconvError, match="1 to 7 images, got 8"):
         page_of(images=8)
     assert set(IDENTITY) == {"translation", "scale", "rotation"}
+
+
+def test_one_image_of_each_class_comes_first():
+    assert one_of_each([7, 3, 9, 4, 8], [1, 1, 2, 1, 0]) == [7, 9, 8, 3, 4]
+    assert one_of_each([5, 6], [0, 0]) == [5, 6]
+
+
+def test_shown_images_are_of_different_classes_where_few_are_classified_rightly():
+    """The first right ones are of one class alone; the caption says what is so."""
+    targets = [0, 0, 0, 1, 2, 3, 4, 4]
+    right = mock.Mock(return_value=list(range(8)))
+    net = SimpleNamespace(input_px=8)
+    images = SimpleNamespace(targets=targets)
+    it = SimpleNamespace(right_ones=right, data=images, net=net, snapshot=None)
+    cfg = SimpleNamespace(images=[], population=2, size_name="laptop")
+    drawn = "experiments.fig5_invariance.named_images"
+    with mock.patch(drawn, side_effect=lambda numbers, *_: numbers):
+        shown, others = shown_and_others(cfg, it)
+    assert shown == [0, 3, 4, 5, 6] and others == [1, 2]
+    assert right.call_args.args[0] >= 20, "more than are shown are looked at"

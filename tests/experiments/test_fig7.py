@@ -25,7 +25,7 @@ from deconv.studies.occlusion.map_pictures import without_image
 from deconv.studies.occlusion.scored_images import regions
 from deconv.studies.occlusion.scores import Comparison
 from experiments.claims.occlusion import FEWEST, describe_scores, findings
-from experiments.fig7_occlusion import check, to_score
+from experiments.fig7_occlusion import FIELDS, _row, check, to_score
 from experiments.kit.findings import read_findings
 
 SIZE, STRIDE, COUNT, OTHERS = 25, 16, 2, 24
@@ -475,6 +475,19 @@ def test_nothing_on_the_page_overlaps_or_is_cut_off(count, tiles):
             across = min(box.x1, other.x1) - max(box.x0, other.x0)
             down = min(box.y1, other.y1) - max(box.y0, other.y0)
             assert min(across, down) < 2, (i, "more than a hair in common")
+
+
+def test_few_other_labels_are_counted_and_none_is_a_share():
+    label = np.full((28, 28), 3)
+    label[5, 5] = 4
+    row = {"name": "owl", "map": 1, "true": 3, "label": 3, "label_there": 3, "probability": 1.0}
+    row |= {"lowest_probability": 0.999, "label_changed": 1 / 784, "positions": 784}
+    row |= {"names": {"3": "owl", "4": "cat"}, "square": [0, 0, 4, 4], "activation": 2.0}
+    fields = {name: np.zeros((28, 28)) for name in FIELDS} | {"label": label}
+    fields |= {"picture": np.zeros((3, 8, 8), np.uint8), "positions": np.zeros((28, 28, 2))}
+    arrays = {f"0/{name}": values for name, values in fields.items()}
+    note = _row(arrays, 0, row, {"size_px": 4, "stride_px": 1}).note
+    assert note.endswith("another label at 1 of 784 positions") and "%" not in note
 
 
 def test_numbers_of_scales():
