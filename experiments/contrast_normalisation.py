@@ -224,12 +224,12 @@ def numbers(facts: dict[str, Any]) -> list[figures.NumberRow]:
     def redundancy(name: str, note: str, key: str) -> figures.NumberRow:
         return line(name, note, lambda row: _number(row[key], 3))
 
-    accuracy = [
-        [accuracy_words(facts["networks"][role]["accuracy"], facts["data"]["images"])]
+    error = [
+        [error_words(100 - facts["networks"][role]["accuracy"], facts["data"]["images"])]
         for role in ROLES
     ]
     return [
-        figures.NumberRow("Accuracy (top-1 %)", accuracy, "± standard error over images"),
+        figures.NumberRow("Top-1 error (%)", error, "centre crop; ± standard error over images"),
         line("Dead maps", "never above 0", lambda row: f"{row['dead']} of {row['maps']}"),
         line(
             "Strongest at the border",
@@ -248,15 +248,15 @@ def _number(value: float | str | None, places: int, times: int = 1) -> str:
     return MISSING if value in ("", None) else f"{times * value:.{places}f}"
 
 
-def accuracy_words(percent: float, images: int) -> str:
-    """An accuracy and its standard error."""
+def error_words(percent: float, images: int) -> str:
+    """An error and its standard error."""
     return f"{percent:.1f} ± {math.sqrt(percent * (100 - percent) / images):.1f}"
 
 
 def caption(facts: dict[str, Any]) -> str:
     """The text under the figure."""
     data, networks = facts["data"], facts["networks"]
-    first = networks["response"]  # its accuracy is in the table
+    first = networks["response"]  # its error is in the table
     first = first | {"training": first["training"] | {"metrics": {}}}
     return (
         "Three networks that differ in the contrast normalisation behind layers 1 and 2 alone: "

@@ -107,10 +107,10 @@ def _images(
         for j, (pixels, line) in enumerate(zip(pictures, words, strict=True)):
             left = MARGIN + LABEL + j * step
             picture(figure, _pixels(pixels, IMAGE_PX), left, y, side, side)
-            label_in(figure, left, left + step, y + side + 0.02, line, 4.9, FAINT)
+            label_in(figure, left, left + step - 0.05, y + side + 0.02, line, 4.9, FAINT)
         if i > 0:
             picture(figure, _pixels(layers[i - 1].parts, IMAGE_PX), parts, y, side, side)
-            at = parts, parts + side + 0.16, y + side + 0.02
+            at = parts, parts + side + 0.1, y + side + 0.02
             label_in(figure, *at, layers[i - 1].part_note, 4.9, FAINT)
 
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from deconv.figures.drawing import FAINT, INK, MARGIN, captioned, grey_centred, text
+from deconv.figures.lettering import fitted
 from deconv.figures.pool_detail import PoolWindows, detail_height, draw_pool_windows
 from deconv.figures.sheet import arrow, frame, label, pixels_at, sheet, strip
 from deconv.figures.signed_maps import signed_map
@@ -231,8 +232,9 @@ def _draw_image(axes: Axes, image: ImageRow, top: float, page: _Halves) -> None:
 
 
 def _draw_name(axes: Axes, title: str, note: str, x: float, y: float) -> None:
-    label(axes, x, y - 0.06, title, 7, weight="bold")
-    label(axes, x, y + 0.06, note, 5.4, FAINT)
+    title, size = fitted(title, 7, MIDDLE - 0.1, "bold")
+    label(axes, x, y - 0.06, title, size, weight="bold")
+    label(axes, x, y + 0.06, *fitted(note, 5.4, MIDDLE - 0.1), FAINT)
 
 
 def _outline(axes: Axes, box: Box, shown: Box, left: float, top: float, side: float) -> None:

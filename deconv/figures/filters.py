@@ -45,7 +45,7 @@ class RuleRow:
 
 
 TOP, HEAD, KEY, GAP, BETWEEN = 0.18, 0.48, 0.32, 0.2, 0.3  # inches
-LABEL, HEADS, WORDS = 0.42, 0.12, 2.5
+LABEL, HEADS, WORDS, WORDS_SHARE = 0.42, 0.12, 2.5, 0.36
 RATIO, SIDE_PX, LINE_PX = 1.25, 64, 5
 """Aspect ratio of a grid without `columns`; pixels of a tile and between tiles."""
 DASH = (0.35, 0.38, 0.42)
@@ -64,7 +64,8 @@ def filters(
     wide = (room - BETWEEN * (len(first) - 1)) / max(1, len(first))
     upper = [grid_pixels(one) for one in first]
     heights = [wide * p.shape[0] / p.shape[1] for p in upper]
-    side = (room - WORDS) / max((len(row.tiles) for row in rules), default=1)
+    words = min(WORDS, WORDS_SHARE * room)
+    side = (room - words) / max((len(row.tiles) for row in rules), default=1)
     below = [_grid_height(one, room) for one in deeper]
     top_rules = TOP + (HEAD + max(heights) + KEY + GAP if first else 0)
     lines = max((row.formula.count("\n") for row in rules), default=0)
@@ -78,7 +79,7 @@ def filters(
         picture(figure, pixels, left, TOP + HEAD, wide, height)
         _key(figure, one, left, TOP + HEAD + height + 0.08, wide)
     if rules:
-        _draw_rules(figure, rules, top_rules, side, tall)
+        _draw_rules(figure, rules, top_rules, words, side, tall)
     top = top_deep
     for one, height in zip(deeper, below, strict=True):
         _draw_deeper(figure, one, top, height, room)
@@ -132,17 +133,17 @@ def _key(figure: Figure, one: FilterGrid, left: float, top: float, width: float)
 
 
 def _draw_rules(
-    figure: Figure, rows: Sequence[RuleRow], top: float, side: float, tall: float
+    figure: Figure, rows: Sequence[RuleRow], top: float, room: float, side: float, tall: float
 ) -> None:
     text(figure, MARGIN, top, "The same filters by each rule", 8.6, INK, weight="bold")
     top += HEAD - 0.24
     for row in rows:
-        label_in(figure, MARGIN, MARGIN + WORDS - 0.1, top + 0.06, row.title, 7, INK)
+        label_in(figure, MARGIN, MARGIN + room - 0.1, top + 0.06, row.title, 7, INK)
         for i, line in enumerate(row.formula.split("\n")):
             down = top + 0.22 + 0.113 * i
-            label_in(figure, MARGIN, MARGIN + WORDS - 0.1, down, line, 5.8, FAINT)
+            label_in(figure, MARGIN, MARGIN + room - 0.1, down, line, 5.8, FAINT)
         for i, (one, words) in enumerate(zip(row.tiles, row.ends, strict=True)):
-            left = MARGIN + WORDS + i * side
+            left = MARGIN + room + i * side
             pixels = (one * 255).round().astype(np.uint8)
             high = side - 0.17
             picture(figure, pixels, left, top, high * one.shape[1] / one.shape[0], high)

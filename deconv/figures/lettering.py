@@ -81,7 +81,7 @@ def wrapped(words: str, size: float, room: float, weight: str = "normal") -> lis
     return lines
 
 
-LEAST_SHARE = 0.75
+LEAST_SHARE = 0.68
 """Words are made no smaller than this to fit; beyond it they are cut."""
 
 
@@ -106,14 +106,16 @@ def fitted(
 
 def told_apart(names: Sequence[str], size: float, room: float) -> list[str]:
     """Cut names that are too long to what tells them apart, such as …13… of features.13.conv."""
-    if len(names) < 2 or max(words_width(name, size) for name in names) <= room:
-        return [fitted(name, size, room, least=1.0)[0] for name in names]
-    start = _shared(names)
-    rest = [name[start:] for name in names]
-    end = _shared([name[::-1] for name in rest])
-    cut = [name[: len(name) - end] for name in rest]
-    cut = [f"{'…' if start else ''}{name}{'…' if end else ''}" for name in cut]
-    return [fitted(name, size, room, least=1.0)[0] for name in cut]
+    long = [name for name in names if words_width(name, size) > room]
+    start = _shared(long) if len(long) > 1 else 0
+    end = _shared([name[:start:-1] for name in long]) if len(long) > 1 else 0
+
+    def cut(name: str) -> str:
+        if name in long and start + end < len(name):
+            name = "…" * (start > 0) + name[start : len(name) - end] + "…" * (end > 0)
+        return fitted(name, size, room, least=1.0)[0]
+
+    return [cut(name) for name in names]
 
 
 def _shared(names: Sequence[str]) -> int:

@@ -15,7 +15,7 @@ from PIL import Image
 from deconv import figures
 from deconv.figures import lettering
 from deconv.figures.drawing import save, text
-from deconv.figures.lettering import words_width
+from deconv.figures.lettering import fitted, told_apart, words_width, wrapped
 from experiments.kit.index_page import Section, index_page
 from experiments.kit.provenance import write_table
 
@@ -168,3 +168,34 @@ def test_names_in_tables_and_pages_are_escaped(tmp_path):
     html = index_page("<t>", [], ["h"], [["<b>|"]], [], [], [section])
     assert "<b>|" not in html and "&lt;b&gt;|" in html and "<i>" not in html
     assert 'href="a%20%231/x.png"' in html and 'href="b%3F.csv">b?.csv' in html
+
+
+LAYERS = ["features.11.expand3x3", "features.12.expand3x3", "features.13.expand1x1", "fc6"]
+
+
+def test_names_that_are_too_long_are_cut_to_what_tells_them_apart():
+    wide = words_width(LAYERS[0], 6) + 0.01
+    assert told_apart(LAYERS, 6, wide) == LAYERS
+    assert told_apart(LAYERS[:2], 6, 0.5) == ["…1…", "…2…"]
+    assert told_apart(LAYERS, 6, 0.9) == ["…1.expand3x3", "…2.expand3x3", "…3.expand1x1", "fc6"]
+    short = told_apart(["a.very.long.name.alone"], 6, 0.5)[0]
+    assert words_width(short, 6) <= 0.5 and "…" in short
+
+
+def test_words_are_made_smaller_before_they_are_cut():
+    words = "receptive field 41×41 px"
+    width = words_width(words, 6)
+    assert fitted(words, 6, width + 0.01) == (words, 6)
+    assert fitted(words, 6, 0.8 * width) == (words, pytest.approx(4.8))
+    cut, size = fitted(words, 6, 0.4 * width)
+    assert cut[0] == "r" and cut[-1] == "x" and "…" in cut and 4 < size < 4.2
+    assert words_width(cut, size) <= 0.4 * width
+
+
+def test_lines_are_as_wide_as_there_is_room_and_no_word_is_lost():
+    words = "one two three four five six seven eight nine ten " * 4
+    lines = wrapped(words, 8, 2.0)
+    assert " ".join(lines) == words.strip()
+    widths = [words_width(line, 8) for line in lines]
+    assert max(widths) <= 2.02 and min(widths[:-1]) > 1.5
+    assert wrapped("unbreakable", 8, 0.1) == ["unbreakable"]
