@@ -163,8 +163,7 @@ def scale_of(values: np.ndarray, clean: float) -> tuple[float, float]:
     low, high = min(float(values.min()), clean), max(float(values.max()), clean)
     if high > low:
         return low, high
-    room = abs(low) / 2 or 0.5
-    return low - room, high + room
+    return (low - abs(low) / 2, high + abs(high) / 2) if low else (0.0, 1.0)
 
 
 def extent_of(row: OcclusionRow) -> tuple[float, float, float, float]:
