@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 
 from deconv.figures.drawing import FAINT, INK, MARGIN, RED, axes_at, picture, text, tile
 from deconv.figures.style import PAGE_IN, page
-from deconv.figures.unit_page import PER_ROW, TILE_PX, unit_page, upright
+from deconv.figures.unit_page import TILE_PX, per_row, unit_page, upright
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,12 @@ def image_crops(
 ) -> Figure:
     """Draw the crops, and below each its image with the receptive field framed."""
     count = len(crops.patch)
-    rows, columns = -(-count // PER_ROW), min(count, PER_ROW)
+    most = per_row(width_in)
+    rows, columns = -(-count // most), min(count, most)
     side = min(1.2, (width_in - 2 * MARGIN - (columns - 1) * 0.06) / columns)
     figure, top = unit_page(width_in, rows * (2 * side + 0.42) + 0.06, title, note, caption)
     for i in range(count):
-        row, column = divmod(i, PER_ROW)
+        row, column = divmod(i, most)
         left, down = MARGIN + column * (side + 0.06), top + row * (2 * side + 0.42)
         text(figure, left, down - 0.01, f"{crops.value[i]:.3g}", 5.6, INK)
         text(figure, left + side, down - 0.01, f"image {crops.image[i]}", 5.0, FAINT, ha="right")

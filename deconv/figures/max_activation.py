@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from deconv.figures.drawing import BLUE, FAINT, INK, MARGIN, axes_at, picture, quiet, text, tile
 from deconv.figures.style import PAGE_IN, page
-from deconv.figures.unit_page import PER_ROW, TILE_PX, axis_words, unit_page, upright
+from deconv.figures.unit_page import TILE_PX, axis_words, per_row, unit_page, upright
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,13 @@ def max_activation(
 ) -> Figure:
     """Draw the maximising images above the activation's course and the starts' correlations."""
     count = len(optima.picture)
-    rows, columns = -(-count // PER_ROW), min(count, PER_ROW)
+    most = per_row(width_in)
+    rows, columns = -(-count // most), min(count, most)
     side = min(1.2, (width_in - 2 * MARGIN - (columns - 1) * 0.06) / columns)
     plots = 2.0
     figure, top = unit_page(width_in, rows * (side + 0.2) + plots + 0.85, title, note, caption)
     for i in range(count):
-        row, column = divmod(i, PER_ROW)
+        row, column = divmod(i, most)
         left, down = MARGIN + column * (side + 0.06), top + row * (side + 0.2)
         text(figure, left, down - 0.01, f"{optima.activation[i]:.3g}", 5.6, INK)
         shown = tile(upright(optima.picture[i]), None, 2 * TILE_PX)

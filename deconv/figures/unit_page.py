@@ -11,7 +11,11 @@ from deconv.figures.drawing import INK, MARGIN, captioned, note_height, panel_ti
 TILE_PX = 160
 HEAD = 0.36
 """Inches from the title to the body."""
-PER_ROW = 9
+
+
+def per_row(width_in: float) -> int:
+    """How many pictures with their numbers stand side by side: nine on a page of 8 inches."""
+    return max(2, min(9, int((width_in - 2 * MARGIN) / 0.75)))
 
 
 def unit_page(
