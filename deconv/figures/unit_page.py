@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from deconv.figures.drawing import INK, MARGIN, captioned, note_height, panel_title
+from deconv.figures.lettering import fitted
 
 TILE_PX = 160
 HEAD = 0.36
@@ -34,4 +35,7 @@ def upright(pixels: np.ndarray) -> np.ndarray:
 
 def axis_words(axes: Axes, below: str, above: str) -> None:
     axes.set_xlabel(below, size=6.2, color=INK, labelpad=2)
-    axes.set_title(above, size=6.6, color=INK, loc="left", pad=4)
+    assert isinstance(axes.figure, Figure)
+    room = (1 - axes.get_position().x0) * axes.figure.get_figwidth() - MARGIN / 2
+    above, size = fitted(above, 6.6, room)
+    axes.set_title(above, size=size, color=INK, loc="left", pad=4)
