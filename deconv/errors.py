@@ -39,6 +39,10 @@ class RenamedWeightsWarning(UserWarning):
     """Weights in a file were found under a key, or a prefix of their names was removed."""
 
 
+LONG = 24
+"""Names that a message lists in full; of more it lists the nearest."""
+
+
 def some(names: Iterable[object]) -> str:
     """List the first five names and count the rest, for a message."""
     first, rest = (every := [str(name) for name in names])[:5], len(every[5:])
@@ -50,6 +54,8 @@ def unknown(kind: str, name: object, valid: Iterable[str]) -> DeconvError:
     names = [str(v) for v in valid]
     near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.4)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    # A long list helps only if nothing in it is near.
-    valid_names = "" if near and len(names) > 24 else f" Valid: {', '.join(names) or 'none'}."
+    valid_names = f" Valid: {', '.join(names) or 'none'}."
+    if len(names) > LONG:  # nobody reads it: the nearest alone
+        some_near = difflib.get_close_matches(str(name), names, n=5, cutoff=0)
+        valid_names = "" if near else f" The nearest of {len(names)}: {', '.join(some_near)}."
     return DeconvError(f"unknown {kind} {name!r}.{hint}{valid_names}")

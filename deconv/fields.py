@@ -213,3 +213,31 @@ def unclipped_field(net: HasFields, layer: str, y: int, x: int, image_size: tupl
         return (0, 0, *image_size)
     top, left = top + y * down, left + x * right
     return top, left, top + height, left + width
+
+
+def whole_units(
+    net: HasFields, layer: str, image_size: tuple[int, int], map_size: tuple[int, int]
+) -> Box:
+    """Find the units whose receptive field the image's border does not cut.
+
+    Returns:
+        Their half-open range (first y, first x, last y, last x); all units of a layer each of which
+        sees the whole image.
+
+    Raises:
+        DeconvError: if the field of every unit is cut.
+    """
+    try:
+        laws = [net.interior(layer, axis, image_size) for axis in (0, 1)]
+    except WholeImage:
+        return (0, 0, *map_size)
+    firsts, lasts = [], []
+    for (size, stride, start), pixels, units in zip(laws, image_size, map_size, strict=True):
+        firsts.append(max(0, -(start // stride)))
+        lasts.append(min(units, (pixels - size - start) // stride + 1))
+        if firsts[-1] >= lasts[-1]:
+            raise DeconvError(
+                f"the field of every unit of {layer} is cut by the border: it has {size} px of "
+                f"{pixels}; take a lower layer, or whole_fields=false"
+            )
+    return (firsts[0], firsts[1], lasts[0], lasts[1])

@@ -9,9 +9,11 @@ from deconv.data.crops import (
     TenCropsOfEach,
     TrainingCrops,
     mean_image,
+    paths_of,
     prepare,
     ten_crops,
 )
+from deconv.data.joined import Joined
 from deconv.data.multi_label import MultiLabel
 from deconv.data.photographs import Photographs
 from deconv.data.sources import DRAWN, SOURCES, SPLITS, WHOLE, photographs, train_and_test
@@ -24,6 +26,7 @@ __all__ = [
     "Batches",
     "Cached",
     "CentreCrops",
+    "Joined",
     "MultiLabel",
     "Photographs",
     "Squares",
@@ -32,6 +35,7 @@ __all__ = [
     "TrainingCrops",
     "cache_path",
     "mean_image",
+    "paths_of",
     "photographs",
     "prepare",
     "ten_crops",

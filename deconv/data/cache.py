@@ -25,7 +25,7 @@ from torch.utils.data import Dataset
 
 from deconv.atomic_files import UNIQUE, host, whole
 from deconv.data.batches import walk_squares
-from deconv.data.crops import Squares
+from deconv.data.crops import Squares, paths_of
 from deconv.errors import DeconvError
 from deconv.locks import lock
 
@@ -51,6 +51,7 @@ class Cached(Dataset):
         self, data: Squares, folder: str | Path, workers: int = 0, progress: bool = True
     ) -> None:
         self.classes, self.targets = data.classes, data.targets
+        self.paths, self.drawn = paths_of(data), getattr(data, "drawn", "")
         self._original: Squares | None = data
         self._fingerprint = data.fingerprint()
         self.path = cache_path(data, folder)

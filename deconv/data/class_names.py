@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from deconv.errors import unknown
+from deconv.errors import DeconvError, unknown
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
@@ -20,13 +20,15 @@ def unique_names(names: Sequence[str]) -> list[str]:
 
 
 def class_number(name: str | int, names: Sequence[str]) -> int:
-    """Look up a class by name, or by number if no class has that name.
+    """Look up a class by name, or by its number, 3 or "3", if no class has that name.
 
     Raises:
         DeconvError: if there is no such class; suggests the nearest names.
     """
     if str(name) in names:
         return list(names).index(str(name))
-    if type(name) is int and 0 <= name < len(names):
-        return name
+    if type(name) is int or (isinstance(name, str) and name.isdecimal()):
+        if 0 <= int(name) < len(names):
+            return int(name)
+        raise DeconvError(f"unknown class {name}: they are numbered 0 to {len(names) - 1}")
     raise unknown("class", name, names)

@@ -47,6 +47,11 @@ class Squares(Protocol):
     def cache_key(self) -> str: ...
 
 
+def paths_of(data: Squares) -> list[str] | None:
+    """Return a name for each image, usually its file; None for a data set that is drawn."""
+    return getattr(data, "paths", None)
+
+
 def mean_image(data: Squares, workers: int = 0, progress: bool = False) -> torch.Tensor:
     """Compute the per-pixel mean over a data set (§3): 3×S×S float32 in 0…255.
 

@@ -38,13 +38,14 @@ def imagefolder(
             f"{root} has no folder {split!r}: add {root / split} with one folder a class"
         )
     data, classes = by_class(folders.get(split, root))
-    chosen = None
-    if not folders:
-        held_out = per_class(
-            data.targets, lambda n: min(n - 1, max(1, round(n * val_fraction))), seed
-        )
-        chosen = sorted(held_out if split == "val" else set(range(len(data))) - set(held_out))
-    return Photographs(data, data.targets, classes, data.paths, side_px, chosen)
+    if folders:
+        return Photographs(data, data.targets, classes, data.paths, side_px)
+    held_out = per_class(data.targets, lambda n: min(n - 1, max(1, round(n * val_fraction))), seed)
+    chosen = sorted(held_out if split == "val" else set(range(len(data))) - set(held_out))
+    found = Photographs(data, data.targets, classes, data.paths, side_px, chosen)
+    share = val_fraction if split == "val" else 1 - val_fraction
+    found.drawn = f"a random {100 * share:.3g} % of each class of a folder without splits"
+    return found
 
 
 def _split_folders(root: Path) -> dict[str, Path]:

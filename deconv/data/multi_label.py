@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch.utils.data import Dataset
 
-from deconv.data.crops import Squares
+from deconv.data.crops import Squares, paths_of
 from deconv.errors import DeconvError
 
 
@@ -31,6 +31,11 @@ class MultiLabel(Dataset):
             )
         self.squares, self.classes = squares, list(classes)
         self.targets = targets.to(torch.int8)
+
+    @property
+    def paths(self) -> list[str] | None:
+        """The file of each image, in the order of the items."""
+        return paths_of(self.squares)
 
     def __len__(self) -> int:
         return len(self.squares)

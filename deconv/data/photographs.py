@@ -30,7 +30,11 @@ class Photographs(Dataset):
         chosen: indices of the images to use; all by default.
 
     Attributes:
+        paths: the file of each image, in the order of the items: the strongest activation of map 7
+            is of the photograph `paths[peaks["conv5"].image[7, 0]]`.
+        targets: the label of each image, a number of `classes`.
         bad_images: what training does about an unreadable one, see `read_or_skip`.
+        drawn: how the split was drawn, in words, where the folder has none of its own.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class Photographs(Dataset):
     ) -> None:
         chosen = range(len(targets)) if chosen is None else chosen
         self.dataset, self.side_px, self.bad_images = dataset, side_px, ERROR
+        self.drawn = ""
         self.classes = unique_names(classes)
         self.chosen = [int(i) for i in chosen]
         self.targets = [int(targets[i]) for i in self.chosen]

@@ -79,7 +79,7 @@ def occlusion(
 ) -> Figure:
     """Draw one row per image with panels (a) to (e) and the legend of (e).
 
-    layer: the watched layer's name in words.
+    layer: the watched map in words.
     """
     side = (width_in - 2 * MARGIN - LEGEND - 5 * GAP) / 5
     lefts = [MARGIN + i * (side + GAP) for i in range(6)]
@@ -87,7 +87,7 @@ def occlusion(
         wrapped(words, HEADING_PT, side + GAP / 2)
         for words in (
             "(a) input, with the square at one position",
-            f"(b) summed activation of {layer}'s strongest map",
+            f"(b) summed activation of {layer}",
             "(c) that map projected: this image (frame), others",
             "(d) probability of the true class",
             "(e) most probable label",

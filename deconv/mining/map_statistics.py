@@ -16,7 +16,7 @@ from deconv.errors import DeconvError, unknown
 from deconv.mining.one_pass import sum_over
 from deconv.networks import Network
 
-ORDERS = ("active", "first")
+ORDERS = ("strongest", "first")
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,10 @@ def map_points(net: Network, layer: str | int) -> MapPoints:
     return MapPoints(name.removesuffix(":z"), net.before(a), a)
 
 
-def ordered_maps(values: torch.Tensor, count: int, order: str = "active") -> torch.Tensor:
+def ordered_maps(values: torch.Tensor, count: int, order: str = "strongest") -> torch.Tensor:
     """Number up to `count` maps of one image, C×h×w, in an order.
 
-    order: "active" by falling maximum, the lower number first among equals; "first" by number.
+    order: "strongest" by falling maximum, the lower number first among equals; "first" by number.
     """
     if order not in ORDERS:
         raise unknown("order of maps", order, ORDERS)

@@ -13,9 +13,10 @@ from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, Wei
 from deconv.data.batches import walk
 from deconv.distributed import gather_shares, share_of
 from deconv.errors import DeconvError
+from deconv.fields import whole_units
 from deconv.finite import check_finite
 from deconv.networks import Network
-from deconv.records import Peaks
+from deconv.records import Box, Peaks
 from deconv.whole_number import whole_number
 
 CHUNK = 32
@@ -29,6 +30,7 @@ def top_activations(
     layers: Iterable[str],
     k: int = 9,
     *,
+    whole_fields: bool = False,
     progress: bool = True,
 ) -> dict[str, Peaks]:
     """Find the k strongest units of each map, at most one per image and map (Figure 2).
@@ -40,6 +42,8 @@ def top_activations(
             order, since a peak's `image` is the position in that order.
         layers: points such as "conv1", "conv5", "fc6".
         k: 9 in the paper.
+        whole_fields: leave out units whose receptive field is cut by the image's border; images
+            then have the network's `input_px`.
 
     Returns:
         Layer -> Peaks of C×k, best first. Ties go to the lower image, then y, then x; two copies of
@@ -56,19 +60,56 @@ def top_activations(
     if share is not None and share.chunk % CHUNK:
         raise DeconvError(f"mining takes a Share in chunks of {CHUNK} images, got {share.chunk}")
     first = share.first if share is not None else 0
+    inner = _inner_units(net, layers) if whole_fields else {}
     best: dict[str, Peaks] = {}
     for images, numbers in _chunks(walk(net, loader, "mining", progress), first):
         best = net.measure(
             images,
             {
-                layer: partial(_entered, best.get(layer), k, numbers, f"{layer} of {net.name}")
+                layer: partial(
+                    _entered,
+                    best.get(layer),
+                    k,
+                    numbers,
+                    f"{layer} of {net.name}",
+                    inner.get(layer),
+                )
                 for layer in layers
             },
         )
     best = {layer: _on_cpu(peaks) for layer, peaks in best.items()}
     # Every process takes part, also one whose shard is empty.
     merged = _merge_shards(gather_shares(loader, best), k)
-    return {layer: _padded(peaks, k) for layer, peaks in merged.items()}
+    return {layer: _moved(_padded(peaks, k), inner.get(layer)) for layer, peaks in merged.items()}
+
+
+def _inner_units(net: Network, layers: list[str]) -> dict[str, Box]:
+    """Layer -> the range of its units whose field is whole; fully connected ones are left out."""
+    sizes = {layer: net.calls.values[net.check_point(layer)].shape[1:] for layer in layers}
+    side = (net.input_px, net.input_px)
+    return {
+        layer: whole_units(net, layer, side, (size[0], size[1]))
+        for layer, size in sizes.items()
+        if len(size) == 2
+    }
+
+
+def _inside(activation: torch.Tensor, inner: Box | None) -> torch.Tensor:
+    if inner is None:
+        return activation
+    top, left, bottom, right = inner
+    return activation[:, :, top:bottom, left:right]
+
+
+def _moved(peaks: Peaks, inner: Box | None) -> Peaks:
+    """Count y and x of peaks from the layer's corner, not from that of its inner units."""
+    if inner is None:
+        return peaks
+    y, x = (
+        torch.where(peaks.image >= 0, one + first, one)
+        for one, first in ((peaks.y, inner[0]), (peaks.x, inner[1]))
+    )
+    return Peaks(peaks.value, peaks.image, y, x)
 
 
 def map_maxima(net: Network, loader: Iterable, layers: Iterable[str]) -> dict[str, Peaks]:
@@ -192,12 +233,19 @@ def _places(
 
 
 def _entered(
-    best: Peaks | None, k: int, numbers: range, layer: str, activation: torch.Tensor
+    best: Peaks | None,
+    k: int,
+    numbers: range,
+    layer: str,
+    inner: Box | None,
+    activation: torch.Tensor,
 ) -> Peaks:
     """Merge the images of some numbers into the k strongest, as `merge` would their `strongest`.
 
     Positions are looked up for those maxima alone that enter: later in a data set they are few.
+    inner: the units that take part, None for all.
     """
+    activation = _inside(activation, inner)
     value, rows = _maxima(activation[: len(numbers)], numbers[0], layer)
     value = value.T
     if best is None:

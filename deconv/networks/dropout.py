@@ -78,3 +78,15 @@ def with_keys(net: nn.Module, keys: torch.Tensor) -> Iterator[None]:
     finally:
         for layer in layers:
             layer.keys = None
+
+
+@contextlib.contextmanager
+def seeded_by(keys: torch.Tensor, device: torch.device) -> Iterator[None]:
+    """Seed PyTorch's generators by a batch's keys within the context.
+
+    What a network of others draws by itself (torch.nn.Dropout, stochastic depth) is then a function
+    of the batch too, so that its training resumes bit-exactly.
+    """
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(int(keys.sum()))
+        yield

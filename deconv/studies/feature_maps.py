@@ -6,7 +6,7 @@ counted and ranked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,12 +54,16 @@ def all_activated(net: Network, shown: Sequence[MapPoints]) -> list[MapPoints]:
 
 
 def maps_of_image(
-    net: Network, image: torch.Tensor, pairs: Sequence[MapPoints], count: int, order: str
+    net: Network,
+    image: torch.Tensor,
+    pairs: Sequence[MapPoints],
+    count: int,
+    chosen: Mapping[str, str | torch.Tensor],
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Record `count` maps of each layer on one image (3×H×W, preprocessed).
+    """Record some maps of each layer on one image (3×H×W, preprocessed).
 
     Args:
-        order: see `ordered_maps`.
+        chosen: layer -> numbers of its maps, or an order of `ordered_maps`, of which `count`.
 
     Returns:
         Layer -> maps (M numbers); z and a (M×h×w, if they exist); value, y, x (M) of each map's
@@ -71,7 +75,10 @@ def maps_of_image(
     out = {}
     for pair in pairs:
         peaks = strongest(seen[pair.measured], 0, pair.measured)
-        maps = ordered_maps(seen[pair.measured][0], count, order)
+        wanted = chosen[pair.layer]
+        if isinstance(wanted, str):
+            wanted = ordered_maps(seen[pair.measured][0], count, wanted)
+        maps = wanted
         part = {
             name: getattr(peaks, name)[:, 0].cpu()[maps].numpy() for name in ("value", "y", "x")
         }

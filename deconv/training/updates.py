@@ -20,7 +20,7 @@ from deconv.data.skipping import SKIPPED
 from deconv.data.workers import isolate_worker
 from deconv.errors import DeconvError
 from deconv.networks import ChainNet
-from deconv.networks.dropout import dropout_keys, with_keys
+from deconv.networks.dropout import dropout_keys, seeded_by, with_keys
 from deconv.training.evaluation import autocast
 from deconv.training.recipe import Recipe
 from deconv.training.renormalisation import conv_layers, rescale
@@ -145,7 +145,8 @@ class Updates:
 
     def _forward(self, indices: np.ndarray, images: torch.Tensor) -> torch.Tensor:
         keys = dropout_keys(self.recipe.seed, self.batches.epoch, torch.from_numpy(indices))
-        with with_keys(self.net, keys), autocast(self.device, self.recipe.precision):
+        seeded = seeded_by(keys, self.device)
+        with with_keys(self.net, keys), seeded, autocast(self.device, self.recipe.precision):
             return self.model(images).float()
 
     def flush_counts(self, progress: dict[str, Any]) -> None:

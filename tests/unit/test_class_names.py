@@ -32,6 +32,17 @@ def test_a_number_stays_where_a_name_is_shortened():
     assert shorten(f"{long} (134)") == "a very long… (134)" and shorten("short") == "short"
 
 
+def test_a_class_of_a_thousand_is_answered_with_the_nearest_alone():
+    breeds = [*(f"breed {i}" for i in range(1000)), "dalmatian"]
+    assert class_number("1000", breeds) == 1000 and class_number("breed 7", breeds) == 7
+    for name, near, most in (("dalmation", "'dalmatian'?", 100), ("zzz", "breed 999", 140)):
+        with pytest.raises(DeconvError) as error:
+            class_number(name, breeds)
+        assert near in str(error.value) and len(str(error.value)) < most
+    with pytest.raises(DeconvError, match="unknown class 1001: they are numbered 0 to 1000"):
+        class_number("1001", breeds)
+
+
 def test_a_class_is_named_or_numbered_and_a_name_of_two_is_refused_with_both():
     assert class_number("crane (3)", SHOWN) == 3
     assert class_number(3, SHOWN) == 3 and class_number(3, ["3", "a", "b", "c"]) == 0

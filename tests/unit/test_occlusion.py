@@ -164,3 +164,19 @@ def test_unknown_options_are_named(net, image):
         deconv.occlude(net, image, 0, size_px=9, strongest="mean")
     with pytest.raises(DeconvError, match="whole numbers"):
         square_corners((64, 64), 9.5, 3)
+
+
+def test_the_map_to_watch_may_be_named():
+    """Its sums are those of the covered images, one by one."""
+    net = deconv.build("zfnet_mini", num_classes=3, input_px=64, seed=0)
+    image = 40 * torch.randn(3, 64, 64, generator=torch.Generator().manual_seed(1))
+    maps = deconv.occlude(net, image, 1, "conv2", size_px=20, stride_px=22, number=7)
+    assert maps.map == 7 and maps.positions.shape == (3, 3, 2)
+    for row, column in ((0, 0), (1, 2)):
+        y, x = maps.positions[row, column].tolist()
+        covered = image.clone()
+        covered[:, y : y + 20, x : x + 20] = 0
+        wanted = net.record(covered[None], ["conv2"]).activations["conv2"][0, 7].sum()
+        torch.testing.assert_close(maps.activation[row, column], wanted, rtol=1e-4, atol=1e-3)
+    with pytest.raises(DeconvError, match="there is no map 96: conv2 has 96"):
+        deconv.occlude(net, image, 1, "conv2", size_px=20, stride_px=22, number=96)
