@@ -45,7 +45,7 @@ from deconv.studies.first_layers.features import FIRST, SECOND, features, streng
 from deconv.training.evaluation import evaluate
 from deconv.training.snapshots import weights_hash
 from experiments.kit import Comparison, Finding, Result, Saved, Subject, experiment
-from experiments.kit.facts import deconvnet_choices, describe_network
+from experiments.kit.facts import deconvnet_choices, describe_network, images_of
 from experiments.kit.findings import TRUTH
 from experiments.kit.printed import MISSING, rounded
 from experiments.kit.series import unequal
@@ -263,8 +263,8 @@ def caption(facts: dict[str, Any]) -> str:
         "Krizhevsky's response normalisation across maps; Jarrett's local one, which takes off the "
         "mean of a window over all maps and divides by its deviation; none. Above: the filters of "
         "layer 1, one scale a panel, grey is zero. Middle: of each map of layer 2 the "
-        f"strongest activation over {data['images']} images of {data['name']} "
-        f"({data['split']}), painted by the deconvnet with that image's switches (every "
+        f"strongest activation over {data['images']} images of {images_of(data)}"
+        f", painted by the deconvnet with that image's switches (every "
         "normalisation is skipped on the way down) and cut to the receptive field, in which a "
         "local normalisation's window is left out; hatched lies outside the image, every "
         "picture has its own symmetric scale, a dash is a dead map. "

@@ -20,18 +20,19 @@ a map shown), config.yaml and provenance.json. There is no claim to judge, so no
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch.utils.data import Subset
 
 from deconv import figures
-from deconv.data import SPLITS
 from deconv.errors import DeconvError
 from deconv.fields import receptive_field
 from deconv.figures import Page
-from deconv.mining.map_statistics import ORDERS, MapPoints, map_statistics
+from deconv.mining.map_statistics import MapPoints, map_statistics
+from deconv.mining.random_maps import random_maps
 from deconv.networks import Network
 from deconv.studies.feature_maps import (
     STRONG,
@@ -42,31 +43,46 @@ from deconv.studies.feature_maps import (
     sparsity_row,
 )
 from experiments.kit import Figure, Result, Saved, Subject, by_size, check_name, experiment, log
-from experiments.kit.facts import describe_network, preprocessing
+from experiments.kit.chosen_maps import (
+    CHOICES,
+    ShowsMaps,
+    check_choice,
+    check_class,
+    checked_maps,
+    choose_maps,
+    maps_of,
+    named_maps,
+)
+from experiments.kit.facts import describe_network, images_of, preprocessing
+from experiments.kit.layout import layout_of, saved_layers, saved_maps
 
 SCALES = ("map", "layer")
+PEAKS = 9
 MOST_IMAGES, MOST_MAPS, SHOWN_LAYERS, BATCH = 6, 64, 5, 8
 
 
 @dataclasses.dataclass
-class FeatureMaps(Figure):  # split: where images are drawn from and maps are measured
+class FeatureMaps(ShowsMaps, Figure):  # split: where images are drawn from and maps are measured
     images: list[Any] = dataclasses.field(default_factory=list)  # numbers in the split or paths;
     # []: `count` drawn by the seed
     count: int = 1  # 1 to 6 images
     only_right: bool = by_size(paper=True, laptop=True, smoke=False)  # draw among those that the
     # network gets right
-    layers: list[str] = dataclasses.field(default_factory=list)  # names, or numbers among the
-    # layers with weights; []: five, spread evenly
-    maps: int = 12  # how many maps a layer
-    order: str = "active"  # active: largest maximum on the image first; first: maps 0, 1, 2, …
+    labels: list[str] = dataclasses.field(default_factory=list)  # the class of each of images
+    maps_each: int = 12  # how many maps of a layer for which maps names none
+    choose: str = "strongest"  # strongest: largest maximum on the image first; first: maps 0, 1, 2,
+    # …; random; class: most selective for of_class over the split
     scale: str = "map"  # map: each map its own; layer: one for all maps shown of a layer
     images_measured: int = by_size(paper=1000, laptop=200, smoke=12)  # the first of the split
 
     def __post_init__(self) -> None:
-        for name, among in (("split", SPLITS), ("scale", SCALES), ("order", ORDERS)):
-            check_name(name, getattr(self, name), among)
-        if not 1 <= self.maps <= MOST_MAPS:
-            raise DeconvError(f"maps={self.maps} cannot be shown: choose 1 to {MOST_MAPS}")
+        self.layers = [str(layer) for layer in self.layers]
+        self.maps = checked_maps(self.maps)
+        check_choice(self.choose, self.of_class, (*CHOICES, "first"))
+        check_name("scale", self.scale, SCALES)
+        for many in (self.maps_each, *map(len, self.maps.values())):
+            if not 1 <= many <= MOST_MAPS:
+                raise DeconvError(f"{many} maps of a layer on a page: choose 1 to {MOST_MAPS}")
         if not 1 <= (count := len(self.images) or self.count) <= MOST_IMAGES:
             raise DeconvError(f"{count} images on one page: choose 1 to {MOST_IMAGES}")
         if self.images_measured < 1:
@@ -78,15 +94,20 @@ class FeatureMaps(Figure):  # split: where images are drawn from and maps are me
 def check(cfg: FeatureMaps, it: Subject) -> None:
     """Raise DeconvError for a layer or images that cannot be used."""
     it.need_images(1 if cfg.images else cfg.count, "the page")
-    for pair in points_of(it.sketch, cfg.layers, SHOWN_LAYERS):
+    pairs = points_of(it.sketch, cfg.shown_layers([]), SHOWN_LAYERS)
+    named_maps(cfg, it.sketch, [pair.layer for pair in pairs])
+    check_class(cfg, it)
+    for pair in pairs:
         receptive_field(it.sketch, pair.measured, 0, 0, (it.sketch.input_px,) * 2)
     it.check_images()
 
 
 def compute(cfg: FeatureMaps, it: Subject) -> Result:
     """Take the maps of the images shown, and measure sparsity over the first of the split."""
+    classes = it.snapshot.classes
     images, net = it.images(cfg.count, only_right=cfg.only_right), it.net
-    shown = points_of(net, cfg.layers, SHOWN_LAYERS)
+    shown = points_of(net, cfg.shown_layers([]), SHOWN_LAYERS)
+    chosen = maps_shown(cfg, it, shown)
     measured = all_activated(net, shown)
     first = Subset(it.crops, range(min(cfg.images_measured, len(it.crops))))
     log(f"measuring {len(measured)} layers of {net.name} over {len(first)} images")
@@ -95,17 +116,19 @@ def compute(cfg: FeatureMaps, it: Subject) -> Result:
     arrays, units = {}, []
     for i, image in enumerate(images):
         arrays[f"{i}/picture"] = image.picture().permute(1, 2, 0).numpy()
-        for layer, part in maps_of_image(net, image.input, shown, cfg.maps, cfg.order).items():
+        for layer, part in maps_of_image(net, image.input, shown, cfg.maps_each, chosen).items():
             arrays |= {f"{i}/{layer}/{name}": array for name, array in part.items()}
-            about = {"shown": i + 1, "image": image.index, "name": image.name, "layer": layer}
+            about = {"shown": i + 1, "image": image.index, "file": image.file}
+            about |= {"class": classes[image.label] if image.label is not None else ""}
+            about["layer"] = layer
             units += [about | row for row in unit_rows(part)]
     rows = [sparsity_row(net, pair, counted[pair.measured]) for pair in measured]
     facts = {
         "figure": "feature maps (not in the paper)",
         "choices": {
-            "maps": WORDS[cfg.order][0],
+            "maps": map_words(cfg),
+            "maps_named": sorted(named_maps(cfg, net, [pair.layer for pair in shown])),
             "scale": WORDS[cfg.scale][0],
-            "order": cfg.order,
             "scale_of": cfg.scale,
             "z": "what the first activation function behind the layer takes in",
             "dead": "never above 0 in the images measured",
@@ -113,7 +136,7 @@ def compute(cfg: FeatureMaps, it: Subject) -> Result:
             "preprocessing": preprocessing(net, it.snapshot.mean),
         },
         "data": it.facts()["data"] | {"images_measured": len(first)},
-        "images": [{"name": one.name, "image": one.index} for one in images],
+        "images": [{"name": one.name, "image": one.index, "file": one.file} for one in images],
         "layers": [
             {"layer": pair.layer, "z": pair.z, "a": pair.a, "title": title_of(net, pair)}
             for pair in shown
@@ -122,6 +145,44 @@ def compute(cfg: FeatureMaps, it: Subject) -> Result:
         "depth": depth_trend(rows),
     }
     return Result(facts, arrays, {"table": rows, "units": units})
+
+
+def maps_shown(
+    cfg: FeatureMaps, it: Subject, shown: Sequence[MapPoints]
+) -> dict[str, str | torch.Tensor]:
+    """Layer -> its maps, named or chosen over the split, or how to choose them on each image.
+
+    For a class the split is mined; all processes do so together.
+    """
+    named = named_maps(cfg, it.net, [pair.layer for pair in shown])
+    chosen: dict[str, str | torch.Tensor] = {}
+    others = [pair for pair in shown if pair.layer not in named]
+    points = [pair.measured for pair in others]
+    peaks = it.mine(points, k=PEAKS) if cfg.choose == "class" and points else {}
+    for pair in others:
+        every = torch.ones(maps_of(it.net, pair.measured), dtype=torch.bool)
+        if cfg.choose == "random":
+            chosen[pair.layer] = random_maps(every, cfg.maps_each, cfg.seed, pair.layer)
+        elif cfg.choose == "class":
+            point = pair.measured
+            chosen[pair.layer] = choose_maps(cfg, it, point, peaks[point], every, cfg.maps_each)
+        else:
+            chosen[pair.layer] = cfg.choose
+    return chosen | {layer: torch.tensor(numbers) for layer, numbers in named.items()}
+
+
+def map_words(cfg: FeatureMaps) -> str:
+    """How the maps were chosen, for sidecar and caption."""
+    words = {
+        "strongest": "the maps with the largest maximum on the image, largest first",
+        "first": "the first maps by number",
+        "random": f"a random choice of maps (seed {cfg.seed})",
+        "class": f"the maps with the most {cfg.of_class} among their {PEAKS} strongest images",
+    }[cfg.choose]
+    if not cfg.maps:
+        return words
+    own = "the maps that were named"
+    return own if len(cfg.maps) == len(cfg.shown_layers([])) else f"{own}, of other layers {words}"
 
 
 def unit_rows(part: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -143,11 +204,6 @@ def title_of(net: Network, pair: MapPoints) -> str:
 
 
 WORDS = {
-    "active": (
-        "the largest maximum of a on the image first",
-        "the maps with the largest maximum on the image, largest first",
-    ),
-    "first": ("the first by number", "the first maps by number"),
     "map": (
         "each map its own, z and a apart",
         "every map has its own scale, ± its largest absolute value",
@@ -157,7 +213,7 @@ WORDS = {
         "all maps shown of a layer share one scale, printed at the right",
     ),
 }
-"""Of `order` and `scale`, for the sidecar and for the caption."""
+"""Of `scale`, for the sidecar and for the caption."""
 
 
 # The page
@@ -166,22 +222,23 @@ WORDS = {
 def draw(saved: Saved) -> Page:
     """The figure from the saved files alone."""
     facts, images = saved.facts, []
+    asked = layout_of(saved)
+    scale = asked.get("scale", facts["choices"]["scale_of"])
+    check_name("scale", scale, SCALES)
+    layers = {layer["layer"]: layer for layer in facts["layers"]}
     for i, image in enumerate(facts["images"]):
-        rows = [
-            _layer(saved.arrays, f"{i}/{layer['layer']}", layer, facts["choices"]["scale_of"])
-            for layer in facts["layers"]
-        ]
+        rows = [_layer(saved, i, layers[name], scale) for name in saved_layers(saved, list(layers))]
         number = "" if image["image"] is None else f", image {image['image']}"
         picture = saved.arrays[f"{i}/picture"]
         images.append(figures.MappedImage(f"{image['name']}{number}", picture, rows))
-    return figures.feature_maps(images, _sparsity(facts), caption(facts))
+    return figures.feature_maps(images, _sparsity(facts), caption(facts, scale))
 
 
-def _layer(
-    arrays: Mapping[str, np.ndarray], at: str, layer: dict[str, Any], scale: str
-) -> figures.LayerMaps:
+def _layer(saved: Saved, image: int, layer: dict[str, Any], scale: str) -> figures.LayerMaps:
+    arrays, at = saved.arrays, f"{image}/{layer['layer']}"
+    maps = saved_maps(saved, layer["layer"], arrays[f"{at}/maps"].tolist())
     part = {
-        name: arrays[key] if (key := f"{at}/{name}") in arrays else None
+        name: arrays[key][maps] if (key := f"{at}/{name}") in arrays else None
         for name in ("maps", "z", "a", "box", "y", "x")
     }
     scales = {name: scales_of(part[name], len(part["maps"]), scale) for name in ("z", "a")}
@@ -230,18 +287,18 @@ def _sparsity(facts: dict[str, Any]) -> figures.SparsityPanel:
     )
 
 
-def caption(facts: dict[str, Any]) -> str:
+def caption(facts: dict[str, Any], scale: str) -> str:
     """The text under the figure."""
     data, chosen = facts["data"], facts["choices"]
     return (
-        f"For each layer {WORDS[chosen['order']][1]}: z, which the activation function behind the "
+        f"For each layer {chosen['maps']}: z, which the activation function behind the "
         "layer takes in, and a, which it gives. White is 0, warm above, blue below; "
-        f"{WORDS[chosen['scale_of']][1]}, z and a apart. A circle marks a map's strongest unit (of "
+        f"{WORDS[scale][1]}, z and a apart. A circle marks a map's strongest unit (of "
         "a, or of z where there is no a); on the image is that unit's exact receptive field, "
         "clipped, with the number of its map, several where maps share a box. Below: values above "
         "0, and maps that are dead or saturated, in every layer with an activation function, in "
-        f"order of depth, over the first {data['images_measured']} images of {data['name']} "
-        f"({data['split']}). {depth_words(facts['depth'])} {describe_network(facts)}"
+        f"order of depth, over the first {data['images_measured']} images of {images_of(data)}"
+        f". {depth_words(facts['depth'])} {describe_network(facts)}"
     )
 
 
@@ -257,7 +314,8 @@ def depth_words(depth: dict[str, Any]) -> str:
     )
 
 
-main = experiment(FeatureMaps, compute, draw, check, "arrays.npz table.csv units.csv")
+SAVES = "arrays.npz table.csv units.csv"
+main = experiment(FeatureMaps, compute, draw, check, SAVES, layout="layers maps scale")
 
 if __name__ == "__main__":
     main()

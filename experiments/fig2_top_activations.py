@@ -2,6 +2,7 @@
 
     python -m experiments.fig2_top_activations snapshot=<run>/last.pt
     python -m experiments.fig2_top_activations snapshot=<run>/last.pt data=imagefolder data.root=…
+    python -m experiments.fig2_top_activations snapshot=<run>/last.pt 'maps.conv5=[32,93]' k=4
     python -m experiments.fig2_top_activations redraw=outputs/fig2_top_activations/<folder>
 
 Paper: layers 2-5, top 9 over the validation set, each projected separately beside its image
@@ -19,72 +20,105 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from deconv import figures
+from deconv.data import Squares
 from deconv.deconvnet.blank import trace
 from deconv.errors import DeconvError
 from deconv.figures import Page
 from deconv.mining.peak_views import PeakViews, peak_views
-from deconv.mining.random_maps import random_maps
 from deconv.pooling import COLLISIONS
 from deconv.records import Peaks
 from experiments.kit import Figure, Result, Saved, Subject, check_name, experiment, log
+from experiments.kit.chosen_maps import (
+    MOST,
+    MinesPeaks,
+    ShowsMaps,
+    above_0,
+    check_class,
+    choice_words,
+    choose_maps,
+    named_maps,
+    whole_words,
+)
 from experiments.kit.facts import (
     deconvnet_choices,
     describe_field,
     describe_network,
+    image_arrays,
+    image_columns,
+    images_of,
     layer_title,
 )
 from experiments.kit.inputs import data_settings
+from experiments.kit.layout import layout_of, not_saved, saved_layers, saved_maps
 
-K = 9  # Fig. 2
-LIVE = "more than 0 in all nine peaks"
+PAGE = (("conv1", "conv2"), ("conv3",), ("conv4", "conv5"))  # Fig. 2
+GRID = {"conv1": (3, 2), "conv2": (3, 2), "conv3": (3, 4), "conv4": (4, 2), "conv5": (4, 2)}
+OTHER, PEAKS = (4, 2), 9
+LIVE = "above 0 in all peaks"
 
 
 @dataclasses.dataclass
-class TopActivations(Figure):
+class TopActivations(ShowsMaps, MinesPeaks, Figure):
     # split: the paper mines the validation set
+    k: int = PEAKS  # strongest activations of each map
+    page: list[Any] | None = None  # rows of layers, [[conv1,conv2],[conv5]]; null: the paper's, or
+    # those of layers and maps in twos
+    grid: Any = None  # rows and columns of maps by layer: grid.conv5=[4,2], grid.other=[4,2];
+    # null: the paper's, or as many as maps names
     collisions: str = "sum"  # sum, max, mean, overwrite
-    page: list[Any] = dataclasses.field(  # rows of layers, by name or number
-        default_factory=lambda: [["conv1", "conv2"], ["conv3"], ["conv4", "conv5"]]
-    )
-    grid: dict[str, list[int]] = dataclasses.field(  # rows × columns of maps
-        default_factory=lambda: {
-            "conv1": [3, 2],
-            "conv2": [3, 2],
-            "conv3": [3, 4],
-            "conv4": [4, 2],
-            "conv5": [4, 2],
-            "other": [4, 2],  # any other point, e.g. page=[[fc6,fc7]]
-        }
-    )
     trace: bool = False  # true: trace.txt, what is left of each shown signal on its way down
 
     def __post_init__(self) -> None:
-        if not self.page or not all(isinstance(row, list) and row for row in self.page):
-            raise DeconvError(
-                f"page takes rows of layers such as [[conv1,conv2],[conv5]]: {self.page}"
-            )
-        self.page = [[str(layer) for layer in row] for row in self.page]
-        for layer in self.layers:
-            shape = self.shape(layer)
-            if len(shape) != 2 or min(shape) < 1:
-                raise DeconvError(f"the grid of {layer} takes [rows,columns], got {shape}")
+        super().__post_init__()
+        self.grid = checked_grid(self.grid)
+        if self.page is not None and self.layers:
+            raise DeconvError("page and layers both name the layers: give one of them")
+        if not 1 <= self.k <= MOST:
+            raise DeconvError(f"k={self.k} cannot be shown: choose 1 to {MOST}")
+        self.page = page_of(self.page, self.shown_layers([]))
+        self.layers = [layer for row in self.page for layer in row]
         check_name("collision policy", self.collisions, COLLISIONS)
 
-    @property
-    def layers(self) -> list[str]:
-        """The layers of the page, in reading order."""
-        return [layer for row in self.page for layer in row]
+    def shape(self, layer: str, named: int = 0) -> list[int]:
+        """Rows and columns of a layer's panel. named: how many maps are named, 0: to be chosen."""
+        return shape_of(self.grid, layer, named)
 
-    def shape(self, layer: str) -> list[int]:
-        """Rows and columns of maps of a layer's panel."""
-        return self.grid.get(layer, self.grid["other"])
+
+def checked_grid(grid: Any) -> dict[str, list[int]]:
+    """The setting `grid` as a dictionary; DeconvError for what is none."""
+    grid = {} if grid is None else grid
+    if not isinstance(grid, dict):
+        raise DeconvError(f"grid takes rows and columns of each layer, grid.conv5=[4,2]: {grid!r}")
+    for layer, shape in grid.items():
+        good = isinstance(shape, list) and len(shape) == 2 and all(type(n) is int for n in shape)
+        if not good or min(shape) < 1:
+            raise DeconvError(f"the grid of {layer} takes [rows,columns], got {shape}")
+    return {str(layer): shape for layer, shape in grid.items()}
+
+
+def page_of(page: Any, layers: Sequence[str]) -> list[list[str]]:
+    """Rows of layers: `page` where it is given, else `layers` in twos, else the paper's."""
+    if page is None:
+        page = [list(layers[i : i + 2]) for i in range(0, len(layers), 2)] or list(map(list, PAGE))
+    if not isinstance(page, list) or not page or not all(isinstance(r, list) and r for r in page):
+        raise DeconvError(f"page takes rows of layers such as [[conv1,conv2],[conv5]]: {page}")
+    return [[str(layer) for layer in row] for row in page]
+
+
+def shape_of(grid: Mapping[str, Sequence[int]], layer: str, named: int) -> list[int]:
+    """Rows and columns of a layer's panel: the grid's, or what holds the maps that are named."""
+    shape = grid.get(layer) or GRID.get(layer) or grid.get("other", OTHER)
+    if layer in grid or not named:
+        return list(shape)
+    columns = min(named, shape[1])
+    return [-(-named // columns), columns]
 
 
 def check(cfg: TopActivations, it: Subject) -> None:
@@ -94,7 +128,10 @@ def check(cfg: TopActivations, it: Subject) -> None:
     """
     for layer in cfg.layers:
         describe_field(it.sketch, layer)  # refuses an unknown layer
-    it.need_images(K, "the figure, which shows one peak an image,")
+    for layer, numbers in named_maps(cfg, it.sketch, cfg.layers).items():
+        check_room(layer, len(numbers), cfg.shape(layer, len(numbers)))
+    check_class(cfg, it)
+    it.need_images(cfg.k, "the figure, which shows one peak an image,")
     if it.given and it.given.config.get("data") == cfg.data.name:
         there, here = it.given.config.get("data_settings", {}), data_settings(cfg)
         if changed := [key for key in there if there[key] != here.get(key)]:
@@ -107,31 +144,37 @@ def check(cfg: TopActivations, it: Subject) -> None:
 def compute(cfg: TopActivations, it: Subject) -> Result:
     """Mine the split, then project and cut out the peaks of the maps that are shown."""
     crops, started = it.crops, time.perf_counter()
-    peaks = it.mine(cfg.layers, k=K)
+    peaks = it.mine(cfg.layers, k=cfg.k)
     speed = len(crops) / (time.perf_counter() - started)
     it.first_alone()
     arrays: dict[str, Any] = {}
     rows: list[dict[str, Any]] = []
     counts = {}
+    named = named_maps(cfg, it.net, cfg.layers)
     for layer in cfg.layers:
-        maps, counts[layer] = choose_maps(peaks[layer], cfg.shape(layer), cfg.seed, layer)
-        log(f"projecting {len(maps) * K} units of {layer}")
-        views = peak_views(it.net, crops, layer, peaks[layer], maps, collisions=cfg.collisions)
+        maps, counts[layer] = maps_shown(cfg, it, layer, peaks[layer], named.get(layer))
+        log(f"projecting {len(maps) * cfg.k} units of {layer}")
+        own = above_0(peaks[layer])
+        views = peak_views(it.net, crops, layer, own, maps, collisions=cfg.collisions)
         if cfg.trace:
             write_traces(cfg, it, layer, views)
         fields = {name: field.numpy() for name, field in vars(views).items()}
         arrays |= {f"{layer}/{name}": field for name, field in fields.items()}
-        arrays[f"{layer}/grid"] = np.array(cfg.shape(layer))
-        rows += peak_rows(layer, fields)
+        arrays[f"{layer}/grid"] = np.array(cfg.shape(layer, len(named.get(layer, ()))))
+        arrays |= image_arrays(it.data, fields["image"], f"{layer}/")
+        rows += peak_rows(layer, fields, it.data)
     choices = {
-        "maps": f"a random subset (seed {cfg.seed}) of those {LIVE}",
-        "peaks": f"k={K}, at most one per image and map; read after ReLU, before pooling",
+        "maps_seed": cfg.seed,
+        "maps": choice_words(cfg, named, cfg.layers, LIVE),
+        "peaks": f"k={cfg.k}, at most one per image and map{whole_words(cfg)}; read after ReLU, "
+        "before pooling",
     }
     facts = {
         "figure": "2",
         "choices": choices
         | deconvnet_choices(it.net, cfg.collisions, it.snapshot.mean, cfg.layers),
         "live_maps": counts,
+        "whole_fields": cfg.whole_fields,
         "collision_rate": it.collisions(),
         "mining_images_per_second": round(speed, 1),
         "panels": {layer: describe_field(it.net, layer) for layer in cfg.layers},
@@ -140,29 +183,52 @@ def compute(cfg: TopActivations, it: Subject) -> Result:
     return Result(facts, arrays, {"table": rows})
 
 
-def choose_maps(
-    peaks: Peaks, shape: list[int], seed: int, layer: str
+def check_room(layer: str, named: int, shape: Sequence[int]) -> None:
+    """Raise DeconvError where a layer's grid has no room for the maps that are named."""
+    if named > shape[0] * shape[1]:
+        raise DeconvError(
+            f"maps.{layer} names {named} maps, grid.{layer}={list(shape)} has room for "
+            f"{shape[0] * shape[1]}"
+        )
+
+
+def maps_shown(
+    cfg: TopActivations, it: Subject, layer: str, peaks: Peaks, named: list[int] | None
 ) -> tuple[torch.Tensor, dict[str, int]]:
-    """Draw rows×columns of the live maps; also count all maps and the live ones (see LIVE)."""
+    """The maps that are named, or rows×columns chosen among the live ones (see LIVE).
+
+    Also counts all maps and the live ones. Raises DeconvError for one that is named and dead.
+    """
     live = (peaks.value > 0).all(dim=1)
     counts = {"maps": len(live), "live": int(live.sum())}
+    if named is not None:
+        if dead := [n for n in named if peaks.value[n, 0] <= 0]:
+            raise DeconvError(
+                f"map {dead[0]} of {layer} is never above 0 over the {len(it.data)} images of "
+                f"{cfg.split!r}: name another one, or more images"
+            )
+        return torch.tensor(named), counts
+    shape = cfg.shape(layer)
     wanted = shape[0] * shape[1]
     if counts["live"] < wanted:
         raise DeconvError(
             f"{layer} has {counts['live']} maps that are {LIVE} among {counts['maps']}, the figure "
             f"wants {wanted}: mine more images, train longer, or set "
-            f"grid.{layer if layer.startswith('conv') else 'other'}=[rows,columns]"
+            f"grid.{layer}=[rows,columns], or name maps.{layer}=[…]"
         )
-    return random_maps(live, wanted, seed, layer), counts
+    return choose_maps(cfg, it, layer, peaks, live, wanted), counts
 
 
-def peak_rows(layer: str, views: Mapping[str, np.ndarray]) -> Iterator[dict[str, Any]]:
+def peak_rows(
+    layer: str, views: Mapping[str, np.ndarray], data: Squares
+) -> Iterator[dict[str, Any]]:
     """Rows of table.csv. views: the fields of PeakViews."""
     for i, number in enumerate(views["maps"]):
-        for rank in range(K):
+        for rank in range(int((views["image"][i] >= 0).sum())):
             at = {name: views[name][i, rank] for name in ("value", "image", "y", "x")}
             box = zip(("top", "left", "bottom", "right"), views["box"][i, rank], strict=True)
-            yield {"layer": layer, "map": number, "rank": rank + 1, **at, **dict(box)}
+            row = {"layer": layer, "map": number, "rank": rank + 1, **at, **dict(box)}
+            yield row | image_columns(data, at["image"])
 
 
 def write_traces(cfg: TopActivations, it: Subject, layer: str, views: PeakViews) -> None:
@@ -187,35 +253,52 @@ def write_traces(cfg: TopActivations, it: Subject, layer: str, views: PeakViews)
 
 def draw(saved: Saved) -> Page:
     """The figure from the saved files alone."""
-    notes = saved.facts["panels"]
-    page = [
-        [_panel(saved.arrays, layer, notes[layer]) for layer in row]
-        for row in saved.facts["layout"]
-    ]
-    return figures.top_activations(page, caption(saved.facts))
+    asked, notes = layout_of(saved), saved.facts["panels"]
+    page = saved.facts["layout"]
+    if asked.get("page") or asked.get("layers") or asked.get("maps"):
+        page = page_of(asked.get("page"), saved_layers(saved, list(notes)))
+    for layer in [layer for row in page for layer in row]:
+        if layer not in notes:
+            raise not_saved(layer, notes)
+    panels = [[_panel(saved, layer, notes[layer]) for layer in row] for row in page]
+    return figures.top_activations(panels, caption(saved.facts, panels[0][0].patch.shape[1]))
 
 
-def _panel(arrays: Mapping[str, np.ndarray], layer: str, note: str) -> figures.Panel:
-    names = ("maps", "projection", "patch", "inside")
-    rows, columns = arrays[f"{layer}/grid"].tolist()
-    pictures = (arrays[f"{layer}/{name}"] for name in names)
-    return figures.Panel(layer_title(layer), note, rows, columns, *pictures)
+def _panel(saved: Saved, layer: str, note: str) -> figures.Panel:
+    arrays, asked = saved.arrays, layout_of(saved)
+    maps = saved_maps(saved, layer, arrays[f"{layer}/maps"].tolist())
+    k, most = asked.get("k"), arrays[f"{layer}/patch"].shape[1]
+    if k is not None and not 1 <= k <= most:
+        raise DeconvError(f"{most} peaks of each map were saved: k={k} has to be computed")
+    grid, named = checked_grid(asked.get("grid")), len((asked.get("maps") or {}).get(layer, ()))
+    shape = arrays[f"{layer}/grid"].tolist()
+    if named or {layer, "other"} & grid.keys():
+        shape = shape_of(grid, layer, named)
+    check_room(layer, named, shape)
+    maps = maps[: shape[0] * shape[1]]
+    pictures = (arrays[f"{layer}/{name}"][maps, :k] for name in ("projection", "patch", "inside"))
+    return figures.Panel(layer_title(layer), note, *shape, arrays[f"{layer}/maps"][maps], *pictures)
 
 
-def caption(facts: dict[str, Any]) -> str:
-    """The text under the figure."""
+COUNTS = {3: "three", 4: "four", 9: "nine"}
+
+
+def caption(facts: dict[str, Any], k: int) -> str:
+    """The text under the figure. k: how many peaks of each map are shown."""
     data = facts["data"]
+    whole = ", its field not cut by the border" * facts.get("whole_fields", False)
     return (
-        f"For each map, left: the nine strongest activations over {data['images']} images of "
-        f"{data['name']} ({data['split']}), one an image, each painted by the deconvnet alone with "
-        "that image's switches; grey is zero, every picture has its own scale. Right: the same "
-        "nine units' image patches, cut to the exact receptive field (hatched: outside the "
-        "image). Maps are a random choice among the live ones. "
+        f"For each map, left: the {COUNTS.get(k, k)} strongest activations over "
+        f"{data['images']} images of {images_of(data)}, one an image{whole}, each painted by the "
+        "deconvnet alone with that image's switches; grey is zero, every picture has its own "
+        "scale. Right: the same units' image patches, cut to the exact receptive field (hatched: "
+        f"outside the image). Maps: {facts['choices']['maps']}. "
         f"{describe_network(facts)} Shared switches: {facts['choices']['collisions']}."
     )
 
 
-main = experiment(TopActivations, compute, draw, check, saves="arrays.npz table.csv")
+LAYOUT = "page grid layers maps k"
+main = experiment(TopActivations, compute, draw, check, "arrays.npz table.csv", LAYOUT)
 
 if __name__ == "__main__":
     main()

@@ -25,7 +25,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -51,14 +51,28 @@ from deconv.training import PAPER_EPOCHS
 from deconv.training.course import epoch_ends, same_training
 from deconv.training.snapshots import load_snapshot, weights_hash
 from experiments.kit import Drawn, Finding, Result, Saved, Subject, check_name, experiment, log
+from experiments.kit.chosen_maps import (
+    MinesPeaks,
+    ShowsMaps,
+    check_class,
+    choice_words,
+    choose_maps,
+    maps_of,
+    named_maps,
+    whole_words,
+)
 from experiments.kit.facts import (
     data_facts,
     deconvnet_choices,
     describe_field,
+    image_arrays,
+    image_columns,
+    images_of,
     layer_title,
     measure_collisions,
 )
-from experiments.kit.inputs import build_network, data_name, squares
+from experiments.kit.inputs import build_network, data_name, refuse_code
+from experiments.kit.layout import saved_layers, saved_maps
 from experiments.kit.printed import top1
 from experiments.kit.training import train_network
 
@@ -68,21 +82,23 @@ FEWEST = 4
 """Fewer snapshots than this do not judge the claim."""
 
 
+USUAL = ("conv1", "conv2", "conv3", "conv4", "conv5")
+
+
 @dataclasses.dataclass
-class FeatureEvolution(Drawn):
+class FeatureEvolution(ShowsMaps, MinesPeaks, Drawn):
+    of_training: ClassVar = True
     run: str | None = None  # folder with epoch_NNN.pt; null: train cfg.model first (not at paper)
     epochs: list[int] = dataclasses.field(default_factory=list)  # e.g. [0,1,5,20]; []: the paper's
     # 1 2 5 10 20 30 40 64 as far as the run has them, and its last one where it ended before 64
-    layers: list[str] = dataclasses.field(  # any points of the network
-        default_factory=lambda: ["conv1", "conv2", "conv3", "conv4", "conv5"]
-    )
-    maps: int = 6  # of each layer
+    split: str = "train"  # paper: all training images; val, all
+    maps_each: int = 6  # how many maps of a layer for which maps names none
     threshold: float = 0.5  # turnover below which a layer counts as settled
     collisions: str = "sum"  # sum, max, mean, overwrite
 
     def __post_init__(self) -> None:
-        if not self.layers:
-            raise DeconvError(f"layers takes a list such as [conv1,conv5], got {self.layers}")
+        super().__post_init__()
+        self.layers = self.shown_layers(USUAL)
         if not 0 < self.threshold <= 1:
             raise DeconvError(f"threshold is a share above 0 and at most 1, got {self.threshold}")
         check_name("collision policy", self.collisions, COLLISIONS)
@@ -91,7 +107,9 @@ class FeatureEvolution(Drawn):
 def check(cfg: FeatureEvolution, it: Subject) -> None:
     """Raise DeconvError for missing snapshots and for unknown layers or maps."""
     if cfg.run:
-        net = build(**same_training(chosen_snapshots(cfg, Path(cfg.run))).recipe)
+        last = same_training(chosen_snapshots(cfg, Path(cfg.run)))
+        refuse_code(last, cfg.run, cfg.model.name)
+        net = build(**last.recipe | {"weights": None})
     elif cfg.size_name == "paper":
         raise DeconvError(
             "size=paper needs a training: run python -m experiments.train size=paper first, then "
@@ -104,12 +122,14 @@ def check(cfg: FeatureEvolution, it: Subject) -> None:
         choose_epochs(cfg.epochs, kept, "this training will keep")
     for layer in cfg.layers:
         net.check_point(layer)
-    image = torch.zeros(1, 3, net.input_px, net.input_px)
-    for layer, values in net.record(image, cfg.layers, logits=False).activations.items():
-        if not 1 <= cfg.maps <= values.shape[1]:
+    named = named_maps(cfg, net, cfg.layers)
+    for layer in cfg.layers:
+        count = maps_of(net, layer)
+        if layer not in named and not 1 <= cfg.maps_each <= count:
             raise DeconvError(
-                f"{layer} has {values.shape[1]} maps: maps={cfg.maps} cannot be shown"
+                f"{layer} has {count} maps: maps_each={cfg.maps_each} cannot be shown"
             )
+    check_class(cfg, it)
 
 
 def compute(cfg: FeatureEvolution, it: Subject) -> Result:
@@ -120,9 +140,9 @@ def compute(cfg: FeatureEvolution, it: Subject) -> Result:
         distributed.from_first(None)  # wait until process 0 has written the last snapshot
     paths = chosen_snapshots(cfg, Path(cfg.run or it.folder))
     training = load_snapshot(list(paths.values())[-1], cfg.model.name)
-    data = squares(cfg, "train", training.mean.shape[-1])
+    data = it.squares(cfg.split, training.mean.shape[-1])
     as_trained_on = data.fingerprint() == training.config.get("data_fingerprint")
-    if not as_trained_on:
+    if not as_trained_on and cfg.split == "train":
         log(
             f"note: {data_name(cfg)} as set here is not what the run was trained on, so the "
             "figure does not show the strongest of its training images"
@@ -130,20 +150,25 @@ def compute(cfg: FeatureEvolution, it: Subject) -> Result:
     crops = CentreCrops(data, training.mean, training.network().input_px)
     course = [mine(cfg, it, path, crops) for path in paths.values()]
     it.first_alone()
-    epochs = list(paths)
+    epochs, named = list(paths), named_maps(cfg, training.network(), cfg.layers)
     arrays, maps, rows, shares = {"epochs": np.array(epochs)}, {}, [], []
     for layer in cfg.layers:
         peaks = [at[layer] for at in course]
         of = evolution(peaks, cfg.threshold)
-        shown = maps[layer] = live_maps_first(of.strongest[-1] >= 0, cfg.maps, cfg.seed, layer)
+        shown = maps[layer] = maps_shown(cfg, it, layer, peaks[-1], named.get(layer))
         kept = layer_arrays(peaks, of, shown)
         arrays |= {f"{layer}/{name}": array for name, array in kept.items()}
-        rows += map_rows(layer, epochs, peaks, of, shown.tolist())
+        lines = map_rows(layer, epochs, peaks, of, shown.tolist())
+        rows += [row | image_columns(data, row["image"]) for row in lines]
+        images = np.stack([one.image[shown, 0].numpy() for one in peaks], axis=1)
+        arrays |= image_arrays(data, images, f"{layer}/")
         shares += layer_rows(layer, epochs, of)
     net, pictures, steps = project_course(cfg, it, paths, crops, course, maps)
     choices = {
-        "maps": f"a random subset (seed {cfg.seed}) of those alive at the last snapshot",
-        "peaks": "of all training images as centre crops; read after ReLU, before pooling",
+        "maps_seed": cfg.seed,
+        "maps": choice_words(cfg, named, cfg.layers, "alive at the last snapshot"),
+        "peaks": f"of all {words_of(cfg.split)} as centre crops{whole_words(cfg)}; read after "
+        "ReLU, before pooling",
         "turnover": f"share of a map's {K} strongest images (at most one peak an image, above 0) "
         "that were not among them at the snapshot before, mean over the live maps",
         "settled": f"at the first snapshot after which turnover stays below {cfg.threshold:g}",
@@ -159,13 +184,30 @@ def compute(cfg: FeatureEvolution, it: Subject) -> Result:
             "classes": len(training.classes),
             "data_fingerprint": training.config.get("data_fingerprint"),
         },
-        "data": data_facts(cfg, "train", data) | {"as_trained_on": as_trained_on},
+        "data": data_facts(cfg, cfg.split, data) | {"as_trained_on": as_trained_on},
         "snapshots": steps,
         "panels": {layer: describe_field(net, layer) for layer in cfg.layers},
         "threshold": cfg.threshold,
     }
     tables = {"table": rows, "turnover": shares}
     return Result(facts, arrays | pictures, tables, [judge(shares, cfg.threshold)], net)
+
+
+def maps_shown(
+    cfg: FeatureEvolution, it: Subject, layer: str, peaks: Peaks, named: list[int] | None
+) -> torch.Tensor:
+    """The maps that are named, or a choice by the last snapshot, dead ones where too few live."""
+    live = peaks.value[:, 0] > 0
+    if named is not None:
+        return torch.tensor(named)
+    if cfg.choose == "random":
+        return live_maps_first(live, cfg.maps_each, cfg.seed, layer)
+    return choose_maps(cfg, it, layer, peaks, live, cfg.maps_each)
+
+
+def words_of(split: str) -> str:
+    """The images of a split."""
+    return {"train": "training images", "val": "validation images", "all": "images"}[split]
 
 
 def chosen_snapshots(cfg: FeatureEvolution, run: Path) -> dict[int, Path]:
@@ -200,9 +242,10 @@ def choose_epochs(asked: Sequence[int], there: Collection[int], holder: str) -> 
 def mine(cfg: FeatureEvolution, it: Subject, path: Path, crops: CentreCrops) -> dict[str, Peaks]:
     """The peaks of one snapshot's network over all training images."""
     net = load_snapshot(path, cfg.model.name).network().to(it.device)
-    log(f"mining {len(cfg.layers)} layers of {path.name} over {len(crops)} training images")
+    log(f"mining {len(cfg.layers)} layers of {path.name} over {len(crops)} {words_of(cfg.split)}")
     try:
-        return top_activations(net, it.loader(crops), cfg.layers, k=K)
+        loader = it.loader(crops)
+        return top_activations(net, loader, cfg.layers, k=K, whole_fields=cfg.whole_fields)
     except DeconvError as error:
         raise DeconvError(f"{path}: {error}") from error
 
@@ -276,15 +319,19 @@ def judge(rows: Sequence[Mapping[str, Any]], threshold: float) -> Finding:
 def draw(saved: Saved) -> Page:
     """Figure and animation from the saved files alone."""
     facts, epochs = saved.facts, saved.arrays["epochs"].tolist()
-    strips = [_strip(saved.arrays, layer, note) for layer, note in facts["panels"].items()]
+    notes = facts["panels"]
+    strips = [_strip(saved, layer, notes[layer]) for layer in saved_layers(saved, list(notes))]
     frames = figures.evolution_frames(strips, epochs)
     figures.save_animation(frames, saved.folder / "animation.gif")
     return figures.feature_evolution(strips, epochs, facts["threshold"], caption(facts, strips))
 
 
-def _strip(arrays: Mapping[str, np.ndarray], layer: str, note: str) -> figures.Filmstrip:
-    names = ("maps", "projection", "patch", "inside", "jumped", "turnover")
-    fields = {name: arrays[f"{layer}/{name}"] for name in names}
+def _strip(saved: Saved, layer: str, note: str) -> figures.Filmstrip:
+    arrays = saved.arrays
+    maps = saved_maps(saved, layer, arrays[f"{layer}/maps"].tolist())
+    names = ("maps", "projection", "patch", "inside", "jumped")
+    fields = {name: arrays[f"{layer}/{name}"][maps] for name in names}
+    fields["turnover"] = arrays[f"{layer}/turnover"]
     settled = int(arrays[f"{layer}/settled"])
     return figures.Filmstrip(
         layer_title(layer), note, **fields, settled=None if settled < 0 else settled
@@ -296,13 +343,15 @@ def caption(facts: dict[str, Any], strips: Sequence[figures.Filmstrip]) -> str:
     data, training, steps = facts["data"], facts["training"], facts["snapshots"]
     empty = sum(int((~strip.inside.any(axis=(2, 3))).sum()) for strip in strips)
     tiles = sum(strip.jumped.size for strip in strips)
-    foreign = "" if data["as_trained_on"] else " (which are not those it was trained on)"
+    named = images_of(data) if data.get("drawn") else data["name"]
+    same = data["as_trained_on"] or data["split"] != "train"
+    foreign = "" if same else " (which are not those it was trained on)"
     error = steps[-1]["metrics"].get("val_top1_error")
     result = "" if error is None else f", in the end {top1(error)} on validation images"
     return (
-        "A row is a map (its number at the left), a random choice among those alive at the last "
-        f"snapshot. Each picture is its strongest activation over {data['images']} training images "
-        f"of {data['name']}{foreign} (centre crops) at the end of that epoch, projected by the "
+        f"A row is a map (its number at the left), {facts['choices']['maps']}. Each picture is its "
+        f"strongest activation over {data['images']} {words_of(data['split'])} of "
+        f"{named}{foreign} (centre crops) at the end of that epoch, projected by the "
         "deconvnet with that image's switches and cut to the exact receptive field (hatched: "
         "outside the image). Grey is zero; every picture has its own symmetric scale, so contrast "
         "says nothing about strength. Orange bar: from here on the strongest image stays the same; "
@@ -328,7 +377,7 @@ def rates(steps: Sequence[dict[str, Any]]) -> str:
 
 
 SAVES = "arrays.npz table.csv turnover.csv findings.json"
-main = experiment(FeatureEvolution, compute, draw, check, saves=SAVES)
+main = experiment(FeatureEvolution, compute, draw, check, SAVES, layout="layers maps")
 
 if __name__ == "__main__":
     main()

@@ -35,6 +35,7 @@ import torch
 
 from deconv import figures
 from deconv.data import prepare
+from deconv.data.class_names import class_number
 from deconv.errors import DeconvError
 from deconv.figures import Page
 from deconv.figures.invariance import TILE_PX
@@ -43,9 +44,9 @@ from deconv.studies.invariance.scores import difference
 from deconv.studies.invariance.tables import class_rows, image_rows, score_rows
 from deconv.studies.invariance.warping import IDENTITY, check_transform, warp
 from experiments.claims.invariance import LEAST, findings
-from experiments.kit import Figure, Result, Saved, Subject, by_size, check_name, experiment, log
+from experiments.kit import Figure, Result, Saved, Subject, by_size, experiment, log
 from experiments.kit.chosen_images import ChosenImage, named_images, need_label
-from experiments.kit.facts import describe_network, layer_title, preprocessing
+from experiments.kit.facts import describe_network, images_of, layer_title, preprocessing
 
 MOST_AMOUNTS = 1000
 SHOWN = 5
@@ -140,7 +141,7 @@ def check(cfg: Invariance, it: Subject) -> None:
             "images=[…] by path with labels=[…] and population=0"
         )
     for name in cfg.symmetric or []:
-        check_name("class in symmetric", name, known)
+        class_number(name, known)
     it.check_images(need_labels=True)
 
 
@@ -163,14 +164,15 @@ def compute(cfg: Invariance, it: Subject) -> Result:
         found = courses[kind].arrays() | {"examples": some, "tiles": np.array(pictures)}
         arrays |= {f"{kind}/{name}": values for name, values in found.items()}
     scores = {kind: image_scores(one) for kind, one in courses.items()}
-    alike = symmetric_images(cfg, names)
+    alike = symmetric_images(cfg, names, classes)
     rows = score_rows(scores, cfg.seed)
     if alike is not None:
         kept = scores["rotation"]["kept"]
         row = {"kind": "rotation", "measure": "symmetric - others/kept", "statistic": "mean"}
         rows.append(row | difference(kept[alike], kept[~alike], cfg.seed).row())
     about = [
-        {"image": image.name if image.index is None else image.index, "class": name}
+        {"image": image.name if image.index is None else image.index}
+        | {"file": image.file, "class": name}
         for image, name in zip(images, names, strict=True)
     ]
     about = [row | {"shown": i < len(shown)} for i, row in enumerate(about)]
@@ -242,12 +244,17 @@ def one_of_each(numbers: Sequence[int], labels: Sequence[int]) -> list[int]:
     return sorted(numbers, key=lambda number: number not in ahead)
 
 
-def symmetric_images(cfg: Invariance, names: Sequence[str]) -> np.ndarray | None:
+def symmetric_images(
+    cfg: Invariance, names: Sequence[str], classes: Sequence[str]
+) -> np.ndarray | None:
     """Whether the object of each class looks alike when turned; None where that is unknown."""
     symmetric = cfg.symmetric
     if symmetric is None and cfg.data.name == "scenes":
         symmetric = SYMMETRIC_SCENES
-    return np.array([name in symmetric for name in names]) if symmetric else None
+    if not symmetric:
+        return None
+    alike = {classes[class_number(name, classes)] for name in symmetric}
+    return np.array([name in alike for name in names])
 
 
 def picture(
@@ -319,7 +326,7 @@ def caption(facts: dict[str, Any], shown: int, others: int) -> str:
 
     apart = shown > 1 and len(set(facts["names"])) == shown
     images = chosen["images"] + ", each of another class" * apart
-    source = f" of {data['name']} ({data['split']})" if data else ""
+    source = f" of {images_of(data)}" if data else ""
     grey = f" Grey: median and middle half of {others} further images." if others >= LEAST else ""
     kept = ", ".join(f"{number(kind, 'kept')} under {kind}" for kind in IDENTITY)
     return (

@@ -55,8 +55,10 @@ from deconv.studies.first_layers.quality import square_stride
 from deconv.studies.first_layers.spectra import excess_aliasing, spectra, spectrum_in_numbers
 from deconv.training.snapshots import weights_hash
 from experiments.kit import Comparison, Finding, Result, Saved, Subject, experiment
-from experiments.kit.facts import deconvnet_choices, describe_network
+from experiments.kit.chosen_maps import check_numbers, checked_maps
+from experiments.kit.facts import deconvnet_choices, describe_network, images_of
 from experiments.kit.inputs import workers
+from experiments.kit.layout import saved_maps
 from experiments.kit.printed import rounded, top1
 from experiments.kit.series import unequal
 
@@ -73,6 +75,8 @@ class FirstLayers(Comparison):
     without: str | None = None  # snapshot of a network without renormalisation
     coarse: str | None = None  # snapshot of one with a coarse first layer
     ours: str | None = None  # snapshot of the network itself
+    maps: Any = None  # which to draw: maps.conv1=[3,7] filters, maps.conv2=[5] projections, of all
+    # three networks; null: all
     faint: float = 0.1  # a filter is faint below this share of the strongest filter's RMS
     bands: list[float] = dataclasses.field(default_factory=lambda: [0.125, 0.25])  # cycles a
     # pixel: where the middle band of frequencies begins and ends
@@ -89,6 +93,7 @@ class FirstLayers(Comparison):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.maps = checked_maps(self.maps)
         if self.collisions not in COLLISIONS:
             raise unknown("collision policy", self.collisions, COLLISIONS)
         if not 0 < self.faint < 1:
@@ -107,7 +112,9 @@ def check(cfg: FirstLayers, it: Subject) -> None:
     strides = {}
     for role, one in it.roles.items():
         for layer in (FIRST, SECOND):
-            one.sketch.check_point(layer)
+            check_numbers(one.sketch, layer, cfg.maps.get(layer, ()), f"maps.{layer} of {role}=")
+        if other := sorted(cfg.maps.keys() - {FIRST, SECOND}):
+            raise DeconvError(f"maps names {other[0]}, and the figure shows {FIRST} and {SECOND}")
         strides[role] = square_stride(one.sketch.get_submodule(FIRST))
         recipe = one.given.config.get("train", {}) if one.given else one.config.train
         limit = recipe.get("max_rms", "not known")
@@ -150,6 +157,7 @@ def compute(cfg: FirstLayers, it: Subject) -> Result:
     }
     facts = {
         "figure": "6",
+        "maps": cfg.maps,
         "choices": choices(cfg)
         | deconvnet_choices(ours.net, cfg.collisions, ours.snapshot.mean, (FIRST, SECOND)),
         "data": ours.facts()["data"],
@@ -279,25 +287,26 @@ ALIASING = (
 def draw(saved: Saved) -> Page:
     """The figure from the saved files alone."""
     facts, arrays = saved.facts, saved.arrays
-    networks = [panel(arrays, facts, role) for role in FirstLayers.roles]
+    networks = [panel(saved, facts, role) for role in FirstLayers.roles]
     limit = facts["networks"]["ours"]["max_rms"]
     return figures.first_layers(*networks, arrays["frequencies"], caption(facts), max_rms=limit)
 
 
-def panel(
-    arrays: Mapping[str, np.ndarray], facts: dict[str, Any], role: str
-) -> figures.FirstLayers:
+def panel(saved: Saved, facts: dict[str, Any], role: str) -> figures.FirstLayers:
     """What the page needs of one network."""
     row = next(r for r in facts["rows"] if (r["network"], r["layer"]) == (role, FIRST))
+    arrays, named = saved.arrays, facts.get("maps")
+    counts = {layer: range(len(arrays[f"{role}/{layer}/rms"])) for layer in (FIRST, SECOND)}
+    first, second = (saved_maps(saved, n, list(those), named) for n, those in counts.items())
     kernel, stride = row["kernel"], row["stride"]
     times = row["largest_rms"] / row["median_rms"] if row["median_rms"] else math.inf
     return figures.FirstLayers(
         f"{kernel}×{kernel} stride {stride}",
         stride,
-        arrays[f"{role}/filters"],
+        arrays[f"{role}/filters"][first],
         arrays[f"{role}/{FIRST}/rms"],
-        arrays[f"{role}/projection"],
-        arrays[f"{role}/inside"],
+        arrays[f"{role}/projection"][second],
+        arrays[f"{role}/inside"][second],
         {f"layer {n}": arrays[f"{role}/conv{n}/within"] for n in (1, 2)},
         f"{row['maps']} of {kernel}×{kernel} px, strongest {times:.1f}× median, "
         f"{row['dead']} dead, {row['faint']} faint",
@@ -313,8 +322,8 @@ def caption(facts: dict[str, Any]) -> str:
     return (
         "(a) to (c): the filters of layer 1, one scale a panel, grey is zero; (a) trained without "
         "the renormalisation of filters, (b) with a coarse first layer. (d), (e): of each map of "
-        f"layer 2 the strongest activation over {data['images']} images of {data['name']} "
-        f"({data['split']}), painted by the deconvnet with that image's switches and cut to the "
+        f"layer 2 the strongest activation over {data['images']} images of {images_of(data)}"
+        f", painted by the deconvnet with that image's switches and cut to the "
         "exact receptive field (hatched: outside the image); every picture has its own "
         "symmetric scale, a dash is a dead map. Dead: never above 0 on these images; faint: "
         f"{facts['choices']['faint']}. Spectra: the share of energy at frequencies up to f along "
@@ -347,7 +356,8 @@ def describe_others(networks: dict[str, Any]) -> str:
     return f"That is (c); {'; '.join(words)}."
 
 
-main = experiment(FirstLayers, compute, draw, check, saves="arrays.npz table.csv findings.json")
+SAVES = "arrays.npz table.csv findings.json"
+main = experiment(FirstLayers, compute, draw, check, SAVES, layout="maps")
 
 if __name__ == "__main__":
     main()

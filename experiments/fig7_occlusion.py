@@ -2,6 +2,7 @@
 
     python -m experiments.fig7_occlusion snapshot=<run>/last.pt
     python -m experiments.fig7_occlusion snapshot=<run>/last.pt 'images=[3,dog.jpg]' 'labels=[…]'
+    python -m experiments.fig7_occlusion snapshot=<run>/last.pt layer=conv4 map=17
     python -m experiments.fig7_occlusion redraw=outputs/fig7_occlusion/<folder>
 
 Paper: three test images; (a) the input, (b) the summed activation of the layer-5 map that responds
@@ -35,7 +36,7 @@ from deconv.errors import DeconvError
 from deconv.figures import Page
 from deconv.pooling import COLLISIONS
 from deconv.records import Peaks
-from deconv.scenes import Scene, Scenes
+from deconv.scenes import Scene
 from deconv.studies.occlusion.map_pictures import map_pictures, without_image
 from deconv.studies.occlusion.maps import STRONGEST, map_numbers, occlude, square_corners
 from deconv.studies.occlusion.scored_images import comparisons, score_arrays, score_rows
@@ -51,12 +52,17 @@ from experiments.kit import (
     log,
 )
 from experiments.kit.chosen_images import ChosenImage, need_label
+from experiments.kit.chosen_maps import MinesPeaks, check_numbers
 from experiments.kit.facts import (
     deconvnet_choices,
     describe_field,
     describe_network,
+    image_arrays,
+    images_of,
     layer_title,
 )
+from experiments.kit.inputs import uncached
+from experiments.kit.layout import layout_of
 
 SIZE_SHARE, STRIDE_SHARE = 50 / 224, 8 / 224
 """Of the input's side. The paper states neither."""
@@ -64,19 +70,20 @@ MOST_OTHERS = 24
 
 
 @dataclasses.dataclass
-class Occlusion(Figure):
+class Occlusion(MinesPeaks, Figure):
     images: list[Any] = dataclasses.field(default_factory=list)  # numbers in the split or paths;
     # []: `count` that the network gets right
     labels: list[str] = dataclasses.field(default_factory=list)  # for paths, the class of each
     count: int = 3  # paper: 3
     only_right: bool = by_size(paper=True, laptop=True, smoke=False)  # of images that are drawn
     layer: str = "conv5"  # paper: layer 5
+    map: int | None = None  # which map is watched; null: the one that responds most, by strongest
     strongest: str = "sum"  # which map is watched: largest sum or max over the whole image
     size_px: int | None = None  # side of the square; null: 50/224 of the input
     stride_px: int | None = None  # null: 8/224 of the input
     fill: float = 0.0  # on the preprocessed scale; 0: the mean image, a grey
     squares: str = "overhang"  # overhang: maps fill the image; inside: squares wholly inside
-    others: int = 3  # pictures of the map's strongest other images in panel c
+    k: int = 3  # pictures of the map's strongest other images in panel c
     collisions: str = "sum"  # sum, max, mean, overwrite
     score_images: int = by_size(paper=50, laptop=24, smoke=3)  # scored beside the figure; 0: none
     score_stride_px: int | None = None  # null: twice stride_px; scored squares lie wholly inside
@@ -84,8 +91,8 @@ class Occlusion(Figure):
     def __post_init__(self) -> None:
         check_name("measure of the strongest map", self.strongest, STRONGEST)
         check_name("collision policy", self.collisions, COLLISIONS)
-        if not 1 <= self.others <= MOST_OTHERS:
-            raise DeconvError(f"others={self.others} cannot be shown: choose 1 to {MOST_OTHERS}")
+        if not 1 <= self.k <= MOST_OTHERS:
+            raise DeconvError(f"k={self.k} cannot be shown: choose 1 to {MOST_OTHERS}")
         if self.score_images < 0:
             raise DeconvError(f"score_images must be 0 or more, got {self.score_images}")
         if not self.images and self.count < 1:
@@ -101,10 +108,12 @@ class Occlusion(Figure):
 
 def check(cfg: Occlusion, it: Subject) -> None:
     """Raise DeconvError for a layer, square or images that cannot be used."""
-    wanted = max(cfg.others + 1, 0 if cfg.images else cfg.count)
-    it.need_images(wanted, f"the figure with count={cfg.count} and others={cfg.others}")
+    wanted = max(cfg.k + 1, 0 if cfg.images else cfg.count)
+    it.need_images(wanted, f"the figure with count={cfg.count} and k={cfg.k}")
     net = it.sketch
     describe_field(net, cfg.layer)  # refuses one that is not known, which would come after mining
+    if cfg.map is not None:
+        check_numbers(net, cfg.layer, [cfg.map], "map")
     size, stride, score_stride = cfg.square(net.input_px)
     square_corners((net.input_px, net.input_px), size, stride, cfg.squares)
     square_corners((net.input_px, net.input_px), size, score_stride)
@@ -114,7 +123,7 @@ def check(cfg: Occlusion, it: Subject) -> None:
 def compute(cfg: Occlusion, it: Subject) -> Result:
     """Slide the square over the images shown, project their maps, score the others."""
     shown, scored = it.images(cfg.count, only_right=cfg.only_right), to_score(cfg, it)
-    peaks = it.mine([cfg.layer], k=cfg.others + 1)[cfg.layer]
+    peaks = it.mine([cfg.layer], k=cfg.k + 1)[cfg.layer]
     it.first_alone()
     size, stride, score_stride = cfg.square(it.net.input_px)
     arrays: dict[str, np.ndarray] = {}
@@ -133,7 +142,8 @@ def compute(cfg: Occlusion, it: Subject) -> Result:
         arrays |= score_arrays(it.net, targets, scenes, cfg.layer, cfg.collisions, **options)
         compared = comparisons(arrays, cfg.seed)
         for image, scores in zip(scored, score_rows(arrays), strict=True):
-            table.append({"role": "scored", "image": image.index, "class": image.name} | scores)
+            row = {"role": "scored", "image": image.index, "class": image.name}
+            table.append(row | {"file": image.file} | scores)
     choices = {
         "layer": cfg.layer,
         "size_px": size,
@@ -141,6 +151,7 @@ def compute(cfg: Occlusion, it: Subject) -> Result:
         "fill": cfg.fill,
         "squares": cfg.squares,
         "strongest": {"sum": "by its sum", "max": "by its maximum"}[cfg.strongest],
+        "map": cfg.map,
         "drawn_square": "where the true class's probability is lowest",
         "projected": "the map's strongest unit; others: its strongest units in other images",
         "images": "named"
@@ -177,8 +188,7 @@ def scenes_of(cfg: Occlusion, it: Subject, images: list[ChosenImage]) -> list[Sc
     """The scenes of images of the built-in data, with their boxes; None for photographs."""
     if cfg.data.name != "scenes" or not images:
         return None
-    seed = getattr(cfg.data, f"{cfg.split}_seed")
-    scenes = Scenes(len(it.data), seed, images[0].square.shape[-1])
+    scenes = uncached(cfg, cfg.split, images[0].square.shape[-1])
     return [scenes.scene(image.index) for image in images]
 
 
@@ -190,7 +200,16 @@ def one_image(
     size, stride, _ = cfg.square(net.input_px)
     log(f"sliding a square of {size} px over {image.name}")
     maps = occlude(
-        net, image.input, target, cfg.layer, size, stride, cfg.fill, cfg.strongest, cfg.squares
+        net,
+        image.input,
+        target,
+        cfg.layer,
+        size,
+        stride,
+        cfg.fill,
+        cfg.strongest,
+        cfg.squares,
+        number=cfg.map,
     )
     y, x = maps.positions.flatten(0, 1)[int(maps.probability.argmin())].tolist()
     covered = (slice(None), slice(max(y, 0), y + size), slice(max(x, 0), x + size))
@@ -205,18 +224,21 @@ def one_image(
         image.input,
         image.picture(),
         it.crops,
-        without_image(peaks, image.index, cfg.others),
+        without_image(peaks, image.index, cfg.k),
         cfg.collisions,
     )
     arrays = {name: getattr(maps, name) for name in ("probability", "activation", "label")}
     arrays |= {"picture": picture, "positions": maps.positions} | pictures
-    row = {"name": image.name, "image": image.index, "true": target} | map_numbers(maps)
+    arrays |= {"other_images": torch.tensor(others)}
+    row = {"name": image.name, "image": image.index, "file": image.file, "true": target}
+    row |= map_numbers(maps)
     row |= {
         "square": [y, x, y + size, x + size],
         "names": {str(n): classes[n] for n in sorted({*maps.label.flatten().tolist(), target})},
         "others": others,
     }
-    return {name: array.numpy() for name, array in arrays.items()}, row
+    saved = {name: array.numpy() for name, array in arrays.items()}
+    return saved | image_arrays(it.data, saved["other_images"], "other_"), row
 
 
 def table_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -224,12 +246,12 @@ def table_row(row: dict[str, Any]) -> dict[str, Any]:
     names = row["names"]
     top, left, _, _ = row["square"]
     there = names.get(str(row["label_there"]), row["label_there"])
-    words = ("square", "names", "others", "name", "label", "true", "label_there", "image")
+    words = ("square", "names", "others", "name", "label", "true", "label_there", "image", "file")
     return {
         "role": "shown",
         "image": row["image"],
         "class": names[str(row["true"])],
-        "file_or_class": row["name"],
+        "file": row["file"],
         **{key: value for key, value in row.items() if key not in words},
         "label_at_largest_drop": there,
         "top": top,
@@ -239,18 +261,28 @@ def table_row(row: dict[str, Any]) -> dict[str, Any]:
 
 # The page
 
-FIELDS = ("probability", "activation", "label", "projection", "inside")
+TILES = ("projection", "inside")
+FIELDS = ("probability", "activation", "label", *TILES)
 
 
 def draw(saved: Saved) -> Page:
     """The figure from the saved files alone."""
-    facts = saved.facts
-    rows = [_row(saved.arrays, i, row, facts["choices"]) for i, row in enumerate(facts["rows"])]
-    title = layer_title(facts["choices"]["layer"]).lower()
+    facts, k = saved.facts, layout_of(saved).get("k")
+    most = len(saved.arrays["0/projection"]) - 1
+    if k is not None and not 1 <= k <= most:
+        raise DeconvError(f"{most} pictures of other images were saved: k={k} has to be computed")
+    shown = None if k is None else k + 1
+    rows = [
+        _row(saved.arrays, i, row, facts["choices"], shown) for i, row in enumerate(facts["rows"])
+    ]
+    layer, number = layer_title(facts["choices"]["layer"]).lower(), facts["choices"].get("map")
+    title = f"{layer}'s strongest map" if number is None else f"map {number} of {layer}"
     return figures.occlusion(rows, title, caption(facts))
 
 
-def _row(arrays: Any, i: int, row: dict[str, Any], chosen: dict[str, Any]) -> figures.OcclusionRow:
+def _row(
+    arrays: Any, i: int, row: dict[str, Any], chosen: dict[str, Any], shown: int | None = None
+) -> figures.OcclusionRow:
     names = {int(number): name for number, name in row["names"].items()}
     there = row["label_there"]
     instead = "" if there == row["true"] else f" (then {figures.shorten(names[there])})"
@@ -271,7 +303,7 @@ def _row(arrays: Any, i: int, row: dict[str, Any], chosen: dict[str, Any]) -> fi
         clean=(row["probability"], row["activation"]),
         true=row["true"],
         names=names,
-        **{name: arrays[f"{i}/{name}"] for name in FIELDS},
+        **{n: arrays[f"{i}/{n}"][: shown if n in TILES else None] for n in FIELDS},
     )
 
 
@@ -281,23 +313,26 @@ def caption(facts: dict[str, Any]) -> str:
     size, stride = chosen["size_px"], chosen["stride_px"]
     border = {"overhang": "squares hang over the border", "inside": "squares lie wholly inside"}
     shade = f" {chosen['fill']:+g}" if chosen["fill"] else ""
+    layer = layer_title(chosen["layer"]).lower()
+    watched = f"the map of {layer} that responds most to the whole image ({chosen['strongest']})"
+    if chosen.get("map") is not None:
+        watched = f"map {chosen['map']} of {layer}"
     return (
         f"A square of {size}×{size} px of the mean image{shade} slides over the input in steps of "
         f"{stride} px; each cell of (b), (d) and (e) lies at the square's centre "
         f"({border[chosen['squares']]}). (a) The square where the true class's probability is "
-        "lowest, framed in the maps too. (b) Sum over the map of "
-        f"{layer_title(chosen['layer']).lower()} that responds most to the whole image "
-        f"({chosen['strongest']}). Triangles on the scales of (b) and (d): the value without a "
-        "square; the scales end at the least and the largest value. (c) The deconvnet's picture of "
-        f"that map's strongest unit in this image (black frame) and in the others of "
-        f"{data['images']} images of {data['name']} ({data['split']}) that "
-        "excite it most, cut to the receptive field (hatched: outside the image); grey is zero, "
-        "every picture has its own scale. (e) Bold: the true class."
-        f"{describe_scores(facts['scored'])} {describe_network(facts)}"
+        f"lowest, framed in the maps too. (b) Sum over {watched}. Triangles on the scales of (b) "
+        "and (d): the value without a square; the scales end at the least and the largest value. "
+        "(c) The deconvnet's picture of that map's strongest unit in this image (black frame) and "
+        f"in the others of {data['images']} images of {images_of(data)} that excite it most, cut "
+        "to the receptive field (hatched: outside the image); grey is zero, every picture has its "
+        f"own scale. (e) Bold: the true class.{describe_scores(facts['scored'])} "
+        f"{describe_network(facts)}"
     )
 
 
-main = experiment(Occlusion, compute, draw, check, saves="arrays.npz table.csv findings.json")
+SAVES = "arrays.npz table.csv findings.json"
+main = experiment(Occlusion, compute, draw, check, SAVES, layout="k")
 
 if __name__ == "__main__":
     main()

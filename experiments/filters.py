@@ -28,7 +28,6 @@ import numpy as np
 import torch
 
 from deconv import figures
-from deconv.data import SPLITS
 from deconv.errors import DeconvError
 from deconv.figures import Page
 from deconv.networks import Network
@@ -47,9 +46,11 @@ from deconv.studies.first_layers import (
 )
 from deconv.studies.first_layers.change_table import Versions, filter_rows
 from experiments.kit import Figure, Result, Saved, Subject, check_name, experiment
-from experiments.kit.facts import describe_network, preprocessing
+from experiments.kit.chosen_maps import checked_maps, named_maps
+from experiments.kit.facts import describe_network, images_of, preprocessing
+from experiments.kit.layout import layout_of, saved_layers, saved_maps
 
-ORDERS = ("number", "strength")
+CHOICES = ("first", "strongest", "random")
 COMPARED = 8
 """Filters shown by each rule: evenly spaced from the weakest to the strongest of those shown."""
 FORMULAS = {
@@ -71,18 +72,20 @@ class Filters(Figure):  # split: of the images that the changed layer is compare
     scale: list[float] = dataclasses.field(default_factory=list)  # of affine=own, one or three
     shift: list[float] = dataclasses.field(default_factory=list)  # numbers: x' = scale·x + shift,
     # where x are pixels minus the mean
-    maps: list[int] = dataclasses.field(default_factory=list)  # numbers of filters;
-    # []: first_maps of a layer that takes the image, deep_maps of others
+    maps: Any = None  # numbers of filters by layer: maps.conv1=[3,7]; of layers without any:
+    # first_maps of one that takes the image, deep_maps of others
     channels: list[int] = dataclasses.field(default_factory=list)  # numbers of channels of deeper
     # layers; []: the first deep_channels
-    order: str = "number"  # number; strength: largest L2 norm first, where maps=[]
+    choose: str = "first"  # first: by number; strongest: largest L2 norm first; random
     first_maps: int = 96  # most filters of the first layer
     deep_maps: int = 10  # most filters of a deeper layer
     deep_channels: int = 24  # most channels of each
     images_checked: int = 8  # on which the changed layer is compared
 
     def __post_init__(self) -> None:
-        among = {"split": SPLITS, "order": ORDERS, "intensity": RULES, "affine": CHANGES}
+        self.maps = checked_maps(self.maps)
+        self.layers = [str(layer) for layer in self.layers] or list(self.maps)
+        among = {"choose": CHOICES, "intensity": RULES, "affine": CHANGES}
         for name, valid in among.items():
             check_name(name, getattr(self, name), valid)
         for name in ("first_maps", "deep_maps", "deep_channels", "images_checked"):
@@ -93,8 +96,10 @@ class Filters(Figure):  # split: of the images that the changed layer is compare
 def check(cfg: Filters, it: Subject) -> None:
     """Raise DeconvError for a layer, filter, channel or change that cannot be used."""
     mean = it.given.mean if it.given else torch.zeros(3)
-    for filters in chosen_layers(cfg, it.sketch):
-        chosen(cfg, filters)
+    layers = chosen_layers(cfg, it.sketch)
+    named_maps(cfg, it.sketch, [filters.layer for filters in layers])
+    for filters in layers:
+        chosen(cfg, filters, it.sketch)
         if filters.sees_image:
             make_change(cfg.affine, it.sketch, filters, mean, cfg.scale, cfg.shift)
 
@@ -110,19 +115,25 @@ def chosen_layers(cfg: Filters, net: Network) -> list[LayerFilters]:
     return [layer_filters(net, name) for name in names]
 
 
-def chosen(cfg: Filters, filters: LayerFilters) -> tuple[list[int], list[int]]:
+def chosen(cfg: Filters, filters: LayerFilters, net: Network) -> tuple[list[int], list[int]]:
     """The numbers of the filters and of the channels (places in the filter) to show."""
     count, places = filters.weights.shape[:2]
     channels = [] if filters.sees_image else cfg.channels
-    for name, numbers, most in (("maps", cfg.maps, count), ("channels", channels, places)):
-        if wrong := [n for n in numbers if not 0 <= n < most]:
-            raise DeconvError(f"{filters.layer} has {name} 0 to {most - 1}, not {wrong[0]}")
+    if wrong := [n for n in channels if not 0 <= n < places]:
+        raise DeconvError(f"{filters.layer} has channels 0 to {places - 1}, not {wrong[0]}")
+    named = {net.check_point(layer).removesuffix(":z"): own for layer, own in cfg.maps.items()}
     order = list(range(count))
-    if cfg.order == "strength":
+    if cfg.choose == "random":
+        order = (
+            np.random.default_rng((cfg.seed, *filters.layer.encode())).permutation(count).tolist()
+        )
+    if cfg.choose == "strongest":
         order = filters.weights.flatten(1).norm(dim=1).argsort(descending=True).tolist()
     most_maps = cfg.first_maps if filters.sees_image else cfg.deep_maps
     most_channels = places if filters.sees_image else cfg.deep_channels
-    return cfg.maps or order[:most_maps], channels or list(range(places))[:most_channels]
+    return named.get(filters.layer) or order[:most_maps], channels or list(range(places))[
+        :most_channels
+    ]
 
 
 def compute(cfg: Filters, it: Subject) -> Result:
@@ -133,7 +144,7 @@ def compute(cfg: Filters, it: Subject) -> Result:
     count = min(cfg.images_checked, len(it.crops))
     arrays, rows, layers = {}, [], []
     for filters in chosen_layers(cfg, net):
-        maps, channels = chosen(cfg, filters)
+        maps, channels = chosen(cfg, filters, net)
         versions = {"before": (filters.weights.double(), filters.bias.double())}
         change, same = None, {}
         facts: dict[str, Any] = {
@@ -163,7 +174,7 @@ def compute(cfg: Filters, it: Subject) -> Result:
         "choices": {
             "intensity": cfg.intensity,
             "rule": FORMULAS[cfg.intensity].replace("\n", " "),
-            "order": cfg.order,
+            "maps": "named" if cfg.maps else cfg.choose,
             "preprocessing": preprocessing(net, snapshot.mean),
         },
         "data": it.facts()["data"] | {"images_checked": count},
@@ -192,19 +203,24 @@ def layer_arrays(
 def draw(saved: Saved) -> Page:
     """The figure from the saved files alone."""
     facts, arrays = saved.facts, saved.arrays
-    rule = facts["choices"]["intensity"]
+    rule = layout_of(saved).get("intensity", facts["choices"]["intensity"])
+    check_name("intensity", rule, RULES)
     first, rules, deeper, constant = [], [], [], 0
-    for layer in facts["layers"]:
+    layers = {layer["layer"]: layer for layer in facts["layers"]}
+    for name in saved_layers(saved, list(layers)):
+        layer, there = layers[name], arrays[f"{name}/maps"].tolist()
+        maps = saved_maps(saved, name, there)
+        layer = layer | {"at": maps, "shown": [len(maps), layer["shown"][1]]}
         drawn = Drawn(arrays, layer, "before", rule)
         constant += int(drawn.constant.sum())
         if layer["sees_image"] and not first:
             first = [colour_grid(drawn)]
             if "change" in layer:
                 first.append(colour_grid(Drawn(arrays, layer, "after", rule)))
-            rules = [rule_row(Drawn(arrays, layer, "before", name)) for name in FORMULAS]
+            rules = [rule_row(Drawn(arrays, layer, "before", one)) for one in FORMULAS]
         else:
             deeper.append(channel_grid(drawn, arrays))
-    return figures.filters(first, rules, deeper, caption(facts, constant))
+    return figures.filters(first, rules, deeper, caption(facts, constant, rule))
 
 
 class Drawn:
@@ -215,8 +231,9 @@ class Drawn:
     ) -> None:
         self.layer, self.version, self.rule = layer, version, rule
         name = f"{layer['layer']}/{version}"
-        self.weights = arrays[f"{name}/weights"]
-        self.black, self.white = (arrays[f"{name}/{rule}/{end}"] for end in ("black", "white"))
+        at = layer["at"]
+        self.weights = arrays[f"{name}/weights"][at]
+        self.black, self.white = (arrays[f"{name}/{rule}/{end}"][at] for end in ("black", "white"))
         self.constant = self.black == self.white
         given = (torch.from_numpy(one) for one in (self.weights, self.black, self.white))
         self.values = intensities(*given).numpy()
@@ -282,7 +299,8 @@ def channel_grid(drawn: Drawn, arrays: Mapping[str, np.ndarray]) -> figures.Filt
     """A layer above others: one row per filter, one column per channel."""
     name, (total, places, *_) = drawn.layer["layer"], drawn.layer["filters"]
     count, columns, height, width = drawn.values.shape
-    seen = arrays[f"{name}/channel_numbers"]
+    at = drawn.layer["at"]
+    seen = arrays[f"{name}/channel_numbers"][at]
     heads = seen[0] if (seen == seen[0]).all() else arrays[f"{name}/channels"]
     return figures.FilterGrid(
         f"{name}: {count} of {total} filters, one picture per channel",
@@ -291,17 +309,17 @@ def channel_grid(drawn: Drawn, arrays: Mapping[str, np.ndarray]) -> figures.Filt
         np.repeat(drawn.constant, columns),
         *drawn.ends(),
         columns,
-        [f"map {m}" for m in arrays[f"{name}/maps"]],
+        [f"map {m}" for m in arrays[f"{name}/maps"][at]],
         [str(c) for c in heads],
     )
 
 
-def caption(facts: dict[str, Any], constant: int) -> str:
+def caption(facts: dict[str, Any], constant: int, rule: str) -> str:
     """The text under the figure."""
-    chosen, data = facts["choices"], facts["data"]
+    data, formula = facts["data"], FORMULAS[rule].replace("\n", " ")
     words = (
         "Weights as pictures. A weight w has the intensity (w − black)/(white − black), with "
-        f"intensity={chosen['intensity']}: {chosen['rule']}. All channels of a filter share one "
+        f"intensity={rule}: {formula}. All channels of a filter share one "
         "scale, which keeps its hues; the ends of the grey scale are given from the smallest to "
         "the largest over the filters shown. "
     )
@@ -311,8 +329,8 @@ def caption(facts: dict[str, Any], constant: int) -> str:
         if same := layer.get("same"):
             words += (
                 f"{layer['layer']} with w′ = w/s and bias b′ = bias − Σ w·b/s answers to x′ as "
-                f"before to x: over {data['images_checked']} images of {data['name']} "
-                f"({data['split']}) pre-activations differ by at most {same['difference']:.1g}, "
+                f"before to x: over {data['images_checked']} images of {images_of(data)}"
+                f" pre-activations differ by at most {same['difference']:.1g}, "
                 f"their largest being {same['largest']:.3g}"
             )
             if same["zero_padding"] > 100 * same["difference"]:
@@ -323,7 +341,8 @@ def caption(facts: dict[str, Any], constant: int) -> str:
     return f"{words}{describe_network(facts)}"
 
 
-main = experiment(Filters, compute, draw, check, "arrays.npz table.csv")
+LAYOUT = "layers maps intensity"
+main = experiment(Filters, compute, draw, check, "arrays.npz table.csv", LAYOUT)
 
 if __name__ == "__main__":
     main()

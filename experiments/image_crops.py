@@ -22,7 +22,7 @@ from deconv.figures import Page
 from experiments.kit import Result, Saved, Subject, experiment
 from experiments.kit.facts import describe_network
 from experiments.kit.single_unit import crops, find_map, result
-from experiments.kit.unit_pages import crops_of, crops_words
+from experiments.kit.unit_pages import crops_of, crops_words, shown_crops
 from experiments.kit.unit_settings import WithCrops, check
 
 
@@ -39,17 +39,17 @@ def compute(cfg: ImageCrops, it: Subject) -> Result:
 
 def draw(saved: Saved) -> Page:
     """The figure from the saved files alone."""
-    arrays, facts = saved.arrays, saved.facts
+    facts = saved.facts
     caption = (
-        f"{crops_words(facts, len(arrays['crops/value']))} The number above a crop is the unit's "
+        f"{crops_words(facts, shown_crops(saved))} The number above a crop is the unit's "
         "value. Below each: the image it is cut from, as the network sees it, and the exact "
         f"receptive field in it, clipped at the border. {describe_network(facts)}"
     )
     title, field = facts["unit"]["title"], facts["crops"]["field"]
-    return figures.image_crops(crops_of(arrays), title, field, caption)
+    return figures.image_crops(crops_of(saved), title, field, caption)
 
 
-main = experiment(ImageCrops, compute, draw, check, saves="arrays.npz table.csv")
+main = experiment(ImageCrops, compute, draw, check, "arrays.npz table.csv", layout="k")
 
 if __name__ == "__main__":
     main()

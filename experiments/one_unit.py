@@ -33,6 +33,7 @@ from experiments.kit.unit_pages import (
     crops_of,
     crops_words,
     optima_of,
+    shown_crops,
     unit_note,
     walks_of,
     walks_words,
@@ -63,15 +64,15 @@ def draw(saved: Saved) -> Page:
     """The figure from the saved files alone."""
     arrays, facts = saved.arrays, saved.facts
     caption = (
-        f"(a) {crops_words(facts, len(arrays['crops/value']))} (b) The deconvnet's projection of "
+        f"(a) {crops_words(facts, shown_crops(saved))} (b) The deconvnet's projection of "
         "each, with that image's switches; grey is zero, every picture has its own scale. (c) "
         f"{ascent_words(facts)} (d) {walks_words(facts)} {describe_network(facts)}"
     )
-    answers = crops_of(arrays), optima_of(arrays), walks_of(arrays, facts)
+    answers = crops_of(saved), optima_of(arrays), walks_of(arrays, facts)
     return figures.one_unit(*answers, facts["unit"]["title"], unit_note(facts), caption)
 
 
-main = experiment(OneUnit, compute, draw, check, saves="arrays.npz table.csv")
+main = experiment(OneUnit, compute, draw, check, "arrays.npz table.csv", layout="k")
 
 if __name__ == "__main__":
     main()

@@ -44,7 +44,13 @@ from deconv.studies.sanity.similarity import NUMBERS
 from deconv.studies.sanity.units import strongest_units
 from experiments.claims.sanity import findings, summary
 from experiments.kit import Figure, Result, Saved, Subject, by_size, check_name, experiment, log
-from experiments.kit.facts import deconvnet_choices, describe_field, describe_network, layer_title
+from experiments.kit.facts import (
+    deconvnet_choices,
+    describe_field,
+    describe_network,
+    images_of,
+    layer_title,
+)
 from experiments.kit.inputs import workers
 
 MOST_STOPS = 8
@@ -270,8 +276,8 @@ def caption(facts: dict[str, Any]) -> str:
         "Above: the deconvnet's picture of one unit, in its receptive field, and the same with one "
         "thing exchanged; grey is zero, each picture has its own scale. Numbers: correlation with "
         "the original, with signs and by ranks of absolute values. Below: means over the strongest "
-        f"units of randomly chosen maps, one a map, among {data['mined']} images of {data['name']} "
-        f"({data['split']}), with {100 * LEVEL:.0f} % bootstrap intervals over units. Bands: the "
+        f"units of randomly chosen maps, one a map, among {data['mined']} images of "
+        f"{images_of(data)}, with {100 * LEVEL:.0f} % bootstrap intervals over units. Bands: the "
         "similarity of two unrelated pictures (another map's unit on another image at the same "
         f"position); in the last rows, which compare mean pictures of the {facts['k']} strongest "
         f"images, that of another map. Random weights: {choices['random_weights']}. Collisions: "

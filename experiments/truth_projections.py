@@ -39,7 +39,6 @@ from deconv.mining.top_activations import top_activations
 from deconv.networks import Network, build
 from deconv.pooling import COLLISIONS
 from deconv.records import Peaks
-from deconv.scenes import Scenes
 from deconv.studies.bootstrap import LEVEL
 from deconv.studies.localisation import (
     GROUPS,
@@ -61,6 +60,7 @@ from experiments.kit.facts import (
     layer_title,
 )
 from experiments.kit.findings import TRUTH
+from experiments.kit.inputs import uncached
 
 
 @dataclasses.dataclass
@@ -68,7 +68,7 @@ class TruthProjections(Figure):
     layers: list[str] = dataclasses.field(
         default_factory=lambda: ["conv1", "conv2", "conv3", "conv4", "conv5"]
     )  # the findings are about the last one
-    maps: int = 32  # of each layer, a random choice among the live ones
+    maps_each: int = 32  # of each layer, a random choice among the live ones
     k: int = 9  # strongest units of a map, of each half of the images
     margin: float = 0.05  # by which a share has to exceed each baseline
     examples: int = 6  # maps of the last layer that are shown
@@ -77,7 +77,7 @@ class TruthProjections(Figure):
     def __post_init__(self) -> None:
         if not self.layers:
             raise DeconvError(f"layers takes a list such as [conv1,conv5], got {self.layers}")
-        for name in ("maps", "k", "examples"):
+        for name in ("maps_each", "k", "examples"):
             if getattr(self, name) < 1:
                 raise DeconvError(f"{name}={getattr(self, name)} must be at least 1")
         if not 0 <= self.margin < 1:
@@ -103,9 +103,7 @@ def compute(cfg: TruthProjections, it: Subject) -> Result:
     nets = {TRAINED: it.net, UNTRAINED: build(**recipe | {"seed": cfg.seed}).to(it.device)}
     halves = {name: [mine(cfg, it, net, half) for half in (0, 1)] for name, net in nets.items()}
     it.first_alone()
-    scenes = Scenes(
-        len(it.data), getattr(cfg.data, f"{cfg.split}_seed"), it.snapshot.mean.shape[-1]
-    )
+    scenes = uncached(cfg, cfg.split, it.snapshot.mean.shape[-1])
     truth = functools.cache(lambda i: truth_of(scenes.scene(i), it.net.input_px))
     policy = {"collisions": cfg.collisions}
     arrays: dict[str, np.ndarray] = {}
@@ -131,7 +129,7 @@ def compute(cfg: TruthProjections, it: Subject) -> Result:
         "energy": "sum of squares over colours and pixels of the projection, unclipped",
         "peaks": f"k={cfg.k} strongest of each half of the images, at most one per image and "
         "map; even images decide the part, odd ones score",
-        "maps": f"a random choice (seed {cfg.seed}) of {cfg.maps} a layer among those with "
+        "maps": f"a random choice (seed {cfg.seed}) of {cfg.maps_each} a layer among those with "
         f"{cfg.k} live units in both halves",
         "preferred_part": "largest mean over the peaks of (share of the energy in the part's "
         "boxes - share of the receptive field in them); a peak without the part counts as 0",
@@ -170,7 +168,7 @@ def choose_maps(cfg: TruthProjections, halves: Sequence[Peaks], layer: str) -> t
             f"{layer} has {int(live.sum())} maps with {cfg.k} live units in each half of the "
             "images: train longer, take more images or a smaller k"
         )
-    return random_maps(live, cfg.maps, cfg.seed, layer)
+    return random_maps(live, cfg.maps_each, cfg.seed, layer)
 
 
 # The claims

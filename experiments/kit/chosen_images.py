@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from deconv.data import Squares, prepare
+from deconv.data import Squares, paths_of, prepare
 from deconv.data.class_names import class_number
-from deconv.errors import DeconvError
+from deconv.errors import DeconvError, some
 from deconv.images import read_rgb, square
 from deconv.networks import Network
 from deconv.training.snapshots import Snapshot
 from deconv.whole_number import whole_number
+from experiments.kit.facts import class_of, image_columns
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class ChosenImage:
     """One image. square: 3×S×S uint8, as stored; input: 3×c×c float32, what the network is fed.
 
     name: for captions. label: number of its class, None if unknown. index: its number in the data
-    set, None for a file.
+    set, None for a file. file: its name, with its folder where it is one of the data set.
     """
 
     name: str
@@ -32,6 +35,7 @@ class ChosenImage:
     input: torch.Tensor
     label: int | None
     index: int | None
+    file: str = ""
 
     def picture(self) -> torch.Tensor:
         """The part of the square that the network sees, 3×c×c uint8."""
@@ -46,11 +50,13 @@ def named_images(
     snapshot: Snapshot,
     input_px: int,
     data: Squares | None,
+    root: str | None = None,
 ) -> list[ChosenImage]:
-    """Images by their paths, or by their numbers in `data`, which paths alone do not need.
+    """Images by their paths, or by their numbers or file names in `data`.
 
-    labels: for paths, the class of each, by name; may be empty where no label is needed.
-    Raises DeconvError for a number or class that does not exist, and for labels that are not one
+    labels: the class of each, by name or number; where empty, an image of `data` has its own, and
+    a file below `root`, the data set's folder, that of its folder. data: not needed for paths.
+    Raises DeconvError for an image or class that does not exist, and for labels that are not one
     for each image.
     """
     if labels and len(labels) != len(images):
@@ -58,7 +64,7 @@ def named_images(
             f"labels has {len(labels)} entries for {len(images)} images: give one for each"
         )
     return [
-        _named(one, labels[i] if labels else None, snapshot, input_px, data)
+        _named(one, labels[i] if labels else None, snapshot, input_px, data, root)
         for i, one in enumerate(images)
     ]
 
@@ -104,29 +110,75 @@ def draw_right_ones(
 
 
 def _named(
-    one: object, label: str | None, snapshot: Snapshot, input_px: int, data: Squares | None
+    one: object,
+    label: str | None,
+    snapshot: Snapshot,
+    input_px: int,
+    data: Squares | None,
+    root: str | None,
 ) -> ChosenImage:
-    if isinstance(one, int | float):
-        one = whole_number(one, "images")
+    if of_data_set(one) and data is not None:
+        one = number_of(one, data) if isinstance(one, str) else whole_number(one, "images")
         if not 0 <= one < len(data):
             raise DeconvError(f"there is no image {one}: the data set has {len(data)} images")
         chosen = _of_data(one, snapshot, input_px, data)
         if label is None:
             return chosen
         number = class_number(label, snapshot.classes)
-        return ChosenImage(chosen.name, chosen.square, chosen.input, number, one)
+        return dataclasses.replace(chosen, label=number)
     stored = square(read_rgb(str(one)), snapshot.mean.shape[-1])
+    label = label if label is not None else class_of_folder(str(one), root, snapshot.classes)
     number = None if label is None else class_number(label, snapshot.classes)
     inputs = prepare(stored, snapshot.mean, input_px)
-    return ChosenImage(Path(str(one)).name, stored, inputs, number, None)
+    path = Path(str(one)).absolute()
+    return ChosenImage(path.name, stored, inputs, number, None, "/".join(path.parts[-2:]))
+
+
+def of_data_set(one: object) -> bool:
+    """Whether an image is named by its number or file name in a data set, not by a path."""
+    return not isinstance(one, str) or not Path(one).expanduser().is_file()
+
+
+def number_of(name: str, data: Squares) -> int:
+    """The number of an image by its file name, or by as much of the end of its path as is needed.
+
+    Raises DeconvError, naming the nearest, where no image or several are called so.
+    """
+    paths, wanted = paths_of(data) or [], Path(name).parts
+    found = [i for i, path in enumerate(paths) if Path(path).parts[-len(wanted) :] == wanted]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        ways = some("/".join(Path(paths[i]).parts[-len(wanted) - 1 :]) for i in found)
+        raise DeconvError(
+            f"{len(found)} images are called {name}: name one with its folder, {ways}"
+        )
+    near = difflib.get_close_matches(
+        name, ["/".join(Path(path).parts[-len(wanted) :]) for path in paths], n=5, cutoff=0.6
+    )
+    hint = f"; the nearest there: {', '.join(dict.fromkeys(near))}" if near else ""
+    raise DeconvError(
+        f"cannot read the image {name}: there is no such file, nor an image of the split that is "
+        f"called so (split=all looks in both){hint}"
+    )
+
+
+def class_of_folder(path: str, root: str | None, classes: Sequence[str]) -> str | None:
+    """The class of a file below `root`: the nearest folder above it that is called as a class."""
+    file = Path(path).expanduser().resolve()
+    if root is None or not file.is_relative_to(folder := Path(root).expanduser().resolve()):
+        return None
+    above = file.relative_to(folder).parts[:-1]
+    return next((name for name in reversed(above) if name in classes), None)
 
 
 def _of_data(index: int, snapshot: Snapshot, input_px: int, data: Squares) -> ChosenImage:
-    stored, label = data[index]
+    stored, _ = data[index]
     inputs = prepare(stored, snapshot.mean, input_px)
-    name = data.classes[label]
+    name = class_of(data, index)
     known = list(snapshot.classes).index(name) if name in snapshot.classes else None
-    return ChosenImage(name, stored, inputs, known, index)
+    file = image_columns(data, index)["file"]
+    return ChosenImage(name, stored, inputs, known, index, file)
 
 
 def need_label(image: ChosenImage) -> int:

@@ -34,7 +34,9 @@ from deconv.data.workers import worker_deaths
 from deconv.errors import DataMissing, DeconvError, Interrupted
 from deconv.standard_streams import show_all
 from deconv.training import Recipe
+from deconv.training.snapshots import load_snapshot
 from experiments.kit import hydra_errors, sweeps
+from experiments.kit.layer_settings import by_layer
 from experiments.kit.setting_help import explained
 from experiments.kit.settings import (
     DATA,
@@ -46,6 +48,7 @@ from experiments.kit.settings import (
     register_foreign,
     typed,
 )
+from experiments.kit.training_data import trained_on
 
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 EXIT_BAD_INPUT = 2
@@ -113,6 +116,7 @@ class Command:
         show_all()
         logging.raiseExceptions = False  # a log that finds no room is no reason to stop
         try:
+            sys.argv[1:] = by_layer(sys.argv[1:])
             check_arguments(sys.argv[1:])
             with distributed.group(self._timeout_s()), _hydra_raises():
                 if distributed.rank() == 0:
@@ -240,7 +244,7 @@ def _compose(
     return_hydra_config: bool = False,
 ) -> DictConfig:
     """The configuration; name and folder are those of --config-name and --config-dir."""
-    overrides = list(overrides)
+    overrides = by_layer(overrides)
     register_foreign(overrides)
     if f"{stem}.yaml" not in ConfigStore.instance().repo:
         importlib.import_module(f"experiments.{stem}")
@@ -268,16 +272,22 @@ def _composed_as_typed(stem: str) -> DictConfig:
 def configuration(stem: str, arguments: Sequence[str]) -> str:
     """The name of the configuration that a command begins with.
 
-    With resume= and a setting of the data, it has the run's data set, so that its settings, such as
-    data.root, are known; what they are is taken from the run.
+    With resume=, run= or snapshot= and a setting of the data, it has the training's data set, so
+    that its settings, such as data.root, are known; what they are is taken from the training.
     """
     parts = (argument.partition("=") for argument in arguments)
     given = {key.lstrip("+"): value.strip("'\"") for key, _, value in parts}
-    folder = given.get("resume")
-    if not folder or {"data", "size"} & given.keys() or not any(k[:5] == "data." for k in given):
+    folder = given.get("resume") or given.get("run")
+    path = folder or given.get("snapshot") or given.get("ours")
+    chosen = {"data", "size"} if "resume" in given else {"data"}
+    if not path or chosen & given.keys() or not any(k[:5] == "data." for k in given):
         return stem
     try:
-        name = OmegaConf.select(OmegaConf.load(Path(folder) / "config.yaml"), "data.name")
+        beside = Path(path) if folder else Path(path).parent
+        if (beside / "config.yaml").is_file():
+            name = OmegaConf.select(OmegaConf.load(beside / "config.yaml"), "data.name")
+        else:
+            name = (trained_on(load_snapshot(path)) or {}).get("name")
     except REFUSED:
         return stem
     if name not in DATA:
@@ -313,7 +323,8 @@ def message(error: Exception, folder: Path | None) -> str:
             "; choose another folder by hydra.run.dir=<folder>, for a sweep by "
             "hydra.sweep.dir=<folder>"
         )
-    return re.split(rf"{re.escape(DeconvError.__module__)}\.\w+: ", str(error))[-1].strip()
+    text = re.split(rf"{re.escape(DeconvError.__module__)}\.\w+: ", str(error))[-1].strip()
+    return re.sub(r"(?<=set )(root|partial)=|(?<= )download=", r"data.\g<0>", text)
 
 
 @contextlib.contextmanager

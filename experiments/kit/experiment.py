@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from deconv import distributed, figures
 from deconv.errors import DeconvError
 from deconv.figures import Page
 from experiments.kit.command import Command
+from experiments.kit.layout import asked_layout, write_layout
+from experiments.kit.provenance import overrides
 from experiments.kit.result import AGAIN, ALWAYS, UNUSABLE, Result, Saved, copy_saved
 from experiments.kit.settings import Drawn, Settings
 from experiments.kit.subject import OthersLeave, Subject
@@ -24,6 +26,7 @@ def experiment(
     draw: Callable[[Saved], Page] | None = None,
     check: Callable[[Any, Subject], None] | None = None,
     saves: str = "",
+    layout: str = "",
     number: str = "result",
 ) -> Command:
     """Make the command of an experiment.
@@ -34,6 +37,7 @@ def experiment(
         draw: the page from the saved files alone; None where there is no figure.
         check: raises DeconvError for settings that cannot be used, before anything long.
         saves: names of the files that `draw` needs beside the sidecar and the configuration.
+        layout: names of the settings that `redraw` takes, see `experiments.kit.layout`.
         number: what the number of a Result is, for the table of a sweep.
     """
 
@@ -42,14 +46,17 @@ def experiment(
             with figures.look(cfg.figure):
                 figures.save(draw(Saved(folder)), folder)
 
-    def redraw(cfg: Drawn, source: str, folder: Path) -> None:
+    def redraw(config: DictConfig, cfg: Drawn, source: str, folder: Path) -> None:
         names = saves.split()
         copy_saved(source, folder, names)
         try:
+            write_layout(folder, asked_layout(config, source, layout))
             show(cfg, folder)
         except UNUSABLE as error:
             for name in (*names, *ALWAYS):
                 (folder / name).unlink()
+            if isinstance(error, DeconvError):  # says itself what to do
+                raise
             raise DeconvError(
                 f"{source} cannot be drawn from ({type(error).__name__}: {error}): its files are "
                 f"of another figure or of another version; {AGAIN}"
@@ -58,9 +65,11 @@ def experiment(
     def run(config: DictConfig, cfg: Settings, folder: Path) -> float | None:
         if isinstance(cfg, Drawn) and cfg.redraw:
             if distributed.rank() == 0:
-                redraw(cfg, cfg.redraw, folder)
+                redraw(config, cfg, cfg.redraw, folder)
             return None
         it = Subject(config, cfg, folder)
+        if it.take_training_data(overrides()) and distributed.rank() == 0:
+            OmegaConf.save(config, folder / "config.yaml", resolve=True)
         if check is not None:
             check(cfg, it)
         started = time.perf_counter()

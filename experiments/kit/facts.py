@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from deconv import figures
-from deconv.data import CentreCrops, Squares
+from deconv.data import WHOLE, CentreCrops, Squares, paths_of
 from deconv.deconvnet.mirror import refusal
 from deconv.fields import WholeImage
+from deconv.mining.map_statistics import map_points
 from deconv.networks import ChainNet, Network
 from deconv.pixels import Divide
 from deconv.pooling import collision_rate
@@ -99,12 +102,53 @@ def data_facts(cfg: Any, split: str, data: Squares) -> dict[str, Any]:
         "split": split,
         "images": len(data),
         "fingerprint": data.fingerprint(),
+        "drawn": getattr(data, "drawn", ""),
+    }
+
+
+def images_of(data: Mapping[str, Any]) -> str:
+    """Which images, for a caption. data: from `data_facts`."""
+    drawn = data.get("drawn")
+    split = "train and val" if data["split"] == WHOLE else data["split"]
+    return f"{data['name']} ({split}{f', {drawn}' if drawn else ''})"
+
+
+def image_columns(data: Squares, index: int) -> dict[str, str]:
+    """The file and the class of an image, for tables; empty where it has none, or for index -1.
+
+    A file is named with its folder, as files of two classes may have one name.
+    """
+    paths = paths_of(data)
+    file = "" if paths is None or index < 0 else "/".join(Path(paths[index]).parts[-2:])
+    return {"file": file, "class": "" if index < 0 else class_of(data, index)}
+
+
+def class_of(data: Squares, index: int) -> str:
+    """The class of an image, or its classes, by name."""
+    label = data.targets[index]
+    if torch.is_tensor(label):
+        return ", ".join(name for name, mark in zip(data.classes, label, strict=True) if mark > 0)
+    return data.classes[label]
+
+
+def image_arrays(data: Squares, images: np.ndarray, prefix: str = "") -> dict[str, np.ndarray]:
+    """Arrays of text `file` and `class`, one of each for every number of an image."""
+    columns = [image_columns(data, int(i)) for i in images.flat]
+    return {
+        f"{prefix}{name}": np.array([one[name] for one in columns], str).reshape(images.shape)
+        for name in ("file", "class")
     }
 
 
 def describe_network(facts: dict[str, Any]) -> str:
     """The sentence of a caption about the network, from the sidecar: model and training facts."""
     training = facts["training"]
+    other = facts.get("data", {}).get("of_training") is False
+    note = " The images shown are not those that it was trained or validated on." if other else ""
+    return _trained(facts, training) + note
+
+
+def _trained(facts: dict[str, Any], training: Mapping[str, Any]) -> str:
     if training["images"] is None:  # trained elsewhere
         return f"Network: {facts['model']['name']}, {training['data']}."
     error = training["metrics"].get("val_top1_error")
@@ -131,15 +175,27 @@ def briefly(words: str) -> str:
 
 def describe_field(net: ChainNet, layer: str) -> str:
     """The note beside a layer's title."""
+    before = before_rectification(net, layer)
     try:
         size, stride, _ = net.interior(layer, 0)
     except WholeImage:
-        return "each unit sees the whole image"
-    return f"receptive field {size}×{size} px, stride {stride}"
+        return f"{before}each unit sees the whole image"
+    return f"{before}receptive field {size}×{size} px, stride {stride}"
+
+
+def before_rectification(net: Network, layer: str) -> str:
+    """Words for a point whose values a ReLU, or another activation function, takes in."""
+    points = map_points(net, layer)
+    if points.a is None or net.check_point(layer) != points.z:
+        return ""
+    index = net.calls.values[points.a].index
+    what = "" if index is None else net.calls.ran[index].what
+    return f"before its {'ReLU' if 'relu' in what.lower() else 'activation function'}; "
 
 
 def layer_title(layer: str) -> str:
     """A layer's name as the paper writes it: conv3 -> Layer 3."""
+    layer = layer.removesuffix(":z")
     return f"Layer {layer[4:]}" if layer.startswith("conv") else layer
 
 

@@ -125,7 +125,14 @@ def _value(text: str, keys: Callable[[], Iterable[str]]) -> str | None:
     return f"{key} takes {_kind(text)}" + (f", got {got.group(1)!r}" if got else f": {first}")
 
 
+RENAMED = {"others": "k", "order": "choose", "class": "of_class"}
+"""Other names of settings, as people write them -> the setting, where a command has it."""
+
+
 def _unknown(key: str, keys: Callable[[], Iterable[str]]) -> str:
+    if (name := RENAMED.get(key)) in (every := list(keys())):
+        return f"unknown setting {key!r}. Did you mean {name!r}?"
+    keys = every.copy
     own = [k for k in keys() if k.startswith("hydra") == key.startswith("hydra")]
     return str(unknown("setting", key, sorted(own)))
 

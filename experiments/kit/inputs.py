@@ -11,7 +11,7 @@ import torch
 from omegaconf import OmegaConf
 
 from deconv import distributed
-from deconv.data import SPLITS, Cached, Squares, cache_path, photographs
+from deconv.data import SPLITS, WHOLE, Cached, Joined, Squares, cache_path, photographs
 from deconv.data.skipping import ERROR
 from deconv.data.text_files import read_lines
 from deconv.errors import DeconvError, unknown
@@ -53,19 +53,23 @@ def device(cfg: Config) -> torch.device:
 
 
 def squares(cfg: Config, split: str, side_px: int) -> Squares:
-    """One split ("train" or "val") of the data set that cfg.data names, as `side_px` squares."""
+    """One split of the data set that cfg.data names, or both ("all"), as `side_px` squares."""
+    if split == WHOLE:
+        return Joined([squares(cfg, one, side_px) for one in SPLITS])
     return cached(cfg, split, uncached(cfg, split, side_px))
 
 
 def uncached(cfg: Config, split: str, side_px: int) -> Squares:
     """The same squares, of which none is read or drawn yet."""
+    if split == WHOLE:
+        return Joined([uncached(cfg, one, side_px) for one in SPLITS])
+    if split not in SPLITS:
+        raise unknown("split", split, (*SPLITS, WHOLE))
     options = plain(cfg.data)
     name = options.pop("name")
     for key in ("cache", "workers", "side_px"):
         options.pop(key)
     if name == "scenes":
-        if split not in SPLITS:
-            raise unknown("split", split, SPLITS)
         return Scenes(options[f"{split}_images"], options[f"{split}_seed"], side_px)
     return photographs(name, options.pop("root"), split, side_px, **options)
 
@@ -140,11 +144,7 @@ def given(cfg: Config) -> Snapshot | None:
                 f"model={asked} and snapshot={cfg.snapshot}, which holds {held}, are two "
                 "networks: name one of them"
             )
-        if is_code(held) and not snapshot.trusted:
-            raise DeconvError(
-                f"{cfg.snapshot} would run the code {held}: inspect it, then name it yourself by "
-                f"model.name='{held}'"
-            )
+        refuse_code(snapshot, cfg.snapshot, asked)
         return snapshot
     if cfg.model.weights or cfg.model.name.startswith("file:"):
         return weights_snapshot(cfg)
@@ -154,6 +154,16 @@ def given(cfg: Config) -> Snapshot | None:
             "first, then name its snapshot=<folder>/last.pt"
         )
     return None
+
+
+def refuse_code(snapshot: Snapshot, path: str, asked: str) -> None:
+    """Raise DeconvError for a network whose code would run and is not named by its user."""
+    held = snapshot.recipe.get("name")
+    if is_code(held) and held != asked:
+        raise DeconvError(
+            f"{path} would run the code {held}: inspect it, then name it yourself by "
+            f"model.name='{held}'"
+        )
 
 
 RANDOM = "random"
@@ -184,7 +194,8 @@ def weights_snapshot(cfg: Config) -> Snapshot:
     if mean.shape[-1] == 1:
         side = cfg.data.side_px or wanted.stored_px
         mean = mean.expand(3, side, side).contiguous()
-    config = {"data": f"weights {settings.get('weights') or 'of the file'}"}
+    config: dict[str, Any] = {"data": f"weights {settings.get('weights') or 'of the file'}"}
+    config["named"] = bool(net.class_names or names)
     return Snapshot(net.recipe, net.state_dict(), mean, list(classes), config=config)
 
 

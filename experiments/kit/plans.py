@@ -50,13 +50,13 @@ PLANS = {
     "fig1_deconvnet": Plan(),
     "fig2_top_activations": Plan(sizes={"smoke": [f"grid={{{SMALL_GRID}}}"]}),
     "fig3_architecture": Plan("nothing"),
-    "fig4_feature_evolution": Plan("run", {"smoke": ["epochs=[0,1,2]", "maps=2"]}),
+    "fig4_feature_evolution": Plan("run", {"smoke": ["epochs=[0,1,2]", "maps_each=2"]}),
     "fig5_invariance": Plan(),
     # The networks that it trains itself see 10 epochs, so ours is of epoch 10 too.
     "fig6_first_layers": Plan("ours", {"laptop": ["epochs=10"]}, epoch={"laptop": 10}),
     "contrast_normalisation": Plan("nothing", {"smoke": ["epochs=1"]}),
     "fig7_occlusion": Plan(),
-    "feature_maps": Plan(sizes={"smoke": ["maps=4"]}),
+    "feature_maps": Plan(sizes={"smoke": ["maps_each=4"]}),
     "one_unit": Plan(sizes={"laptop": ["starts=4", "steps=100"], "smoke": ["k=4"]}),
     "sanity": Plan(sizes={"smoke": ["layers=[conv1,conv4]"]}),
     "filters": Plan(),
@@ -64,7 +64,13 @@ PLANS = {
         sizes={
             "paper": ["data=scenes"],
             "laptop": ["data=scenes"],
-            "smoke": ["data=scenes_smoke", "layers=[conv1,conv5]", "maps=4", "k=3", "examples=2"],
+            "smoke": [
+                "data=scenes_smoke",
+                "layers=[conv1,conv5]",
+                "maps_each=4",
+                "k=3",
+                "examples=2",
+            ],
         }
     ),
     "adaptive_deconv": Plan("nothing"),

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from deconv.data import SPLITS
+from deconv.data import SPLITS, WHOLE
 from deconv.errors import DeconvError, unknown
 from deconv.figures import Look
 from deconv.networks import is_foreign
@@ -47,6 +47,7 @@ def groups(
 class Settings:
     """What every command takes."""
 
+    of_training: ClassVar[bool] = False  # whether, without data=, the network's training tells
     defaults: list[Any] = field(default_factory=groups)
     hydra: Any = None
     model: Any = MISSING  # a network by name, see the groups above
@@ -72,8 +73,9 @@ class Drawn(Settings):
 class Figure(Drawn):
     """A command that looks at one trained network over a data set."""
 
+    of_training: ClassVar = True
     snapshot: str | None = None  # null: train cfg.model first (not at size=paper)
-    split: str = "val"  # where images are drawn from
+    split: str = "val"  # train, val or all: where images are drawn from
 
 
 @dataclass
@@ -84,14 +86,14 @@ class Comparison(Drawn):
     """
 
     roles: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # role -> what its training changes
+    of_training: ClassVar = True
     twins_of: ClassVar[Sequence[str]] = ()  # twins have the network of the first of these given
 
     epochs: int = 10  # of each network that is trained here, at most train.epochs
-    split: str = "val"  # the images that the networks are looked at on
+    split: str = "val"  # train, val or all: the images that the networks are looked at on
 
     def __post_init__(self) -> None:
-        if self.split not in SPLITS:
-            raise unknown("split", self.split, SPLITS)
+        check_name("split", self.split, (*SPLITS, WHOLE))
         if self.epochs < 1:
             raise DeconvError(f"epochs must be at least 1, got {self.epochs}")
 

@@ -22,12 +22,22 @@ from deconv.studies.single_unit.hessian_invariance import geodesic
 from deconv.studies.single_unit.max_activation import agreement, max_activation, random_starts
 from deconv.studies.single_unit.unit_function import UnitFunction
 from deconv.studies.single_unit.walks import FALL, REFINE_DEG, walks
-from experiments.kit.facts import deconvnet_choices, describe_field, layer_title, preprocessing
+from experiments.kit.chosen_maps import choose_maps
+from experiments.kit.facts import (
+    deconvnet_choices,
+    describe_field,
+    image_arrays,
+    image_columns,
+    layer_title,
+    preprocessing,
+)
 from experiments.kit.inputs import data_name, log
 from experiments.kit.result import Result
 from experiments.kit.subject import Subject
 from experiments.kit.unit_settings import OneMap, WithAscent, WithCrops, WithWalks
 
+PEAKS = 9
+"""Strongest images of a map that say of which class it is."""
 FRAMES = 7
 """Images of a filmstrip."""
 
@@ -39,19 +49,24 @@ def find_map(cfg: OneMap, it: Subject, k: int = 0) -> tuple[int, Peaks | None]:
     it.net.check_point(cfg.layer)  # trains the network, which all processes do together
     number, peaks = cfg.map, None
     if k or number is None:
-        mined = it.mine([cfg.layer], k=min(max(k, 1), len(it.data)))
-        number, peaks = live(cfg, it, mined[cfg.layer])
+        wanted = max(k, PEAKS if cfg.choose == "class" else 1)
+        mined = it.mine([cfg.layer], k=min(wanted, len(it.data)))
+        number, peaks = live(cfg, it, mined[cfg.layer], k)
     it.first_alone()
     return number, peaks
 
 
-def live(cfg: OneMap, it: Subject, peaks: Peaks) -> tuple[int, Peaks]:
-    """The map that cfg names or the strongest one, and its peaks above 0.
+def live(cfg: OneMap, it: Subject, peaks: Peaks, k: int) -> tuple[int, Peaks]:
+    """The map that cfg names or chooses, and its k strongest peaks as far as they are above 0.
 
     Raises DeconvError for a map that is dead on this data set.
     """
-    number = int(peaks.value[:, 0].argmax()) if cfg.map is None else cfg.map
-    above = int((peaks.value[number] > 0).sum())
+    number = cfg.map
+    if number is None:
+        alive = peaks.value[:, 0] > 0
+        found = choose_maps(cfg, it, cfg.layer, peaks, alive, 1)
+        number = int(found[0]) if len(found) else 0
+    above = int((peaks.value[number, :k] > 0).sum()) if k else int(peaks.value[number, 0] > 0)
     if not above:
         never = "no map of {} is ever" if cfg.map is None else f"map {number} of {{}} is never"
         raise DeconvError(
@@ -71,9 +86,17 @@ class Answer:
     rows: list[dict[str, Any]]
 
 
+CHOSEN = {
+    "strongest": "with the largest peak over the split",
+    "random": "drawn at random among the live ones",
+    "class": "with the most {} among its strongest images",
+}
+"""Which map a unit is of, in words."""
+
+
 def result(cfg: OneMap, it: Subject, number: int, figure: str, *answers: Answer) -> Result:
     """Combine the answers into a result. figure: what the page is."""
-    peaked = "with the largest peak over the split" if cfg.map is None else "that was named"
+    peaked = "that was named" if cfg.map is not None else CHOSEN[cfg.choose].format(cfg.of_class)
     facts = {
         "figure": figure,
         "unit": {
@@ -107,10 +130,12 @@ def crops(
     arrays = {name: getattr(views, name)[0].numpy() for name in names}
     if whole:
         arrays["picture"] = np.stack([it.crops.picture(int(i)).numpy() for i in arrays["image"]])
+    arrays |= image_arrays(it.data, arrays["image"])
     rows = [
         {"answer": "crop", "number": rank + 1}
         | {name: arrays[name][rank] for name in names[:4]}
         | dict(zip(("top", "left", "bottom", "right"), arrays["box"][rank], strict=True))
+        | image_columns(it.data, int(arrays["image"][rank]))
         for rank in range(len(arrays["value"]))
     ]
     facts = {

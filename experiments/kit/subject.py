@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -9,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import DataLoader, Dataset
 
 from deconv import distributed
-from deconv.data import SPLITS, CentreCrops, Squares
+from deconv.data import CentreCrops, Squares
 from deconv.data.class_names import class_number
-from deconv.errors import DeconvError, unknown
+from deconv.errors import DataMissing, DeconvError
 from deconv.mining.top_activations import CHUNK, top_activations
 from deconv.networks import Network
 from deconv.records import Peaks
@@ -26,18 +27,26 @@ from experiments.kit.chosen_images import (
     draw_right_ones,
     named_images,
     need_label,
+    of_data_set,
 )
 from experiments.kit.facts import data_facts, measure_collisions, training_facts
 from experiments.kit.inputs import log
 from experiments.kit.series import twin
 from experiments.kit.settings import Settings
 from experiments.kit.training import train_network
+from experiments.kit.training_data import (
+    missing,
+    named_network,
+    same_images,
+    trained_on,
+    training_data,
+)
 
 Chosen = list[ChosenImage]
 
 
-def _numbered(images: Sequence[object]) -> bool:
-    return any(isinstance(one, int | float) for one in images)
+def _of_data_set(images: Sequence[object]) -> bool:
+    return any(of_data_set(one) for one in images)
 
 
 class OthersLeave(Exception):
@@ -56,13 +65,50 @@ class Subject:
     ) -> None:
         self.config, self.cfg, self.folder, self.setting = config, cfg, folder, setting
         self._squares: dict[str, Squares] = {}
+        self.of_training = False
+
+    def take_training_data(self, asked: Sequence[str]) -> bool:
+        """Take the data that the network was trained on, unless data= was asked for.
+
+        Returns whether it did: a snapshot may be another program's weights, and not tell.
+        """
+        path = named_network(self.cfg) if self.cfg.of_training else None
+        if path is None or any(one.lstrip("+").startswith("data=") for one in asked):
+            return False
+        single = getattr(self.cfg, "snapshot", None) and self.given
+        try:
+            stored = trained_on(single or load_snapshot(path, self.cfg.model.name))
+        except DeconvError:  # said where the network is opened
+            return False
+        if stored is None:
+            return False
+        self.config.data = training_data(stored, self.config, list(asked))
+        self.cfg.data = OmegaConf.to_object(self.config).data
+        self.of_training = True
+        return True
 
     # The network
 
     @cached_property
     def given(self) -> Snapshot | None:
         """The snapshot that snapshot= or model.weights= names; None where one is trained first."""
-        return inputs.given(self.cfg) if hasattr(self.cfg, "snapshot") else None
+        found = inputs.given(self.cfg) if hasattr(self.cfg, "snapshot") else None
+        return found if found is None or found.config.get("named", True) else self._named_by(found)
+
+    def _named_by(self, found: Snapshot) -> Snapshot:
+        """A snapshot with the names of the folder's classes, where the network has as many."""
+        split = getattr(self.cfg, "split", "val")
+        try:
+            classes = inputs.uncached(self.cfg, split, found.mean.shape[-1]).classes
+        except DeconvError:  # said where images are asked for, if they are
+            return found
+        if len(classes) != len(found.classes):
+            return found
+        ends = f"{classes[0]} … {classes[-1]}"
+        log(
+            f"note: the network's outputs are taken to be the classes of the data, in order: {ends}"
+        )
+        return dataclasses.replace(found, classes=list(classes))
 
     @cached_property
     def sketch(self) -> Network:
@@ -134,11 +180,12 @@ class Subject:
 
         side_px: another side, where the images are for no network of cfg.model.
         """
-        if split not in SPLITS:
-            raise unknown("split", split, SPLITS)
         if split not in self._squares:
             side_px = side_px or inputs.stored_side_px(self.cfg, self.given)
-            self._squares[split] = inputs.squares(self.cfg, split, side_px)
+            try:
+                self._squares[split] = inputs.squares(self.cfg, split, side_px)
+            except DataMissing as error:
+                raise (missing(error, self.cfg) if self.of_training else error) from error
         return self._squares[split]
 
     def need_images(self, count: int, why: str) -> None:
@@ -158,7 +205,9 @@ class Subject:
         """The strongest units of every map over cfg.split; all processes ask together."""
         whose = self.net.name if self.setting == "snapshot" else f"{self.setting}= {self.net.name}"
         log(f"mining {', '.join(layers)} of {whose} over {len(self.crops)} images")
-        return top_activations(self.net, self.loader(self.crops), list(layers), k=k)
+        whole = getattr(self.cfg, "whole_fields", False)
+        loader = self.loader(self.crops)
+        return top_activations(self.net, loader, list(layers), k=k, whole_fields=whole)
 
     def check_images(self, need_labels: bool = False) -> None:
         """Raise DeconvError for images= that do not exist, cannot be read, or have no class.
@@ -184,7 +233,7 @@ class Subject:
     @property
     def by_number(self) -> bool:
         """Whether images of cfg.split are asked for, not files alone."""
-        return not self.cfg.images or _numbered(self.cfg.images)
+        return not self.cfg.images or _of_data_set(self.cfg.images)
 
     def images(self, count: int, only_right: bool = True, classes: Sequence[str] = ()) -> Chosen:
         """The images that images= names, or `count` that are drawn."""
@@ -216,8 +265,9 @@ class Subject:
 
     def _named(self, images: Sequence[object], labels: Sequence[str], of: Snapshot) -> Chosen:
         input_px = self.net.input_px if "net" in vars(self) else self.sketch.input_px
-        data = self.data if _numbered(images) else None
-        return named_images(images, labels, of, input_px, data)
+        data = self.data if _of_data_set(images) else None
+        root = getattr(self.cfg.data, "root", None)
+        return named_images(images, labels, of, input_px, data, root)
 
     # Processes and the sidecar
 
@@ -237,5 +287,10 @@ class Subject:
             facts["training"] = training_facts(self.snapshot, self.cfg.snapshot)
         split = getattr(self.cfg, "split", None)
         if split in self._squares:
-            facts["data"] = data_facts(self.cfg, split, self._squares[split])
+            data = self._squares[split]
+            facts["data"] = data_facts(self.cfg, split, data)
+            if "snapshot" in vars(self):
+                parts = [one.fingerprint() for one in getattr(data, "parts", [])]
+                same = same_images(self.snapshot, split, data.fingerprint(), parts)
+                facts["data"]["of_training"] = same
         return facts

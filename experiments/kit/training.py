@@ -30,7 +30,7 @@ from deconv.training import (
     rename_damaged,
     writing,
 )
-from deconv.training.snapshots import Snapshot, load_snapshot
+from deconv.training.snapshots import Snapshot, is_code, load_snapshot
 from experiments.kit import provenance
 from experiments.kit.inputs import (
     build_network,
@@ -49,6 +49,9 @@ from experiments.kit.provenance import changes, circumstances, device_kind, writ
 from experiments.kit.resume import go_on
 from experiments.kit.signals import on_signals
 from experiments.kit.watching import tensorboard, watcher
+
+IMAGENET_MEAN, IMAGENET_STD = (123.7, 116.3, 103.5), (58.4, 57.1, 57.4)
+"""Of red, green and blue over ImageNet, in 0…255."""
 
 
 def train_network(
@@ -109,6 +112,7 @@ def _train(
     check_classes(*opened)  # before hours of caching
     train_data, val_data = (cached(cfg, *pair) for pair in zip(SPLITS, opened, strict=True))
     if start is None:
+        state_input(cfg)
         net = build_network(cfg, len(train_data.classes))
     else:  # `go_on` has asked whether code may run
         net = dataclasses.replace(start, trusted=True).network()
@@ -156,6 +160,23 @@ def _train(
             write_text(folder / "config.yaml", settings)
     hooks = Hooks(on_epoch, now_and_then(), draw, lambda: stop["asked"], teller(train_data))
     return fit(net, train_data, val_data, mean, recipe, folder, config, hooks, start)
+
+
+def state_input(cfg: DictConfig) -> None:
+    """Say how a network of one's own (file:…) takes its images, where cfg.model does not.
+
+    The mean is then that of the training images. What PyTorch draws first weights for are inputs of
+    deviation 1, so the network divides as ImageNet's do, unless model.std says otherwise.
+    """
+    if is_code(cfg.model.name) and None in (cfg.model.mean, cfg.model.std):
+        divides = cfg.model.std is None
+        cfg.model.mean = cfg.model.mean or list(IMAGENET_MEAN)
+        cfg.model.std = cfg.model.std or list(IMAGENET_STD)
+        if divides:
+            log(
+                f"note: the network divides its images, pixels minus the training mean, by "
+                f"{list(cfg.model.std)}: model.std=[1,1,1] divides by nothing, as the paper does"
+            )
 
 
 def _config(cfg: DictConfig, recipe: Recipe, data: Squares, val_data: Squares) -> dict[str, Any]:

@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 
 from deconv import figures
+from deconv.errors import DeconvError
 from deconv.studies.single_unit.walks import FALL, RANDOM
+from experiments.kit.facts import images_of
+from experiments.kit.layout import layout_of
+from experiments.kit.result import Saved
 
 
 def unit_note(facts: Mapping[str, Any]) -> str:
@@ -21,11 +25,21 @@ def unit_note(facts: Mapping[str, Any]) -> str:
     return f"unit ({unit['y']}, {unit['x']}) sees {bottom - top}×{right - left} px{clipped}"
 
 
-def crops_of(arrays: Mapping[str, np.ndarray]) -> figures.UnitCrops:
+def shown_crops(saved: Saved) -> int:
+    """How many of the saved crops to draw: k, where the figure is drawn again with one."""
+    k, most = layout_of(saved).get("k"), len(saved.arrays["crops/value"])
+    if k is not None and not 1 <= k <= most:
+        raise DeconvError(f"{most} crops were saved: k={k} has to be computed")
+    return k or most
+
+
+def crops_of(saved: Saved) -> figures.UnitCrops:
     """From saved arrays."""
+    arrays, shown = saved.arrays, shown_crops(saved)
     names = ("patch", "projection", "inside", "value", "box", "image")
     picture = arrays.get("crops/picture")
-    return figures.UnitCrops(*(arrays[f"crops/{name}"] for name in names), picture)
+    parts = (arrays[f"crops/{name}"][:shown] for name in names)
+    return figures.UnitCrops(*parts, None if picture is None else picture[:shown])
 
 
 def crops_words(facts: Mapping[str, Any], count: int) -> str:
@@ -34,7 +48,7 @@ def crops_words(facts: Mapping[str, Any], count: int) -> str:
     low, high = facts["crops"]["value_range"]
     return (
         f"The {count} image patches that excite map {unit['map']} of {unit['layer']} most over "
-        f"{data['images']} images of {data['name']} ({data['split']}), one an image, the strongest "
+        f"{data['images']} images of {images_of(data)}, one an image, the strongest "
         f"first ({high:.3g} to {low:.3g}), cut to the exact receptive field (hatched lies "
         "outside the image)."
     )

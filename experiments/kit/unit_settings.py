@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from deconv.errors import DeconvError
 from deconv.studies.single_unit.unit_function import unit_function
+from experiments.kit.chosen_maps import MinesPeaks, check_choice, check_class
 from experiments.kit.settings import Figure, by_size, check_name
 from experiments.kit.subject import Subject
 
@@ -31,13 +32,17 @@ LIMITS = {
 
 
 @dataclass
-class OneMap(Figure):
+class OneMap(MinesPeaks, Figure):
     """One map of a network; also checks LIMITS for the settings below."""
 
     layer: str = "conv5"  # any point of any network
-    map: int | None = None  # null: the map with the largest peak over the split
+    map: int | None = None  # null: see choose
+    choose: str = "strongest"  # which map: strongest: with the largest peak over the split; random:
+    # of the live ones; class: with the most of its strongest images in of_class
+    of_class: str | None = None  # a class of the data, by name or number
 
     def __post_init__(self) -> None:
+        check_choice(self.choose, self.of_class)
         for name, (least, most) in LIMITS.items():
             value = getattr(self, name, None)
             if value is None:
@@ -82,6 +87,7 @@ class WithWalks(WithAscent):
 def check(cfg: OneMap, it: Subject) -> None:
     """Raise DeconvError for a layer, map or option that does not fit the network."""
     it.need_images(1, "a unit's figure")
+    check_class(cfg, it)
     unit = unit_function(it.sketch, cfg.layer, cfg.map or 0)
     side, values = min(unit.shape[1:]), math.prod(unit.shape)
     if isinstance(cfg, WithAscent) and (cfg.jitter_px >= side or 3 * cfg.blur_px >= side - 1):

@@ -61,7 +61,7 @@ def seen():
 MINE = """
 defaults: [fig7_occlusion, _self_]
 layer: conv3
-others: 2
+k: 2
 model: {input_px: 64, fc_width: 16}
 """
 
@@ -77,21 +77,21 @@ def own(folder, **texts):
 
 def test_a_configuration_of_one_s_own_builds_on_a_command_s(tmp_path, seen):
     named = ["--config-dir", own(tmp_path / "conf", mine=MINE), "--config-name", "mine"]
-    lines, _ = command("fig7_occlusion", *named, "size=smoke", "others=1", cwd=tmp_path)
+    lines, _ = command("fig7_occlusion", *named, "size=smoke", "k=1", cwd=tmp_path)
     [(typed, cfg)] = seen
-    assert typed == [*named, "size=smoke", "others=1"]
+    assert typed == [*named, "size=smoke", "k=1"]
     assert isinstance(cfg, fig7_occlusion.Occlusion)
-    assert (cfg.layer, cfg.others, cfg.model.input_px, cfg.model.fc_width) == ("conv3", 1, 64, 16)
+    assert (cfg.layer, cfg.k, cfg.model.input_px, cfg.model.fc_width) == ("conv3", 1, 64, 16)
     assert (cfg.model.name, cfg.data.val_images, cfg.score_images) == ("zfnet_mini", 36, 3)
     config = written(lines[-1])
-    assert (config["layer"], config["others"]) == ("conv3", 1)
+    assert (config["layer"], config["k"]) == ("conv3", 1)
     assert Path(lines[-1]).parent == tmp_path / "outputs" / "fig7_occlusion"
 
 
 def test_a_sweep_over_it_tells_each_job_as_one_would_type_it(tmp_path, seen):
     named = ["--config-dir", own(tmp_path / "conf", mine=MINE), "--config-name", "mine"]
-    command("fig7_occlusion", *named, "-m", "size=smoke", "others=1,2", cwd=tmp_path)
-    assert [cfg.others for _, cfg in seen] == [1, 2] and "-m" not in seen[0][0]
+    command("fig7_occlusion", *named, "-m", "size=smoke", "k=1,2", cwd=tmp_path)
+    assert [cfg.k for _, cfg in seen] == [1, 2] and "-m" not in seen[0][0]
     for typed, cfg in list(seen):
         command("fig7_occlusion", *typed, cwd=tmp_path)
         assert seen[-1][1] == cfg
@@ -127,14 +127,14 @@ def test_groups_of_one_s_own_lie_on_the_search_path(tmp_path):
 
 
 WRONG = {
-    "a key": ("othrs: 2", "in wrong.yaml: unknown setting 'othrs'. Did you mean 'others'"),
+    "a key": ("strongst: 2", "in wrong.yaml: unknown setting 'strongst'. Did you mean 'strongest'"),
     "a group's key": ("model: {fc_with: 3}", "'model.fc_with'. Did you mean 'model.fc_width'"),
-    "a value": ("others: many", "in wrong.yaml: others takes a whole number, got 'many'"),
+    "a value": ("k: many", "in wrong.yaml: k takes a whole number, got 'many'"),
     "a group's value": ("model: {fc_width: wide}", "model.fc_width takes a whole number, got 'wi"),
-    "no yaml": ("others: [", "cannot read a yaml file: while parsing"),
-    "null": ("others: null", "others takes a value, not null"),
+    "no yaml": ("k: [", "cannot read a yaml file: while parsing"),
+    "null": ("k: null", "k takes a value, not null"),
     "an interpolation": ("fill: ${sed}", "fill refers to sed: unknown setting 'sed'. Did you mean"),
-    "our check": ("others: 0", "others=0 cannot be shown"),
+    "our check": ("k: 0", "k=0 cannot be shown"),
 }
 DEFAULTS = {
     "a base": ("[fig7_oclusion]", "unknown configuration 'fig7_oclusion'. Did you mean 'fig7_occ"),

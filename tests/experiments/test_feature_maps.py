@@ -34,7 +34,7 @@ def made(smoke_run, tmp_path_factory):
         f"snapshot={smoke_run / 'last.pt'}",
         "images=[3,8]",
         "layers=[2,conv5,fc8]",
-        "maps=4",
+        "maps_each=4",
         cwd=tmp_path_factory.mktemp("maps"),
     )
     return Path(lines[-1]), deconv.load_snapshot(smoke_run / "last.pt")
@@ -94,9 +94,9 @@ def test_the_command_takes_a_foreign_network(tmp_path):
         "data=scenes_smoke",
         "model.input_px=64",
         "layers=[2,20,layer4.1.relu:2]",
-        "maps=3",
+        "maps_each=3",
         "scale=layer",
-        "order=first",
+        "choose=first",
         "images_measured=3",
         cwd=tmp_path,
     )
@@ -112,8 +112,8 @@ def test_the_command_takes_a_foreign_network(tmp_path):
     ("overrides", "words"),
     [
         (["scale=maps"], "unknown scale 'maps'"),
-        (["order=last"], "unknown order 'last'"),
-        (["maps=0"], "maps=0 cannot be shown"),
+        (["choose=last"], "unknown choice of maps 'last'"),
+        (["maps_each=0"], "0 maps of a layer on a page"),
         (["images_measured=0"], "needs at least one"),
         (["layers=[conv1,1]"], "layers names conv1 twice"),
         (["layers=[9]"], "no number 9"),

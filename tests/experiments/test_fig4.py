@@ -36,7 +36,7 @@ def run(tmp_path_factory):
     """Trained and drawn at size=smoke: the folder, which also holds the snapshots."""
     cwd = tmp_path_factory.mktemp("fig4")
     # A rate at which two epochs of four steps move the strongest images.
-    overrides = ["size=smoke", "maps=3", "epochs=[0,1,2]", "train.lr=0.2", "pictures=none"]
+    overrides = ["size=smoke", "maps_each=3", "epochs=[0,1,2]", "train.lr=0.2", "pictures=none"]
     lines, _ = command("fig4_feature_evolution", *overrides, cwd=cwd)
     return Path(lines[-1])
 
@@ -242,9 +242,8 @@ def test_only_ends_of_epochs_of_one_training_are_read(run, tmp_path):
     ("override", "words"),
     [
         ("layers=[conv1,conv77]", "Did you mean 'conv"),
-        ("layers=[]", "layers takes a list"),
-        ("maps=97", "conv2 has 96 maps: maps=97"),
-        ("maps=0", "maps=0 cannot be shown"),
+        ("maps_each=97", "conv2 has 96 maps: maps_each=97"),
+        ("maps_each=0", "maps_each=0 cannot be shown"),
         ("threshold=0.0", "threshold is a share"),
         ("collisions=summ", "Did you mean 'sum'"),
         ("epochs=[1,5]", "epoch 5: this training will keep those of epochs 0, 1, 2"),
@@ -252,7 +251,7 @@ def test_only_ends_of_epochs_of_one_training_are_read(run, tmp_path):
     ],
 )
 def test_settings_that_do_not_fit_are_named(override, words):
-    chosen = ["size=smoke", "layers=[conv2]", "maps=5"]
+    chosen = ["size=smoke", "layers=[conv2]", "maps_each=5"]
     check(*subject("fig4_feature_evolution", *chosen))
     with pytest.raises(DeconvError, match=words):
         check(*subject("fig4_feature_evolution", *chosen, override))

@@ -270,7 +270,7 @@ def test_data_of_other_classes_are_refused_where_they_are_needed(snapshot, tmp_p
     shown, others = shown_and_others(cfg, it)
     assert ([image.name for image in shown], others) == (["a.png"], [])
     assert "data" not in it.facts()
-    with pytest.raises(DeconvError, match="class in symmetric"):
+    with pytest.raises(DeconvError, match=r"unknown class 'flowers'\. Did you mean 'flower'"):
         checked("symmetric=[flowers]", given=snapshot)
 
 
@@ -294,11 +294,12 @@ def test_symmetric_classes_are_those_named():
     names = ["owl", "clock", "tree", "flower"]
 
     def found(*overrides):
-        return symmetric_images(subject("fig5_invariance", *overrides)[0], names)
+        return symmetric_images(subject("fig5_invariance", *overrides)[0], names, CLASSES)
 
     assert found("data=imagenet") is None, "on photographs nobody said so"
     assert found("data=scenes").tolist() == [False, True, False, True]
     assert found("symmetric=[owl]").tolist() == [True, False, False, False]
+    assert found(f"symmetric=[{CLASSES.index('tree')}]").tolist() == [False, False, True, False]
 
 
 def test_further_images_are_others_and_follow_the_shown_ones(snapshot):

@@ -45,7 +45,7 @@ def run(smoke_run, tmp_path_factory):
         f"snapshot={smoke_run / 'last.pt'}",
         f"stride_px={STRIDE}",
         f"count={COUNT}",
-        f"others={OTHERS}",
+        f"k={OTHERS}",
         "fill=20.0",
         "score_stride_px=12",
         cwd=tmp_path_factory.mktemp("fig7"),
@@ -304,8 +304,8 @@ def test_bad_input_leaves_nothing(smoke_run, tmp_path):
         ("squares=over", "Did you mean 'overhang'"),
         ("strongest=mean", "Valid: sum, max"),
         ("collisions=summ", "Did you mean 'sum'"),
-        ("others=0", "others=0 cannot be shown"),
-        ("others=25", "others=25 cannot be shown"),
+        ("k=0", "k=0 cannot be shown"),
+        ("k=25", "k=25 cannot be shown"),
         ("score_images=-1", "score_images must be 0 or more"),
     ],
 )
@@ -334,7 +334,7 @@ def test_images_that_do_not_fit_are_named(snapshot, tmp_path):
             (["images=[none.png]", "labels=[owl]"], r"cannot read the image none\.png"),
             (["images=[1,2]", "labels=[owl]"], "1 entries for 2 images"),
             (["count=0"], "at least one image"),
-            (["count=37"], "has 36 images; the figure with count=37 and others=3 needs 37"),
+            (["count=37"], "has 36 images; the figure with count=37 and k=3 needs 37"),
         ):
             with pytest.raises(DeconvError, match=words):
                 checked(*overrides, given=given)

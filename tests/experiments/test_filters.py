@@ -63,7 +63,7 @@ def test_a_fully_connected_network_is_trained_and_shown(tmp_path):
 REFUSED = [
     (["layers=[fc8]"], "fc8 of zfnet_mini has no pictures"),
     (["layers=[12]"], "8 layers with weights, no number 12"),
-    (["maps=[48]"], "conv1 has maps 0 to 47, not 48"),
+    (["maps.conv1=[48]"], "conv1 has maps 0 to 47, not 48"),
     (["intensity=filer"], "unknown intensity 'filer'"),
     (["affine=own", "scale=[1,2]"], "scale=[…] with one or three numbers"),
     (["affine=own", "scale=[0]", "shift=[1]"], "scale has to be above 0"),

@@ -210,7 +210,7 @@ def test_dead_maps_are_told_and_live_peaks_kept():
     peaks = Peaks(value, *(torch.zeros(3, 3, dtype=torch.long) for _ in range(3)))
 
     def chosen(*overrides):
-        number, kept = live(*subject("one_unit", *overrides, data=Scenes(4, 0, 74)), peaks)
+        number, kept = live(*subject("one_unit", *overrides, data=Scenes(4, 0, 74)), peaks, 9)
         return number, kept.value.shape
 
     assert chosen() == (2, (3, 3))

@@ -20,7 +20,7 @@ from deconv.studies.localisation import GROUPS, summarise
 from experiments.kit.findings import read_findings
 from experiments.truth_projections import check, findings
 
-SMALL = ["size=smoke", "layers=[conv1,conv4]", "maps=4", "k=3", "examples=2"]
+SMALL = ["size=smoke", "layers=[conv1,conv4]", "maps_each=4", "k=3", "examples=2"]
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_data_without_boxes_is_refused_before_anything(smoke_run, tmp_path):
         ("data=caltech101", "boxes of caltech101 are not known"),
         ("layers=[conv1,conv77]", "Did you mean 'conv"),
         ("layers=[]", "layers takes a list"),
-        ("maps=0", "maps=0 must be at least 1"),
+        ("maps_each=0", "maps_each=0 must be at least 1"),
         ("k=0", "k=0 must be at least 1"),
         ("margin=1.0", "margin is a share"),
         ("split=vall", "Did you mean 'val'"),
