@@ -39,7 +39,6 @@ from deconv.scenes import Scene, Scenes
 from deconv.studies.occlusion.map_pictures import map_pictures, without_image
 from deconv.studies.occlusion.maps import STRONGEST, map_numbers, occlude, square_corners
 from deconv.studies.occlusion.scored_images import comparisons, score_arrays, score_rows
-from experiments.claims.occlusion import describe_scores, findings
 from experiments.kit import (
     Figure,
     Result,
@@ -57,6 +56,7 @@ from experiments.kit.facts import (
     describe_network,
     layer_title,
 )
+from experiments.verdicts.occlusion import describe_scores, findings
 
 SIZE_SHARE, STRIDE_SHARE = 50 / 224, 8 / 224
 """Of the input's side. The paper states neither."""

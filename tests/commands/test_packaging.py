@@ -1,6 +1,5 @@
 """What is shipped: the library as a wheel, configurations that compose, honest numbers."""
 
-import json
 import os
 import re
 import shutil
@@ -142,31 +141,6 @@ def test_the_paper_s_recipe_is_the_paper_s():
     assert (cfg.model.name, cfg.data.name, cfg.model.init) == ("zfnet", "imagenet", None)
     dropped = {n: m.p for n, m in build("zfnet", 2).named_children() if n.startswith("drop")}
     assert dropped == {"drop6": 0.5, "drop7": 0.5}
-
-
-def test_the_readme_shows_the_numbers_of_the_results():
-    """The blocks between the markers are what scripts/keep_results.py writes from the files."""
-    sys.path.insert(0, str(ROOT / "scripts"))
-    try:
-        import keep_results
-    finally:
-        sys.path.pop(0)
-    assert list(keep_results.RESULTS.glob("*.json"))
-    text = (ROOT / "README.md").read_text()
-    assert keep_results.block() in text and keep_results.ledger_block() in text
-
-
-def test_every_file_that_the_readme_shows_is_there():
-    links = re.findall(r"\]\(([^):#]+)\)", (ROOT / "README.md").read_text())
-    assert links and all((ROOT / link).is_file() for link in links), links
-
-
-def test_results_name_the_weights_and_choices_they_come_from():
-    for path in (ROOT / "experiments" / "results").glob("trained_*.json"):
-        kept = json.loads(path.read_text())
-        assert len(kept["weights_sha256"]) == 16 and kept["figures"], path
-        for figure in kept["figures"]:
-            assert figure["data"]["fingerprint"] and figure["choices"]["collisions"]
 
 
 LOCK = ROOT / "requirements" / "dev.lock"

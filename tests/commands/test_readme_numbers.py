@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 from command_line import ROOT
-
 from experiments.kit.reported import TABLE1
 
 README = " ".join((ROOT / "README.md").read_text().split())
