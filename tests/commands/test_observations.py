@@ -1,17 +1,15 @@
-"""The numbers in the README's sentences are those of the kept files, rounded as they are told."""
-
-import json
+"""The numbers in docs/observations.md are those of the kept files, rounded as they are told."""
 
 import numpy as np
 import pytest
 from command_line import ROOT
-from experiments.kit.reported import TABLE1
 
-README = " ".join((ROOT / "README.md").read_text().split())
+from experiments.kit import kept as results
+from experiments.kit.paper_tables import TABLE1
 
-
-def kept(name):
-    return json.loads((ROOT / "experiments" / "results" / f"{name}.json").read_text())
+TEXT = " ".join((ROOT / "docs" / "observations.md").read_text(encoding="utf-8").split())
+KEPT = results.records()
+SCRATCH = results.FOLDS
 
 
 def row(rows, **wanted):
@@ -20,8 +18,8 @@ def row(rows, **wanted):
 
 
 def contrast():
-    about = kept("tables_contrast_normalisation_scenes")
-    accuracy = {role: one["accuracy"] for role, one in about["networks"].items()}
+    about = KEPT["zfnet_mini_scenes/contrast_normalisation"]
+    accuracy = {role: one["accuracy"] for role, one in about["facts"]["networks"].items()}
     dead = {
         role: row(about["tables"]["table"], network=role, layer="conv2")["dead"]
         for role in accuracy
@@ -33,7 +31,7 @@ def contrast():
 
 
 def evolution():
-    rows = kept("tables_fig4_caltech101")["tables"]["turnover"]
+    rows = KEPT["zfnet_caltech101/fig4_feature_evolution"]["tables"]["turnover"]
     at = [100 * float(row(rows, layer=f"conv{n}", epoch="20")["turnover"]) for n in range(1, 6)]
     low, high = min(at[1:]), max(at[1:])
     yield (
@@ -49,14 +47,15 @@ def evolution():
 
 
 def first_layers():
-    rows = kept("tables_fig6_caltech101")["tables"]["table"]
+    about = KEPT["zfnet_caltech101/fig6_first_layers"]
+    rows = about["tables"]["table"]
     of = {
         (role, layer): row(rows, network=role, layer=layer)
         for role in ("ours", "without", "coarse")
         for layer in ("conv1", "conv2")
     }
     ours = of["ours", "conv1"]
-    networks = kept("tables_fig6_caltech101")["networks"]
+    networks = about["facts"]["networks"]
     assert networks["ours"]["weights_sha256"] == networks["without"]["weights_sha256"]
     yield f"strongest {float(ours['largest_rms']) / float(ours['median_rms']):.1f} times the median"
     assert all(one["dead_or_faint"] == "0" for (_, layer), one in of.items() if layer == "conv1")
@@ -71,7 +70,7 @@ def first_layers():
 
 
 def occlusion():
-    rows = kept("tables_fig7_caltech101")["tables"]["table"]
+    rows = KEPT["zfnet_caltech101/fig7_occlusion"]["tables"]["table"]
     scored = [float(r["activation_drop_on_projection"]) for r in rows if r["role"] == "scored"]
     mean = 100 * sum(scored) / len(scored)
     yield f"(over {len(scored)} images by {mean:.0f} % more than elsewhere"
@@ -83,7 +82,7 @@ def occlusion():
 
 
 def ascent():
-    rows = kept("tables_one_unit_scenes")["tables"]["table"]
+    rows = KEPT["zfnet_mini_scenes/one_unit"]["tables"]["table"]
     best = max(float(r["activation"]) for r in rows if r["answer"] == "start")
     crop = max(float(r["value"]) for r in rows if r["answer"] == "crop")
     assert 2.5 < best / crop < 3.5
@@ -91,23 +90,25 @@ def ascent():
 
 
 def transfer():
-    scratch, probes = kept("caltech101_scratch"), kept("probes")
-    rows = probes["Tiny ImageNet, table 4"]["rows"]
+    rows = KEPT["zfnet_mini_tiny_imagenet/table4_caltech101"]["tables"]["table"]
     small, large = (
-        (float(row(rows, per_class=size)["mean"]), scratch[f"{size} per class, zfnet_mini 56 px"])
+        (float(row(rows, per_class=size)["mean"]), KEPT[f"{SCRATCH}/zfnet_mini_56px_{size}"])
         for size in ("15", "30")
     )
-    told = [f"{ours:.1f} against {alone['mean']:.1f} %" for ours, alone in (large, small)]
+    told = [f"{ours:.1f} against {one['facts']['mean']:.1f} %" for ours, one in (large, small)]
     yield f"{told[0]} with 30 images a class, {told[1]} with 15"
-    yield f"with 30 images a class ({scratch['30 per class']['mean']:.1f} %)"
+    yield f"with 30 images a class ({KEPT[f'{SCRATCH}/zfnet_30']['facts']['mean']:.1f} %)"
     centre = [
-        np.mean([fold["centre_crop_mean_class_accuracy"] for fold in alone["folds"]])
+        np.mean([fold["centre_crop_mean_class_accuracy"] for fold in alone["tables"]["folds"]])
         for _, alone in (large, small)
     ]
     yield f"by the centre crop alone it reaches {centre[0]:.1f} and {centre[1]:.1f} %"
     tiny, alone = (
-        [r for r in probes[name]["rows"] if r["classifier"] == "svm"]
-        for name in ("Tiny ImageNet, layers", "Caltech-101 alone at 56 px, layers")
+        [r for r in KEPT[name]["tables"]["table"] if r["classifier"] == "svm"]
+        for name in (
+            "zfnet_mini_tiny_imagenet/table7_layer_probes",
+            "zfnet_mini_56px_caltech101/table7_layer_probes",
+        )
     )
 
     def ahead(rows, source):
@@ -125,17 +126,18 @@ def transfer():
 
 
 def dogs():
-    found = {one["key"]: one for one in kept("tables_table1_dogs")["findings"]}
-    parts = ("right_eye", "left_eye", "nose")
-    five, seven = (
-        sorted(found[f"table1/{part}/layer{n}"]["value"] for part in parts) for n in (5, 7)
+    dog_faces, scene_faces = (
+        KEPT[f"zfnet_mini_{data}/table1_correspondence"] for data in ("caltech101", "scenes")
     )
-    random = [found[f"table1/random/layer{n}"]["value"] for n in (5, 7)]
+    found = {one.claim: one for one in results.findings(dog_faces)}
+    parts = ("right_eye", "left_eye", "nose")
+    five, seven = (sorted(found[f"table1/{part}/layer{n}"].value for part in parts) for n in (5, 7))
+    random = [found[f"table1/random/layer{n}"].value for n in (5, 7)]
     own = f"{five[0]:.3f} to {five[-1]:.3f} against {random[0]:.3f}"
     theirs = [TABLE1[part][0][0] for part in (*parts, "random")]
     theirs = f"{min(theirs):.3f} to {max(theirs[:3]):.3f} against {theirs[3]:.3f}"
     yield f"({own}, the right eye within chance; in the paper {theirs})"
-    rows = kept("tables_table1_dogs")["tables"]["table"]
+    rows = dog_faces["tables"]["table"]
     of = {
         part: row(rows, network="trained", layer="conv5", zeros="counted", mask=part)
         for part in (*parts, "random")
@@ -145,22 +147,21 @@ def dogs():
     assert all(float(of[part]["still"]) < float(of["random"]["still"]) for part in parts)
     assert seven[0] <= random[1] <= seven[-1]
     yield f"({seven[0]:.3f} to {seven[-1]:.3f}), as the paper has it"
-    truth = "truth/table1_correspondence"
-    assert all(found[f"{truth}/layer5/{part}/exchange, zeros left out"]["holds"] for part in parts)
-    assert not any(found[f"{truth}/layer5/{part}/place"]["holds"] for part in parts)
-    assert not any(found[f"{truth}/layer5/{part}/learned"]["holds"] for part in parts)
-    assert found[f"{truth}/layer5/same_part"]["holds"]
-    steps = kept("ledger_scenes")["steps"]["table1_correspondence"]
-    scenes = {one["key"]: one["holds"] for one in steps["findings"]}
-    values = {one["key"]: one["value"] for one in steps["findings"]}
+
+    def control(of, name, layer, part=""):
+        zeros = "/zeros left out" if name == "exchange" else ""
+        return of[f"control/table1/{name}/layer{layer}" + f"/{part}" * bool(part) + zeros].holds
+
+    assert all(control(found, "exchange", 5, part) for part in parts)
+    assert not any(control(found, name, 5, p) for p in parts for name in ("place", "learned"))
+    assert control(found, "same_part", 5)
+    scenes = {one.claim: one for one in results.findings(scene_faces)}
     for part in parts:
-        assert values[f"table1/{part}/layer5"] > values["table1/random/layer5"]
-        assert not scenes[f"{truth}/layer5/{part}/learned"]
-    for part in parts:
-        assert scenes[f"{truth}/layer5/{part}/exchange, zeros left out"]
-        for control in ("exchange, zeros left out", "place", "learned"):
-            assert scenes[f"{truth}/layer7/{part}/{control}"]
-    assert not any(scenes[f"table1/{part}/layer5"] for part in parts)
+        assert scenes[f"table1/{part}/layer5"].value > scenes["table1/random/layer5"].value
+        assert not scenes[f"table1/{part}/layer5"].holds
+        assert not control(scenes, "learned", 5, part) and control(scenes, "exchange", 5, part)
+        for name in ("exchange", "place", "learned"):
+            assert control(scenes, name, 7, part)
 
 
 @pytest.mark.parametrize(
@@ -168,4 +169,4 @@ def dogs():
 )
 def test_sentences_tell_what_was_measured(sentences):
     for sentence in sentences():
-        assert sentence in README, sentence
+        assert sentence in TEXT, sentence
