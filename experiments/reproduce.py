@@ -190,7 +190,8 @@ def account(cfg: Reproduce, folder: Path, state: State) -> None:
     """
     ended = {stem: state.outcomes[stem] for stem in PLANS if stem in state.outcomes}
     done = [stem for stem, outcome in ended.items() if outcome.status == DONE]
-    records = {stem: kept.collect(folder / stem) for stem in done}
+    there = [stem for stem in done if (folder / stem / "provenance.json").is_file()]
+    records = {stem: kept.collect(folder / stem) for stem in there}
     pictures = {stem: found for stem in ended if (found := picture(folder, stem))}
     links = {stem: f"[{stem}]({path})" for stem, path in pictures.items()}
     title = f"The paper and this reproduction, size {cfg.size_name}"

@@ -189,7 +189,7 @@ FIGURES: dict[str, Claim] = {
 }
 
 
-def _tables() -> dict[str, Claim]:
+def _correspondence() -> dict[str, Claim]:
     found: dict[str, Claim] = {}
     for part, pair in TABLE1.items():
         who = "the mean of eyes and nose" if part == "random" else "it"
@@ -206,6 +206,11 @@ def _tables() -> dict[str, Claim]:
                 "(Δ)",
                 comparable="the paper's five photographs, which are not published",
             )
+    return found
+
+
+def _errors() -> dict[str, Claim]:
+    found: dict[str, Claim] = {}
     for row, errors in TABLE2.items():
         for column, error in zip(
             ("validation top-1", "validation top-5", "test top-5"), errors, strict=True
@@ -237,6 +242,11 @@ def _tables() -> dict[str, Claim]:
                     comparable="the paper's networks, trained as there, on ImageNet 2012",
                     needs=IMAGENET,
                 )
+    return found
+
+
+def _transfer() -> dict[str, Claim]:
+    found: dict[str, Claim] = {}
     transfer = {
         "scratch": (
             "ZFNet, all layers trained on this data alone",
@@ -280,6 +290,11 @@ def _tables() -> dict[str, Claim]:
         comparable="ZFNet trained on ImageNet 2012",
         needs=IMAGENET,
     )
+    return found
+
+
+def _frozen() -> dict[str, Claim]:
+    found: dict[str, Claim] = {}
     for label, values in TABLE6.items():
         mean = label == "mean"
         found[f"table6/{label}"] = Claim(
@@ -314,5 +329,6 @@ def _tables() -> dict[str, Claim]:
     return found
 
 
-CLAIMS: dict[str, Claim] = FIGURES | _tables()
+TABLES = _correspondence() | _errors() | _transfer() | _frozen()
+CLAIMS: dict[str, Claim] = FIGURES | TABLES
 """Key -> claim; other authors' rows of the paper's tables are in `paper_tables` alone."""

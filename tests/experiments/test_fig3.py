@@ -59,7 +59,7 @@ def test_the_papers_network_has_the_papers_sides(run):
     assert {finding.verdict for finding in found.values()} == {AGREES}
     assert found["fig3/conv1"].value == 110 and found["fig3/parameters"].value == 62_357_608
     facts = json.loads((folder / "provenance.json").read_text())
-    assert facts["judged"] == "zfnet, 224 px, as built"
+    assert facts["judged"] == {"name": "zfnet", "input_px": 224}
     assert facts["parameters"] == 62_357_608 and "paddings" in facts["choices"]
     assert_golden(folder)
 
