@@ -24,52 +24,76 @@ from experiments.kit.result_words import (
     whose,
 )
 
-TOPICS: dict[str, tuple[str, tuple[str, ...], str]] = {
-    "Fig. 1": ("unpool, rectify, filter: the way down", ("fig1/",), "fig1/reconstruction"),
+TOPICS: dict[str, tuple[str, tuple[str, ...], str, str]] = {
+    "Fig. 1": (
+        "unpool, rectify, filter: the way down",
+        ("fig1/",),
+        "fig1/reconstruction",
+        "difference to autograd",
+    ),
     "Fig. 3": (
         "sizes of the layers; the paddings, not stated there, are chosen to give them",
         ("fig3/",),
         "fig3/parameters",
+        "parameters",
     ),
-    "Fig. 4": ("lower layers settle first", ("fig4/",), "fig4/lower_first"),
+    "Fig. 4": (
+        "lower layers settle first",
+        ("fig4/",),
+        "fig4/lower_first",
+        "layer 5 after layer 1",
+    ),
     "Fig. 5": (
         "layer 1 leaps, layer 7 moves quasi-linearly, turning loses the class",
         ("fig5/",),
         "fig5/quasi_linear",
+        "straight line in layer 7",
     ),
     "Fig. 6": (
         "dominating and dead filters, aliasing above a coarse first layer",
         ("fig6/",),
         "fig6/aliasing",
+        "aliased, coarse minus fine",
     ),
     "Fig. 7": (
         "map and probability fall where the square covers the object",
         ("fig7/",),
         "fig7/activation",
+        "fall of the map",
     ),
-    "Table 1": ("hidden eyes and noses change all faces alike", ("table1/",), "table1/nose/layer5"),
+    "Table 1": (
+        "hidden eyes and noses change all faces alike",
+        ("table1/",),
+        "table1/nose/layer5",
+        "nose, layer 5",
+    ),
     "Table 4, scratch": (
         "Caltech-101 from scratch, 30 images a class",
         ("table4/scratch/30",),
         "table4/scratch/30",
+        "",
     ),
     "Table 4, transfer": (
         "features learned elsewhere beat that",
         ("table4/pretrained/",),
         "table4/pretrained/30",
+        "30 images a class",
     ),
     "Table 7": (
         "accuracy of linear probes rises with depth",
         ("table7/",),
         "table7/caltech101/svm/layer5",
+        "SVM on layer 5",
     ),
     "Fig. 2, 9; Tables 2, 3, 5, 6": (
         "nine strongest images; ImageNet, Caltech-256 and VOC",
         ("fig2/", "fig9/", "table2/", "table3/", "table5/", "table6/"),
         "",
+        "",
     ),
 }
-"""A line of the short table -> what the paper says, keys of its claims, the claim it shows."""
+"""A line of the short table -> what the paper says, keys of its claims, the claim whose number it
+shows, and what that number is."""
 
 READING = (
     "Three verdicts: a claim *agrees*, *disagrees* or is *not tested*. A number is *comparable* "
@@ -121,19 +145,21 @@ def summary(records: Mapping[str, Record]) -> str:
 def short_table(records: Mapping[str, Record]) -> tuple[Sequence[str], list[Sequence[str]]]:
     """The head and rows of the short table: a line a figure or table of the paper."""
     all_lines, body = lines(records), []
-    for place, (says, keys, shown) in TOPICS.items():
+    for place, (says, keys, shown, what) in TOPICS.items():
         own = [one for one in all_lines if one.found.claim.startswith(keys)]
         shown_by = [one for one in own if one.found.claim == shown and here(one.found)]
         shown_by = [one for one in shown_by if one.found.comparable] or shown_by
         told: dict[str, list[str]] = {}
         for one in shown_by:
-            apart = f" ({difference(one.found)})" if one.found.comparable else ""
+            apart = difference(one.found) if one.found.comparable else "not comparable"
+            apart = f" ({apart})" if one.claim.value is not None else ""
             told.setdefault(f"{here(one.found)}{apart}", []).append(whose(one.record))
-        values = [f"{told_one} by {', '.join(by)}" for told_one, by in told.items()]
+        values = [f"{number} by {', '.join(by)}" for number, by in told.items()]
         values = list(told) if len(told) == 1 else values
         theirs = paper(CLAIMS[shown]) if shown else ""
         verdict = counts(one.found for one in own) if own else NOT_TESTED
-        body.append((place, says, theirs, "; ".join(values), verdict))
+        ours = f"{what}: " * bool(what and values) + "; ".join(values)
+        body.append((place, says, theirs, ours, verdict))
     return ("", "the paper says", "its number", "here", "verdicts"), body
 
 
