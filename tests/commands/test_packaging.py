@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+import deconv
 from deconv.networks import build
 from deconv.training import Recipe
 from experiments.kit.command import CONF, compose, settings_of
@@ -23,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def wheel(tmp_path_factory):
     """The wheel that pip makes of the checkout."""
     source, wheels = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheels")
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     for name in ("deconv", "experiments", "scripts", "conf", "tests"):
         ignored = shutil.ignore_patterns("__pycache__", "results")
@@ -42,13 +43,16 @@ def test_the_wheel_holds_the_library_alone(wheel):
     with zipfile.ZipFile(wheel) as archive:
         inside = archive.namelist()
         about = next(name for name in inside if name.endswith(".dist-info/METADATA"))
-        needs = re.findall(r"^Requires-Dist: ([\w-]+)(.*)$", archive.read(about).decode(), re.M)
+        words = archive.read(about).decode()
+        needs = re.findall(r"^Requires-Dist: ([\w-]+)(.*)$", words, re.M)
     assert {name.split("/")[0].split("-")[0] for name in inside} == {"deconv"}
     modules = {p.relative_to(ROOT).as_posix() for p in (ROOT / "deconv").rglob("*.py")}
     assert modules == {name for name in inside if name.endswith(".py")}
     assert {"deconv/pretrained/zfnet_mini.safetensors", "deconv/py.typed"} <= set(inside)
     extra = {name: "extra ==" in rest for name, rest in needs}
-    assert extra["hydra-core"] and not extra["torch"], "Hydra is for the experiments alone"
+    assert extra["hydra-core"] and extra["scikit-learn"] and not extra["torch"]
+    assert f"\nVersion: {deconv.__version__}\n" in words and "\nLicense-Expression: MIT\n" in words
+    assert any(name.endswith("licenses/LICENSE") for name in inside)
 
 
 ELSEWHERE = """
