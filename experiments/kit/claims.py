@@ -278,7 +278,7 @@ def _transfer() -> dict[str, Claim]:
                     "%",
                     5,
                     comparable=comparable,
-                    needs=needs,
+                    needs=" and ".join(filter(None, (data, needs))),
                 )
     best = TABLE5["Bo et al."][60][0]
     found["fig9/few_images"] = Claim(
@@ -288,7 +288,7 @@ def _transfer() -> dict[str, Claim]:
         f"it lies above {best} % by more than both spreads",
         unit="%",
         comparable="ZFNet trained on ImageNet 2012",
-        needs=IMAGENET,
+        needs=f"Caltech-256 and {IMAGENET}",
     )
     return found
 
