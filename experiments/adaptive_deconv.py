@@ -57,10 +57,10 @@ from experiments.kit import (
     by_size,
     check_name,
     experiment,
+    judged,
     log,
 )
 from experiments.kit.facts import data_facts
-from experiments.kit.findings import TRUTH
 from experiments.kit.inputs import data_name
 
 PARTS = (5, 25, 125)
@@ -210,7 +210,7 @@ def choices(cfg: Adaptive) -> dict[str, Any]:
 
 
 BASELINES = {
-    "random": "filters drawn at random, inferred alike,",
+    "random": "filters drawn at random, inferred alike",
     "single_step": "one step of inference at its best gain",
 }
 
@@ -222,15 +222,9 @@ def findings(unexplained: Mapping[str, Sequence[np.ndarray]], seed: int) -> list
         pairs = zip(unexplained["learned"], unexplained[name], strict=True)
         gains = [other - learned for learned, other in pairs]
         ranges = [bootstrap(one, seed) for one in gains]
-        low, high = ranges[-1]
-        rule = (
-            f"the share of held-out images' energy that {words} leaves unexplained is above "
-            "that of learned filters after inference, at every layer by the bootstrap interval "
-            "over images (95 %); the number is the last layer's"
-        )
-        key, holds = f"{TRUTH}adaptive_deconv/gain_over_{name}", all(low > 0 for low, _ in ranges)
-        gain = float(gains[-1].mean())
-        found.append(Finding(key, gain, (high - low) / 2, holds, rule, "of the energy"))
+        key, holds = f"control/adaptive_deconv/gain/{name}", all(low > 0 for low, _ in ranges)
+        gain, images = float(gains[-1].mean()), len(gains[-1])
+        found.append(judged(key, gain, ranges[-1], images, holds=holds, over=words))
     return found
 
 

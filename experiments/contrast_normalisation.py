@@ -44,9 +44,8 @@ from deconv.studies.first_layers.contrast import across_norms, at_border, norm_o
 from deconv.studies.first_layers.features import FIRST, SECOND, features, strengths
 from deconv.training.evaluation import evaluate
 from deconv.training.snapshots import weights_hash
-from experiments.kit import Comparison, Finding, Result, Saved, Subject, experiment
+from experiments.kit import Comparison, Finding, Result, Saved, Subject, experiment, judged
 from experiments.kit.facts import deconvnet_choices, describe_network, images_of
-from experiments.kit.findings import TRUTH
 from experiments.kit.printed import MISSING, rounded
 from experiments.kit.series import unequal
 
@@ -157,24 +156,18 @@ def findings(rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
     """
     out = []
     for role in ("response", "local"):
-        key = f"{TRUTH}contrast_normalisation/less_redundant/{role}"
+        key = f"control/contrast_normalisation/less_redundant/{role}"
         pairs = [
             (row["before_redundancy"], row["behind_redundancy"])
             for row in rows
             if row["network"] == role
         ]
         if any(None in pair for pair in pairs):
-            out.append(Finding(key, rule=f"{RULE}; not judged, as fewer than two maps vary"))
+            out.append(judged(key, why_not="fewer than two maps vary"))
             continue
         fall = min(before - behind for before, behind in pairs)
-        out.append(Finding(key, fall, holds=fall > 0, rule=RULE))
+        out.append(judged(key, fall, holds=fall > 0))
     return out
-
-
-RULE = (
-    "value: mean absolute correlation of two maps over positions and images right before the "
-    "normalisation minus right behind it, of layers 1 and 2 the smaller fall; holds if above 0"
-)
 
 
 # The page

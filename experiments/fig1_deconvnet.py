@@ -44,10 +44,19 @@ from deconv.figures import Page
 from deconv.networks import ChainNet
 from deconv.networks.chain import window
 from deconv.pooling import COLLISIONS
-from experiments.kit import Figure, Finding, Result, Saved, Subject, check_name, experiment, log
+from experiments.kit import (
+    Figure,
+    Result,
+    Saved,
+    Subject,
+    check_name,
+    experiment,
+    judged,
+    log,
+)
+from experiments.kit.claims import TOLERANCE
 from experiments.kit.facts import deconvnet_choices, describe_field, describe_network, layer_title
 
-TOLERANCE = 1e-3
 """Largest difference, relative to the largest pixel, at which two engines count as agreeing."""
 MOST_MAPS, MOST_WINDOWS = 7, 3
 """What the page has room for."""
@@ -133,12 +142,7 @@ def compute(cfg: Deconvnet, it: Subject) -> Result:
         "difference_to_vjp": difference,
         "choices": choices(net, cfg, it.snapshot.mean),
     }
-    rule = (
-        "unpooling by switches, rectifying and filtering, stage by stage, gives the pixels that "
-        "autograd gives under the deconvnet's rules: largest difference at most "
-        f"{TOLERANCE} of the largest pixel (the value); one unit of one image"
-    )
-    finding = Finding("fig1/reconstruction", difference, holds=difference <= TOLERANCE, rule=rule)
+    finding = judged("fig1/reconstruction", difference, None, 1, holds=difference <= TOLERANCE)
     return Result(facts, arrays, {"table": rows}, [finding])
 
 

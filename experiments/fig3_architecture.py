@@ -21,6 +21,7 @@ provenance.json, and prints the table.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,9 +32,10 @@ from deconv.errors import DeconvError
 from deconv.figures import Page
 from deconv.networks import ChainNet, build
 from deconv.networks.layer_table import LayerRow, layer_table, totals
-from experiments.kit import Drawn, Finding, Result, Saved, Subject, experiment, log
+from experiments.kit import Drawn, Finding, Result, Saved, Subject, experiment, judged, log
+from experiments.kit.claims import CLAIMS
 from experiments.kit.inputs import build_network
-from experiments.kit.reported import FIG3_SIDES, REPORTED
+from experiments.kit.paper_tables import FIG3_SIDES
 from experiments.kit.settings import groups
 
 PAPER_NETWORK, PAPER_PX, PAPER_CLASSES = "zfnet", 224, 1000  # §3 and Fig. 3
@@ -60,11 +62,11 @@ def compute(cfg: Architecture, it: Subject) -> Result:
     table = [row.record() for row in rows]
     log(as_text(table))
     parameters, multiply_adds = totals(rows)
-    judged, found = judge(net, rows)
+    network, found = judge(net, rows)
     facts = {
         "figure": "3",
         "data": {"name": "no images"},
-        "judged": judged,
+        "judged": network,
         "choices": {
             "paddings": "not stated in the paper; for zfnet those that give the figure's sizes",
             "multiply_adds": "of one image, convolutions and linear layers alone, no biases",
@@ -80,8 +82,8 @@ def compute(cfg: Architecture, it: Subject) -> Result:
 # The claims
 
 
-def judge(net: ChainNet, rows: Sequence[LayerRow]) -> tuple[str, list[Finding]]:
-    """The network that the paper's sizes are judged on, in words, and the findings.
+def judge(net: ChainNet, rows: Sequence[LayerRow]) -> tuple[dict[str, Any], list[Finding]]:
+    """The network that the paper's sizes are judged on, and the findings.
 
     That is `net` where it is a zfnet; else zfnet as built by default, without memory for weights.
     """
@@ -89,7 +91,7 @@ def judge(net: ChainNet, rows: Sequence[LayerRow]) -> tuple[str, list[Finding]]:
         with torch.device("meta"):
             net = build(PAPER_NETWORK, num_classes=PAPER_CLASSES)
         rows = layer_table(net)
-    return f"{PAPER_NETWORK}, {net.input_px} px, as built", findings(net, rows)
+    return {"name": PAPER_NETWORK, "input_px": net.input_px}, findings(net, rows)
 
 
 def findings(net: ChainNet, rows: Sequence[LayerRow]) -> list[Finding]:
@@ -101,20 +103,15 @@ def findings(net: ChainNet, rows: Sequence[LayerRow]) -> list[Finding]:
     unchanged = not any(value for key, value in net.recipe.items() if key not in free)
     comparable = unchanged and net.input_px == PAPER_PX
     sides = {row.stage: max(row.height, row.width) for row in rows}
-    rule = (
-        f"the map of zfnet at {net.input_px} px, as built, has exactly this side; "
-        "the paddings, which the paper does not state, are chosen so"
-    )
+    judge_it = functools.partial(judged, comparable=comparable, input_px=net.input_px)
     found = [
-        Finding(f"fig3/{stage}", sides[stage], None, sides[stage] == side, rule, "", comparable)
+        judge_it(f"fig3/{stage}", sides[stage], holds=sides[stage] == side)
         for stage, side in FIG3_SIDES.items()
         if stage in sides
     ]
     if comparable and net.recipe["num_classes"] == PAPER_CLASSES:
-        claim, (parameters, _) = REPORTED["fig3/parameters"], totals(rows)
-        rule = "exactly as many weights and biases as the figure's sizes add up to"
-        holds = parameters == claim.value
-        found.append(Finding("fig3/parameters", parameters, None, holds, rule, comparable=True))
+        key, (parameters, _) = "fig3/parameters", totals(rows)
+        found.append(judge_it(key, parameters, holds=parameters == CLAIMS[key].value))
     return found
 
 

@@ -50,7 +50,17 @@ from deconv.studies.evolution import (
 from deconv.training import PAPER_EPOCHS
 from deconv.training.course import epoch_ends, same_training
 from deconv.training.snapshots import load_snapshot, weights_hash
-from experiments.kit import Drawn, Finding, Result, Saved, Subject, check_name, experiment, log
+from experiments.kit import (
+    Drawn,
+    Finding,
+    Result,
+    Saved,
+    Subject,
+    check_name,
+    experiment,
+    judged,
+    log,
+)
 from experiments.kit.chosen_maps import (
     MinesPeaks,
     ShowsMaps,
@@ -293,24 +303,14 @@ def judge(rows: Sequence[Mapping[str, Any]], threshold: float) -> Finding:
     for row in reversed(rows):
         if str(row["settled"]) == "True":
             settled[row["layer"]] = int(row["epoch"])
-    names, when = list(settled), list(settled.values())
-    each = ", ".join(
-        f"{name} {'never' if epoch is None else epoch}" for name, epoch in settled.items()
-    )
-    rule = (
-        f"value: epochs from the snapshot at which {names[0]} has settled to that at which "
-        f"{names[-1]} has; settled: from then on less than {threshold:g} of a map's nine strongest "
-        f"images change from snapshot to snapshot ({each}; snapshots at "
-        f"{', '.join(map(str, epochs))}); holds if {names[-1]} settles later than {names[0]}, or "
-        "never, and no layer before one below it; how many epochs either takes is not judged"
-    )
+    when = list(settled.values())
     value = None if None in (when[0], when[-1]) else float(when[-1] - when[0])
     order = [max(epochs) + 1 if epoch is None else epoch for epoch in when]  # never: last of all
     holds = order[0] < order[-1] and order == sorted(order)
-    if len(names) < 2 or len(epochs) < FEWEST or all(epoch is None for epoch in when):
-        why = f"two layers, {FEWEST} snapshots and a layer that settles are needed"
-        rule, holds = f"{rule}; not judged: {why}", None
-    return Finding("fig4/lower_first", value, holds=holds, rule=rule)
+    if len(settled) < 2 or len(epochs) < FEWEST or all(epoch is None for epoch in when):
+        holds = None
+    facts = {"threshold": threshold, "settled": settled, "snapshots": epochs}
+    return judged("fig4/lower_first", value, holds=holds, **facts)
 
 
 # The page

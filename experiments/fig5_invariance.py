@@ -43,10 +43,10 @@ from deconv.studies.invariance.courses import LAYERS, course, image_scores, side
 from deconv.studies.invariance.scores import difference
 from deconv.studies.invariance.tables import class_rows, image_rows, score_rows
 from deconv.studies.invariance.warping import IDENTITY, check_transform, warp
-from experiments.claims.invariance import LEAST, findings
 from experiments.kit import Figure, Result, Saved, Subject, by_size, experiment, log
 from experiments.kit.chosen_images import ChosenImage, named_images, need_label
 from experiments.kit.facts import describe_network, images_of, layer_title, preprocessing
+from experiments.verdicts.invariance import LEAST, findings
 
 MOST_AMOUNTS = 1000
 SHOWN = 5

@@ -54,8 +54,9 @@ from deconv.studies.first_layers.features import (
 from deconv.studies.first_layers.quality import square_stride
 from deconv.studies.first_layers.spectra import excess_aliasing, spectra, spectrum_in_numbers
 from deconv.training.snapshots import weights_hash
-from experiments.kit import Comparison, Finding, Result, Saved, Subject, experiment
+from experiments.kit import Comparison, Finding, Result, Saved, Subject, experiment, judged
 from experiments.kit.chosen_maps import check_numbers, checked_maps
+from experiments.kit.claims import FEW
 from experiments.kit.facts import deconvnet_choices, describe_network, images_of
 from experiments.kit.inputs import workers
 from experiments.kit.layout import saved_maps
@@ -66,7 +67,6 @@ FREQUENCIES = np.linspace(0, 0.5, 51)
 """Cycles a pixel, where the curves of the spectra are computed."""
 CONTROL_IMAGES, CONTROL_SEED = 256, 1000
 """Of networks with random weights: images they are mined over, the seed of the first one."""
-FEW = 0.1
 """Filters dominate if no larger share of them holds half of their layer's energy."""
 
 
@@ -219,66 +219,55 @@ def findings(
         for role, what in differences.items()
     }
     return [
-        not_judged(dominating(first), apart["without"] or idle),
-        not_judged(dead(first, faint_share), apart["coarse"]),
-        not_judged(aliasing(arrays), apart["coarse"]),
+        dominating(first, apart["without"] or idle),
+        dead(first, faint_share, apart["coarse"]),
+        aliasing(arrays, apart["coarse"]),
     ]
 
 
-def not_judged(finding: Finding, why: str) -> Finding:
-    """The finding without a verdict if there is a reason why."""
-    rule = f"{finding.rule}; not judged, as {why}"
-    return dataclasses.replace(finding, holds=None, rule=rule) if why else finding
-
-
-def dominating(first: Mapping[str, Mapping[str, Any]]) -> Finding:
+def dominating(first: Mapping[str, Mapping[str, Any]], why_not: str) -> Finding:
     """Whether a few filters dominate without renormalisation, and not with it."""
     share = {role: row["filters_of_half"] / row["maps"] for role, row in first.items()}
-    rule = (
-        "value: the smallest share of layer 1's filters that holds half of its squared weights, "
-        f"without renormalisation (with it: {share['ours']:.3f}); holds if that is at most {FEW:g} "
-        "without and more with"
-    )
     holds = share["without"] <= FEW < share["ours"]
-    return Finding("fig6/dominating", share["without"], holds=holds, rule=rule)
+    return untested("fig6/dominating", why_not, share["without"], holds, with_it=share["ours"])
 
 
-def dead(first: Mapping[str, Mapping[str, Any]], faint_share: float) -> Finding:
+def dead(first: Mapping[str, Mapping[str, Any]], faint: float, why_not: str) -> Finding:
     """Whether the coarse first layer has the larger share of dead or faint filters."""
     share = {role: row["dead_or_faint"] / row["maps"] for role, row in first.items()}
     kind = {
-        role: f"{row['kernel']}×{row['kernel']}, stride {row['stride']}"
-        for role, row in first.items()
+        role: f"{first[role]['kernel']}×{first[role]['kernel']}, stride {first[role]['stride']}"
+        for role in ("coarse", "ours")
     }
-    rule = (
-        "value: share of layer 1's filters that no image brings above 0 or whose RMS is below "
-        f"{faint_share:g} of the strongest's, of the coarse layer ({kind['coarse']}) minus "
-        f"that of the fine one ({kind['ours']}: {share['ours']:.3f}); holds if above 0, not judged "
-        "if neither layer has any"
-    )
-    more = share["coarse"] - share["ours"]
-    some = share["coarse"] + share["ours"] > 0
-    return Finding("fig6/dead", more, holds=more > 0 if some else None, rule=rule)
+    more, some = share["coarse"] - share["ours"], share["coarse"] + share["ours"] > 0
+    facts = {"faint": faint, "of_the_fine": share["ours"], "layers": kind}
+    return untested("fig6/dead", why_not, more, more > 0 if some else None, **facts)
 
 
-def aliasing(arrays: Mapping[str, np.ndarray]) -> Finding:
+def aliasing(arrays: Mapping[str, np.ndarray], why_not: str) -> Finding:
     """Whether projections of layer 2 above the coarse layer hold more that its stride aliases."""
     both = [
         (arrays[f"{role}/{SECOND}/aliased"], arrays[f"{role}/random_aliased"])
         for role in ("coarse", "ours")
     ]
     if min(int((~np.isnan(shares)).sum()) for shares, _ in both) < 2:
-        return not_judged(Finding("fig6/aliasing", rule=ALIASING), "fewer than two live")
+        return untested("fig6/aliasing", "fewer than two maps are live", None, None)
     more, spread = excess_aliasing(*both)
-    return Finding("fig6/aliasing", more, spread, more > spread, ALIASING)
+    return untested("fig6/aliasing", why_not, more, more > spread, spread)
 
 
-ALIASING = (
-    "value: share of the spectral energy of layer 2's projections above the Nyquist frequency of "
-    "layer 1's stride, mean over live maps, relative to the same network with random weights, "
-    "coarse minus fine; spread: two standard deviations, of these means and among random weights "
-    "together; holds if the value exceeds its spread"
-)
+def untested(
+    claim: str,
+    why_not: str,
+    value: float | None,
+    holds: bool | None,
+    spread: float | None = None,
+    **facts: Any,
+) -> Finding:
+    """Make a finding, without a verdict if there is a reason why not, which is kept."""
+    if why_not:
+        return judged(claim, value, spread, holds=None, why_not=why_not, **facts)
+    return judged(claim, value, spread, holds=holds, **facts)
 
 
 # The page

@@ -40,7 +40,6 @@ from deconv.scenes import Scene
 from deconv.studies.occlusion.map_pictures import map_pictures, without_image
 from deconv.studies.occlusion.maps import STRONGEST, map_numbers, occlude, square_corners
 from deconv.studies.occlusion.scored_images import comparisons, score_arrays, score_rows
-from experiments.claims.occlusion import describe_scores, findings
 from experiments.kit import (
     Figure,
     Result,
@@ -63,6 +62,7 @@ from experiments.kit.facts import (
 )
 from experiments.kit.inputs import uncached
 from experiments.kit.layout import layout_of
+from experiments.verdicts.occlusion import describe_scores, findings
 
 SIZE_SHARE, STRIDE_SHARE = 50 / 224, 8 / 224
 """Of the input's side. The paper states neither."""

@@ -1,4 +1,4 @@
-"""All figures and tables from one network, each in a process of its own, and the ledger.
+"""All figures and tables from one network, each in a process of its own, and the results.
 
     python -m experiments.reproduce size=laptop
     python -m experiments.reproduce size=paper run=<run> data.root=<folder>
@@ -13,7 +13,8 @@ and device apply to every experiment, those of figure to all that draw.
 Cost: laptop minutes on 2 CPU cores, training included; paper: needs run=.
 
 Writes <stem>/ for each experiment, logs/<stem>.txt, reproduce.json (what ran and how it ended),
-ledger.md and ledger.csv (the paper's numbers beside ours) and index.html, which shows all of it.
+index.html (all figures, and the results in one table), results.md (each claim of the paper
+beside what was found).
 Exit status 0: all ran, or lack a data set that is not on this machine; 1: some failed; 2: bad
 input; 75: stopped by a signal, continue with resume=.
 """
@@ -22,7 +23,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -32,7 +33,7 @@ from deconv.errors import DeconvError, Interrupted
 from deconv.figures import Look
 from deconv.training import lock_folder
 from deconv.training.snapshots import load_snapshot
-from experiments.kit import Command, Settings, compose, ledger, log
+from experiments.kit import Command, Settings, compose, kept, log
 from experiments.kit.command import settings_of
 from experiments.kit.index_page import Section, index_page
 from experiments.kit.plans import (
@@ -44,8 +45,10 @@ from experiments.kit.plans import (
     stems_of,
     step_of,
 )
+from experiments.kit.printed import bullets, literal
 from experiments.kit.progress import Progress, outcome_words
-from experiments.kit.provenance import overrides, write_table, write_text
+from experiments.kit.provenance import overrides, write_text
+from experiments.kit.results_page import READING, results, short_table
 from experiments.kit.steps import (
     DONE,
     FAILED,
@@ -58,7 +61,6 @@ from experiments.kit.steps import (
     run_steps,
     write_state,
 )
-from experiments.kit.unmeasured import grouped, unmeasured
 
 EXIT_SOME_FAILED = 1
 
@@ -73,7 +75,7 @@ class Reproduce(Settings):
 
 
 def run(_: DictConfig, cfg: Reproduce, folder: Path) -> None:
-    """Run the experiments that are not finished, write the ledger, report failures."""
+    """Run the experiments that are not finished, write the results, report failures."""
     if distributed.ranks() > 1:
         raise DeconvError("reproduce runs as one process: train under torchrun, then give run=")
     with lock_folder(folder):
@@ -182,27 +184,27 @@ def work(
 
 
 def account(cfg: Reproduce, folder: Path, state: State) -> None:
-    """Write ledger.md, ledger.csv, ledger.json and index.html from the experiments' folders.
+    """Write results.md and index.html from the experiments' folders.
 
     Experiments that an earlier run of the same folder finished are in it too.
     """
-    outcomes = {s: asdict(state.outcomes[s]) for s in PLANS if s in state.outcomes}
-    kept = ledger.collect(folder, outcomes, cfg.size_name)
-    ledger.write(folder / ledger.FILE, kept)
-    pictures = {stem: found for stem in outcomes if (found := picture(folder, stem))}
-    write_text(folder / "ledger.md", ledger.markdown(kept, pictures))
-    write_table(folder / "ledger.csv", ledger.rows(kept))
-    sections = [
-        Section(stem, outcome_words(state.outcomes[stem]), pictures.get(stem), files(folder, stem))
-        for stem in outcomes
-    ]
-    rows = [(*ledger.cells(line), line.experiment) for line in ledger.lines(kept)]
-    head = (*ledger.HEAD, "experiment")
-    without = grouped(unmeasured([kept]))
+    ended = {stem: state.outcomes[stem] for stem in PLANS if stem in state.outcomes}
+    done = [stem for stem, outcome in ended.items() if outcome.status == DONE]
+    there = [stem for stem in done if (folder / stem / "provenance.json").is_file()]
+    records = {stem: kept.collect(folder / stem) for stem in there}
+    pictures = {stem: found for stem in ended if (found := picture(folder, stem))}
+    links = {stem: f"[{stem}]({path})" for stem, path in pictures.items()}
     title = f"The paper and this reproduction, size {cfg.size_name}"
-    about = [ledger.network(kept), ledger.HOW.replace("*", "")]
-    page = index_page(title, about, head, rows, ledger.rules(kept), without, sections)
-    write_text(folder / "index.html", page)
+    text = results(records, title, lambda stem: links.get(stem, stem))
+    failed = [f"{s}: {outcome_words(one)}" for s, one in ended.items() if s not in done]
+    if failed:
+        text += f"\n## Without a result\n\n{bullets(map(literal, failed))}\n"
+    write_text(folder / "results.md", text)
+    sections = [
+        Section(stem, outcome_words(outcome), pictures.get(stem), files(folder, stem))
+        for stem, outcome in ended.items()
+    ]
+    write_text(folder / "index.html", index_page(title, sections, *short_table(records), READING))
 
 
 def picture(folder: Path, stem: str) -> str | None:
@@ -229,7 +231,7 @@ def report(folder: Path, stems: Sequence[str], state: State) -> None:
     for status in (NO_DATA, FAILED):
         if status in by_status:
             log(f"{status}: {', '.join(by_status[status])} (see logs/)")
-    log(f"ledger: {folder / 'ledger.md'}")
+    log(f"results: {folder / 'results.md'}")
     log(f"figures: {folder / 'index.html'}")
     if FAILED in by_status:
         print(folder, flush=True)

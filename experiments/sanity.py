@@ -42,7 +42,6 @@ from deconv.studies.sanity.mined_classes import mine_classes
 from deconv.studies.sanity.shares import Row, chance_of, pick, share_rows
 from deconv.studies.sanity.similarity import NUMBERS
 from deconv.studies.sanity.units import strongest_units
-from experiments.claims.sanity import findings, summary
 from experiments.kit import Figure, Result, Saved, Subject, by_size, check_name, experiment, log
 from experiments.kit.facts import (
     deconvnet_choices,
@@ -52,6 +51,7 @@ from experiments.kit.facts import (
     layer_title,
 )
 from experiments.kit.inputs import workers
+from experiments.verdicts.sanity import findings, summary
 
 MOST_STOPS = 8
 

@@ -58,12 +58,12 @@ from deconv.studies.correspondence.delta_table import (
     face_changes,
 )
 from deconv.studies.correspondence.faces import MASKS, PARTS, Face, draws, file_faces, scene_faces
-from experiments.claims.correspondence import COUNTED, LEFT_OUT, findings, number_of
 from experiments.kit import Drawn, Result, Saved, Subject, check_name, experiment, log
 from experiments.kit.facts import describe_network, preprocessing
 from experiments.kit.inputs import data_name, stored_side_px
+from experiments.kit.paper_tables import TABLE1
 from experiments.kit.printed import printed
-from experiments.kit.reported import TABLE1
+from experiments.verdicts.correspondence import COUNTED, LEFT_OUT, findings, number_of
 
 SHOWN_RANDOM = 2
 
@@ -154,7 +154,7 @@ def compute(cfg: Correspondence, it: Subject) -> Result:
             rows += [{"network": name, "layer": layer, "zeros": zeros} | row for row in own]
     log(as_text(rows))
     facts = choices(cfg, it, faces, masks) | {"right": share_right(it, kinds, images)}
-    return Result(facts, arrays, {"table": rows}, findings(cfg, rows, resampled))
+    return Result(facts, arrays, {"table": rows}, findings(cfg, rows, resampled, len(faces)))
 
 
 def find_faces(cfg: Correspondence, it: Subject) -> list[Face]:

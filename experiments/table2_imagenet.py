@@ -34,11 +34,11 @@ from deconv.training.evaluation import (
     two_standard_errors,
 )
 from deconv.training.snapshots import Snapshot, load_snapshot, weights_hash
-from experiments.kit import Finding, Result, Settings, Subject, check_name, experiment, log
+from experiments.kit import Finding, Result, Settings, Subject, check_name, experiment, judged, log
 from experiments.kit.facts import data_facts, training_facts
 from experiments.kit.inputs import data_name, squares
+from experiments.kit.paper_tables import TABLE2
 from experiments.kit.printed import MISSING, number, printed
-from experiments.kit.reported import TABLE2
 from experiments.kit.series import altered, as_in_the_paper, epochs_of_each, trained_in
 
 BATCH = 8
@@ -210,15 +210,10 @@ def findings(
         comparable = papers and as_in_row(row, nets[line["row"]])
         for column in COLUMNS[:2]:
             error, alone = line[column], line[f"{column} alone"]
-            holds, rule = None, f"spread: two standard errors of a share over {images} images"
-            if line["nets"] > 1:
-                holds = error < alone
-                rule = (
-                    f"the error of the average of {line['nets']} networks lies below the mean "
-                    f"error of each alone ({alone:.2f} %); {rule}"
-                )
+            holds = error < alone if line["nets"] > 1 else None
             key, spread = f"table2/{row}/{column}", two_standard_errors(images, error)
-            found.append(Finding(key, error, spread, holds, rule, comparable=comparable))
+            facts = {"comparable": comparable, "nets": line["nets"], "alone": alone}
+            found.append(judged(key, error, spread, images, holds=holds, **facts))
     return found
 
 

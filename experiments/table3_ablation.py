@@ -43,12 +43,23 @@ from deconv.networks.changes import CHANGES, WIDE, build_arguments
 from deconv.training import lock_folder
 from deconv.training.evaluation import PRECISIONS, TEST_CROPS, evaluate, two_standard_errors
 from deconv.training.snapshots import Snapshot, weights_hash
-from experiments.kit import Drawn, Finding, Result, Saved, Subject, check_name, experiment, log
+from experiments.kit import (
+    Drawn,
+    Finding,
+    Result,
+    Saved,
+    Subject,
+    check_name,
+    experiment,
+    judged,
+    log,
+)
+from experiments.kit.claims import MARGIN3
 from experiments.kit.command import Command, settings_of
 from experiments.kit.facts import data_facts
 from experiments.kit.inputs import build_network, data_name, recipe_of, squares, stored_side_px
+from experiments.kit.paper_tables import TABLE3
 from experiments.kit.printed import MISSING, number, printed
-from experiments.kit.reported import TABLE3
 from experiments.kit.resume import saved_settings
 from experiments.kit.series import FREE, altered, as_in_the_paper, epochs_of_each, trained_in
 
@@ -241,9 +252,6 @@ def in_words(lines: Sequence[Mapping[str, Any]], measured_on: str) -> str:
 
 # The claims
 
-MARGIN = 0.5
-"""Percentage points below which a difference is not counted as one, however many images."""
-
 
 def findings(
     done: Sequence[Mapping[str, Any]], imagenet: bool, cut_short: str = ""
@@ -262,25 +270,18 @@ def findings(
         network, change, base = line["network"], line["change"], bases.get(line["network"])
         theirs = papers_column(network, change)
         for column in ERRORS if base and theirs else ():
-            images, holds = images_of(line, column), None
-            rule = f"the unchanged {network}, which the other rows are compared with"
+            images, holds, facts = images_of(line, column), None, {"network": network}
             if change != "none":
                 ours, reported, bar = moved(line, base, column)
-                margin = max(MARGIN, bar)
+                margin = max(MARGIN3, bar)
                 holds = None if cut_short else same_sign(ours, reported, margin)
-                rule = f"open, as each training was cut short ({cut_short}): " if cut_short else ""
-                rule += (
-                    f"the error of {network} moves against its 'none' as the paper's {theirs} does "
-                    f"({reported:+.1f} points; here {ours:+.2f}); open within the margin of "
-                    f"{margin:.2f} points, two standard errors of the difference and at least "
-                    f"{MARGIN:g}"
-                )
-            rule += f"; spread: two standard errors of a share over {images} images"
+                facts |= {"moved": ours, "paper_moved": reported, "margin": margin}
+                facts |= {"cut_short": cut_short} if cut_short else {}
             spread = two_standard_errors(images, line[column])
             same = imagenet and network == theirs and line["as_in_the_paper"]
             key = f"table3/{theirs}/{change}/{column}"
-            one = Finding(key, line[column], spread, holds, rule, comparable=same)
-            found.setdefault(key, one)
+            how = {"holds": holds, "comparable": same}
+            found.setdefault(key, judged(key, line[column], spread, images, **how, **facts))
     return list(found.values())
 
 

@@ -6,7 +6,7 @@
 Paper: layers 1-7 of a network trained on ImageNet are kept, a new softmax is trained on top with
 15 or 30 images a class; at most 50 test images a class, mean accuracy per class, five random
 splits. The same network trained on Caltech-101 alone is far behind. The rows from scratch here are
-those that were kept in experiments/results, and those of scratch=[…].
+those that are kept in experiments/results, or those of scratch=[…].
 
 Cost: one pass over 8677 images, then about a minute a fold on 2 CPU cores. laptop: a minute or two
 after the training.
@@ -18,8 +18,6 @@ accuracy of each class), findings.json, config.yaml and provenance.json.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,101 +27,89 @@ from deconv import figures
 from deconv.errors import DeconvError
 from deconv.figures import Page
 from deconv.networks import input_side
-from experiments.kit import Finding, Result, Saved, Subject, experiment, kept_results, probing
+from experiments.kit import Finding, Result, Saved, Subject, experiment, kept, probing
+from experiments.kit.kept import Record
+from experiments.kit.paper_tables import TABLE4
 from experiments.kit.probe_rows import (
     HERE,
     PAPER,
-    PAPER_SPLITS,
     Row,
-    beats,
+    against,
     folds_in_words,
     on_scenes,
     paper_rows,
     saved_rows,
 )
 from experiments.kit.probing import Probing
-from experiments.kit.reported import TABLE4
 
 DATA = "caltech101"
 SIZES = (15, 30)
 JOB = ("softmax", 7)
-KEPT = Path(__file__).resolve().parent / "results" / "caltech101_scratch.json"
 
 
 @dataclass
 class Transfer(Probing):
     scratch: list[str] = field(default_factory=list)  # folders of trainings on Caltech-101 alone,
-    # one a split, as scripts.keep_results takes them
+    # one a split; empty: the rows that are kept in experiments/results
     per_class: list[int] = field(default_factory=list)  # training images a class; empty: 15 and
     # 30, or half a class of other data with fewer
 
 
 def compute(cfg: Transfer, it: Subject) -> Result:
     """Probe layer 7 on every fold and set the networks from scratch beside it."""
-    scratch = scratch_rows(cfg)
+    given = scratch_records(cfg)
     study = probing.open_study(it, [JOB], cfg.per_class, SIZES)
     (ours,) = study.probe_snapshots()
     kind = {"architecture": architecture(it.net.recipe["name"], it.net.input_px)}
     ours = [row | kind for row in ours]
-    found, theirs = [], []
+    found, theirs, scratch = [], [], []
     if cfg.data.name == "scenes":
-        found = on_scenes("table4_caltech101", ours)
+        found = on_scenes(ours)
     if cfg.data.name == DATA:
-        theirs = paper_rows(TABLE4, JOB)
-        found = judge_pretrained(ours, scratch, study.as_in_paper) + judge_scratch(scratch, ours)
+        theirs, scratch = paper_rows(TABLE4, JOB), scratch_rows(given or kept_scratch())
+        found = judge_pretrained(ours, scratch, study.as_in_paper)
+        found += [one for record in given.values() for one in kept.findings(record)]
     return study.result([*ours, *scratch, *theirs], found, {"table": "4"})
 
 
 # Networks from scratch
 
 
-def scratch_rows(cfg: Transfer) -> list[Row]:
-    """Our networks from scratch: those kept in KEPT, and one row per size of cfg.scratch.
-
-    Only where the data set is Caltech-101. Raises DeconvError for a folder that is no result.
-    """
-    if cfg.data.name != DATA:
-        if cfg.scratch:
-            raise DeconvError(f"scratch=… are networks for {DATA}, and the data is {cfg.data.name}")
-        return []
-    groups: dict[int, list[Path]] = {}
+def scratch_records(cfg: Transfer) -> dict[str, Record]:
+    """The rows of cfg.scratch, one a size. Raises DeconvError for a folder that is no result."""
+    if cfg.scratch and cfg.data.name != DATA:
+        raise DeconvError(f"scratch=… are networks for {DATA}, and the data is {cfg.data.name}")
+    sizes: dict[int, list[dict[str, Any]]] = {}
     for folder in map(Path, cfg.scratch):
         try:
-            size = kept_results.fold(folder)["images_per_class"]
+            one = kept.fold(folder)
         except (OSError, KeyError) as error:
             raise DeconvError(f"scratch: {folder} is no finished training: {error}") from error
-        groups.setdefault(size, []).append(folder)
-    results = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else {}
-    for size, folders in groups.items():
-        results[f"given, {size} a class"] = kept_results.row_of_folds(folders)
-    return scratch_table(results)
+        sizes.setdefault(one["images_per_class"], []).append(one)
+    return {f"given, {size} a class": kept.row_of_folds(folds) for size, folds in sizes.items()}
 
 
-def scratch_table(results: Mapping[str, Any]) -> list[Row]:
-    """Kept rows of folds (experiments/results/caltech101_scratch.json) as rows of a table.
+def scratch_rows(records: Mapping[str, Record]) -> list[Row]:
+    """Records of folds from scratch as rows of a table.
 
-    The first of each size is "from scratch", another recipe for the same size has its name beside.
-    A row whose command is kept has its architecture.
+    The first of each size is "from scratch", another one for the same size has its name beside.
     """
     rows: list[Row] = []
-    for key, kept in results.items():
-        first, size = kept["folds"][0], kept["folds"][0]["images_per_class"]
+    for name, record in records.items():
+        facts, network = record["facts"], record["network"]
+        size = facts["images_per_class"]
         another = any(row["per_class"] == size for row in rows)
-        row = {"source": HERE, "network": f"from scratch{f', {key}' * another}"}
-        row |= {"classifier": JOB[0], "layer": JOB[1], "per_class": size, "mean": kept["mean"]}
-        row |= {"std": kept["standard_deviation"] or "", "folds": len(kept["folds"])}
-        if model := model_of(first.get("command", "")):
-            row["architecture"] = architecture(*model)
+        row = {"source": HERE, "network": f"from scratch{f', {Path(name).name}' * another}"}
+        row |= {"classifier": JOB[0], "layer": JOB[1], "per_class": size, "mean": facts["mean"]}
+        row |= {"std": facts["standard_deviation"] or "", "folds": len(record["tables"]["folds"])}
+        row["architecture"] = architecture(network["name"], network.get("input_px"))
         rows.append(row)
     return rows
 
 
-def model_of(command: str) -> tuple[str, int | None] | None:
-    """The network's name in a command, and the side of its input if it is told another one."""
-    if not (name := re.search(r"\bmodel=([\w/]+)", command)):
-        return None
-    side = re.search(r"\bmodel\.input_px=(\d+)", command)
-    return name[1], int(side[1]) if side else None
+def kept_scratch() -> dict[str, Record]:
+    """The records of networks from scratch in experiments/results."""
+    return {name: one for name, one in kept.records().items() if name.startswith(kept.FOLDS)}
 
 
 def architecture(name: str, input_px: int | None) -> str:
@@ -139,54 +125,21 @@ def judge_pretrained(
 ) -> list[Finding]:
     """Judge whether a network that learnt elsewhere beats one that learnt here alone.
 
-    comparable: whether ours are the paper's network and splits.
+    That is ours of the same architecture, else another of ours, else the paper's. comparable:
+    whether ours are the paper's network and splits.
     """
     found = []
     for row in ours:
         if (size := row["per_class"]) not in TABLE4["pretrained"]:
             continue
-        own, alike = _rival(scratch, row)
+        sized = [one for one in scratch if one["per_class"] == size]
+        alike = [one for one in sized if one["architecture"] == row["architecture"]]
+        own = next(iter([*alike, *sized]), None)
         mean, spread = (own["mean"], own["std"] or 0.0) if own else TABLE4["scratch"][size]
-        whose = "our network from scratch" if own else "the paper's network from scratch"
-        if own and not alike:
-            whose += f", another one ({own.get('architecture', 'unknown')})"
-        holds, words = beats(row, mean, spread, whose)
-        rule, spread = f"holds if it lies {words}", row["std"] or None
+        whose = own["architecture"] if own else "the paper's network"
         key = f"table4/pretrained/{size}"
-        found.append(Finding(key, row["mean"], spread, holds, rule, comparable=comparable))
+        found.append(against(key, row, mean, spread, f"{whose}, from scratch", comparable))
     return found
-
-
-def judge_scratch(scratch: Sequence[Row], ours: Sequence[Row]) -> list[Finding]:
-    """Judge whether the network from scratch is behind the pre-trained one.
-
-    Of each size that of the architecture of `ours`, which alone is a comparison, else the first.
-    Its numbers are targets with as many splits as the paper's.
-    """
-    found = []
-    for size in TABLE4["scratch"]:
-        pairs = [(own, *_rival(ours, own)) for own in scratch if own["per_class"] == size]
-        if not pairs:
-            continue
-        own, row, alike = next((pair for pair in pairs if pair[2]), pairs[0])
-        holds, rule = None, "not judged: there is no pre-trained network of its kind here"
-        if alike:
-            holds, words = beats(row, own["mean"], own["std"] or 0.0, "our network from scratch")
-            rule = f"holds if ours pre-trained ({row['mean']:.1f} %) lies {words}"
-        enough = own["folds"] == PAPER_SPLITS
-        if not enough:
-            rule += f"; its number is no target: {own['folds']} splits, the paper's {PAPER_SPLITS}"
-        key, spread = f"table4/scratch/{size}", own["std"] or None
-        found.append(Finding(key, own["mean"], spread, holds, rule, comparable=enough))
-    return found
-
-
-def _rival(rows: Sequence[Row], row: Row) -> tuple[Row | None, bool]:
-    """Of the rows of the same size that of the same architecture, else the first; whether same."""
-    sized = [one for one in rows if one["per_class"] == row["per_class"]]
-    kind = row.get("architecture")
-    alike = [one for one in sized if kind is not None and one.get("architecture") == kind]
-    return next(iter([*alike, *sized]), None), bool(alike)
 
 
 # The page

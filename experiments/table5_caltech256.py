@@ -27,17 +27,17 @@ from dataclasses import dataclass, field
 from deconv import figures
 from deconv.figures import Page
 from experiments.kit import Finding, Result, Saved, Subject, experiment, probing
+from experiments.kit.paper_tables import TABLE5
 from experiments.kit.probe_rows import (
     PAPER,
     Row,
-    beats,
+    against,
     folds_in_words,
     on_scenes,
     paper_rows,
     saved_rows,
 )
 from experiments.kit.probing import Probing
-from experiments.kit.reported import TABLE5
 
 DATA = "caltech256"
 SIZES = (1, 2, 3, 6, 10, 15, 20, 30, 45, 60)
@@ -58,7 +58,7 @@ def compute(cfg: Transfer, it: Subject) -> Result:
     (ours,) = study.probe_snapshots()
     found, theirs = [], []
     if cfg.data.name == "scenes":
-        found = on_scenes("table5_caltech256", ours)
+        found = on_scenes(ours)
     if cfg.data.name == DATA:
         theirs = paper_rows(TABLE5, JOB)
         found = [] if cfg.data.clutter else judge_table5(ours, study.as_in_paper)
@@ -79,10 +79,7 @@ def judge_table5(ours: Sequence[Row], comparable: bool) -> list[Finding]:
         if size == FEW:
             rivals["fig9/few_images"] = (*TABLE5["Bo et al."][60], "Bo et al. with 60 a class")
         for key, rival in rivals.items():
-            holds, words = beats(row, *rival)
-            rule, spread = f"holds if it lies {words}", row["std"] or None
-            unit = "%" if key.startswith("fig9") else ""
-            found.append(Finding(key, row["mean"], spread, holds, rule, unit, comparable))
+            found.append(against(key, row, *rival, comparable=comparable))
     return found
 
 

@@ -41,11 +41,12 @@ from deconv.studies.probes.one_vs_rest import (
     layer_values,
     mean_of_known,
 )
-from experiments.kit import Finding, Result, Settings, Subject, experiment, log
+from experiments.kit import Finding, Result, Settings, Subject, experiment, judged, log
+from experiments.kit.claims import ALIKE, NEAR
 from experiments.kit.facts import data_facts, preprocessing
 from experiments.kit.inputs import data_name
+from experiments.kit.paper_tables import TABLE6
 from experiments.kit.printed import number, printed
-from experiments.kit.reported import TABLE6
 
 BATCH = 32
 SEVERAL = ("voc2012", "scenes")
@@ -203,56 +204,43 @@ def in_words(rows: Sequence[Mapping[str, Any]], measured_on: str) -> str:
 
 # The claims
 
-NEAR = 2.0
-"""Percentage points around the mean within which a class is on neither side of it."""
-ALIKE = 0.5
-"""Of a rank correlation, from which on two orders of classes are called alike."""
 ABOVE_CHANCE = 10.0
 """Percentage points of average precision that features have to bring."""
 
 
 def findings(data: str, rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
     """Of VOC each class and the mean; of the scenes how far their parts can be told."""
-    judged = {row["class"]: row["average precision"] for row in rows}
-    judged = {label: value for label, value in judged.items() if value != ""}
-    labels = [label for label in judged if label != "mean"]
+    known = {row["class"]: row["average precision"] for row in rows}
+    known = {label: value for label, value in known.items() if value != ""}
+    labels = [label for label in known if label != "mean"]
     if not labels:
         return []
     if data == "voc2012":
-        return [*(of_class(label, judged) for label in labels), of_mean(labels, judged)]
+        return [*(of_class(label, known) for label in labels), of_mean(labels, known)]
     chance = rows[-1]["chance"]
-    rule = (
-        f"the mean average precision over {len(labels)} parts is at least {ABOVE_CHANCE:g} "
-        f"points above that of the same scores dealt out at random ({chance:.1f} %)"
-    )
-    holds = judged["mean"] >= chance + ABOVE_CHANCE
-    return [Finding("truth/table6_pascal/parts", judged["mean"], None, holds, rule, "%")]
+    mean = known["mean"]
+    holds = mean >= chance + ABOVE_CHANCE
+    return [judged("control/table6/parts", mean, None, len(labels), holds=holds, chance=chance)]
 
 
-def of_class(label: str, judged: Mapping[str, float]) -> Finding:
+def of_class(label: str, known: Mapping[str, float]) -> Finding:
     """Whether a class is one of the easier or the harder ones, as in the paper."""
-    own = judged[label] - judged["mean"]
+    own = known[label] - known["mean"]
     reported = TABLE6[label][2] - TABLE6["mean"][2]
     holds = None if min(abs(own), abs(reported)) < NEAR else own * reported > 0
-    rule = (
-        f"{label} lies on the same side of the mean as in the paper ({reported:+.1f} points there, "
-        f"{own:+.1f} here); open within {NEAR:g} points; validation instead of test images"
-    )
-    return Finding(f"table6/{label}", judged[label], None, holds, rule)
+    facts = {"beside_the_mean": own, "paper_beside_the_mean": reported}
+    return judged(f"table6/{label}", known[label], holds=holds, **facts)
 
 
-def of_mean(labels: Sequence[str], judged: Mapping[str, float]) -> Finding:
+def of_mean(labels: Sequence[str], known: Mapping[str, float]) -> Finding:
     """Whether the order of the classes is that of the paper."""
     alike, holds = math.nan, None
     if len(labels) > 2:
-        ours, paper = [judged[label] for label in labels], [TABLE6[label][2] for label in labels]
+        ours, paper = [known[label] for label in labels], [TABLE6[label][2] for label in labels]
         alike = float(spearmanr(ours, paper).statistic)
         holds = None if math.isnan(alike) else alike >= ALIKE
-    rule = (
-        f"the order of the {len(labels)} classes is the paper's, by a rank correlation of at least "
-        f"{ALIKE:g} (here {alike:.2f}); validation instead of test images"
-    )
-    return Finding("table6/mean", judged["mean"], None, holds, rule)
+    facts = {"rank_correlation": alike}
+    return judged("table6/mean", known["mean"], None, len(labels), holds=holds, **facts)
 
 
 main = experiment(Pascal, compute, check=check)

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from deconv import figures
 from deconv.errors import DeconvError
@@ -32,27 +33,24 @@ from deconv.networks import build
 from deconv.studies.probes.folds import Job
 from deconv.training.snapshots import load_snapshot
 from experiments.kit import Finding, Result, Saved, Subject, experiment, probing
+from experiments.kit.claims import LEVEL7, MARGIN7
 from experiments.kit.facts import training_facts
-from experiments.kit.findings import TRUTH
+from experiments.kit.paper_tables import TABLE7
 from experiments.kit.probe_rows import (
     CONTROL,
     PAPER,
     PRETRAINED,
     Row,
     folds_in_words,
+    of_row,
     paper_row,
     saved_rows,
 )
 from experiments.kit.probing import Probing
-from experiments.kit.reported import TABLE7
 
 TABLE7_SIZE = {"caltech101": 30, "caltech256": 60}
 """Data set -> training images a class in the paper; the columns of TABLE7."""
 TITLES = {"svm": "Linear SVM", "softmax": "Softmax"}
-MARGIN = 1.0
-"""Percentage points that a rise has to have where a single fold tells no spread."""
-LEVEL = 5.0
-"""Percentage points within which two layers count as level."""
 
 
 @dataclass
@@ -98,7 +96,7 @@ def compute(cfg: LayerProbes, it: Subject) -> Result:
         ]
         found = judge_table7(data, ours, study.as_in_paper, f"table7/{data}")
     elif data == "scenes":
-        found = judge_table7(data, ours, False, f"{TRUTH}table7_layer_probes")
+        found = judge_table7(data, ours, False, "control/table7/scenes")
     facts = {"table": "7", "per_class": size}
     facts["compared"] = [training_facts(other, cfg.compare) for other in others]
     return study.result(table, found, facts)
@@ -121,30 +119,25 @@ def judge_table7(data: str, ours: Sequence[Row], comparable: bool, prefix: str) 
         below[kind] = row
         if column is not None and (kind, layer) not in TABLE7:
             continue
-        holds, rule = _moves(row, under, column)
-        key, spread = f"{prefix}/{kind}/layer{layer}", None if row["std"] == "" else row["std"]
-        found.append(Finding(key, row["mean"], spread, holds, rule, "%", comparable))
+        holds, facts = _moves(row, under, column)
+        key = f"{prefix}/{kind}/layer{layer}"
+        found.append(of_row(key, row, holds=holds, comparable=comparable, **facts))
     return found
 
 
-def _moves(row: Row, under: Row | None, column: int | None) -> tuple[bool | None, str]:
-    """Whether the step from the layer below is that of the paper, and the rule it is judged by."""
+def _moves(row: Row, under: Row | None, column: int | None) -> tuple[bool | None, dict[str, Any]]:
+    """Whether the step from the layer below is that of the paper, and what that is judged by."""
     if under is None:
-        return None, "the lowest layer that was probed: there is none to compare it with"
+        return None, {}
     step = row["mean"] - under["mean"]
+    facts = {"layer_below": under["layer"], "below": under["mean"]}
     spreads = [one["std"] for one in (row, under)]
-    margin = sum(spreads) if "" not in spreads else MARGIN
-    text = f"layer {under['layer']} ({under['mean']:.1f} %)"
+    margin = sum(spreads) if "" not in spreads else MARGIN7
     if column is not None and (row["classifier"], under["layer"]) in TABLE7:
         here, there = (TABLE7[row["classifier"], one["layer"]][column] for one in (row, under))
         if abs(here[0] - there[0]) <= here[1] + there[1]:
-            rule = f"holds if it lies within {LEVEL:g} points of {text}, as in the paper"
-            return abs(step) <= LEVEL, rule
-    rule = (
-        f"holds if it lies more than {margin:.1f} points above {text}: both spreads together, or "
-        f"{MARGIN:g} where a single fold has none"
-    )
-    return step > margin, rule
+            return abs(step) <= LEVEL7, facts | {"level_within": LEVEL7}
+    return step > margin, facts | {"margin": margin}
 
 
 # The page

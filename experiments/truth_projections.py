@@ -52,14 +52,23 @@ from deconv.studies.localisation import (
     summarise,
     truth_of,
 )
-from experiments.kit import Figure, Finding, Result, Saved, Subject, check_name, experiment, log
+from experiments.kit import (
+    Figure,
+    Finding,
+    Result,
+    Saved,
+    Subject,
+    check_name,
+    experiment,
+    judged,
+    log,
+)
 from experiments.kit.facts import (
     deconvnet_choices,
     describe_field,
     describe_network,
     layer_title,
 )
-from experiments.kit.findings import TRUTH
 from experiments.kit.inputs import uncached
 
 
@@ -182,24 +191,11 @@ def findings(summary: Sequence[dict[str, Any]], layer: str, margin: float) -> li
             continue
         what = row["what"]
         lows = [row[f"above_{group}_low"] for group in GROUPS[1:]]
-        half = " (the part chosen on the other half of the images)" if what == "part" else ""
-        rule = (
-            f"mean over {row['maps']} maps of {layer} of the share of a projection's energy in "
-            f"the {what}'s box{half}, ± half the {100 * LEVEL:.0f} % bootstrap interval over "
-            "maps; holds if it is above a random map's unit on the same image, an untrained "
-            "network and the box's share of the receptive field, each by more than "
-            f"{margin:g} at the lower end of the difference's interval"
-        )
-        out.append(
-            Finding(
-                f"{TRUTH}truth_projections/{what}_energy",
-                row[TRAINED],
-                (row[f"{TRAINED}_high"] - row[f"{TRAINED}_low"]) / 2,
-                all(low > margin for low in lows),  # NaN is not
-                rule,
-                "of the energy",
-            )
-        )
+        ends = row[f"{TRAINED}_low"], row[f"{TRAINED}_high"]
+        holds = all(low > margin for low in lows)  # NaN is not
+        above = {f"above_{group}_low": low for group, low in zip(GROUPS[1:], lows, strict=True)}
+        key, facts = f"control/truth_projections/{what}_energy", {"layer": layer, "margin": margin}
+        out.append(judged(key, row[TRAINED], ends, row["maps"], holds=holds, **facts, **above))
     return out
 
 

@@ -1,4 +1,4 @@
-"""What every command shares: settings, the runner, the sidecar, findings, trainings, the ledger.
+"""What every command shares: settings, the runner, the sidecar, findings, trainings, results.
 
 An experiment is a dataclass of settings, `compute(cfg, it) -> Result` and `draw(saved)`;
 `experiment` makes a command of them.
@@ -6,7 +6,7 @@ An experiment is a dataclass of settings, `compute(cfg, it) -> Result` and `draw
 
 from experiments.kit.command import Command, compose
 from experiments.kit.experiment import experiment
-from experiments.kit.findings import Finding
+from experiments.kit.findings import Finding, judged
 from experiments.kit.inputs import log
 from experiments.kit.result import Result, Saved
 from experiments.kit.settings import Comparison, Drawn, Figure, Settings, by_size, check_name
@@ -26,5 +26,6 @@ __all__ = [
     "check_name",
     "compose",
     "experiment",
+    "judged",
     "log",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -159,18 +158,26 @@ def _trained(facts: dict[str, Any], training: Mapping[str, Any]) -> str:
     )
 
 
-def network_words(facts: Mapping[str, Any]) -> str:
-    """What `describe_network` says of it; "" where a sidecar does not tell of a network."""
-    try:
-        return describe_network(dict(facts)).removeprefix("Network: ")
-    except (KeyError, TypeError, AttributeError):
-        return ""
+def network_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a sidecar says of its network: name, input, training, accuracy and weights.
 
-
-def briefly(words: str) -> str:
-    """A network in words, without how many images and classes it saw: for a column."""
-    words = words.partition(" (")[0].rstrip(".")
-    return re.sub(r" epochs on \d+ images of ", " epochs of ", words)
+    {} where it tells of none.
+    """
+    model, training = facts.get("model") or {}, facts.get("training") or {}
+    if not model.get("name") or not training:
+        return {}
+    error = (training.get("metrics") or {}).get("val_top1_error")
+    told = {
+        "name": model["name"],
+        "input_px": model.get("input_px"),
+        "data": training.get("data"),
+        "images": training.get("images"),
+        "classes": training.get("classes"),
+        "epochs": training.get("epochs"),
+        "top1": None if error is None else round(100 - error, 2),
+        "weights_sha256": facts.get("weights_sha256"),
+    }
+    return {key: value for key, value in told.items() if value is not None}
 
 
 def describe_field(net: ChainNet, layer: str) -> str:

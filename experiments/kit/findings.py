@@ -1,63 +1,109 @@
-"""What an experiment found about the paper's claims, kept beside its figure for the ledger."""
+"""What an experiment found about one claim, as data: a number, its range, a verdict, facts."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from deconv.data.text_files import json_text
 from deconv.errors import DeconvError, unknown
-from experiments.kit.reported import REPORTED
+from experiments.kit.claims import CLAIMS, Claim
+from experiments.kit.controls import CONTROL, CONTROLS
 
 FILE = "findings.json"
-TRUTH = "truth/"
-"""Begins the key of what the paper had no means to measure: scores against known boxes of parts."""
-
-REPRODUCED = "reproduced within spread"
-TREND = "same trend"
-DIFFERS = "differs"
-OPEN = "needs ImageNet"
-NOT_JUDGED = "not judged"
+AGREES, DISAGREES, NOT_TESTED = "agrees", "disagrees", "not tested"
 
 
 @dataclass(frozen=True)
 class Finding:
     """One number or observation of ours.
 
-    key: of REPORTED; or "truth/<experiment>/<name>" for a score against ground truth.
-    value, spread: ours, in the unit of the claim; spread is named in `rule`.
-    holds: whether the claim, read as `rule`, holds here; None where it cannot be judged.
-    rule: the rule in words, with its margin.
-    unit: of a truth/ finding; of others the claim's own counts.
-    comparable: measured on the paper's data by the paper's protocol, so that its number is a
-        target; otherwise only the trend can be the same.
+    claim: key of CLAIMS; or of CONTROLS, with the case behind it. value, low, high, n: what the
+    claim says is measured, in its unit; n is of images, units, splits, …. verdict: AGREES,
+    DISAGREES or NOT_TESTED. comparable: measured on the paper's data by the paper's protocol, so
+    that our number may be set beside the paper's. facts: what the verdict rests on besides.
     """
 
-    key: str
+    claim: str
     value: float | None = None
-    spread: float | None = None
-    holds: bool | None = None
-    rule: str = ""
-    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    verdict: str = NOT_TESTED
     comparable: bool = False
+    facts: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.key.startswith(TRUTH) and self.key not in REPORTED:
-            raise unknown("claim", self.key, REPORTED)
-        if not self.rule:
-            raise DeconvError(f"the finding {self.key} needs the rule it was judged by")
-        for name in ("value", "spread"):
+        claim_of(self.claim)
+        for name in ("value", "low", "high"):
             number = getattr(self, name)
             if number is not None and not math.isfinite(number):
-                raise DeconvError(f"the finding {self.key} has a {name} of {number}")
+                raise DeconvError(f"the finding {self.claim} has a {name} of {number}")
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether it agrees, None where it was not tested."""
+        return {AGREES: True, DISAGREES: False}.get(self.verdict)
+
+    @property
+    def half(self) -> float | None:
+        """Half the range, None without one."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+
+def claim_of(key: str) -> Claim:
+    """The claim or control of a finding's key. Raises DeconvError if there is none."""
+    if key.startswith(CONTROL):
+        name = "/".join(key.split("/")[:3])
+        if name in CONTROLS:
+            return CONTROLS[name]
+        raise unknown("control", name, CONTROLS)
+    if key not in CLAIMS:
+        raise unknown("claim", key, CLAIMS)
+    return CLAIMS[key]
+
+
+def judged(
+    claim: str,
+    value: float | None = None,
+    spread: float | tuple[float, float] | None = None,
+    n: int | None = None,
+    *,
+    holds: bool | None = None,
+    comparable: bool = False,
+    **facts: Any,
+) -> Finding:
+    """Make a finding with its verdict.
+
+    Args:
+        spread: half the range, or its ends.
+        holds: whether the rule of the claim holds, None where it cannot be applied.
+    """
+    low, high = spread if isinstance(spread, tuple) else (None, None)
+    if value is not None and isinstance(spread, (int, float)):
+        low, high = value - spread, value + spread
+    found = Finding(claim, value, low, high, n, NOT_TESTED, comparable, facts)
+    verdict = NOT_TESTED if holds is None else AGREES if holds else DISAGREES
+    if comparable and (within := within_spreads(found)) is not None:
+        verdict = AGREES if within else DISAGREES if holds is None else verdict
+    return Finding(claim, value, low, high, n, verdict, comparable, facts)
+
+
+def within_spreads(found: Finding) -> bool | None:
+    """Whether our number and the paper's differ by at most both spreads; None without both."""
+    claim = claim_of(found.claim)
+    if claim.value is None or found.value is None:
+        return None
+    return abs(found.value - claim.value) <= (claim.spread or 0.0) + (found.half or 0.0)
 
 
 def write_findings(folder: Path, findings: Sequence[Finding]) -> None:
     """Write folder/findings.json. Raises DeconvError if two findings have one key."""
-    keys = [finding.key for finding in findings]
+    keys = [finding.claim for finding in findings]
     if twice := sorted({key for key in keys if keys.count(key) > 1}):
         raise DeconvError(f"two findings for {', '.join(twice)}")
     rows = [asdict(finding) for finding in findings]
@@ -69,19 +115,3 @@ def read_findings(folder: Path) -> list[Finding]:
     path = folder / FILE
     rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     return [Finding(**row) for row in rows]
-
-
-def status(finding: Finding) -> str:
-    """How far a finding is from the paper, in words: REPRODUCED, TREND, DIFFERS or NOT_JUDGED.
-
-    REPRODUCED wants the paper's data and protocol and a difference of at most the sum of both
-    spreads; everything else is judged by the finding's own rule.
-    """
-    claim = REPORTED.get(finding.key)
-    if finding.comparable and claim and None not in (claim.value, finding.value):
-        reach = (claim.spread or 0.0) + (finding.spread or 0.0)
-        if abs(finding.value - claim.value) <= reach:
-            return REPRODUCED
-    if finding.holds is None:
-        return NOT_JUDGED
-    return TREND if finding.holds else DIFFERS

@@ -1,4 +1,4 @@
-"""One page that shows what an output folder holds: figures, the ledger, where the rest lies.
+"""One page that shows what an output folder holds: figures, results, where the rest lies.
 
 Plain HTML without anything from elsewhere; it links to files beside it, so that it moves with its
 folder.
@@ -33,31 +33,20 @@ class Section:
 
 def index_page(
     title: str,
-    about: Sequence[str],
+    sections: Sequence[Section],
     head: Sequence[str],
     rows: Sequence[Sequence[str]],
-    rules: Sequence[str],
-    without: Sequence[str],
-    sections: Sequence[Section],
+    about: str,
 ) -> str:
-    """The page. about: paragraphs; head, rows: the ledger; rules: how each row was
-    judged; without: claims without a finding."""
-    body = [f"<h1>{escape(title)}</h1>", *(f"<p>{escape(text)}</p>" for text in about)]
+    """The page: pictures, then the results in one table, then how to read it."""
     links = [f'<a href="#{escape(s.name)}">{escape(s.name)}</a>' for s in sections]
-    body.append(f"<nav>{' '.join(links)}</nav>")
-    body.append('<h2 id="ledger">Ledger</h2>')
-    if rows:
-        body.append(f'<div class="wide"><table>{_row(head, "th")}')
-        body += [_row(row, "td") for row in rows]
-        body.append("</table></div>")
-        body.append("<details><summary>How each was judged</summary><ul>")
-        body += [f"<li>{escape(text)}</li>" for text in rules]
-        body.append("</ul></details>")
-    if without:
-        body.append("<p>Without a finding:</p><ul>")
-        body += [f"<li>{escape(text)}</li>" for text in without]
-        body.append("</ul>")
+    links.append('<a href="#results">results</a>')
+    body = [f"<h1>{escape(title)}</h1>", f"<nav>{' '.join(links)}</nav>"]
     body += [_section(section) for section in sections]
+    body.append(f'<h2 id="results">Results</h2><div class="wide"><table>{_row(head, "th")}')
+    body += [_row(row, "td") for row in rows]
+    body.append(f"</table></div><p>{escape(about.replace('*', ''))}</p>")
+    body.append('<p>All claims, with the rule of each: <a href="results.md">results.md</a></p>')
     return (
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{escape(title)}</title>'
         f"\n<style>{STYLE}</style>\n" + "\n".join(body) + "\n</html>\n"

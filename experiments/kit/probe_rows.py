@@ -1,4 +1,4 @@
-"""Rows of Tables 4, 5 and 7: the paper's beside ours, and how they are judged.
+"""Rows of Tables 4, 5 and 7: the paper's beside ours, and findings about them.
 
 A row is a dictionary: source, network, classifier, layer, per_class, mean and std in percent (""
 where there is no spread), folds.
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deconv.studies.probes.folds import Job
-from experiments.kit.findings import TRUTH, Finding
+from experiments.kit.findings import Finding, judged
 from experiments.kit.result import Saved
 
 Row = Mapping[str, Any]
@@ -22,18 +22,24 @@ PAPER_SPLITS = 5  # §5.2
 PRETRAINED = "paper, trained on ImageNet"
 
 
-def beats(ours: Row, other: float, spread: float | None, whose: str) -> tuple[bool, str]:
-    """Whether a row lies above another number by more than both spreads, and that rule in words."""
+def against(
+    key: str, ours: Row, other: float, spread: float | None, whose: str, comparable: bool
+) -> Finding:
+    """Judge whether a row lies above another number by more than both spreads."""
     margin = (ours["std"] or 0.0) + (spread or 0.0)
-    words = f"above {whose} ({other:.1f} %) by more than both spreads together ({margin:.1f})"
-    return ours["mean"] - other > margin, words
+    facts = {"rival": whose, "rival_mean": other, "rival_spread": spread or None}
+    holds = ours["mean"] - other > margin
+    return of_row(key, ours, holds=holds, comparable=comparable, **facts)
 
 
-def on_scenes(stem: str, ours: Sequence[Row]) -> list[Finding]:
+def of_row(key: str, row: Row, **judgement: Any) -> Finding:
+    """The finding about a row's accuracy, over its folds."""
+    return judged(key, row["mean"], row["std"] or None, row["folds"], **judgement)
+
+
+def on_scenes(ours: Sequence[Row]) -> list[Finding]:
     """A finding for each size of Table 4 or 5 on the built-in data, of which the paper has none."""
-    rule = "a softmax on layer 7, trained on scenes that the network did not learn from"
-    found = {f"{TRUTH}{stem}/{row['per_class']}": (row["mean"], row["std"] or None) for row in ours}
-    return [Finding(key, *numbers, rule=rule, unit="%") for key, numbers in found.items()]
+    return [of_row(f"control/transfer/scenes/{row['per_class']}", row) for row in ours]
 
 
 def paper_row(network: str, job: Job, size: int, mean: float, spread: float | None) -> Row:

@@ -53,6 +53,7 @@ def write_provenance(folder: Path, net: ChainNet, facts: dict[str, Any]) -> None
 def circumstances() -> dict[str, Any]:
     """The command, its processes and threads, the commit, the time and the versions."""
     return {
+        "experiment": Path(sys.argv[0]).stem,
         "command": command_line(),
         "processes": distributed.ranks(),
         "threads": torch.get_num_threads(),

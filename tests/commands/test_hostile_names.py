@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ from command_line import command
 from image_files import encoded, put
 
 import deconv
-from experiments.kit import ledger
+from experiments.kit.findings import judged
 from experiments.kit.index_page import Section, index_page
 from experiments.kit.printed import literal, printed, table
 from experiments.kit.provenance import write_table
+from experiments.kit.results_page import results
 
 pytestmark = pytest.mark.fault("hostile names")
 
@@ -74,19 +76,15 @@ def test_tables_give_them_back(tmp_path):
     assert len(said.splitlines()) == len(NAMES) + 2 and "\x1b" not in said
 
 
-def test_pages_and_ledgers_show_them():
-    steps = {
-        name: {"status": "failed", "seconds": 1, "error": f"no image of {name}"} for name in NAMES
-    }
-    kept = {"size": "smoke", "network": {"words": NAMES[0], "weights_sha256": "0"}, "steps": steps}
-    kept["steps"] = {f"fig{i}": one for i, one in enumerate(steps.values())}
-    text = ledger.markdown(kept, {})
+def test_pages_and_results_show_them():
+    record = {"experiment": "x", "command": "", "commit": "", "network": {}, "seconds": 1}
+    record |= {"facts": {}, "tables": {}, "findings": [asdict(judged("fig1/reconstruction"))]}
+    kept = {f"fig{i}": record | {"data": {"name": name}} for i, name in enumerate(NAMES)}
+    text = results(kept, "t", str)
     assert not re.search(r"(?<!\\)<img", text) and r"\<img src=x onerror=alert(1)\>" in text
-    assert text.count("no image of") == len(NAMES), "each on its line"
-    assert len([line for line in text.splitlines() if "no image of" in line]) == len(NAMES)
-    html = index_page(
-        "t", NAMES, ["h"], [NAMES], NAMES, NAMES, [Section("s", NAMES[0], None, NAMES)]
-    )
-    assert "<img" not in html and html.count("&lt;img src=x onerror=alert(1)&gt;") == 6
+    rows = [line for line in text.splitlines() if line.startswith("| unpool")]
+    assert len(rows) == len(NAMES), "each on its line"
+    html = index_page("t", [Section("s", NAMES[0], None, NAMES)], NAMES, [NAMES], NAMES[0])
+    assert "<img" not in html and html.count("&lt;img src=x onerror=alert(1)&gt;") == 5
     cells = table(("a", "b"), [(literal(name), "1") for name in NAMES]).splitlines()
     assert len(cells) == len(NAMES) + 2 and all(line.count(" | ") == 1 for line in cells[2:])

@@ -1,6 +1,5 @@
 """What is shipped: the library as a wheel, configurations that compose, honest numbers."""
 
-import json
 import os
 import re
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+import deconv
 from deconv.networks import build
 from deconv.training import Recipe
 from experiments.kit.command import CONF, compose, settings_of
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def wheel(tmp_path_factory):
     """The wheel that pip makes of the checkout."""
     source, wheels = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheels")
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     for name in ("deconv", "experiments", "scripts", "conf", "tests"):
         ignored = shutil.ignore_patterns("__pycache__", "results")
@@ -43,13 +43,16 @@ def test_the_wheel_holds_the_library_alone(wheel):
     with zipfile.ZipFile(wheel) as archive:
         inside = archive.namelist()
         about = next(name for name in inside if name.endswith(".dist-info/METADATA"))
-        needs = re.findall(r"^Requires-Dist: ([\w-]+)(.*)$", archive.read(about).decode(), re.M)
+        words = archive.read(about).decode()
+        needs = re.findall(r"^Requires-Dist: ([\w-]+)(.*)$", words, re.M)
     assert {name.split("/")[0].split("-")[0] for name in inside} == {"deconv"}
     modules = {p.relative_to(ROOT).as_posix() for p in (ROOT / "deconv").rglob("*.py")}
     assert modules == {name for name in inside if name.endswith(".py")}
     assert {"deconv/pretrained/zfnet_mini.safetensors", "deconv/py.typed"} <= set(inside)
     extra = {name: "extra ==" in rest for name, rest in needs}
-    assert extra["hydra-core"] and not extra["torch"], "Hydra is for the experiments alone"
+    assert extra["hydra-core"] and extra["scikit-learn"] and not extra["torch"]
+    assert f"\nVersion: {deconv.__version__}\n" in words and "\nLicense-Expression: MIT\n" in words
+    assert any(name.endswith("licenses/LICENSE") for name in inside)
 
 
 ELSEWHERE = """
@@ -142,31 +145,6 @@ def test_the_paper_s_recipe_is_the_paper_s():
     assert (cfg.model.name, cfg.data.name, cfg.model.init) == ("zfnet", "imagenet", None)
     dropped = {n: m.p for n, m in build("zfnet", 2).named_children() if n.startswith("drop")}
     assert dropped == {"drop6": 0.5, "drop7": 0.5}
-
-
-def test_the_readme_shows_the_numbers_of_the_results():
-    """The blocks between the markers are what scripts/keep_results.py writes from the files."""
-    sys.path.insert(0, str(ROOT / "scripts"))
-    try:
-        import keep_results
-    finally:
-        sys.path.pop(0)
-    assert list(keep_results.RESULTS.glob("*.json"))
-    text = (ROOT / "README.md").read_text()
-    assert keep_results.block() in text and keep_results.ledger_block() in text
-
-
-def test_every_file_that_the_readme_shows_is_there():
-    links = re.findall(r"\]\(([^):#]+)\)", (ROOT / "README.md").read_text())
-    assert links and all((ROOT / link).is_file() for link in links), links
-
-
-def test_results_name_the_weights_and_choices_they_come_from():
-    for path in (ROOT / "experiments" / "results").glob("trained_*.json"):
-        kept = json.loads(path.read_text())
-        assert len(kept["weights_sha256"]) == 16 and kept["figures"], path
-        for figure in kept["figures"]:
-            assert figure["data"]["fingerprint"] and figure["choices"]["collisions"]
 
 
 LOCK = ROOT / "requirements" / "dev.lock"

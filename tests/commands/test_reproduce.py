@@ -14,13 +14,16 @@ import pytest
 from command_line import assert_refused
 
 from deconv.errors import DeconvError
-from experiments.kit import compose
+from experiments.kit import compose, kept
 from experiments.kit.command import EXIT_INTERRUPTED, settings_of
+from experiments.kit.findings import claim_of, read_findings
 from experiments.kit.forked import Forked
 from experiments.kit.plans import PLANS, Plan, experiment_overrides, quote, snapshot_of, step_of
 from experiments.kit.progress import Progress, outcome_words
+from experiments.kit.result_words import here, network
 from experiments.kit.steps import DONE, FAILED, NO_DATA, STATE, Outcome, State, Step, write_state
 from experiments.reproduce import check_run, chosen, settings
+from scripts import results as script
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENTS = {
@@ -131,17 +134,16 @@ def test_every_experiment_runs_at_size_smoke(stems, whole):
     assert f"run={folder / 'train'}" in arguments["fig4_feature_evolution"]
 
 
-def test_ledger_and_page_show_what_was_found_and_drawn(whole):
+def test_results_and_page_show_what_was_found_and_drawn(whole):
     folder, lines = whole
-    text = (folder / "ledger.md").read_text()
-    assert f"ledger: {folder / 'ledger.md'}" in lines and f"figures: {folder}/index.html" in lines
-    found = [one for path in folder.glob("*/findings.json") for one in json.loads(path.read_text())]
+    text = (folder / "results.md").read_text()
+    assert f"results: {folder / 'results.md'}" in lines and f"figures: {folder}/index.html" in lines
+    found = [one for path in folder.glob("*/findings.json") for one in read_findings(path.parent)]
     assert found
-    rows = {row["key"]: row for row in csv.DictReader((folder / "ledger.csv").open())}
     for one in found:
-        assert f"`{one['key']}`: {one['rule']}" in text
-        value = rows[one["key"]]["here"]
-        assert one["value"] is None or float(value) == one["value"]
+        claim = claim_of(one.claim)
+        assert f"| {claim.says} |" in text and claim.rule in text
+        assert f"| {here(one)} |" in text and f"| {one.verdict} |" in text
     page = (folder / "index.html").read_text()
     targets = re.findall(r'(?:src|href)="([^"#]+)"', page)
     assert targets and all((folder / target).is_file() for target in targets)
@@ -149,9 +151,11 @@ def test_ledger_and_page_show_what_was_found_and_drawn(whole):
     assert {f"{stem}/figure.png" for stem in drawn} <= set(targets)
 
 
-def test_the_ledger_counts_as_kept_and_is_read_again(whole):
-    kept = json.loads((whole[0] / "ledger.json").read_text())
-    assert kept["size"] == "smoke" and "zfnet_mini, 2 epochs" in kept["network"]["words"]
+def test_its_results_can_be_kept(whole, tmp_path):
+    paths = script.keep("mine", [whole[0]], tmp_path)
+    assert {path.stem for path in paths} == set(statuses(whole[0]))
+    one = kept.records(tmp_path)["mine/fig1_deconvnet"]
+    assert network(one) == "zfnet_mini, 2 epochs of scenes" and len(one["findings"]) == 1
 
 
 def test_again_it_runs_nothing_but_what_changed(whole, tmp_path):
@@ -178,7 +182,7 @@ def test_again_it_runs_nothing_but_what_changed(whole, tmp_path):
     assert status == 0 and statuses(folder)["fig1_deconvnet"] == NO_DATA
     line = next(one for one in lines if "] fig1_deconvnet … " in one)
     assert "data not here" in line and "nowhere of caltech101 is missing" in line, line
-    assert "fig1_deconvnet: data not here" in (folder / "ledger.md").read_text()
+    assert "fig1_deconvnet: data not here" in (folder / "results.md").read_text()
     assert statuses(folder)["fig4_feature_evolution"] == DONE, "what ran before is still known"
 
 

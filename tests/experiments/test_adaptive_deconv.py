@@ -55,9 +55,9 @@ def test_the_files_are_complete_and_their_numbers_come_again(folder):
         assert rebuilt.shape == (4, 1, 32, 32)
     assert [int(row["field_px"]) for row in rows] == [5, 10, 20]
     assert len(list(csv.DictReader((folder / "history.csv").open()))) == 3 * 2
-    gains = {one.key: one for one in read_findings(folder)}
+    gains = {one.claim: one for one in read_findings(folder)}
     gain = arrays["random/3"].mean() - arrays["learned/3"].mean()
-    assert gains["truth/adaptive_deconv/gain_over_random"].value == pytest.approx(float(gain))
+    assert gains["control/adaptive_deconv/gain/random"].value == pytest.approx(float(gain))
     facts = json.loads((folder / "provenance.json").read_text())
     assert "unverified" in facts["choices"] and facts["model"]["name"] == "adaptive_deconv"
     assert_golden(folder)

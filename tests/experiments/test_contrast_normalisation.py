@@ -129,7 +129,7 @@ def test_a_run_leaves_all_its_files_and_the_networks_it_trained(run):
     assert [recipes[role].pop("norm") for role in ROLES] == [None, "local", "none"]
     assert recipes["response"] == recipes["local"] == recipes["none"]
     assert facts["unequal"] == {"local": [], "none": []}
-    assert {f.key.rpartition("/")[2] for f in read_findings(run)} == {"response", "local"}
+    assert {f.claim.rpartition("/")[2] for f in read_findings(run)} == {"response", "local"}
     assert_golden(run)
 
 
@@ -228,7 +228,7 @@ def test_redundancy_has_to_fall_in_both_layers(response, local, holds):
     assert [finding.holds for finding in found] == holds
     for finding, falls in zip(found, (response, local), strict=True):
         if finding.holds is None:
-            assert finding.value is None and "not judged" in finding.rule
+            assert finding.value is None and "fewer than two" in finding.facts["why_not"]
         else:
             assert finding.value == pytest.approx(min(falls))
 

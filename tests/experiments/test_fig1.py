@@ -136,7 +136,7 @@ def test_the_table_and_the_finding_are_counted_from_the_values(figure, passed):
         share = float(energy[maps].sum() / energy.sum())
         assert float(row["shown_energy"]) == pytest.approx(share, abs=1e-3)
     (finding,) = read_findings(figure)
-    assert finding.key == "fig1/reconstruction" and finding.holds and finding.value < 1e-3
+    assert finding.claim == "fig1/reconstruction" and finding.holds and finding.value < 1e-3
 
 
 @pytest.mark.fault("hostile environment")

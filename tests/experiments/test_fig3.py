@@ -21,8 +21,9 @@ from experiments.fig3_architecture import (
     judge,
     short_count,
 )
-from experiments.kit.findings import REPRODUCED, read_findings, status
-from experiments.kit.reported import FIG3_SIDES, REPORTED
+from experiments.kit.claims import CLAIMS
+from experiments.kit.findings import AGREES, read_findings
+from experiments.kit.paper_tables import FIG3_SIDES
 
 FILES = (
     "figure.png",
@@ -53,12 +54,12 @@ def test_the_papers_network_has_the_papers_sides(run):
     rows = {row["stage"]: row for row in csv.DictReader((folder / "table.csv").open())}
     for stage, side in FIG3_SIDES.items():
         assert rows[stage]["height"] == rows[stage]["width"] == str(side)
-    found = {finding.key: finding for finding in read_findings(folder)}
+    found = {finding.claim: finding for finding in read_findings(folder)}
     assert set(found) == {f"fig3/{stage}" for stage in FIG3_SIDES} | {"fig3/parameters"}
-    assert all(status(finding) == REPRODUCED for finding in found.values())
+    assert {finding.verdict for finding in found.values()} == {AGREES}
     assert found["fig3/conv1"].value == 110 and found["fig3/parameters"].value == 62_357_608
     facts = json.loads((folder / "provenance.json").read_text())
-    assert facts["judged"] == "zfnet, 224 px, as built"
+    assert facts["judged"] == {"name": "zfnet", "input_px": 224}
     assert facts["parameters"] == 62_357_608 and "paddings" in facts["choices"]
     assert_golden(folder)
 
@@ -68,7 +69,7 @@ def test_the_reported_sum_follows_from_the_figures_sizes():
     total = sum(out * (below * k * k + 1) for below, out, k in maps.values())
     widths = (256 * FIG3_SIDES["pool5"] ** 2, 4096, 4096, 1000)
     total += sum((widths[i] + 1) * widths[i + 1] for i in range(3))
-    assert REPORTED["fig3/parameters"].value == total
+    assert CLAIMS["fig3/parameters"].value == total
 
 
 def test_the_printed_table_is_the_saved_one(run):
@@ -101,7 +102,7 @@ def test_bad_input_is_named_and_leaves_nothing(tmp_path):
 def test_numbers_are_targets_for_the_papers_network_alone():
     def of(name, **arguments):
         net = meta(name, **arguments)
-        return {f.key: f for f in findings(net, layer_table(net))}
+        return {f.claim: f for f in findings(net, layer_table(net))}
 
     plain = of("zfnet")
     assert all(f.comparable and f.holds for f in plain.values())
@@ -118,13 +119,15 @@ def test_numbers_are_targets_for_the_papers_network_alone():
 @pytest.mark.parametrize("name", ["zfnet_mini", "alexnet", "torchvision/vgg16"])
 def test_with_another_network_the_papers_sizes_are_judged_on_its_own(name):
     net = meta(name)
-    words, found = judge(net, layer_table(net))
+    network, found = judge(net, layer_table(net))
     own = meta("zfnet")
-    assert words == "zfnet, 224 px, as built" and found == judge(own, layer_table(own))[1]
-    assert {f.key for f in found} == {f"fig3/{s}" for s in FIG3_SIDES} | {"fig3/parameters"}
-    assert all(status(f) == REPRODUCED and "zfnet" in f.rule for f in found[:-1])
+    assert (
+        network == {"name": "zfnet", "input_px": 224} and found == judge(own, layer_table(own))[1]
+    )
+    assert {f.claim for f in found} == {f"fig3/{s}" for s in FIG3_SIDES} | {"fig3/parameters"}
+    assert all(f.verdict == AGREES and f.facts["input_px"] == 224 for f in found[:-1])
     changed = meta("zfnet", remove=[3, 4])
-    words, found = judge(changed, layer_table(changed))
+    _, found = judge(changed, layer_table(changed))
     assert found == findings(changed, layer_table(changed)), "a change of zfnet is judged itself"
 
 

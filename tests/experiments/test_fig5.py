@@ -169,13 +169,13 @@ def test_tables_say_what_the_arrays_hold(run):
 
 
 def test_findings_are_judged_by_their_rules(run):
-    found = {finding.key: finding for finding in read_findings(run)}
+    found = {finding.claim: finding for finding in read_findings(run)}
     assert set(found) == {
         "fig5/layer1_sharp",
         "fig5/quasi_linear",
         "fig5/not_rotation",
-        "truth/fig5_invariance/right_angles",
-        "truth/fig5_invariance/rotation_symmetric",
+        "control/fig5/right_angles",
+        "control/fig5/rotation_symmetric",
     }
     scores = {(row["kind"], row["measure"]): row for row in rows_of(run / "scores.csv")}
     kept = scores["rotation", "kept"]

@@ -24,9 +24,9 @@ from deconv.scenes import CLASSES, Scenes, render
 from deconv.studies.occlusion.map_pictures import without_image
 from deconv.studies.occlusion.scored_images import regions
 from deconv.studies.occlusion.scores import Comparison
-from experiments.claims.occlusion import FEWEST, describe_scores, findings
 from experiments.fig7_occlusion import FIELDS, _row, check, to_score
 from experiments.kit.findings import read_findings
+from experiments.verdicts.occlusion import FEWEST, describe_scores, findings
 
 SIZE, STRIDE, COUNT, OTHERS = 25, 16, 2, 24
 
@@ -188,9 +188,9 @@ def pixels_of(box):
 
 
 def test_findings_say_what_was_scored(run, facts):
-    found = {finding.key: finding for finding in read_findings(run)}
+    found = {finding.claim: finding for finding in read_findings(run)}
     assert {"fig7/probability", "fig7/activation"} <= set(found)
-    assert "truth/fig7_occlusion/probability_drop_on_object" in found
+    assert "control/fig7/probability_drop_on_object" in found
     for finding in found.values():
         assert finding.holds is None, "three images judge nothing"
         assert not finding.comparable
@@ -228,21 +228,21 @@ def test_a_claim_holds_by_both_intervals(result, holds):
     found = findings(dict.fromkeys(names, result), known_boxes=True)
     assert [finding.holds for finding in found] == [holds] * 3
     half = (result.own_interval[1] - result.own_interval[0]) / 2
-    assert [finding.spread for finding in found] == [half] * 3
-    assert [finding.key for finding in found] == [
+    assert [finding.half for finding in found] == [half] * 3
+    assert [finding.claim for finding in found] == [
         "fig7/probability",
         "fig7/activation",
-        "truth/fig7_occlusion/probability_drop_on_object",
+        "control/fig7/probability_drop_on_object",
     ], "what is painted is no ground truth"
 
 
 def test_photographs_are_judged_by_what_is_painted_alone():
     found = findings({"activation_drop_on_projection": comparison()}, known_boxes=False)
-    assert [(f.key, f.holds) for f in found] == [
+    assert [(f.claim, f.holds) for f in found] == [
         ("fig7/probability", None),
         ("fig7/activation", True),
     ]
-    assert "no boxes of objects are known" in found[0].rule and found[0].value is None
+    assert found[0].value is None
     nothing = findings({}, known_boxes=False)
     assert [f.holds for f in nothing] == [None, None]
 

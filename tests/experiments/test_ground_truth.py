@@ -128,7 +128,7 @@ def test_projections_of_the_untrained_network_do_not(case, run):
 
 def occlusion(case, run, snapshot, *settings):
     folder = measured("fig7_occlusion", case, run, snapshot, *OCCLUSION, *settings)
-    found = {one.key: one for one in read_findings(folder)}
+    found = {one.claim: one for one in read_findings(folder)}
     scored = json.loads((folder / "provenance.json").read_text())["scored"]
     return found["fig7/probability"], scored["probability_drop_on_object"]
 
@@ -148,7 +148,7 @@ def test_eyes_and_noses_lie_below_random(case, run):
     """Counted are dimensions that moved in one of two faces at least.
 
     Where those count that moved in neither, as in the paper's Table 1, eyes and noses lie above
-    random here: a random mask moves fewer. The ledger tells that.
+    random here: a random mask moves fewer. The results tell that.
     """
     folder = measured("table1_correspondence", case, run, "last.pt", *FACES)
     rows = [row for row in table(folder / "table.csv") if row["zeros"] == "left out"]

@@ -17,9 +17,9 @@ from deconv.scenes import Scenes
 from deconv.studies import sanity
 from deconv.studies.sanity.shares import GOES, PARTLY, STAYS, share_rows
 from deconv.studies.sanity.similarity import NUMBERS, similarity
-from experiments.claims.sanity import QUESTIONS, findings, sentences
 from experiments.kit.findings import read_findings
 from experiments.sanity import check
+from experiments.verdicts.sanity import QUESTIONS, findings, sentences
 
 LAYERS = ["conv2", "conv4"]
 
@@ -103,9 +103,9 @@ def test_the_summary_and_the_findings_say_what_the_table_says(folder, rows):
     )
     assert f"({float(row['kept']):.2f} [{float(row['kept_low']):.2f}" in page
     assert "equal to the bit" in page and "## conv2" in page
-    found = {one.key: one for one in read_findings(folder)}
-    assert found["truth/sanity/own_unit"].value == pytest.approx(float(row["kept"]))
-    assert found["truth/sanity/layers_above"].holds is True
+    found = {one.claim: one for one in read_findings(folder)}
+    assert found["control/sanity/own_unit"].value == pytest.approx(float(row["kept"]))
+    assert found["control/sanity/layers_above"].holds is True
     assert {"rule", "collisions", "learned_weights", "switches_over_unit", "one_class"} <= {
         key.rpartition("/")[2] for key in found
     }
@@ -154,7 +154,7 @@ def made(unit, switches, weights, chance, equal=True, n=30):
 def judged(arrays):
     rows = share_rows(arrays, ["conv5"], 0)
     found = findings(arrays, rows, "conv5", 0.2, 0.5, 0)
-    return rows, {one.key.rpartition("/")[2]: one.holds for one in found}
+    return rows, {one.claim.rpartition("/")[2]: one.holds for one in found}
 
 
 def test_findings_follow_the_numbers():

@@ -81,7 +81,7 @@ def test_what_is_printed_and_found(run):
     assert any(line.split()[-4:] == ["nets", "36.7", "15.3", "15.3"] for line in lines)
     ours = next(line for line in lines if line.startswith("zfnet 5 nets"))
     assert ours.endswith("–") and "test top-5: the labels of the test set are not public" in lines
-    found = {finding.key: finding for finding in read_findings(folder)}
+    found = {finding.claim: finding for finding in read_findings(folder)}
     assert set(found) == {f"table2/zfnet {n}/{c}" for n in ("1 net", "5 nets") for c in NAMES}
     assert not any(finding.comparable for finding in found.values())
     row = list(csv.DictReader((folder / "table.csv").open()))[1]
@@ -186,10 +186,10 @@ def test_findings_are_comparable_with_the_papers_row_of_as_many_networks():
     cfg, _ = subject("table2_imagenet", "size=paper", "snapshots=[a.pt]")
     trained = [of_imagenet() for _ in range(5)]
     rows = [line("zfnet 1 net", "0", 38.6, 38.6), line("zfnet 5 nets", "0 1 2 3 4", 36.9, 38.5)]
-    found = {f.key: f for f in findings(cfg, trained, rows, 50000)}
+    found = {f.claim: f for f in findings(cfg, trained, rows, 50000)}
     several = found["table2/zfnet 5 nets/validation top-1"]
     assert several.comparable and several.holds and several.value == 36.9
-    assert several.spread == pytest.approx(2 * 100 * math.sqrt(0.369 * 0.631 / 50000))
+    assert several.half == pytest.approx(2 * 100 * math.sqrt(0.369 * 0.631 / 50000))
     assert found["table2/zfnet 1 net/validation top-5"].comparable
     for trained_, row in (
         ([of_imagenet(remove=(7,)) for _ in range(5)], rows[1]),

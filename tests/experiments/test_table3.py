@@ -20,7 +20,7 @@ from deconv.scenes import Scenes
 from experiments import table3_ablation
 from experiments.kit.command import compose, settings_of
 from experiments.kit.findings import read_findings
-from experiments.kit.reported import TABLE3
+from experiments.kit.paper_tables import TABLE3
 from experiments.kit.resume import saved_settings
 from experiments.table3_ablation import (
     ERRORS,
@@ -71,7 +71,7 @@ def test_a_row_that_fails_is_reported_and_the_others_are_there(run):
     assert any(line.split()[:3] == [NETWORK, "no", "7"] and "failed" in line for line in lines)
     assert (folder / "figure.pdf").exists()
     assert_golden(folder)
-    keys = {finding.key.split("/")[2] for finding in read_findings(folder)}
+    keys = {finding.claim.split("/")[2] for finding in read_findings(folder)}
     assert keys == {"none", "no 3,4", "6,7: 2048"}
 
 
@@ -277,7 +277,7 @@ def test_findings_by_hand():
         done("no 3,4", (40.0, 33.0, 12.0)),
         done("6,7: 8192", (21.0, 50.0, 5.2)),
     ]
-    found = {f.key: f for f in findings(rows, imagenet=False)}
+    found = {f.claim: f for f in findings(rows, imagenet=False)}
     assert set(found) == {
         f"table3/{key}/{column}"
         for key in ("zfnet/none", "alexnet/no 3,4", "zfnet/6,7: 8192")
@@ -292,7 +292,9 @@ def test_findings_by_hand():
     assert found["table3/zfnet/6,7: 8192/train top-1"].holds is None  # +1.0 within 1.47
     assert all(found[f"table3/zfnet/none/{column}"].holds is None for column in ERRORS)
     assert not any(f.comparable for f in found.values())
-    assert "3.79 points" in found["table3/alexnet/no 3,4/validation top-1"].rule
+    facts = found["table3/alexnet/no 3,4/validation top-1"].facts
+    assert facts["margin"] == pytest.approx(3.79, abs=0.01)
+    assert (facts["moved"], facts["paper_moved"]) == (3.0, 4.9)
 
 
 def test_signs_stay_open_where_trainings_were_cut_short():
@@ -300,7 +302,7 @@ def test_signs_stay_open_where_trainings_were_cut_short():
     whole, cut = findings(rows, False), findings(rows, False, "6 of the recipe's 24 epochs")
     assert [f.value for f in whole] == [f.value for f in cut]
     assert [f.holds for f in whole[3:]] == [True] * 3 and [f.holds for f in cut] == [None] * 6
-    assert all("6 of the recipe's 24" in f.rule for f in cut[3:])
+    assert all(f.facts["cut_short"] == "6 of the recipe's 24 epochs" for f in cut[3:])
     for overrides, how in (
         (["size=laptop"], "6 of the recipe's 24 epochs"),
         (["size=laptop", "epochs_each=24"], ""),

@@ -20,13 +20,13 @@ from deconv.studies.probes.folds import random_folds
 from deconv.studies.probes.seen_images import seen_images
 from deconv.training.snapshots import save_snapshot
 from experiments import table4_caltech101, table7_layer_probes
-from experiments.kit import kept_results
+from experiments.kit import kept
 from experiments.kit.command import compose
 from experiments.kit.findings import read_findings
 from experiments.kit.inputs import data_name, data_settings
+from experiments.kit.paper_tables import TABLE7
 from experiments.kit.probe_rows import saved_rows
 from experiments.kit.probing import network_in_words, open_study, overlap, pool
-from experiments.kit.reported import TABLE7
 from experiments.kit.result import Saved
 
 CLASSES = ("ant", "bass", "crab", "dolphin")
@@ -236,8 +236,8 @@ def test_table_7_leaves_means_of_its_folds(probed):
     assert "1 is norm1, 5 is grid, 7 is fc7" in facts["choices"]["layers"]
     assert "this is its 'val'" in facts["seen"][0]["seen"] or "settings" in facts["seen"][0]["seen"]
     found = read_findings(probed)
-    assert {f.key for f in found} == {
-        f"truth/table7_layer_probes/{x}"
+    assert {f.claim for f in found} == {
+        f"control/table7/scenes/{x}"
         for x in ("svm/layer1", "svm/layer5", "svm/layer7", "softmax/layer7")
     }
 
@@ -287,50 +287,84 @@ def test_table_5_and_figure_9(smoke_run, caltech, tmp_path):
     paper = {(row["network"], row["per_class"]): row["mean"] for row in table}
     assert paper["paper, trained on ImageNet", 60] == 74.2 and paper["Bo et al.", 60] == 55.2
     (few,) = read_findings(folder)
-    assert few.key == "fig9/few_images" and not few.comparable
+    assert few.claim == "fig9/few_images" and not few.comparable
     margin = ours[-1]["std"] + 0.3
-    assert few.holds == (ours[-1]["mean"] > 55.2 + margin) and "Bo et al. with 60" in few.rule
+    assert (
+        few.holds == (ours[-1]["mean"] > 55.2 + margin)
+        and few.facts["rival"] == "Bo et al. with 60 a class"
+    )
     assert (folder / "figure.pdf").stat().st_size > 1000
 
 
-def test_table_4_sets_pretrained_beside_scratch(smoke_run, caltech, tmp_path, monkeypatch):
-    kept = tmp_path / "kept.json"
-    monkeypatch.setattr(table4_caltech101, "KEPT", kept)
-    row = {"mean": 51.0, "standard_deviation": 1.5, "folds": [{"images_per_class": 2}] * 5}
-    kept.write_text(json.dumps({"a": row, "b": row | {"mean": 49.0}}))
-    folder, table = run(
-        "table4_caltech101", tmp_path, smoke_run, caltech, "folds=1", "per_class=[2]"
+def from_scratch(size, values, name="zfnet", **recipe):
+    """A kept row of Table 4."""
+    network = {"name": name, "input_px": 56 if name == "zfnet_mini" else None, "epochs": 1}
+    one = {"images_per_class": size, "recipe": recipe, "network": network}
+    one |= {"command": "c", "commit": "c"}
+    return kept.row_of_folds(
+        [one | {"split_seed": i, "mean_class_accuracy": value} for i, value in enumerate(values)]
     )
+
+
+def test_table_4_sets_pretrained_beside_scratch(smoke_run, caltech, tmp_path, monkeypatch):
+    rows = {"s/a": from_scratch(2, [50.0, 52.0]), "s/b": from_scratch(2, [49.0])}
+    monkeypatch.setattr(table4_caltech101, "kept_scratch", lambda: rows)
+    cfg = ("table4_caltech101", tmp_path, smoke_run, caltech, "folds=1", "per_class=[2]")
+    folder, table = run_here(*cfg)
     named = {row["network"]: row for row in table if row["per_class"] == 2}
     assert named["from scratch"]["mean"] == 51.0 and named["from scratch, b"]["mean"] == 49.0
     assert sum(row["source"] == "paper" for row in table) == 7
-    assert read_findings(folder) == [], "the paper has no row of two images a class"
+    assert folder.findings == [], "the paper has no row of two images a class"
 
 
-def test_folders_from_scratch_are_a_row_a_size_and_judged(tmp_path, monkeypatch):
-    monkeypatch.setattr(table4_caltech101, "KEPT", tmp_path / "none.json")
+def run_here(stem, tmp_path, smoke_run, caltech, *more):
+    """The result of an experiment on a small Caltech set, in this process, and its table."""
+    where = ["data=caltech101", f"data.root={caltech}", "data.partial=true", "data.cache=false"]
+    snapshot = deconv.load_snapshot(smoke_run / "last.pt")
+    asked = (stem, "size=smoke", *where, "data.workers=0", "c=[1]", *more)
+    result = table4_caltech101.compute(*subject(*asked, snapshot=snapshot, folder=tmp_path))
+    return result, result.tables["table"]
+
+
+def test_folders_from_scratch_are_a_row_a_size_and_judged(monkeypatch):
     seen = {"x": (15, 20.0, 0), "y": (15, 24.0, 1), "z": (30, 50.0, 0)}
 
     def fold(folder):
         size, accuracy, seed = seen[folder.name]
-        kept = {"images_per_class": size, "mean_class_accuracy": accuracy, "recipe": {}}
-        return kept | {"split_seed": seed}
+        return from_scratch(size, [accuracy])["tables"]["folds"][0] | {"split_seed": seed}
 
-    monkeypatch.setattr(kept_results, "fold", fold)
+    monkeypatch.setattr(kept, "fold", fold)
     cfg, _ = subject("table4_caltech101", "data=caltech101", "scratch=[x,y,z]")
-    rows = table4_caltech101.scratch_rows(cfg)
+    given = table4_caltech101.scratch_records(cfg)
+    rows = table4_caltech101.scratch_rows(given)
     assert [(r["per_class"], r["mean"], r["std"], r["folds"]) for r in rows] == [
         (15, 22.0, pytest.approx(math.sqrt(8), abs=0.01), 2),
         (30, 50.0, "", 1),
     ]
     ours = [{"per_class": 15, "mean": 25.0, "std": 0.1}, {"per_class": 30, "mean": 51.0, "std": ""}]
-    pretrained, scratch = table4_caltech101.judge_pretrained, table4_caltech101.judge_scratch
-    found = {f.key: f for f in [*pretrained(ours, rows, False), *scratch(rows, ours)]}
+    ours = [row | {"folds": 2, "architecture": "zfnet, 224 px"} for row in ours]
+    found = {f.claim: f for f in table4_caltech101.judge_pretrained(ours, rows, False)}
     assert found["table4/pretrained/15"].holds, "3 above, spreads 2.93 together"
-    assert found["table4/pretrained/30"].holds and found["table4/scratch/30"].value == 50.0
-    alone = {f.key: f for f in [*pretrained(ours, [], False), *scratch([], ours)]}
-    assert set(alone) == {"table4/pretrained/15", "table4/pretrained/30"}
-    assert "the paper's network" in alone["table4/pretrained/30"].rule
+    assert found["table4/pretrained/30"].holds
+    alone = table4_caltech101.judge_pretrained(ours, [], False)
+    assert [f.facts["rival"] for f in alone] == ["the paper's network, from scratch"] * 2
+    assert [f.holds for f in alone] == [True, True], "2.2 above by spreads of 1.6, 4.5 by 1.7"
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "recipe", "wanted"),
+    [
+        ([45.0, 48.0], "zfnet", {}, "agrees"),
+        ([52.0, 53.0], "zfnet", {}, "disagrees"),
+        ([46.5, 46.6], "zfnet_mini", {}, "not tested"),
+        ([46.5, 46.6], "zfnet", {"optimizer": "adamw"}, "not tested"),
+    ],
+)
+def test_a_row_from_scratch_is_judged_by_its_number_alone(values, name, recipe, wanted):
+    """46.5 ± 1.7 in the paper, of ZFNet by its recipe, however long that trained."""
+    (found,) = kept.findings(from_scratch(30, values, name, epochs=40, **recipe))
+    assert found.verdict == wanted and found.n == 2
+    assert found.comparable == (name == "zfnet" and not recipe)
 
 
 # Rules
@@ -340,19 +374,22 @@ def test_the_paper_keeps_the_rules_of_table_7():
     """Its own numbers hold by every rule, which a fall from layer 5 to 7 by design does not."""
     for column, data in enumerate(table7_layer_probes.TABLE7_SIZE):
         rows = [
-            {"classifier": kind, "layer": layer, "mean": pair[column][0], "std": pair[column][1]}
+            {"classifier": kind, "layer": layer, "folds": 5}
+            | dict(zip(("mean", "std"), pair[column], strict=True))
             for (kind, layer), pair in TABLE7.items()
         ]
 
         def judged(rows, data=data):
             found = table7_layer_probes.judge_table7(data, rows, True, f"table7/{data}")
-            return {f.key.removeprefix(f"table7/{data}/"): f for f in found}
+            return {f.claim.removeprefix(f"table7/{data}/"): f for f in found}
 
         found = judged(rows)
         assert len(found) == 8
         open_ = {"svm/layer1", "softmax/layer5"}
-        assert {k for k, f in found.items() if f.holds is None} == open_
-        assert all(f.holds for k, f in found.items() if k not in open_)
+        assert {k for k, f in found.items() if not f.facts} == open_, "none lies below"
+        assert all(f.holds for f in found.values()), "its own numbers are within its spreads"
+        found = judged([row | {"mean": row["mean"] - 20} for row in rows])
+        assert {k for k, f in found.items() if not f.holds} == open_, "all moved alike"
         found = judged([row | {"mean": 10.0} if row["layer"] == 7 else row for row in rows])
         assert not found["svm/layer7"].holds and not found["softmax/layer7"].holds
 
@@ -435,7 +472,7 @@ def test_the_commands_refuse_before_they_begin(smoke_run, snapshot, caltech, tmp
     ):
         cfg, _ = subject("table4_caltech101", *more)
         with pytest.raises(DeconvError, match=message):
-            table4_caltech101.scratch_rows(cfg)
+            table4_caltech101.scratch_records(cfg)
 
 
 def test_two_networks_are_told_apart(snapshot, caltech, tmp_path):

@@ -52,13 +52,13 @@ def test_the_files_are_complete_and_agree(folder):
     row = summary["conv4", "object"]
     assert float(row["trained"]) == pytest.approx(wanted, abs=1e-4)
     assert float(row["trained_low"]) <= wanted <= float(row["trained_high"])
-    found = {one.key: one for one in read_findings(folder)}
-    assert set(found) == {f"truth/truth_projections/{w}_energy" for w in ("object", "part")}
-    assert found["truth/truth_projections/object_energy"].value == pytest.approx(wanted, abs=1e-4)
+    found = {one.claim: one for one in read_findings(folder)}
+    assert set(found) == {f"control/truth_projections/{w}_energy" for w in ("object", "part")}
+    assert found["control/truth_projections/object_energy"].value == pytest.approx(wanted, abs=1e-4)
     for what in ("object", "part"):
         row = summary["conv4", what]
         lows = [float(row[f"above_{group}_low"]) for group in GROUPS[1:]]
-        assert found[f"truth/truth_projections/{what}_energy"].holds is (min(lows) > 0.05)
+        assert found[f"control/truth_projections/{what}_energy"].holds is (min(lows) > 0.05)
     assert_golden(folder)
 
 
@@ -184,7 +184,7 @@ def test_maps_without_a_part_are_left_out():
     for key in ("own", "random_map", "chance"):
         arrays[f"trained/conv5/part/{key}"][:] = np.nan
     found = findings(summarise(arrays, ["conv5"], 0), "conv5", 0.05)
-    assert [one.key.rpartition("/")[2] for one in found] == ["object_energy"]
+    assert [one.claim.rpartition("/")[2] for one in found] == ["object_energy"]
 
 
 @pytest.mark.parametrize(("layers", "maps", "ranks"), [(1, 1, 1), (5, 6, 3), (3, 4, 2)])

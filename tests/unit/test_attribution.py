@@ -37,6 +37,7 @@ def test_a_neuron_s_attribution_is_captum_s():
             torch.testing.assert_close(door.attribute(images, neuron=neuron), wanted.detach())
 
 
+@pytest.mark.filterwarnings("ignore::deconv.DeadUnitWarning")
 def test_neurons_of_their_own_and_of_fully_connected_layers():
     net = deconv.build("zfnet_mini", 4, input_px=56, seed=0).double()
     images = 50 * randn(2, 3, 56, 56)

@@ -257,6 +257,7 @@ def test_convolutions_that_pad_with_the_image_see_what_they_padded_with(mode, pa
     assert_seen_is_reached(net_with(lambda x: x.relu(), first=first), "b")
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 @pytest.mark.parametrize("kernel", [3, 4, (2, 5)])
 def test_padding_by_name_may_differ_from_side_to_side(kernel):
     first = nn.Conv2d(3, 4, kernel, padding="same", dilation=(1, 2))

@@ -31,9 +31,8 @@ FLOORS = {
     "over a data set": ["deconv.mining", "deconv.training"],
     "questions": ["deconv.studies", "deconv.figures"],
     "shared by experiments": ["experiments.kit"],
-    "claims": ["experiments.claims"],
+    "verdicts": ["experiments.verdicts"],
     "experiments": ["experiments.*"],
-    "all that is kept": ["experiments.kept_account"],
     "scripts": ["scripts.*"],
     "tests": ["tests.*"],
 }

@@ -69,6 +69,7 @@ def test_each_view_is_the_crop_of_a_projection_made_alone(net, layer):
             assert torch.allclose(restored, alone, rtol=1e-9, atol=1e-12 * float(alone.abs().max()))
 
 
+@pytest.mark.filterwarnings("ignore::deconv.DeadUnitWarning")
 def test_fewer_images_than_peaks_leave_blank_views(net):
     data = Images(2)
     peaks = deconv.top_activations(net, [data.pixels], ["conv3"], k=3)["conv3"]

@@ -211,6 +211,7 @@ def test_interior_fields_are_those_of_a_large_image():
     assert deconv.fields.unclipped_field(net, "fc", 0, 0, (64, 80)) == (0, 0, 64, 80)
 
 
+@pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already require gradients")
 @pytest.mark.parametrize("name", ["alexnet", "vgg16_bn"])
 def test_captum_agrees(name, images):
     made = module(name)

@@ -1,0 +1,172 @@
+"""The numbers in docs/observations.md are those of the kept files, rounded as they are told."""
+
+import numpy as np
+import pytest
+from command_line import ROOT
+
+from experiments.kit import kept as results
+from experiments.kit.paper_tables import TABLE1
+
+TEXT = " ".join((ROOT / "docs" / "observations.md").read_text(encoding="utf-8").split())
+KEPT = results.records()
+SCRATCH = results.FOLDS
+
+
+def row(rows, **wanted):
+    (found,) = (r for r in rows if all(r[key] == value for key, value in wanted.items()))
+    return found
+
+
+def contrast():
+    about = KEPT["zfnet_mini_scenes/contrast_normalisation"]
+    accuracy = {role: one["accuracy"] for role, one in about["facts"]["networks"].items()}
+    dead = {
+        role: row(about["tables"]["table"], network=role, layer="conv2")["dead"]
+        for role in accuracy
+    }
+    assert int(dead["local"]) == 0
+    yield f"{accuracy['local']:.0f} % with the local one (no dead map in layer 2"
+    yield f"{accuracy['response']:.0f} % with Krizhevsky's ({dead['response']} of 96 dead)"
+    yield f"{accuracy['none']:.0f} % with none ({dead['none']})"
+
+
+def evolution():
+    rows = KEPT["zfnet_caltech101/fig4_feature_evolution"]["tables"]["turnover"]
+    at = [100 * float(row(rows, layer=f"conv{n}", epoch="20")["turnover"]) for n in range(1, 6)]
+    low, high = min(at[1:]), max(at[1:])
+    yield (
+        "more than half still change from 10 to 20 in every layer "
+        f"({at[0]:.0f} % in layer 1, {low:.0f} to {high:.0f} % above)"
+    )
+    settled = [
+        min(int(r["epoch"]) for r in rows if r["layer"] == f"conv{n}" and r["settled"] == "True")
+        for n in range(1, 6)
+    ]
+    assert len(set(settled[1:])) == 1
+    yield f"layer 1 has settled from {settled[0]} on, layers 2 to 5 from {settled[1]} on"
+
+
+def first_layers():
+    about = KEPT["zfnet_caltech101/fig6_first_layers"]
+    rows = about["tables"]["table"]
+    of = {
+        (role, layer): row(rows, network=role, layer=layer)
+        for role in ("ours", "without", "coarse")
+        for layer in ("conv1", "conv2")
+    }
+    ours = of["ours", "conv1"]
+    networks = about["facts"]["networks"]
+    assert networks["ours"]["weights_sha256"] == networks["without"]["weights_sha256"]
+    yield f"strongest {float(ours['largest_rms']) / float(ours['median_rms']):.1f} times the median"
+    assert all(one["dead_or_faint"] == "0" for (_, layer), one in of.items() if layer == "conv1")
+    assert of["coarse", "conv2"]["dead"] == "1"
+
+    def pair(layer, column):
+        coarse, fine = (100 * float(of[role, layer][column]) for role in ("coarse", "ours"))
+        return f"{coarse:.0f} against {fine:.0f} %"
+
+    yield f"({pair('conv1', 'aliased')}; of white noise {pair('conv1', 'white_noise_aliased')})"
+    yield f"({pair('conv2', 'aliased')}, with random weights {pair('conv2', 'random_aliased')})"
+
+
+def occlusion():
+    rows = KEPT["zfnet_caltech101/fig7_occlusion"]["tables"]["table"]
+    scored = [float(r["activation_drop_on_projection"]) for r in rows if r["role"] == "scored"]
+    mean = 100 * sum(scored) / len(scored)
+    yield f"(over {len(scored)} images by {mean:.0f} % more than elsewhere"
+    shown = [r for r in rows if r["role"] == "shown"]
+    assert all(float(r["label_changed"]) == 0 for r in shown)
+    camera = row(shown, **{"class": "camera"})
+    first, last = float(camera["probability"]), float(camera["lowest_probability"])
+    yield f"the camera's lower edge ({first:.2f} to {last:.2f})"
+
+
+def ascent():
+    rows = KEPT["zfnet_mini_scenes/one_unit"]["tables"]["table"]
+    best = max(float(r["activation"]) for r in rows if r["answer"] == "start")
+    crop = max(float(r["value"]) for r in rows if r["answer"] == "crop")
+    assert 2.5 < best / crop < 3.5
+    yield "the ascent reaches three times the activation of any crop"
+
+
+def transfer():
+    rows = KEPT["zfnet_mini_tiny_imagenet/table4_caltech101"]["tables"]["table"]
+    small, large = (
+        (float(row(rows, per_class=size)["mean"]), KEPT[f"{SCRATCH}/zfnet_mini_56px_{size}"])
+        for size in ("15", "30")
+    )
+    told = [f"{ours:.1f} against {one['facts']['mean']:.1f} %" for ours, one in (large, small)]
+    yield f"{told[0]} with 30 images a class, {told[1]} with 15"
+    yield f"with 30 images a class ({KEPT[f'{SCRATCH}/zfnet_30']['facts']['mean']:.1f} %)"
+    centre = [
+        np.mean([fold["centre_crop_mean_class_accuracy"] for fold in alone["tables"]["folds"]])
+        for _, alone in (large, small)
+    ]
+    yield f"by the centre crop alone it reaches {centre[0]:.1f} and {centre[1]:.1f} %"
+    tiny, alone = (
+        [r for r in KEPT[name]["tables"]["table"] if r["classifier"] == "svm"]
+        for name in (
+            "zfnet_mini_tiny_imagenet/table7_layer_probes",
+            "zfnet_mini_56px_caltech101/table7_layer_probes",
+        )
+    )
+
+    def ahead(rows, source):
+        gains = {
+            layer: float(row(tiny, layer=layer, source="here")["mean"])
+            - float(row(rows, layer=layer, source=source)["mean"])
+            for layer in "123457"
+        }
+        return min(gains.values()), max(gains.values()), max(gains, key=gains.get)
+
+    least, most, layer = ahead(alone, "here")
+    yield f"by {least:.0f} to {most:.0f} points, most of all in layer {layer}"
+    least, most, layer = ahead(tiny, "control")
+    yield f"ahead of random weights by {least:.0f} to {most:.0f}, most of all in layer {layer}"
+
+
+def dogs():
+    dog_faces, scene_faces = (
+        KEPT[f"zfnet_mini_{data}/table1_correspondence"] for data in ("caltech101", "scenes")
+    )
+    found = {one.claim: one for one in results.findings(dog_faces)}
+    parts = ("right_eye", "left_eye", "nose")
+    five, seven = (sorted(found[f"table1/{part}/layer{n}"].value for part in parts) for n in (5, 7))
+    random = [found[f"table1/random/layer{n}"].value for n in (5, 7)]
+    own = f"{five[0]:.3f} to {five[-1]:.3f} against {random[0]:.3f}"
+    theirs = [TABLE1[part][0][0] for part in (*parts, "random")]
+    theirs = f"{min(theirs):.3f} to {max(theirs[:3]):.3f} against {theirs[3]:.3f}"
+    yield f"({own}, the right eye within chance; in the paper {theirs})"
+    rows = dog_faces["tables"]["table"]
+    of = {
+        part: row(rows, network="trained", layer="conv5", zeros="counted", mask=part)
+        for part in (*parts, "random")
+    }
+    within = [part for part in parts if float(of[part]["below_random_high"]) > 0]
+    assert within == ["right_eye"]
+    assert all(float(of[part]["still"]) < float(of["random"]["still"]) for part in parts)
+    assert seven[0] <= random[1] <= seven[-1]
+    yield f"({seven[0]:.3f} to {seven[-1]:.3f}), as the paper has it"
+
+    def control(of, name, layer, part=""):
+        zeros = "/zeros left out" if name == "exchange" else ""
+        return of[f"control/table1/{name}/layer{layer}" + f"/{part}" * bool(part) + zeros].holds
+
+    assert all(control(found, "exchange", 5, part) for part in parts)
+    assert not any(control(found, name, 5, p) for p in parts for name in ("place", "learned"))
+    assert control(found, "same_part", 5)
+    scenes = {one.claim: one for one in results.findings(scene_faces)}
+    for part in parts:
+        assert scenes[f"table1/{part}/layer5"].value > scenes["table1/random/layer5"].value
+        assert not scenes[f"table1/{part}/layer5"].holds
+        assert not control(scenes, "learned", 5, part) and control(scenes, "exchange", 5, part)
+        for name in ("exchange", "place", "learned"):
+            assert control(scenes, name, 7, part)
+
+
+@pytest.mark.parametrize(
+    "sentences", [contrast, evolution, first_layers, occlusion, ascent, transfer, dogs]
+)
+def test_sentences_tell_what_was_measured(sentences):
+    for sentence in sentences():
+        assert sentence in TEXT, sentence
