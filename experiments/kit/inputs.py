@@ -65,6 +65,15 @@ def uncached(cfg: Config, split: str, side_px: int) -> Squares:
         return Joined([uncached(cfg, one, side_px) for one in SPLITS])
     if split not in SPLITS:
         raise unknown("split", split, (*SPLITS, WHOLE))
+    return _opened(cfg, split, side_px)
+
+
+def in_one_piece(cfg: Config, side_px: int) -> Squares:
+    """All images of a data set that has no splits of its own, before any is drawn."""
+    return cached(cfg, WHOLE, _opened(cfg, WHOLE, side_px))
+
+
+def _opened(cfg: Config, split: str, side_px: int) -> Squares:
     options = plain(cfg.data)
     name = options.pop("name")
     for key in ("cache", "workers", "side_px"):

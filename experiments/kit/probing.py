@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from omegaconf import OmegaConf
 
-from deconv.data import DRAWN, WHOLE, CentreCrops, Squares
+from deconv.data import DRAWN, CentreCrops, Squares
 from deconv.errors import DeconvError
 from deconv.networks import ChainNet
 from deconv.studies.overlap import find_overlap, overlap_facts
@@ -190,7 +190,9 @@ def pool(cfg: Probing, side: int, listed: bool = False) -> Squares:
     """
     if listed:
         cfg = replace(cfg, data=replace(cfg.data, cache=False))
-    return inputs.squares(cfg, WHOLE if cfg.data.name in DRAWN else "val", side)
+    if cfg.data.name in DRAWN:
+        return inputs.in_one_piece(cfg, side)
+    return inputs.squares(cfg, "val", side)
 
 
 def overlap(cfg: Probing, snapshot: Snapshot, target: Squares) -> dict[str, Any]:

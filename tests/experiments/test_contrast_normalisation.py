@@ -243,7 +243,7 @@ def test_the_numbers_on_the_page_are_those_of_the_table():
         "data": {"images": 400},
     }
     lines = numbers(facts)
-    assert lines[0].words[0] == ["80.0 ± 2.0"]
+    assert lines[0].words[0] == ["20.0 ± 2.0"], "of 400 images; the error"
     words = [line.words[1][1] for line in lines[1:]]
     assert words == ["3 of 48", "5 of 48", "12.3", "–", "0.235", "0.346", "–"]
 

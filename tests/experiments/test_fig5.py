@@ -14,6 +14,7 @@ from command_line import assert_refused, command, subject
 from golden import assert_golden
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
+from matplotlib.lines import Line2D
 from PIL import Image
 
 import deconv
@@ -373,10 +374,14 @@ def test_each_curve_has_its_images_colour_in_every_panel():
                 assert np.array_equal(drawn.get_ydata(), curve)
                 assert np.array_equal(drawn.get_xdata(), row.amounts)
         assert panel(page, f"{letter}4").get_ylim() == (0, 1)
-    (legend,) = page.legends
-    named = dict(zip((t.get_text() for t in legend.get_texts()), legend.get_lines(), strict=True))
+    lines = [artist for artist in page.artists if isinstance(artist, Line2D)]
+    words = {artist.get_text(): artist for artist in page.texts}
     for i in range(5):
-        assert to_hex(named[f"class number {i}"].get_color()) == figures.IMAGE_COLOURS[i].lower()
+        x, y = words[f"class number {i}"].get_position()
+        line = min(
+            lines, key=lambda line: np.hypot(x - line.get_xdata()[1], y - line.get_ydata()[1])
+        )
+        assert to_hex(line.get_color()) == figures.IMAGE_COLOURS[i].lower()
     assert len(set(figures.IMAGE_COLOURS)) == len(figures.IMAGE_COLOURS)
 
 
