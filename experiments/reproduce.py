@@ -34,6 +34,7 @@ from deconv.figures import Look
 from deconv.training import lock_folder
 from deconv.training.snapshots import load_snapshot
 from experiments.kit import Command, Settings, compose, kept, log
+from experiments.kit.budget import Budget, usual_seconds
 from experiments.kit.command import settings_of
 from experiments.kit.index_page import Section, index_page
 from experiments.kit.plans import (
@@ -52,7 +53,9 @@ from experiments.kit.results_page import READING, results, short_table
 from experiments.kit.steps import (
     DONE,
     FAILED,
+    LEFT_OUT,
     NO_DATA,
+    STOPPED,
     Outcome,
     State,
     Step,
@@ -71,7 +74,11 @@ class Reproduce(Settings):
     only: list[str] = field(default_factory=list)  # e.g. [fig2,table1]; names may be shortened
     skip: list[str] = field(default_factory=list)  # all but these
     resume: str | None = None  # folder of an earlier reproduce: run what did not finish
+    minutes: float | None = None  # about how long it may take; what would be longer is left out
     figure: Look = field(default_factory=Look)  # how all figures look
+
+    def __post_init__(self) -> None:
+        Budget(self.minutes)
 
 
 def run(_: DictConfig, cfg: Reproduce, folder: Path) -> None:
@@ -163,24 +170,35 @@ def work(
     state: State,
 ) -> bool:
     """Run the stems in order; False if a signal stopped them. Updates `state`."""
-    with Progress(folder, len(stems)) as progress:
-        show = progress.show
+    budget = Budget(cfg.minutes, usual_seconds(cfg.size_name) if cfg.minutes else {})
+    with Progress(folder, len(stems), budget.expected_s) as progress:
+        show, others = progress.show, [stem for stem in stems if stem != TRAIN]
         if TRAIN in stems:
-            if not run_steps([step_of(cfg, TRAIN, asked, None)], folder, state, show):
+            stop_s = budget.share_s(TRAIN, others)
+            train = step_of(cfg, TRAIN, asked, None)
+            if not run_steps([train], folder, state, show, stop_s=stop_s):
                 return False
-            if state.outcomes[TRAIN].status == DONE:
+            outcome = state.outcomes[TRAIN]
+            if outcome.status == DONE:
+                budget.learn(TRAIN, outcome.seconds)
+            elif outcome.status == STOPPED and budget.minutes:
+                share = load_snapshot(folder / TRAIN / "last.pt").epoch / cfg.train.epochs
+                budget.learn(TRAIN, outcome.seconds, share)
+                progress.say(
+                    f"the training was stopped to keep to minutes={cfg.minutes:g}, with "
+                    f"{share:.0%} of its epochs: figures are of that network"
+                )
+            if (folder / TRAIN / "last.pt").exists():
                 run = (folder / TRAIN).resolve()
         steps = []
-        for stem in stems:
-            if stem == TRAIN:
-                continue
+        for stem in others:
             if run is None and PLANS[stem].needs != "nothing":
                 outcome = Outcome([], {}, FAILED, error="the training failed")
                 state.outcomes[stem] = outcome
                 progress.show("end", Step(stem, (), lambda place, again: []), outcome)
             else:
                 steps.append(step_of(cfg, stem, asked, run))
-        return run_steps(steps, folder, state, show)
+        return run_steps(steps, folder, state, show, budget)
 
 
 def account(cfg: Reproduce, folder: Path, state: State) -> None:
@@ -228,9 +246,11 @@ def report(folder: Path, stems: Sequence[str], state: State) -> None:
     for stem in stems:
         by_status.setdefault(state.outcomes[stem].status, []).append(stem)
     log(f"{len(by_status.get(DONE, []))} of {len(stems)} done")
-    for status in (NO_DATA, FAILED):
+    for status in (NO_DATA, FAILED, LEFT_OUT):
         if status in by_status:
             log(f"{status}: {', '.join(by_status[status])} (see logs/)")
+    if {LEFT_OUT, STOPPED} & by_status.keys():
+        log(f"the rest: python -m experiments.reproduce resume={quote(str(folder))} minutes=null")
     log(f"results: {folder / 'results.md'}")
     log(f"figures: {folder / 'index.html'}")
     if FAILED in by_status:

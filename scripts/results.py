@@ -2,6 +2,7 @@
 
     python -m scripts.results keep <set> <folder> …      # of any run, or of reproduce
     python -m scripts.results folds <name> <training> …  # Table 4 from scratch: adds to the row
+    python -m scripts.results seconds <folder>           # of reproduce: what each step took
     python -m scripts.results pages                      # docs/results.md, docs/controls.md, README
 
 A set is a folder of experiments/results, by custom named after the network; each run becomes one
@@ -10,18 +11,23 @@ file in it, named after its experiment, and takes the place of an earlier one.
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import textwrap
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from deconv.data.text_files import json_text
 from deconv.errors import DeconvError
-from experiments.kit import kept
+from experiments.kit import budget, kept
 from experiments.kit.kept import Record
+from experiments.kit.printed import table
 from experiments.kit.result_tables import tables
 from experiments.kit.results_page import controls, results, summary
 from experiments.kit.steps import DONE, STATE, read_state
+from scripts.benchmark.measure import processor
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 DOCS, README = CHECKOUT / "docs", CHECKOUT / "README.md"
@@ -54,6 +60,29 @@ def folds(name: str, folders: list[Path], to: Path = kept.RESULTS) -> Path:
     return write(path.parent, name, row)
 
 
+def seconds(folder: Path, to: Path = budget.FILE) -> Path:
+    """Keep what each step of a folder of reproduce took."""
+    state = read_state(folder)
+    took = {stem: one.seconds for stem, one in state.outcomes.items() if one.status == DONE}
+    size = state.settings["overrides"].get("size", "laptop")
+    commit = next(folder.glob("*/provenance.json"))
+    facts = json.loads(commit.read_text(encoding="utf-8"))
+    about = {"size": size, "date": f"{date.today()}", "commit": facts["commit"]}
+    about |= {"processor": processor(), "cores": os.cpu_count()}
+    return write(to.parent, to.stem, about | {"seconds": took})
+
+
+def times(kept_seconds: dict[str, Any]) -> str:
+    """The section on what each experiment takes, longest first."""
+    took = sorted(kept_seconds["seconds"].items(), key=lambda item: -item[1])
+    head = ["experiment", "seconds"]
+    words = (
+        f"## Time\n\nSeconds of each step of `reproduce size={kept_seconds['size']}`, "
+        f"{kept_seconds['processor']}, {kept_seconds['cores']} cores, on {kept_seconds['date']}."
+    )
+    return f"{words}\n\n{table(head, [[stem, f'{one:.0f}'] for stem, one in took])}\n"
+
+
 def write(folder: Path, name: str, record: Record) -> Path:
     """Write a record as folder/name.json."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,6 +112,8 @@ def pages(records: dict[str, Record], readme: str) -> dict[Path, str]:
         return f"[kept](../experiments/results/{name}.json)"
 
     text = results(records, "Results", link) + "\n\n".join(["", *tables(records), ""])
+    if budget.FILE.is_file():
+        text += times(json.loads(budget.FILE.read_text(encoding="utf-8")))
     before, rest = readme.split(START)
     block = f"{START}\n\n{summary(records)}\n\n{END}"
     return {
@@ -102,6 +133,8 @@ def main(arguments: list[str]) -> None:
                 keep(name, list(map(Path, folders)))
             case ["folds", name, *folders] if folders:
                 folds(name, list(map(Path, folders)))
+            case ["seconds", folder]:
+                seconds(Path(folder))
             case _:
                 sys.exit(__doc__)
         for path, text in pages(kept.records(), README.read_text(encoding="utf-8")).items():

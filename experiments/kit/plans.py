@@ -12,7 +12,7 @@ from typing import Any
 from deconv.errors import DeconvError, unknown
 from experiments.kit.steps import Step
 
-OWN = ("run", "only", "skip", "resume")
+OWN = ("run", "only", "skip", "resume", "minutes")
 """Settings of reproduce itself, which experiments do not have."""
 
 NEEDS: dict[str, tuple[str, ...]] = {

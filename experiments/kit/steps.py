@@ -10,27 +10,30 @@ import functools
 import itertools
 import json
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from deconv.atomic_files import write_whole
 from deconv.data.text_files import json_text
 from deconv.errors import DeconvError
+from experiments.kit.budget import Budget
 from experiments.kit.command import EXIT_INTERRUPTED, EXIT_NO_DATA
 from experiments.kit.forked import Forked
 from experiments.kit.signals import on_signals
 
 STATE = "reproduce.json"
-DONE, FAILED, NO_DATA, STOPPED, NOT_RUN = (
+DONE, FAILED, NO_DATA, STOPPED, LEFT_OUT = (
     "done",
     "failed",
     "data not here",
     "interrupted",
-    "not run",
+    "left out",
 )
 """How a step can have ended; STOPPED also stands for one that never came to its end."""
 
@@ -125,14 +128,21 @@ def passed_on(child: Callable[[], Forked | None]) -> Iterator[list[int]]:
 
 
 def run_steps(
-    steps: Sequence[Step], folder: Path, state: State, show: Callable[[str, Step, Outcome], None]
+    steps: Sequence[Step],
+    folder: Path,
+    state: State,
+    show: Callable[[str, Step, Outcome], None],
+    budget: Budget | None = None,
+    stop_s: float = inf,
 ) -> bool:
     """Run the steps that are not finished; False if a signal stopped them.
 
     Each writes into folder/<name>, what it prints into folder/logs/<name>.txt. `state` is brought
     up to date and written before and after each. show: called with "start", "tick" (several times
-    a second), "end" or "kept" (finished before), the step and its outcome.
+    a second), "end" or "kept" (finished before), the step and its outcome. budget: what does not
+    fit into it is left out. stop_s: seconds after which a step is stopped, as by a signal.
     """
+    budget = budget or Budget()
     current: list[Forked] = []
     with passed_on(lambda: current[-1] if current else None) as came:
         for step in steps:
@@ -141,16 +151,28 @@ def run_steps(
             if finished(step, state):
                 show("kept", step, state.outcomes[step.name])
                 continue
+            if not budget.allows(step.name):
+                outcome = Outcome([], {}, LEFT_OUT, error=_too_long(budget, step.name))
+                state.outcomes[step.name] = outcome
+                show("kept", step, outcome)
+                continue
             again = _make_room(step, folder, state)
             outcome = Outcome(list(step.arguments), dict(step.inputs))
             state.outcomes[step.name] = outcome
             write_state(folder, state)
             show("start", step, outcome)
             tick = functools.partial(show, "tick", step, outcome)
-            _run(step, folder, again, outcome, current, came, tick)
+            _run(step, folder, again, outcome, current, came, tick, stop_s)
             write_state(folder, state)
             show("end", step, outcome)
+            if outcome.status == DONE and not again:
+                budget.learn(step.name, outcome.seconds)
     return not came
+
+
+def _too_long(budget: Budget, name: str) -> str:
+    left = max(0.0, budget.left_s())
+    return f"about {budget.expected_s(name):.0f} s here, and {left:.0f} s are left"
 
 
 def _make_room(step: Step, folder: Path, state: State) -> bool:
@@ -179,6 +201,7 @@ def _run(
     current: list[Forked],
     came: list[int],
     tick: Callable[[], None],
+    stop_s: float,
 ) -> None:
     log = log_path(folder, step.name)
     log.parent.mkdir(exist_ok=True)
@@ -190,6 +213,9 @@ def _run(
         process.send_signal(came[-1])
     while (status := process.wait(timeout=0.2)) is None:
         tick()
+        if time.monotonic() - started > stop_s:
+            process.send_signal(signal.SIGTERM)
+            stop_s = inf
     outcome.exit_status = status
     outcome.seconds = round(time.monotonic() - started, 1)
     outcome.status = status_of(outcome.exit_status, bool(came))

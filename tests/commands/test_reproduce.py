@@ -15,13 +15,26 @@ from command_line import assert_refused
 
 from deconv.errors import DeconvError
 from experiments.kit import compose, kept
+from experiments.kit.budget import Budget
 from experiments.kit.command import EXIT_INTERRUPTED, settings_of
 from experiments.kit.findings import claim_of, read_findings
 from experiments.kit.forked import Forked
 from experiments.kit.plans import PLANS, Plan, experiment_overrides, quote, snapshot_of, step_of
 from experiments.kit.progress import Progress, outcome_words
 from experiments.kit.result_words import here, network
-from experiments.kit.steps import DONE, FAILED, NO_DATA, STATE, Outcome, State, Step, write_state
+from experiments.kit.steps import (
+    DONE,
+    FAILED,
+    LEFT_OUT,
+    NO_DATA,
+    STATE,
+    STOPPED,
+    Outcome,
+    State,
+    Step,
+    run_steps,
+    write_state,
+)
 from experiments.reproduce import check_run, chosen, settings
 from scripts import results as script
 
@@ -358,6 +371,58 @@ def test_without_a_terminal_each_experiment_is_a_line(tmp_path, capsys):
         "[2/3] fig2_top_activations … failed after 3 s: no such thing",
         "[3/3] fig4 … failed",
     ]
+
+
+def test_without_a_terminal_no_silence_is_long(tmp_path, capsys, monkeypatch):
+    """What the experiment said last is repeated, beneath what is expected of it."""
+    (tmp_path / "logs").mkdir()
+    log = tmp_path / "logs" / "train.txt"
+    step, outcome = Step("train", ("-m",), lambda place, again: []), Outcome([], {}, DONE, 61.0, 0)
+    now = [0.0]
+    monkeypatch.setattr("experiments.kit.progress.time.monotonic", lambda: now[0])
+    with Progress(tmp_path, 1, {"train": 60.0}.get) as progress:
+        progress.show("start", step, outcome)
+        for second, said in ((2, "epoch 1/9"), (8, "epoch 2/9"), (9, "epoch 3/9"), (30, "")):
+            log.write_text(f"{said}\n" if said else log.read_text())
+            now[0] = second
+            progress.show("tick", step, outcome)
+        progress.show("end", step, outcome)
+    assert capsys.readouterr().out.splitlines() == [
+        "[1/1] train (about 60 s) … ",
+        "      epoch 2/9",
+        "      epoch 3/9",
+        "[1/1] train … done in 61 s",
+    ]
+
+
+def test_what_does_not_fit_into_the_time_is_left_out_and_runs_when_asked_for(tmp_path):
+    """A training is stopped at its share, and figures are of that network."""
+    usual = {"train": 60.0, "fig1_deconvnet": 20.0, "fig3_architecture": 1e6}
+    budget = Budget(1.0, usual)
+    assert 10 < budget.share_s("train", ["fig1_deconvnet"]) <= 45
+    budget.learn("train", 30.0, share=0.25)
+    assert budget.slow == 2 and budget.expected_s("fig1_deconvnet") == 40
+    assert budget.allows("fig1_deconvnet") and budget.allows("unknown")
+    assert not budget.allows("fig3_architecture")
+    assert Budget(None, usual).allows("fig3_architecture")
+    with pytest.raises(DeconvError, match="minutes=0: give more than 0"):
+        Budget(0)
+    seen = []
+
+    def show(what, step, outcome):
+        seen.append((what, step.name, outcome.status))
+
+    program = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(75)); time.sleep(60)"
+    slow = Step("slow", ("-c", program), lambda place, again: [])
+    large = Step("fig3_architecture", ("-c", "1/0"), lambda place, again: [])
+    state = State({})
+    assert run_steps([slow, large], tmp_path, state, show, budget, stop_s=1.0)
+    assert [one for one in seen if one[0] != "tick"] == [
+        ("start", "slow", STOPPED),
+        ("end", "slow", STOPPED),
+        ("kept", "fig3_architecture", LEFT_OUT),
+    ]
+    assert "s are left" in state.outcomes["fig3_architecture"].error
 
 
 def test_on_a_terminal_a_bar_shows_what_the_experiment_said_last(tmp_path, capsys, monkeypatch):
