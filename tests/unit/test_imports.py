@@ -30,6 +30,7 @@ FLOORS = {
     "the way down": ["deconv.deconvnet"],
     "over a data set": ["deconv.mining", "deconv.training"],
     "questions": ["deconv.studies", "deconv.figures"],
+    "all units": ["deconv.atlas"],
     "shared by experiments": ["experiments.kit"],
     "verdicts": ["experiments.verdicts"],
     "experiments": ["experiments.*"],
@@ -45,6 +46,7 @@ LIBRARIES = {
     "hydra": ["experiments.*", "scripts.*", "tests.*"],
     "omegaconf": ["experiments.*", "scripts.*", "tests.*"],
     "matplotlib": ["deconv.figures", "tests.*"],
+    "jinja2": ["deconv.atlas"],
 }
 """A third-party package -> the units that alone may import it."""
 

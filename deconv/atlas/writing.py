@@ -1,0 +1,135 @@
+"""Write an atlas: its pictures part by part, then its pages, then its name."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from deconv.atlas.contents import NINE, Contents, Pictures, live
+from deconv.atlas.folder import WORK, is_finished, unfinished
+from deconv.atlas.pages import Pages
+from deconv.atlas.sprites import FACES, TILE_PX, encoded, extras, faces, sprite, unit_tiles
+from deconv.atomic_files import write_whole
+
+PICTURES_KEPT = 64
+
+Draw = Callable[[int, int, list[int]], Pictures]
+"""(number of a snapshot, number of a layer, maps with a peak) -> their pictures."""
+Source = Callable[[int], torch.Tensor]
+"""Number of an image -> 3×H×W uint8."""
+
+
+def write_atlas(
+    final: str | Path,
+    contents: Contents,
+    draw: Draw,
+    source: Source,
+    inputs: Mapping[str, Any],
+    say: Callable[[str], None] = print,
+) -> dict[str, float]:
+    """Write an atlas into a folder that appears when it is whole.
+
+    After a kill the same call goes on; files that are there are not made again. The same inputs
+    give the same bytes.
+
+    Args:
+        final: the folder; beside it `<final>.unfinished` is written.
+        draw: see `Draw`; asked for at most FACES maps at a time, snapshot by snapshot.
+        source: the images as they are shown.
+        inputs: plain data that decides what the atlas holds: an unfinished one is gone on with
+            only by the same.
+        say: takes lines of progress.
+
+    Returns:
+        units drawn and their seconds, pages and their seconds, files and bytes of the atlas.
+
+    Raises:
+        DeconvError: for a folder that cannot be used, see `unfinished`.
+    """
+    final = Path(final)
+    if is_finished(final, inputs):
+        say(f"{final} is whole already")
+        return {}
+    seen = lru_cache(maxsize=PICTURES_KEPT)(source)
+    with unfinished(final, inputs) as place:
+        started = time.perf_counter()
+        units = sum(_draw_part(place, contents, part, draw, seen, say) for part in _parts(contents))
+        drawn = time.perf_counter()
+        pages = Pages(place, contents, seen, say).write()
+        written = time.perf_counter()
+    files = [path for path in final.rglob("*") if path.is_file()]
+    return {
+        "units": units,
+        "pictures_s": round(drawn - started, 2),
+        "pages": pages,
+        "pages_s": round(written - drawn, 2),
+        "files": len(files),
+        "bytes": sum(path.stat().st_size for path in files),
+    }
+
+
+Part = tuple[int, int, int]
+"""Numbers of a snapshot, a layer, and a run of FACES maps in it."""
+
+
+def _parts(contents: Contents) -> Iterator[Part]:
+    for snapshot in range(len(contents.snapshots)):
+        for number, layer in enumerate(contents.layers):
+            for first in range(0, layer.maps, FACES):
+                yield snapshot, number, first // FACES
+
+
+def _draw_part(
+    place: Path,
+    contents: Contents,
+    part: Part,
+    draw: Draw,
+    source: Source,
+    say: Callable[[str], None],
+) -> int:
+    """Write the sprites of a run of maps; return how many, 0 where they are there."""
+    snapshot, number, run = part
+    layer, slug = contents.layers[number], contents.slugs[number]
+    done = place / WORK / f"{slug}.{snapshot}.{run}.json"
+    if done.is_file():
+        return 0
+    peaks = live(layer.peaks[snapshot], NINE)
+    maps = list(range(run * FACES, min(layer.maps, (run + 1) * FACES)))
+    some = [m for m in maps if peaks.image[m, 0] >= 0]
+    end = suffix(contents, snapshot)
+    say(f"pictures of {layer.name}, maps {maps[0]} to {maps[-1]}{_of(contents, snapshot)}")
+    boxes: dict[str, Any] = {}
+    extra = 0
+    if some:
+        pictures = draw(snapshot, number, some)
+        extra = extras(pictures, contents.sources)
+        own = source if contents.sources else None
+        boxes = {str(m): pictures.views.box[row].tolist() for row, m in enumerate(some)}
+        sprites = [sprite(unit_tiles(pictures, row, own), TILE_PX) for row in range(len(some))]
+        with ThreadPoolExecutor() as pool:  # the codec takes most of the time, without Python
+            for m, file in zip(some, pool.map(encoded, sprites), strict=True):
+                write_whole(place / "layers" / slug / f"{m}{end}.webp", file)
+        kinds = {"faces": False, "patches": True} if contents.sources else {"faces": False}
+        for name, patches in kinds.items():
+            pixels = faces(pictures, [m - maps[0] for m in some], len(maps), patches)
+            write_whole(place / "layers" / slug / f"{name}-{run}{end}.webp", encoded(pixels))
+    names = [*pictures.others, *["cover"] * (extra > len(pictures.others))] if some else []
+    write_whole(done, json.dumps({"boxes": boxes, "extras": names}).encode())
+    return len(maps)
+
+
+def suffix(contents: Contents, snapshot: int) -> str:
+    """What the names of an earlier snapshot's pictures end with."""
+    return "" if snapshot == len(contents.snapshots) - 1 else f".s{snapshot}"
+
+
+def _of(contents: Contents, snapshot: int) -> str:
+    label = contents.snapshots[snapshot]
+    return f" ({label})" if label else ""
