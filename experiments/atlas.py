@@ -279,7 +279,7 @@ def provenance(cfg: AtlasOf, it: Subject) -> dict[str, str]:
         "network": it.net.name,
         "weights": weights_hash(it.net),
         "data": f"{data['name']} ({cfg.split}), {data['images']} images, {data['fingerprint']}",
-        "rule": "deconvnet: switches, ReLU on the way down, no biases; each picture its own scale",
+        "rule": "deconvnet: switches, ReLU on the way down, no biases; a scale for each picture",
         "shared switches": cfg.collisions + (f" ({shared})" if shared else ""),
         "made by": f"deconv {deconv.__version__}, commit {circumstances()['commit'][:12]}",
     }

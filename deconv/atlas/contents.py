@@ -14,6 +14,8 @@ from deconv.records import Peaks
 
 NINE = 9
 """Peaks of a map that are shown (Fig. 2)."""
+BLOCK_PX = 16
+"""Tiles are multiples of the picture codec's blocks, so that neighbours do not bleed."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ class Contents:
     of the network's input. snapshots: one label for each of the layers' peaks, such as "epoch 5";
     the last is shown first. facts: provenance, on every page. results: of the network page.
     curves: name -> (x, y) points of the training. sources: whether pictures of the images may be
-    shown, or projections alone.
+    shown, or projections alone. tile_px, face_px: sides of a unit's tiles on its own page and on
+    others, multiples of BLOCK_PX.
     """
 
     title: str
@@ -78,10 +81,15 @@ class Contents:
     results: Mapping[str, str] = field(default_factory=dict)
     curves: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     sources: bool = True
+    tile_px: int = 128
+    face_px: int = 96
 
     def __post_init__(self) -> None:
         if not self.layers:
             raise DeconvError("an atlas needs at least one layer")
+        for side in (self.tile_px, self.face_px):
+            if side < BLOCK_PX or side % BLOCK_PX:
+                raise DeconvError(f"tiles are multiples of {BLOCK_PX} px wide, not {side}")
         for layer in self.layers:
             if len(layer.peaks) != len(self.snapshots):
                 raise DeconvError(

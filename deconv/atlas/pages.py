@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,11 @@ import torch
 
 from deconv.atlas.contents import NINE, Contents, live
 from deconv.atlas.curves import charts
-from deconv.atlas.folder import WORK
+from deconv.atlas.folder import WORK, put
 from deconv.atlas.relations import Unit, alike, by_class, by_image, class_counts, units_of
 from deconv.atlas.sprites import (
-    FACE_PX,
     FACES,
     FACES_ACROSS,
-    TILE_PX,
     columns,
     encoded,
     face_of,
@@ -27,7 +25,6 @@ from deconv.atlas.sprites import (
     sprite,
     tile,
 )
-from deconv.atomic_files import write_whole
 from deconv.records import Peaks
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -51,6 +48,20 @@ def script(name: str, content: Any) -> bytes:
     return f"window.ATLAS=window.ATLAS||{{}};ATLAS.{name}={plain};\n".encode()
 
 
+@lru_cache(maxsize=1)
+def templates() -> jinja2.Environment:
+    """The pages' templates, in which every name is escaped."""
+    found = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    found.filters |= {"number": number, "percent": percent}
+    return found
+
+
 class Pages:
     """Write all pages of an atlas into `place`, where its sprites are.
 
@@ -68,20 +79,11 @@ class Pages:
         self.slugs, self.units = contents.slugs, units_of(contents)
         self.count = 0
         self._shown: dict[tuple[int, int], Peaks] = {}
-        loader = jinja2.FileSystemLoader(TEMPLATES)
-        self.env = jinja2.Environment(
-            loader=loader,
-            autoescape=True,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            undefined=jinja2.StrictUndefined,
-        )
-        self.env.filters |= {"number": number, "percent": percent}
-        self.env.globals |= {
+        self.common = {
             "atlas": contents,
             "slugs": self.slugs,
-            "face_px": FACE_PX,
-            "tile_px": TILE_PX,
+            "face_px": contents.face_px,
+            "tile_px": contents.tile_px,
             "box_style": self._box_style,
         }
 
@@ -101,15 +103,15 @@ class Pages:
         self._network()
         self._search()
         for name in ("atlas.css", "atlas.js"):
-            write_whole(self.place / name, (TEMPLATES / name).read_bytes())
+            put(self.place / name, (TEMPLATES / name).read_bytes())
         return self.count
 
     def _page(self, path: str, template: str, **values: Any) -> None:
         self.count += 1
         root = "../" * path.count("/")
-        text = self.env.get_template(template).render(root=root, path=path, **values)
+        text = templates().get_template(template).render(root=root, **self.common, **values)
         # A name that is no text holds surrogates, which UTF-8 has not: they are escaped.
-        write_whole(self.place / path, text.encode("utf-8", "backslashreplace"))
+        put(self.place / path, text.encode("utf-8", "backslashreplace"))
 
     def _box_style(self, box: Sequence[int]) -> str:
         """Place a box of pixels on a picture of the whole image, in percent."""
@@ -183,7 +185,7 @@ class Pages:
             "active": None if active is None else active.tolist(),
             "snapshots": snapshots,
         }
-        write_whole(self.place / "layers" / slug / "layer.js", script("layer", data))
+        put(self.place / "layers" / slug / "layer.js", script("layer", data))
         self._page(
             f"layers/{slug}/index.html",
             "layer.html",
@@ -234,9 +236,9 @@ class Pages:
         }
         where = self.place / "layers" / slug
         text = json.dumps(data, indent=1) + "\n"
-        write_whole(where / f"{unit.map}.json", text.encode())
+        put(where / f"{unit.map}.json", text.encode())
         if len(snapshots) > 1:
-            write_whole(where / f"{unit.map}.js", script("unit", snapshots))
+            put(where / f"{unit.map}.js", script("unit", snapshots))
         end = layer.maps - 1
         sequence = {
             "first": 0,
@@ -316,15 +318,15 @@ class Pages:
 
     def _images(self) -> None:
         """Pages of images that are among a unit's nine, FACES each."""
-        found = list(by_image(self.units).items())
+        found, side = list(by_image(self.units).items()), self.contents.face_px
         pages = -(-len(found) // FACES)
         for k in range(pages):
             some = found[k * FACES : (k + 1) * FACES]
             name = self.place / "images" / f"{k}.webp"
             if self.contents.sources and not name.is_file():
                 wholes = (self.source(image).numpy().transpose(1, 2, 0) for image, _ in some)
-                tiles = in_rows([tile(whole, None, FACE_PX) for whole in wholes])
-                write_whole(name, encoded(sprite(tiles, FACE_PX)))
+                tiles = in_rows([tile(whole, None, side) for whole in wholes])
+                put(name, encoded(sprite(tiles, side)))
             shown = [
                 {
                     "image": image,
@@ -383,7 +385,7 @@ class Pages:
 
     def _network(self) -> None:
         """The first page, with one sprite of each layer's strongest maps."""
-        rows, first = [], 0
+        rows, first, side = [], 0, self.contents.face_px
         for i, layer in enumerate(self.contents.layers):
             own = self.units[first : first + layer.maps]
             first += layer.maps
@@ -392,11 +394,11 @@ class Pages:
             faces = [self.face(unit) for unit in best]
             if best:
                 cut = [
-                    face_of((self.place / face["src"]).read_bytes(), unit.map % FACES)
+                    face_of((self.place / face["src"]).read_bytes(), unit.map % FACES, side)
                     for face, unit in zip(faces, best, strict=True)
                 ]
                 strip = f"layers/{self.slugs[i]}/strip.webp"
-                write_whole(self.place / strip, encoded(sprite([cut], FACE_PX)))
+                put(self.place / strip, encoded(sprite([cut], side)))
                 for column, face in enumerate(faces):
                     face |= {"src": strip, "column": column, "row": 0}
                     face |= {"across": len(best), "down": 1}
@@ -427,4 +429,4 @@ class Pages:
             "classes": list(self.contents.images.classes),
             "images": images,
         }
-        write_whole(self.place / "data" / "search.js", script("search", data))
+        put(self.place / "data" / "search.js", script("search", data))

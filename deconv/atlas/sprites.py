@@ -13,9 +13,6 @@ from deconv.atlas.contents import NINE, Pictures
 from deconv.figures.drawing import grey_centred
 from deconv.figures.drawing import tile as resized
 
-TILE_PX, FACE_PX = 128, 96
-"""Sides of a unit's tiles on its own page and elsewhere; multiples of the codec's 16 px blocks, so
-that neighbours do not bleed into one another."""
 FACES_ACROSS, FACES = 6, 24
 """Faces in a row of a sprite, and in a sprite."""
 QUALITY = 80
@@ -60,7 +57,7 @@ def columns(sources: bool) -> int:
 
 
 def unit_tiles(
-    pictures: Pictures, row: int, source: Callable[[int], torch.Tensor] | None
+    pictures: Pictures, row: int, side: int, source: Callable[[int], torch.Tensor] | None
 ) -> list[list[Tile]]:
     """The tiles of one unit: three blocks of three by three, then what else there is of it.
 
@@ -74,30 +71,30 @@ def unit_tiles(
             continue
         inside = views.inside[row, rank].numpy()
         painted = grey_centred(views.projection[row, rank].float().numpy())
-        projections[rank] = tile(painted, inside, TILE_PX)
+        projections[rank] = tile(painted, inside, side)
         if source is not None:
             patch = views.patch[row, rank].numpy().transpose(1, 2, 0)
-            patches[rank] = tile(patch, inside, TILE_PX)
+            patches[rank] = tile(patch, inside, side)
             whole = source(image).numpy().transpose(1, 2, 0)
-            wholes[rank] = tile(whole, None, TILE_PX)
+            wholes[rank] = tile(whole, None, side)
     blocks = (projections, patches, wholes) if source is not None else (projections,)
     rows = [[one for block in blocks for one in block[i : i + 3]] for i in (0, 3, 6)]
-    extra = extra_tiles(pictures, row, source is not None)
+    extra = extra_tiles(pictures, row, side, source is not None)
     return [*rows, extra] if extra else rows
 
 
-def extra_tiles(pictures: Pictures, row: int, sources: bool) -> list[Tile]:
+def extra_tiles(pictures: Pictures, row: int, side: int, sources: bool) -> list[Tile]:
     """Other methods' pictures of the strongest peak, then what covering it shows."""
     views = pictures.views
     if views.image[row, 0] < 0:
         return [None] * extras(pictures, sources)
     inside = views.inside[row, 0].numpy()
     tiles: list[Tile] = [
-        tile(grey_centred(painted[row].float().numpy()), inside, TILE_PX)
+        tile(grey_centred(painted[row].float().numpy()), inside, side)
         for painted in pictures.others.values()
     ]
     if pictures.covered is not None and sources:
-        patch = tile(views.patch[row, 0].numpy().transpose(1, 2, 0), inside, TILE_PX)
+        patch = tile(views.patch[row, 0].numpy().transpose(1, 2, 0), inside, side)
         tiles.append(cover(patch, pictures.covered[row].numpy()))
     return tiles
 
@@ -117,7 +114,7 @@ def cover(patch: np.ndarray, lost: np.ndarray) -> np.ndarray:
 
 
 def faces(
-    pictures: Pictures, places: Sequence[int], count: int, patches: bool = False
+    pictures: Pictures, places: Sequence[int], count: int, side: int, patches: bool = False
 ) -> np.ndarray:
     """The strongest projection, or patch, of each map at its place among `count`."""
     views = pictures.views
@@ -127,8 +124,8 @@ def faces(
             pixels = views.patch[row, 0].numpy().transpose(1, 2, 0)
         else:
             pixels = grey_centred(views.projection[row, 0].float().numpy())
-        tiles[place] = tile(pixels, views.inside[row, 0].numpy(), FACE_PX)
-    return sprite(in_rows(tiles), FACE_PX)
+        tiles[place] = tile(pixels, views.inside[row, 0].numpy(), side)
+    return sprite(in_rows(tiles), side)
 
 
 def in_rows(tiles: Sequence[Tile]) -> list[list[Tile]]:
@@ -137,9 +134,9 @@ def in_rows(tiles: Sequence[Tile]) -> list[list[Tile]]:
     return [every[i : i + FACES_ACROSS] for i in range(0, len(every), FACES_ACROSS)]
 
 
-def face_of(file: bytes, number: int) -> np.ndarray:
+def face_of(file: bytes, number: int, side: int) -> np.ndarray:
     """Cut one face out of an encoded sprite."""
     row, column = divmod(number, FACES_ACROSS)
     box = (column, row, column + 1, row + 1)
     with Image.open(io.BytesIO(file)) as image:
-        return np.asarray(image.convert("RGBA").crop(tuple(side * FACE_PX for side in box)))
+        return np.asarray(image.convert("RGBA").crop(tuple(side * edge for edge in box)))

@@ -10,12 +10,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from deconv.atlas.contents import NINE, Contents, Pictures, live
 from deconv.atlas.folder import WORK, is_finished, unfinished
 from deconv.atlas.pages import Pages
-from deconv.atlas.sprites import FACES, TILE_PX, encoded, extras, faces, sprite, unit_tiles
+from deconv.atlas.sprites import FACES, encoded, extras, faces, sprite, unit_tiles
 from deconv.atomic_files import write_whole
 
 PICTURES_KEPT = 64
@@ -110,16 +111,22 @@ def _draw_part(
     if some:
         pictures = draw(snapshot, number, some)
         extra = extras(pictures, contents.sources)
-        own = source if contents.sources else None
+        side, own = contents.tile_px, source if contents.sources else None
         boxes = {str(m): pictures.views.box[row].tolist() for row, m in enumerate(some)}
-        sprites = [sprite(unit_tiles(pictures, row, own), TILE_PX) for row in range(len(some))]
-        with ThreadPoolExecutor() as pool:  # the codec takes most of the time, without Python
-            for m, file in zip(some, pool.map(encoded, sprites), strict=True):
-                write_whole(place / "layers" / slug / f"{m}{end}.webp", file)
+        sprites = [sprite(unit_tiles(pictures, row, side, own), side) for row in range(len(some))]
+        where = place / "layers" / slug
+
+        def save(m: int, pixels: np.ndarray) -> None:
+            write_whole(where / f"{m}{end}.webp", encoded(pixels))
+
+        with ThreadPoolExecutor() as pool:  # codec and disk take most of the time, without Python
+            list(pool.map(save, some, sprites))
         kinds = {"faces": False, "patches": True} if contents.sources else {"faces": False}
         for name, patches in kinds.items():
-            pixels = faces(pictures, [m - maps[0] for m in some], len(maps), patches)
-            write_whole(place / "layers" / slug / f"{name}-{run}{end}.webp", encoded(pixels))
+            pixels = faces(
+                pictures, [m - maps[0] for m in some], len(maps), contents.face_px, patches
+            )
+            write_whole(where / f"{name}-{run}{end}.webp", encoded(pixels))
     names = [*pictures.others, *["cover"] * (extra > len(pictures.others))] if some else []
     write_whole(done, json.dumps({"boxes": boxes, "extras": names}).encode())
     return len(maps)
