@@ -23,7 +23,6 @@ Writes atlas/ (pages, pictures, a JSON file a unit), atlas.json (its size and ti
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -38,6 +37,7 @@ from torch.utils.data import Subset
 import deconv
 from deconv.atlas import Contents, Images, Layer, Pictures, write_atlas
 from deconv.atlas.contents import NINE, live
+from deconv.atlas.writing import clock, took
 from deconv.data.text_files import json_text
 from deconv.errors import DeconvError
 from deconv.mining.map_statistics import map_points, map_statistics
@@ -81,6 +81,8 @@ class AtlasOf(Settings):
     active_images: int = by_size(paper=2000, laptop=600, smoke=36)  # evenly spaced, on which the
     # share of positions above 0 is measured; 0: it is not
     sources: bool = True  # false: projections alone, where the images may not be shown
+    tile_px: int = by_size(paper=128, laptop=128, smoke=64)  # side of a picture on its map's page;
+    # three quarters of it elsewhere
     resume: str | None = None  # the folder of an atlas, to go on with
 
     def __post_init__(self) -> None:
@@ -91,6 +93,8 @@ class AtlasOf(Settings):
             raise DeconvError(f"strongest takes {NINE} images or more, got {self.strongest}")
         if self.cover and self.cover < 2:
             raise DeconvError(f"cover takes 2 cells or more, or 0, got {self.cover}")
+        if self.tile_px < 64 or self.tile_px % 64:
+            raise DeconvError(f"tile_px takes a multiple of 64, got {self.tile_px}")
         if self.run and self.snapshot:
             raise DeconvError("snapshot= and run= are two networks: name one of them")
         if self.run:
@@ -127,7 +131,7 @@ def layers_of(cfg: AtlasOf, net: Network) -> list[str]:
 
 def compute(cfg: AtlasOf, it: Subject) -> Result:
     """Mine every snapshot, measure how often maps are above 0, paint and write."""
-    started = time.perf_counter()
+    begun = clock()
     networks = Networks(cfg, it)
     layers = layers_of(cfg, it.net)
     # Among few images the strongest hundred would be most of them, and tell nothing apart.
@@ -137,7 +141,7 @@ def compute(cfg: AtlasOf, it: Subject) -> Result:
         for i, label in enumerate(networks.labels)
     ]
     active = active_shares(cfg, it, layers)
-    mined = time.perf_counter() - started
+    mined = took("mining", begun, clock())
     it.first_alone()
     contents = contents_of(cfg, it, networks, layers, course, active)
     draw = partial(paint, cfg, it, networks, contents)
@@ -150,7 +154,7 @@ def compute(cfg: AtlasOf, it: Subject) -> Result:
         log,
     )
     if measured:
-        measure = {"images": len(it.crops), "mining_s": round(mined, 2)} | measured
+        measure = {"images": len(it.crops)} | measured | mined
         write_text(it.folder / MEASURED, json_text(sizes(it, contents, measure)) + "\n")
     facts = {
         "choices": {"layers": layers, "collisions": cfg.collisions, "others": cfg.others},
@@ -255,6 +259,8 @@ def contents_of(
         },
         curves=curves(snapshot),
         sources=cfg.sources,
+        tile_px=cfg.tile_px,
+        face_px=cfg.tile_px * 3 // 4,
     )
 
 
@@ -309,7 +315,7 @@ def inputs_of(
 ) -> dict[str, Any]:
     """What decides the pictures: an unfinished atlas is gone on with only by the same."""
     data = data_facts(cfg, cfg.split, it.data)
-    settings = ("strongest", "collisions", "others", "cover", "active_images", "sources")
+    settings = ("strongest", "collisions", "others", "cover", "active_images", "sources", "tile_px")
     return {
         "version": VERSION,
         "weights": [weights_hash(networks[i]) for i in range(len(networks.labels))],
@@ -321,11 +327,13 @@ def inputs_of(
 
 def sizes(it: Subject, contents: Contents, measured: Mapping[str, Any]) -> dict[str, Any]:
     """atlas.json: measured, and by thousands where the run was not resumed in between."""
-    units, images = measured["units"], measured["images"]
+    per = {"mining": "images", "pictures": "units", "pages": "units"}
     rates = {
-        "mining_s_per_1000_images": round(1000 * measured["mining_s"] / images, 2),
-        "pictures_s_per_1000_units": round(1000 * measured["pictures_s"] / max(units, 1), 2),
-        "pages_s_per_1000_units": round(1000 * measured["pages_s"] / max(units, 1), 2),
+        f"{what}_{kind}_per_1000_{of}": round(
+            1000 * measured[f"{what}_{kind}"] / max(measured[of], 1), 2
+        )
+        for what, of in per.items()
+        for kind in ("s", "cpu_s")
     }
     maps = {layer.name: layer.maps for layer in contents.layers}
     now = circumstances()

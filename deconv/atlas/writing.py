@@ -49,7 +49,7 @@ def write_atlas(
         say: takes lines of progress.
 
     Returns:
-        units drawn and their seconds, pages and their seconds, files and bytes of the atlas.
+        units drawn, pages, files and bytes of the atlas, and the seconds that it took, see `took`.
 
     Raises:
         DeconvError: for a folder that cannot be used, see `unfinished`.
@@ -60,20 +60,35 @@ def write_atlas(
         return {}
     seen = lru_cache(maxsize=PICTURES_KEPT)(source)
     with unfinished(final, inputs) as place:
-        started = time.perf_counter()
+        begun = clock()
         units = sum(_draw_part(place, contents, part, draw, seen, say) for part in _parts(contents))
-        drawn = time.perf_counter()
+        drawn = clock()
         pages = Pages(place, contents, seen, say).write()
-        written = time.perf_counter()
+        written = clock()
     files = [path for path in final.rglob("*") if path.is_file()]
     return {
         "units": units,
-        "pictures_s": round(drawn - started, 2),
         "pages": pages,
-        "pages_s": round(written - drawn, 2),
         "files": len(files),
         "bytes": sum(path.stat().st_size for path in files),
+        **took("pictures", begun, drawn),
+        **took("pages", drawn, written),
     }
+
+
+Moment = tuple[float, float]
+"""Seconds on the wall, and of this process's processors."""
+
+
+def clock() -> Moment:
+    """Return now."""
+    return time.perf_counter(), time.process_time()
+
+
+def took(what: str, begun: Moment, ended: Moment) -> dict[str, float]:
+    """Name the seconds between two moments: those of processors do not grow with other work."""
+    wall, cpu = (round(end - begin, 2) for begin, end in zip(begun, ended, strict=True))
+    return {f"{what}_s": wall, f"{what}_cpu_s": cpu}
 
 
 Part = tuple[int, int, int]
