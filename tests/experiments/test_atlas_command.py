@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from atlas_of_colours import assert_closed, bytes_of
@@ -44,7 +45,7 @@ def test_its_peaks_and_boxes_are_those_of_mining(made):
     net = snapshot.network()
     facts = json.loads((folder / "provenance.json").read_text())
     assert facts["weights_sha256"] == weights_hash(net)
-    _, it = subject("atlas", "size=smoke", f"snapshot={run / 'last.pt'}")
+    _, it = subject("atlas", "size=smoke", snapshot=snapshot)
     peaks = top_activations(net, DataLoader(it.crops, batch_size=32), ["conv1"], k=9)["conv1"]
     size = (net.input_px, net.input_px)
     for m in (0, 5):
@@ -146,23 +147,23 @@ def test_a_square_takes_from_a_unit_what_it_takes_in_the_whole_image():
     net = snapshot.network()
     image = net.preprocess(Scenes(1, 3, 128)[0][0])
     values = net.record(image[None], ["conv2"]).activations["conv2"][0].detach()
-    number = int(values[:, 4, 5].argmax())
-    unit, value = torch.tensor([[0, number, 4, 5]]), float(values[number, 4, 5])
-    lost = covered_unit(net, "conv2", unit, lambda i: image, cells=3)
-    top, left, bottom, right = receptive_field(net, "conv2", 4, 5, tuple(image.shape[1:]))
-    for row in range(3):
-        for column in range(3):
+    number, y, x = (int(i) for i in np.unravel_index(int(values.argmax()), values.shape))
+    unit, value = torch.tensor([[0, number, y, x]]), float(values[number, y, x])
+    lost = covered_unit(net, "conv2", unit, lambda i: image, cells=4)
+    top, left, bottom, right = receptive_field(net, "conv2", y, x, tuple(image.shape[1:]))
+    for row in range(4):
+        for column in range(4):
             covered = image.clone()
             centre = [
-                low + (i + 0.5) * (high - low) / 3
+                low + (i + 0.5) * (high - low) / 4
                 for low, high, i in ((top, bottom, row), (left, right, column))
             ]
-            half = [(bottom - top) / 3, (right - left) / 3]
+            half = [(bottom - top) / 4, (right - left) / 4]
             (y0, y1), (x0, x1) = (
                 (round(c - h), round(c + h)) for c, h in zip(centre, half, strict=True)
             )
             covered[:, max(y0, top) : min(y1, bottom), max(x0, left) : min(x1, right)] = 0
-            now = net.record(covered[None], ["conv2"]).activations["conv2"][0, number, 4, 5]
+            now = net.record(covered[None], ["conv2"]).activations["conv2"][0, number, y, x]
             wanted = min(1.0, max(0.0, 1 - float(now) / value))
             assert float(lost[0, row, column]) == pytest.approx(wanted, abs=1e-4)
     assert lost.max() > 0.3, "something is lost"
