@@ -78,7 +78,7 @@ class AtlasOf(Settings):
     others: list[str] = dataclasses.field(default_factory=list)  # [guided,gradient]: paint each
     # map's strongest activation by these too
     cover: int = 0  # cells a side, e.g. 7: what covering them takes from the strongest; 0: not done
-    active_images: int = by_size(paper=2000, laptop=600, smoke=36)  # evenly spaced, on which the
+    active_images: int = by_size(paper=500, laptop=300, smoke=36)  # evenly spaced, on which the
     # share of positions above 0 is measured; 0: it is not
     sources: bool = True  # false: projections alone, where the images may not be shown
     tile_px: int = by_size(paper=128, laptop=128, smoke=64)  # side of a picture on its map's page;

@@ -235,6 +235,7 @@ def files(folder: Path, stem: str) -> list[str]:
     """What an experiment wrote for people to read, and its log."""
     kinds = {".png", ".pdf", ".gif", ".csv", ".json", ".yaml", ".md"}
     found = [p for p in sorted((folder / stem).glob("*")) if p.suffix in kinds]
+    found += sorted((folder / stem).glob("*/index.html"))  # pages that are a result themselves
     log_file = log_path(folder, stem)
     found += [log_file] if log_file.is_file() else []
     return [path.relative_to(folder).as_posix() for path in found]

@@ -36,7 +36,7 @@ def tile(pixels: np.ndarray, inside: np.ndarray | None, side: int) -> np.ndarray
 def encoded(pixels: np.ndarray) -> bytes:
     """Encode h×w×4 uint8 as WebP."""
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "WEBP", quality=QUALITY, method=4)
+    Image.fromarray(pixels).save(file, "WEBP", quality=QUALITY, method=2)
     return file.getvalue()
 
 
