@@ -33,6 +33,6 @@ def test_only_the_table_is_written_again():
 def test_the_page_tells_what_was_measured():
     page = Path(PAGE).read_text(encoding="utf-8")
     assert written(page, json.loads(Path(DATA).read_text(encoding="utf-8"))) == page
-    for name in ("atlas_map.png", "atlas_layer.png"):
+    for name in ("atlas_map.jpg", "atlas_layer.jpg"):
         size = (PAGE.parent / "gallery" / name).stat().st_size
         assert f"gallery/{name}" in page and size <= 150_000
