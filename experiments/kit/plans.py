@@ -83,7 +83,7 @@ PLANS = {
     "table7_layer_probes": Plan(
         sizes={"smoke": ["folds=2", "c=[1]", "svm=[1,5,7]", "softmax=[7]"]}
     ),
-    "atlas": Plan(sizes={"smoke": ["layers=[conv1]"]}, goes_on="config.yaml"),
+    "atlas": Plan(sizes={"smoke": ["layers=[conv1]"]}, goes_on="config.yaml", draws=False),
 }
 """The experiments in the order in which they run."""
 
