@@ -1,4 +1,4 @@
-"""The atlas: every unit of a network, in a folder of plain pages that opens in a browser.
+r"""The atlas: every unit of a network, in a folder of plain pages that opens in a browser.
 
     python -m experiments.atlas snapshot=zfnet_mini
     python -m experiments.atlas run=<folder of a training>
@@ -14,7 +14,7 @@ maps are strongest on the same images. With run= at several snapshots, with a sl
 The folder atlas/ opens from index.html without a server and asks nothing of a network. It appears
 when it is whole; a command that was stopped goes on with resume=, to the same bytes.
 
-Cost: laptop about two minutes on 2 CPU cores; see docs/atlas.md for others.
+Cost: laptop about two minutes (with a snapshot) on 2 CPU cores; docs/atlas.md has measured ones.
 
 Writes atlas/ (pages, pictures, a JSON file a unit), atlas.json (its size and times), peaks_*.npz
 (the strongest units), config.yaml and provenance.json.

@@ -58,6 +58,8 @@ def unfinished(final: Path, inputs: Mapping[str, Any]) -> Iterator[Path]:
     with (place / LOCK).open("a") as file:
         if lock(file) is False:
             raise DeconvError(f"{place} is being written by another process: wait for it")
+        for path in place.rglob(".*.tmp"):  # left by a kill in the middle of a file
+            path.unlink()
         write_whole(place / INPUTS, (json_text(inputs) + "\n").encode())
         yield place
     shutil.rmtree(place / WORK, ignore_errors=True)

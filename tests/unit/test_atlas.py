@@ -157,10 +157,12 @@ def test_what_was_killed_between_two_layers_goes_on_to_the_same_bytes(tmp_path):
         write(tmp_path / "killed", of, drawing(of, fails_at=(0, 1)))
     assert not (tmp_path / "killed").exists()
     assert (tmp_path / "killed.unfinished" / "layers/01-conv1/0.webp").is_file()
+    (tmp_path / "killed.unfinished/layers/02-conv2").mkdir()
+    (tmp_path / "killed.unfinished/layers/02-conv2/.0.webp.host-0.tmp").write_text("half")
     drawn = []
     assert write(tmp_path / "killed", of, drawing(of, drawn))["units"] == 30
     assert {number for _, number, _ in drawn} == {1}, "the first layer is not drawn again"
-    assert bytes_of(tmp_path / "killed") == bytes_of(tmp_path / "once")
+    assert bytes_of(tmp_path / "killed") == bytes_of(tmp_path / "once"), "and no half file"
     assert not (tmp_path / "killed.unfinished").exists()
 
 
