@@ -28,7 +28,7 @@ from deconv.atlas.sprites import (
 from deconv.records import Peaks
 
 TEMPLATES = Path(__file__).parent / "templates"
-ALIKE, OF_A_CLASS, STRIP = 8, 24, 12
+ALIKE, OF_A_CLASS, STRIP = 8, 12, 12
 """Maps named beside a unit; maps of a class; maps of a layer on the first page."""
 
 
