@@ -15,7 +15,7 @@ import torch
 
 from deconv.atlas.contents import NINE, Contents, Pictures, live
 from deconv.atlas.folder import WORK, is_finished, unfinished
-from deconv.atlas.pages import Pages
+from deconv.atlas.pages import write_pages
 from deconv.atlas.sprites import FACES, encoded, extras, faces, sprite, unit_tiles
 from deconv.atomic_files import write_whole
 
@@ -63,7 +63,8 @@ def write_atlas(
         begun = clock()
         units = sum(_draw_part(place, contents, part, draw, seen, say) for part in _parts(contents))
         drawn = clock()
-        pages = Pages(place, contents, seen, say).write()
+        say(f"pages of {sum(layer.maps for layer in contents.layers)} maps")
+        pages = write_pages(place, contents, seen)
         written = clock()
     files = [path for path in final.rglob("*") if path.is_file()]
     return {

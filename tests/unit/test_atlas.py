@@ -23,8 +23,8 @@ from PIL import Image
 
 from deconv.atlas import Contents, Images, Layer, write_atlas
 from deconv.atlas.curves import charts
-from deconv.atlas.pages import number, percent
 from deconv.atlas.relations import Unit, alike, by_class, by_image, class_counts
+from deconv.atlas.rendering import number, percent
 from deconv.errors import DeconvError
 from deconv.records import Peaks
 
