@@ -113,7 +113,7 @@
           t.img.style.visibility = alive ? "" : "hidden";
         }
         $(".value", t.li).textContent = alive ? at.value[t.n] : "dead";
-        $(".note", t.li).textContent = at.of[t.n] ? `${at.of[t.n]}/${at.nine[t.n]} ${at.class[t.n]}` : "";
+        $(".note", t.li).textContent = at.of[t.n] > 1 ? `${at.of[t.n]}/${at.nine[t.n]} ${at.class[t.n]}` : "";
       }
       $(".count").textContent = `${count} of ${tiles.length}`;
       grid.reset();
