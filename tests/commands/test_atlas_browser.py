@@ -73,9 +73,14 @@ class Opened:
         self.page = self.context.new_page()
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("requestfailed", lambda request: self.complaints.append(request.url))
+        self.page.on("requestfailed", self.failed)
         self.page.on("console", lambda said: self.complaints.append(said.text))
         self.page.on("dialog", lambda shown: self.complaints.append(shown.message))
+
+    def failed(self, request):
+        """A file that is not there; a picture that is not waited for is none."""
+        if request.failure != "net::ERR_ABORTED":
+            self.complaints.append(request.url)
 
     def go(self, path):
         self.page.goto(f"{self.folder.as_uri()}/{path}")
