@@ -52,7 +52,7 @@ from deconv.training.course import epoch_ends, same_training
 from deconv.training.snapshots import Snapshot, load_snapshot, weights_hash
 from experiments.kit import Command, Result, Settings, Subject, by_size, check_name, experiment, log
 from experiments.kit.command import settings_of
-from experiments.kit.facts import data_facts, describe_field, network_words
+from experiments.kit.facts import data_facts, describe_field, describe_network
 from experiments.kit.inputs import stored_side_px, uncached
 from experiments.kit.kept_peaks import mine_in_parts
 from experiments.kit.provenance import circumstances, write_text
@@ -97,8 +97,6 @@ class AtlasOf(Settings):
             raise DeconvError(f"tile_px takes a multiple of 64, got {self.tile_px}")
         if self.run and self.snapshot:
             raise DeconvError("snapshot= and run= are two networks: name one of them")
-        if self.run:
-            self.snapshot = str(self.snapshots[max(self.snapshots)])
 
     @property
     def snapshots(self) -> dict[int, Path]:
@@ -233,7 +231,7 @@ def contents_of(
     """All that the atlas holds but its pictures."""
     snapshot, side = it.snapshot, it.net.input_px
     known = {"training": it.facts()["training"], "model": {"name": it.net.name}}
-    about = network_words(known).rstrip(".") or it.net.name
+    about = describe_network(known).removeprefix("Network: ").rstrip(".")
     epochs = networks.labels if cfg.run else [""]
     return Contents(
         title=it.net.name,
@@ -360,6 +358,8 @@ def run(config: DictConfig, cfg: AtlasOf, folder: Path) -> float | None:
     if cfg.resume:
         config = saved_settings("atlas", config, folder, MAY_CHANGE)
         cfg = settings_of(config)
+    if cfg.run:
+        cfg.snapshot = str(cfg.snapshots[max(cfg.snapshots)])
     return _made.run(config, cfg, folder)
 
 
