@@ -48,6 +48,7 @@ def main(folders: list[str]) -> None:
     kept = json.loads(DATA.read_text(encoding="utf-8")) if DATA.is_file() else []
     for folder in folders:
         run = json.loads((Path(folder) / "atlas.json").read_text(encoding="utf-8"))
+        del run["commit"]  # of a branch that may be gone; the run's own file has it
         key = ("network", "snapshots")
         kept = [one for one in kept if any(one[k] != run[k] for k in key)] + [run]
     DATA.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
