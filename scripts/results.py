@@ -27,7 +27,6 @@ from experiments.kit.printed import table
 from experiments.kit.result_tables import tables
 from experiments.kit.results_page import controls, results, summary
 from experiments.kit.steps import DONE, STATE, read_state
-from scripts.benchmark.measure import processor
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 DOCS, README = CHECKOUT / "docs", CHECKOUT / "README.md"
@@ -68,8 +67,7 @@ def seconds(folder: Path, to: Path = budget.FILE) -> Path:
     commit = next(folder.glob("*/provenance.json"))
     facts = json.loads(commit.read_text(encoding="utf-8"))
     about = {"size": size, "date": f"{date.today()}", "commit": facts["commit"]}
-    about |= {"processor": processor(), "cores": os.cpu_count()}
-    return write(to.parent, to.stem, about | {"seconds": took})
+    return write(to.parent, to.stem, about | {"cores": os.cpu_count(), "seconds": took})
 
 
 def times(kept_seconds: dict[str, Any]) -> str:
@@ -78,7 +76,7 @@ def times(kept_seconds: dict[str, Any]) -> str:
     head = ["experiment", "seconds"]
     words = (
         f"## Time\n\nSeconds of each step of `reproduce size={kept_seconds['size']}`, "
-        f"{kept_seconds['processor']}, {kept_seconds['cores']} cores, on {kept_seconds['date']}."
+        f"{kept_seconds['cores']} cores, on {kept_seconds['date']}."
     )
     return f"{words}\n\n{table(head, [[stem, f'{one:.0f}'] for stem, one in took])}\n"
 

@@ -167,16 +167,16 @@ def machine(side: int, rounds: int) -> dict[str, Any]:
         rates[precision] = {name: round(flop[name] / s / 1e9, 1) for name, s in seconds.items()}
     return {
         "gflops": rates,
-        "processor": f"{os.cpu_count()} × {processor()}",
+        "processor": f"{os.cpu_count()} × {_processor()}",
         "load_average": round(os.getloadavg()[0], 1),
         "torch": str(torch.__version__),
         "malloc": os.environ.get("GLIBC_TUNABLES", "as it is"),
     }
 
 
-def processor() -> str:
+def _processor() -> str:
     try:
         with open("/proc/cpuinfo") as lines:
             return next(line.partition(": ")[2].strip() for line in lines if "model name" in line)
     except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+        return platform._processor() or platform.machine()
