@@ -31,7 +31,6 @@ from typing import Any
 import numpy as np
 import torch
 from omegaconf import DictConfig
-from torch import nn
 from torch.utils.data import Subset
 
 import deconv
@@ -40,7 +39,7 @@ from deconv.atlas.contents import NINE, live
 from deconv.atlas.writing import clock, took
 from deconv.data.text_files import json_text
 from deconv.errors import DeconvError
-from deconv.mining.map_statistics import map_points, map_statistics
+from deconv.mining.map_statistics import convolution_points, map_statistics
 from deconv.mining.peak_views import peak_views
 from deconv.networks import Network
 from deconv.pooling import COLLISIONS
@@ -123,8 +122,7 @@ def layers_of(cfg: AtlasOf, net: Network) -> list[str]:
     """The points that are shown, in running order where none are named."""
     if cfg.layers:
         return [net.check_point(layer) for layer in cfg.layers]
-    convolutions = [one for one in net.layers if isinstance(net.module_of(one), nn.Conv2d)]
-    return list(dict.fromkeys(map_points(net, one).measured for one in convolutions))
+    return convolution_points(net)
 
 
 def compute(cfg: AtlasOf, it: Subject) -> Result:

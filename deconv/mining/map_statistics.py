@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from deconv.errors import DeconvError, unknown
 from deconv.mining.one_pass import sum_over
@@ -89,6 +90,19 @@ def map_points(net: Network, layer: str | int) -> MapPoints:
     if a is None:
         return MapPoints(name, name, None)
     return MapPoints(name.removesuffix(":z"), net.before(a), a)
+
+
+def convolution_points(net: Network, count: int | None = None) -> list[str]:
+    """List the points of a network's convolutions, each after its activation function.
+
+    Args:
+        count: at most so many, spread evenly from the first to the last; None: all.
+    """
+    layers = [one for one in net.layers if isinstance(net.module_of(one), nn.Conv2d)]
+    points = list(dict.fromkeys(map_points(net, one).measured for one in layers))
+    if count is None or len(points) <= count:
+        return points
+    return [points[round(i * (len(points) - 1) / (count - 1))] for i in range(count)]
 
 
 def ordered_maps(values: torch.Tensor, count: int, order: str = "strongest") -> torch.Tensor:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from command_line import assert_refused, command, subject
 from golden import assert_golden
 from mostly_slow import mostly_slow
@@ -128,6 +129,20 @@ def test_without_a_snapshot_it_trains_one(tmp_path):
     grid = "grid={conv1:[1,1],conv2:[1,1],conv3:[1,1],conv4:[1,1],conv5:[1,1]}"
     (*_, folder), _ = command("fig2_top_activations", "size=smoke", grid, cwd=tmp_path)
     assert (Path(folder) / "last.pt").exists() and (Path(folder) / "figure.png").exists()
+
+
+def test_a_network_of_others_shows_five_of_its_convolutions_if_none_is_named(caplog):
+    """Spread over all, each after its ReLU: of 26 the 1st, 7th, 13th, 20th and 26th."""
+    caplog.set_level("INFO", "experiments")
+    names = ["model=torchvision/squeezenet1_0", "model.weights=random", "model.input_px=64"]
+    cfg, it = subject("fig2_top_activations", "size=smoke", *names)
+    check(cfg, it)
+    net = it.sketch.module
+    relus = [name for name, part in net.named_modules() if isinstance(part, torch.nn.ReLU)]
+    assert len(relus) == 26
+    assert cfg.layers == [relus[i] for i in (0, 6, 12, 19, 25)]
+    assert cfg.page == [cfg.layers[:2], cfg.layers[2:4], cfg.layers[4:]]
+    assert ", ".join(cfg.layers) in caplog.text
 
 
 def test_a_residual_network(tmp_path):
