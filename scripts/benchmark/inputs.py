@@ -18,6 +18,8 @@ PIXELS, UNIT_VARIANCE = 256.0, math.sqrt(12)
 """Ranges of random pixels around 0."""
 TOP = 9
 """Peaks of a map that Figure 2 projects."""
+EACH = 12
+"""Units of an image, where the nine strongest of ZFNet's 1,376 maps are of a thousand images."""
 
 
 def chain(name: str, px: int | None = None, **changes: Any) -> tuple[ChainNet, nn.Sequential]:
@@ -52,14 +54,14 @@ Units = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """Rows (image, map, y, x), their values, the images."""
 
 
-def units_of(net: Network, layer: str, images: torch.Tensor) -> Units:
-    """Find the strongest unit of a random live map in each image."""
+def units_of(net: Network, layer: str, images: torch.Tensor, each: int = 1) -> Units:
+    """Find the strongest units of `each` random live maps in each image."""
     some = [
         net.record(batch, [layer], logits=False).activations[layer] for batch in images.split(8)
     ]
-    values, number = torch.cat(some), torch.arange(len(images))
+    values, number = torch.cat(some), torch.arange(len(images)).repeat_interleave(each)
     best, places = values.flatten(2).max(dim=2)
-    maps = (best > 0).float().multinomial(1, generator=torch.manual_seed(2))[:, 0]
+    maps = (best > 0).float().multinomial(each, generator=torch.manual_seed(2)).flatten()
     place, width = places[number, maps], values.shape[3]
     units = torch.stack([number, maps, place // width, place % width], dim=1)
     return units, best[number, maps], images

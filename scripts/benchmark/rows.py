@@ -13,11 +13,12 @@ from torch.utils.data import TensorDataset
 
 import deconv
 from deconv.deconvnet.projection import project_images
-from deconv.networks import Network
+from deconv.networks import ChainNet, Network
 from deconv.training import Recipe
 from deconv.training.updates import Updates
 from scripts.benchmark import peers
 from scripts.benchmark.inputs import (
+    EACH,
     PIXELS,
     TOP,
     UNIT_VARIANCE,
@@ -35,23 +36,32 @@ from scripts.benchmark.size import Run
 def project(run: Run) -> list[dict[str, Any]]:
     """Projecting the nine strongest units of all maps of ZFNet's convolutional layers, from images,
     beside captum's `NeuronDeconvolution`, unit by unit and in batches of 32. A sample is measured,
-    one unit an image, and extrapolated by layer. The network has no contrast normalisation, which
-    captum would differentiate and the deconvnet skips, so that both compute the same."""
+    twelve units of an image as if the images were a thousand, and extrapolated by layer; then units
+    of conv5 of as many images. The network has no contrast normalisation, which captum would
+    differentiate and the deconvnet skips, so that both compute the same."""
     net, module = chain(run.size.zfnet, run.size.px, norm="none")
-    cases, counts = [], []
-    for layer in convs(net):
-        counts.append(TOP * net.get_submodule(layer).out_channels)
-        images = pixels(max(1, counts[-1] // run.size.share), net.input_px)
-        relu = module.get_submodule(layer.replace("conv", "relu"))
-        units = units_of(net, layer, images)
-        batched = partial(peers.projections, module, relu, *units, at_once=32)
-        ways = [
-            Way("here", len(images), partial(pictures, net, layer, units)),
-            Way("captum", len(images), partial(peers.projections, module, relu, *units)),
-            Way("captum, batches", len(images), batched),
-        ]
-        cases.append(run.case(layer, "units", ways, pictures_differ))
-    return [*cases, extrapolated(cases, counts, run.rates["fp32"])]
+    layers = convs(net)
+    counts = [TOP * net.get_submodule(layer).out_channels for layer in layers]
+    cases = [projected(run, net, module, *one, EACH) for one in zip(layers, counts, strict=True)]
+    whole = extrapolated(cases, counts, run.rates["fp32"])
+    return [*cases, whole, projected(run, net, module, layers[-1], counts[-1], 1)]
+
+
+def projected(
+    run: Run, net: ChainNet, module: nn.Module, layer: str, count: int, each: int
+) -> dict[str, Any]:
+    """Measure a sample of `count` units of a layer, `each` of an image."""
+    images = pixels(max(1, count // run.size.share // each), net.input_px)
+    relu = module.get_submodule(layer.replace("conv", "relu"))
+    units = units_of(net, layer, images, each)
+    many, batched = len(units[0]), partial(peers.projections, module, relu, *units, at_once=32)
+    ways = [
+        Way("here", many, partial(pictures, net, layer, units)),
+        Way("captum", many, partial(peers.projections, module, relu, *units)),
+        Way("captum, batches", many, batched),
+    ]
+    name = layer if each > 1 else f"{layer}, one an image"
+    return run.case(name, "units", ways, pictures_differ)
 
 
 def wrapped_project(run: Run) -> list[dict[str, Any]]:
