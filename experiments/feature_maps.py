@@ -93,12 +93,12 @@ class FeatureMaps(ShowsMaps, Figure):  # split: where images are drawn from and 
 
 def check(cfg: FeatureMaps, it: Subject) -> None:
     """Raise DeconvError for a layer or images that cannot be used."""
-    it.need_images(1 if cfg.images else cfg.count, "the page")
     pairs = points_of(it.sketch, cfg.shown_layers([]), SHOWN_LAYERS)
     named_maps(cfg, it.sketch, [pair.layer for pair in pairs])
     check_class(cfg, it)
     for pair in pairs:
         receptive_field(it.sketch, pair.measured, 0, 0, (it.sketch.input_px,) * 2)
+    it.need_images(1 if cfg.images else cfg.count, "the page")
     it.check_images()
 
 

@@ -108,8 +108,6 @@ class Occlusion(MinesPeaks, Figure):
 
 def check(cfg: Occlusion, it: Subject) -> None:
     """Raise DeconvError for a layer, square or images that cannot be used."""
-    wanted = max(cfg.k + 1, 0 if cfg.images else cfg.count)
-    it.need_images(wanted, f"the figure with count={cfg.count} and k={cfg.k}")
     net = it.sketch
     describe_field(net, cfg.layer)  # refuses one that is not known, which would come after mining
     if cfg.map is not None:
@@ -117,6 +115,8 @@ def check(cfg: Occlusion, it: Subject) -> None:
     size, stride, score_stride = cfg.square(net.input_px)
     square_corners((net.input_px, net.input_px), size, stride, cfg.squares)
     square_corners((net.input_px, net.input_px), size, score_stride)
+    wanted = max(cfg.k + 1, 0 if cfg.images else cfg.count)
+    it.need_images(wanted, f"the figure with count={cfg.count} and k={cfg.k}")
     it.check_images(need_labels=True)
 
 

@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from deconv.data.text_files import json_text
+
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGE, DATA = DOCS / "atlas.md", DOCS / "atlas.json"
 BEGIN, END = "<!-- from atlas.json: -->\n", "<!-- -->\n"
@@ -51,7 +53,7 @@ def main(folders: list[str]) -> None:
         del run["commit"]  # of a branch that may be gone; the run's own file has it
         key = ("network", "snapshots")
         kept = [one for one in kept if any(one[k] != run[k] for k in key)] + [run]
-    DATA.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    DATA.write_text(json_text(kept) + "\n", encoding="utf-8")
     PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), kept), encoding="utf-8")
 
 

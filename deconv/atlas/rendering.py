@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import jinja2
+
+from deconv.data.text_files import json_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -24,7 +25,7 @@ def percent(share: float) -> str:
 
 def script(name: str, content: Any) -> bytes:
     """Write data as a script that sets ATLAS.<name>, safe inside and outside of markup."""
-    plain = json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
+    plain = json_text(content, indent=None).replace("<", "\\u003c")
     return f"window.ATLAS=window.ATLAS||{{}};ATLAS.{name}={plain};\n".encode()
 
 

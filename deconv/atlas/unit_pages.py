@@ -12,6 +12,7 @@ from deconv.atlas.relations import Unit, class_counts
 from deconv.atlas.rendering import number, script
 from deconv.atlas.site import Site
 from deconv.atlas.sprites import FACES, columns
+from deconv.data.text_files import json_text
 from deconv.records import Peaks
 
 
@@ -101,7 +102,7 @@ class UnitPages:
             "facts": dict(self.site.contents.facts),
         }
         where = self.site.place / "layers" / slug
-        text = json.dumps(data, indent=1) + "\n"
+        text = json_text(data) + "\n"
         put(where / f"{unit.map}.json", text.encode())
         if len(snapshots) > 1:
             put(where / f"{unit.map}.js", script("unit", snapshots))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from deconv.atlas.folder import WORK, is_finished, unfinished
 from deconv.atlas.pages import write_pages
 from deconv.atlas.sprites import FACES, encoded, extras, faces, sprite, unit_tiles
 from deconv.atomic_files import write_whole
+from deconv.data.text_files import json_text
 
 PICTURES_KEPT = 64
 
@@ -144,7 +144,7 @@ def _draw_part(
             )
             write_whole(where / f"{name}-{run}{end}.webp", encoded(pixels))
     names = [*pictures.others, *["cover"] * (extra > len(pictures.others))] if some else []
-    write_whole(done, json.dumps({"boxes": boxes, "extras": names}).encode())
+    write_whole(done, json_text({"boxes": boxes, "extras": names}).encode())
     return len(maps)
 
 

@@ -672,7 +672,7 @@ def test_one_of_two_processes_is_killed_and_all_end_and_go_on_alike(settings, tm
 def test_a_figure_of_two_processes_has_the_table_of_one(alone, settings, tmp_path):
     """By a configuration of one's own: every process reads it."""
     (tmp_path / "mine").mkdir()
-    mine = "defaults: [fig7_occlusion, _self_]\nlayer: conv3\nothers: 2\ncount: 1\n"
+    mine = "defaults: [fig7_occlusion, _self_]\nlayer: conv3\nk: 2\ncount: 1\n"
     (tmp_path / "mine" / "quick.yaml").write_text(mine)
     asked = ["--config-dir", "mine", "--config-name", "quick", *settings]
     asked.append(f"snapshot={alone[0] / 'last.pt'}")

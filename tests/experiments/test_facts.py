@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import deconv
-from deconv.deconvnet import way_down
+from deconv.deconvnet import painting, way_down
 from experiments.kit.facts import deconvnet_choices, engines, preprocessing
 
 SIDE = 16
@@ -57,8 +57,12 @@ def test_the_engine_is_the_one_that_paints(name, monkeypatch):
 
         return noted
 
-    for engine, function in (("mirror", "mirror"), ("vjp", "vector_jacobian")):
-        monkeypatch.setattr(way_down, function, noting(engine, getattr(way_down, function)))
+    for engine, place, function in (
+        ("mirror", way_down, "mirror"),
+        ("mirror", painting, "mirror_patches"),
+        ("vjp", way_down, "up"),
+    ):
+        monkeypatch.setattr(place, function, noting(engine, getattr(place, function)))
     images = 50 * torch.randn(1, 3, net.input_px, net.input_px)
     record = net.record(images, layers, logits=False)
     for layer in layers:

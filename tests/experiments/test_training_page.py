@@ -271,6 +271,7 @@ def test_every_page_is_legible(kind):
     rows, layers, options = PAGES[kind]
     watch = watched(layers, filters=0 if kind == "no convolution" else 20)
     page = figures.training_page(rows, watch, "a network on data", "after some epochs", **options)
+    page.set_dpi(300)  # as it is saved
     renderer = FigureCanvasAgg(page).get_renderer()
     page.draw(renderer)
     texts = [text for text in visible_texts(page) if text.get_text()]

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import deconv
 from deconv.data import CentreCrops, TenCrops
 from deconv.data.text_files import json_text
-from deconv.deconvnet import way_down
+from deconv.deconvnet import painting
 from deconv.errors import DeconvError
 from deconv.finite import check_finite, is_finite
 from deconv.mining.map_statistics import map_statistics
@@ -150,8 +150,13 @@ def test_a_projection_that_is_no_number_is_refused():
 
 def test_peaks_whose_projection_is_no_number_are_refused(monkeypatch):
     """Overflow on the way down alone, where the activations are finite."""
-    net, send = network(0.0), way_down.mirror
-    monkeypatch.setattr(way_down, "mirror", lambda *arguments: send(*arguments) * math.inf)
+    net, send = network(0.0), painting.mirror_patches
+
+    def overflowing(*arguments):
+        pixels, corner = send(*arguments)
+        return pixels * math.inf, corner
+
+    monkeypatch.setattr(painting, "mirror_patches", overflowing)
     peaks = deconv.top_activations(net, [IMAGES], ["conv3"], k=1)["conv3"]
     maps = (peaks.value[:, 0] > 0).nonzero().flatten()[:2]
     with pytest.raises(DeconvError, match="the projection of conv3 of zfnet_mini holds"):

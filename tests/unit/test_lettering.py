@@ -165,7 +165,7 @@ def test_names_in_tables_and_pages_are_escaped(tmp_path):
         read = [row["class"] for row in csv.DictReader(file)]
     assert read == [*names[:-1], r"caf\udce9"]
     section = Section("s", "<i>", "a #1/x.png", ["b?.csv"])
-    html = index_page("<t>", [], ["h"], [["<b>|"]], [], [], [section])
+    html = index_page("<t>", [section], ["h"], [["<b>|"]], "about")
     assert "<b>|" not in html and "&lt;b&gt;|" in html and "<i>" not in html
     assert 'href="a%20%231/x.png"' in html and 'href="b%3F.csv">b?.csv' in html
 
