@@ -171,8 +171,10 @@ def run_steps(
 
 
 def _too_long(budget: Budget, name: str) -> str:
-    left = max(0.0, budget.left_s())
-    return f"about {budget.expected_s(name):.0f} s here, and {left:.0f} s are left"
+    left, expected = budget.left_s(), budget.expected_s(name)
+    if left <= 0 or not expected:
+        return "no time is left"
+    return f"about {expected:.0f} s here, and {left:.0f} s are left"
 
 
 def _make_room(step: Step, folder: Path, state: State) -> bool:
