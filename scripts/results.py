@@ -63,10 +63,13 @@ def seconds(folder: Path, to: Path = budget.FILE) -> Path:
     """Keep what each step of a folder of reproduce took."""
     state = read_state(folder)
     took = {stem: one.seconds for stem, one in state.outcomes.items() if one.status == DONE}
-    size = state.settings["overrides"].get("size", "laptop")
+    asked = state.settings["overrides"]
+    size = asked.get("size", "laptop")
+    other = [f"{k}={v}" for k, v in asked.items() if k not in ("size", "only", "skip", "minutes")]
     commit = next(folder.glob("*/provenance.json"))
     facts = json.loads(commit.read_text(encoding="utf-8"))
-    about = {"size": size, "date": f"{date.today()}", "commit": facts["commit"]}
+    about = {"size": size, "settings": other, "date": f"{date.today()}"}
+    about |= {"commit": facts["commit"]}
     return write(to.parent, to.stem, about | {"cores": os.cpu_count(), "seconds": took})
 
 
@@ -75,7 +78,8 @@ def times(kept_seconds: dict[str, Any]) -> str:
     took = sorted(kept_seconds["seconds"].items(), key=lambda item: -item[1])
     head = ["experiment", "seconds"]
     words = (
-        f"## Time\n\nSeconds of each step of `reproduce size={kept_seconds['size']}`, "
+        f"## Time\n\nSeconds of each step of `reproduce size={kept_seconds['size']} "
+        f"{' '.join(kept_seconds['settings'])}`, "
         f"{kept_seconds['cores']} cores, on {kept_seconds['date']}."
     )
     return f"{words}\n\n{table(head, [[stem, f'{one:.0f}'] for stem, one in took])}\n"

@@ -17,7 +17,10 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #222; margin: 2rem auto; max
 h2 { margin-top: 2.5rem } img { width: 100%; max-width: 56rem; border: 1px solid #d0d4da }
 table { border-collapse: collapse; font-size: 13px } th { text-align: left; background: #f2f4f7 }
 th, td { border: 1px solid #d0d4da; padding: .25rem .5rem; vertical-align: top }
-nav a { margin-right: 1rem } .faint { color: #777 } .wide { overflow-x: auto }
+nav { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: 1rem }
+nav a { font-size: 13px; color: inherit } nav img { display: block; width: 100%; height: 8rem;
+  object-fit: cover; object-position: top }
+.faint { color: #666 } .wide { overflow-x: auto }
 """
 
 
@@ -39,10 +42,10 @@ def index_page(
     about: str,
 ) -> str:
     """The page: pictures, then the results in one table, then how to read it."""
-    links = [f'<a href="#{escape(s.name)}">{escape(s.name)}</a>' for s in sections]
-    links.append('<a href="#results">results</a>')
-    body = [f"<h1>{escape(title)}</h1>", f"<nav>{' '.join(links)}</nav>"]
-    body += [_section(section) for section in sections]
+    shown = sorted(sections, key=lambda section: section.picture is None)
+    links = " ".join(map(_thumbnail, shown))
+    body = [f"<h1>{escape(title)}</h1>", f'<nav>{links} <a href="#results">results</a></nav>']
+    body += map(_section, shown)
     body.append(f'<h2 id="results">Results</h2><div class="wide"><table>{_row(head, "th")}')
     body += [_row(row, "td") for row in rows]
     body.append(f"</table></div><p>{escape(about.replace('*', ''))}</p>")
@@ -55,6 +58,12 @@ def index_page(
 
 def _row(cells: Sequence[str], tag: str) -> str:
     return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+
+def _thumbnail(section: Section) -> str:
+    name = escape(section.name)
+    picture = f'<img src="{quote(section.picture)}" alt="">' if section.picture else ""
+    return f'<a href="#{name}">{picture}{name}</a>'
 
 
 def _section(section: Section) -> str:
