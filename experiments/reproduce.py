@@ -188,12 +188,16 @@ def work(
                     f"the training was stopped to keep to minutes={cfg.minutes:g}, with "
                     f"{share:.0%} of its epochs: figures are of that network"
                 )
-            if (folder / TRAIN / "last.pt").exists():
+            if outcome.status == DONE or (outcome.status == STOPPED and budget.minutes):
                 run = (folder / TRAIN).resolve()
         steps = []
         for stem in others:
             if run is None and PLANS[stem].needs != "nothing":
                 outcome = Outcome([], {}, FAILED, error="the training failed")
+                state.outcomes[stem] = outcome
+                progress.show("end", Step(stem, (), lambda place, again: []), outcome)
+            elif run and PLANS[stem].needs == "run" and len([*run.glob("epoch_???.pt")]) < 2:
+                outcome = Outcome([], {}, LEFT_OUT, error="the training left fewer than 2 epochs")
                 state.outcomes[stem] = outcome
                 progress.show("end", Step(stem, (), lambda place, again: []), outcome)
             else:
