@@ -21,9 +21,10 @@ def max_pool(pool: nn.MaxPool2d, x: torch.Tensor) -> tuple[torch.Tensor, torch.T
     Raises:
         DeconvError: for a window that lies in the padding alone, where PyTorch has -inf.
     """
-    last = x.is_contiguous(memory_format=torch.channels_last)
+    as_it_is = x.is_cuda or x.is_contiguous(memory_format=torch.channels_last)
     values, switches = F.max_pool2d(
-        x.contiguous(memory_format=torch.channels_last),  # which a CPU pools many times faster
+        # With the channels last a CPU is many times faster.
+        x if as_it_is else x.contiguous(memory_format=torch.channels_last),
         pool.kernel_size,
         pool.stride,
         pool.padding,
@@ -38,7 +39,7 @@ def max_pool(pool: nn.MaxPool2d, x: torch.Tensor) -> tuple[torch.Tensor, torch.T
             "has no maximum; take less padding or dilation, or larger images"
         )
     # In the caller's format: the last bits of a convolution depend on it.
-    return values if last else values.contiguous(), switches
+    return values if as_it_is else values.contiguous(), switches
 
 
 def unpool(
