@@ -55,7 +55,8 @@ from experiments.kit import (
     log,
 )
 from experiments.kit.claims import TOLERANCE
-from experiments.kit.facts import deconvnet_choices, describe_field, describe_network, layer_title
+from experiments.kit.facts import deconvnet_choices, describe_field, describe_network
+from experiments.kit.titles import layer_title
 
 """Largest difference, relative to the largest pixel, at which two engines count as agreeing."""
 MOST_MAPS, MOST_WINDOWS = 7, 3
@@ -231,7 +232,7 @@ def draw(saved: Saved) -> Page:
     image = figures.ImageRow(
         "image", f"3 × {height}×{width} px", arrays["picture"], arrays["image/down"], box
     )
-    unit, layer = facts["unit"], layer_title(facts["layer"]).lower()
+    unit, layer = facts["unit"], layer_title(facts["layer"], facts).lower()
     place = f"map {unit['map']}, position ({unit['y']}, {unit['x']})"
     heading = f"One unit up and down: {layer}, {place}"
     rows = [_row(arrays, row) for row in facts["rows"]]

@@ -31,8 +31,8 @@ from deconv.data import Squares
 from deconv.deconvnet.blank import trace
 from deconv.errors import DeconvError
 from deconv.figures import Page
-from deconv.mining.map_statistics import convolution_points
 from deconv.mining.peak_views import PeakViews, peak_views
+from deconv.networks.depths import spread_points
 from deconv.pooling import COLLISIONS
 from deconv.records import Peaks
 from experiments.kit import Figure, Result, Saved, Subject, check_name, experiment, log
@@ -54,10 +54,10 @@ from experiments.kit.facts import (
     image_arrays,
     image_columns,
     images_of,
-    layer_title,
 )
 from experiments.kit.inputs import data_settings
 from experiments.kit.layout import layout_of, not_saved, saved_layers, saved_maps
+from experiments.kit.titles import layer_title
 
 PAGE = (("conv1", "conv2"), ("conv3",), ("conv4", "conv5"))  # Fig. 2
 GRID = {"conv1": (3, 2), "conv2": (3, 2), "conv3": (3, 4), "conv4": (4, 2), "conv5": (4, 2)}
@@ -129,7 +129,7 @@ def check(cfg: TopActivations, it: Subject) -> None:
     named and the network does not have the paper's, five of its own take their place.
     """
     if cfg.page == page_of(None, []) and not {*cfg.layers} <= {*it.sketch.points}:
-        cfg.layers = convolution_points(it.sketch, len(GRID))
+        cfg.layers = spread_points(it.sketch, len(GRID))
         cfg.page = page_of(None, cfg.layers)
         log(f"layers, as none is named: {', '.join(cfg.layers)}")
     for layer in cfg.layers:
@@ -283,7 +283,9 @@ def _panel(saved: Saved, layer: str, note: str) -> figures.Panel:
     check_room(layer, named, shape)
     maps = maps[: shape[0] * shape[1]]
     pictures = (arrays[f"{layer}/{name}"][maps, :k] for name in ("projection", "patch", "inside"))
-    return figures.Panel(layer_title(layer), note, *shape, arrays[f"{layer}/maps"][maps], *pictures)
+    return figures.Panel(
+        layer_title(layer, saved.facts), note, *shape, arrays[f"{layer}/maps"][maps], *pictures
+    )
 
 
 COUNTS = {3: "three", 4: "four", 9: "nine"}

@@ -78,12 +78,12 @@ from experiments.kit.facts import (
     image_arrays,
     image_columns,
     images_of,
-    layer_title,
     measure_collisions,
 )
 from experiments.kit.inputs import build_network, data_name, refuse_code
 from experiments.kit.layout import saved_layers, saved_maps
 from experiments.kit.printed import top1
+from experiments.kit.titles import layer_title
 from experiments.kit.training import train_network
 
 K = 9
@@ -334,7 +334,7 @@ def _strip(saved: Saved, layer: str, note: str) -> figures.Filmstrip:
     fields["turnover"] = arrays[f"{layer}/turnover"]
     settled = int(arrays[f"{layer}/settled"])
     return figures.Filmstrip(
-        layer_title(layer), note, **fields, settled=None if settled < 0 else settled
+        layer_title(layer, saved.facts), note, **fields, settled=None if settled < 0 else settled
     )
 
 

@@ -45,7 +45,8 @@ from deconv.studies.invariance.tables import class_rows, image_rows, score_rows
 from deconv.studies.invariance.warping import IDENTITY, check_transform, warp
 from experiments.kit import Figure, Result, Saved, Subject, by_size, experiment, log
 from experiments.kit.chosen_images import ChosenImage, named_images, need_label
-from experiments.kit.facts import describe_network, images_of, layer_title, preprocessing
+from experiments.kit.facts import describe_network, images_of, preprocessing
+from experiments.kit.titles import layer_title
 from experiments.verdicts.invariance import LEAST, findings
 
 MOST_AMOUNTS = 1000
@@ -282,16 +283,15 @@ def draw(saved: Saved) -> Page:
     others = len(arrays["labels"]) - shown
     rows = [_row(arrays, kind, shown, others >= LEAST) for kind in IDENTITY]
     columns = [
-        (numbered(name), f"values of {name}{' after the ReLU' * rectified}", "Euclidean distance")
+        (
+            layer_title(name, facts),
+            f"values of {name}{' after the ReLU' * rectified}",
+            "Euclidean distance",
+        )
         for name, rectified in zip(facts["layers"], facts["rectified"], strict=True)
     ]
     columns.append(("True class", "softmax probability", "probability"))
     return figures.invariance(rows, facts["names"], columns, caption(facts, shown, others))
-
-
-def numbered(layer: str) -> str:
-    """A layer's title with its number, of fully connected layers, too: fc7 -> Layer 7."""
-    return f"Layer {layer[2:]}" if layer[:2] == "fc" and layer[2:].isdigit() else layer_title(layer)
 
 
 def _row(

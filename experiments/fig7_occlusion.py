@@ -58,10 +58,10 @@ from experiments.kit.facts import (
     describe_network,
     image_arrays,
     images_of,
-    layer_title,
 )
 from experiments.kit.inputs import uncached
 from experiments.kit.layout import layout_of
+from experiments.kit.titles import layer_title
 from experiments.verdicts.occlusion import describe_scores, findings
 
 SIZE_SHARE, STRIDE_SHARE = 50 / 224, 8 / 224
@@ -275,7 +275,10 @@ def draw(saved: Saved) -> Page:
     rows = [
         _row(saved.arrays, i, row, facts["choices"], shown) for i, row in enumerate(facts["rows"])
     ]
-    layer, number = layer_title(facts["choices"]["layer"]).lower(), facts["choices"].get("map")
+    layer, number = (
+        layer_title(facts["choices"]["layer"], facts).lower(),
+        facts["choices"].get("map"),
+    )
     title = f"{layer}'s strongest map" if number is None else f"map {number} of {layer}"
     return figures.occlusion(rows, title, caption(facts))
 
@@ -313,7 +316,7 @@ def caption(facts: dict[str, Any]) -> str:
     size, stride = chosen["size_px"], chosen["stride_px"]
     border = {"overhang": "squares hang over the border", "inside": "squares lie wholly inside"}
     shade = f" {chosen['fill']:+g}" if chosen["fill"] else ""
-    layer = layer_title(chosen["layer"]).lower()
+    layer = layer_title(chosen["layer"], facts).lower()
     watched = f"the map of {layer} that responds most to the whole image ({chosen['strongest']})"
     if chosen.get("map") is not None:
         watched = f"map {chosen['map']} of {layer}"

@@ -48,9 +48,9 @@ from experiments.kit.facts import (
     describe_field,
     describe_network,
     images_of,
-    layer_title,
 )
 from experiments.kit.inputs import workers
+from experiments.kit.titles import layer_title
 from experiments.verdicts.sanity import findings, summary
 
 MOST_STOPS = 8
@@ -226,7 +226,9 @@ def pictures(
         if variants:
             tiles = [shown(check, variant, SHORT.get(variant, variant)) for variant in variants]
             groups.append(figures.TileGroup(title, tiles))
-    title = f"{layer_title(layer)}, map {units[i, 1]}: one unit, one thing exchanged at a time"
+    title = (
+        f"{layer_title(layer, facts)}, map {units[i, 1]}: one unit, one thing exchanged at a time"
+    )
     return title, groups
 
 
@@ -265,7 +267,9 @@ def panels(
         units = pick(rows, layer, sanity.ORIGINAL, sanity.ORIGINAL, "signed")["n"]
         note = f"{units} units, {facts['fields'][layer].replace('receptive ', '')}"
         notes = [first, f"by chance {by_luck:.0f} %"]
-        by_layer.append(figures.SimilarityPanel(layer_title(layer), note, values, bands, notes))
+        by_layer.append(
+            figures.SimilarityPanel(layer_title(layer, facts), note, values, bands, notes)
+        )
     return sections, by_layer
 
 

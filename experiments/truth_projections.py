@@ -67,9 +67,9 @@ from experiments.kit.facts import (
     deconvnet_choices,
     describe_field,
     describe_network,
-    layer_title,
 )
 from experiments.kit.inputs import uncached
+from experiments.kit.titles import layer_title
 
 
 @dataclasses.dataclass
@@ -206,11 +206,12 @@ TITLES = dict(zip(WHAT, ("In the object's box", "In the preferred part"), strict
 
 def draw(saved: Saved) -> Page:
     """The page from the saved files alone."""
-    arrays, layers = saved.arrays, saved.facts["layers"]
+    arrays, facts = saved.arrays, saved.facts
+    layers = facts["layers"]
     panels = [
         figures.SharePanel(
             title,
-            [layer_title(layer) for layer in layers],
+            [layer_title(layer, facts) for layer in layers],
             [grouped(arrays, layer, what) for layer in layers],
             [{g: arrays[f"summary/{layer}/{what}/{g}"] for g in GROUPS} for layer in layers],
         )
@@ -218,8 +219,8 @@ def draw(saved: Saved) -> Page:
     ]
     fields = dataclasses.fields(figures.BoxedExamples)[1:]
     shown = {field.name: arrays[f"examples/{field.name}"] for field in fields}
-    examples = figures.BoxedExamples(layer_title(layers[-1]), **shown)
-    return figures.localisation(panels, examples, caption(saved.facts))
+    examples = figures.BoxedExamples(layer_title(layers[-1], facts), **shown)
+    return figures.localisation(panels, examples, caption(facts))
 
 
 def caption(facts: dict[str, Any]) -> str:

@@ -92,17 +92,10 @@ def map_points(net: Network, layer: str | int) -> MapPoints:
     return MapPoints(name.removesuffix(":z"), net.before(a), a)
 
 
-def convolution_points(net: Network, count: int | None = None) -> list[str]:
-    """List the points of a network's convolutions, each after its activation function.
-
-    Args:
-        count: at most so many, spread evenly from the first to the last; None: all.
-    """
+def convolution_points(net: Network) -> list[str]:
+    """List the points of a network's convolutions, each after its activation function."""
     layers = [one for one in net.layers if isinstance(net.module_of(one), nn.Conv2d)]
-    points = list(dict.fromkeys(map_points(net, one).measured for one in layers))
-    if count is None or len(points) <= count:
-        return points
-    return [points[round(i * (len(points) - 1) / (count - 1))] for i in range(count)]
+    return list(dict.fromkeys(map_points(net, one).measured for one in layers))
 
 
 def ordered_maps(values: torch.Tensor, count: int, order: str = "strongest") -> torch.Tensor:

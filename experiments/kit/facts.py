@@ -85,6 +85,7 @@ def training_facts(snapshot: Snapshot, path: str | None) -> dict[str, Any]:
     """What the network was trained on and how far. path: of the snapshot, None if trained here."""
     return {
         "data": snapshot.config.get("data"),
+        "weights": snapshot.config.get("weights"),
         "images": snapshot.config.get("training_images"),
         "epochs": snapshot.epoch,
         "classes": len(snapshot.classes),
@@ -149,7 +150,10 @@ def describe_network(facts: dict[str, Any]) -> str:
 
 def _trained(facts: dict[str, Any], training: Mapping[str, Any]) -> str:
     if training["images"] is None:  # trained elsewhere
-        return f"Network: {facts['model']['name']}, {training['data']}."
+        learnt, weights = training.get("data"), training.get("weights")
+        where = f"trained elsewhere on {learnt}" if learnt else "trained elsewhere"
+        words = f", weights {weights}" if weights else ""
+        return f"Network: {facts['model']['name']}, {where}{words}."
     error = training["metrics"].get("val_top1_error")
     result = "" if error is None else f", {top1(error)} on its validation images"
     return (
@@ -198,12 +202,6 @@ def before_rectification(net: Network, layer: str) -> str:
     index = net.calls.values[points.a].index
     what = "" if index is None else net.calls.ran[index].what
     return f"before its {'ReLU' if 'relu' in what.lower() else 'activation function'}; "
-
-
-def layer_title(layer: str) -> str:
-    """A layer's name as the paper writes it: conv3 -> Layer 3."""
-    layer = layer.removesuffix(":z")
-    return f"Layer {layer[4:]}" if layer.startswith("conv") else layer
 
 
 def measure_collisions(net: ChainNet, crops: CentreCrops, images: int = 32) -> dict[str, float]:

@@ -17,6 +17,7 @@ from deconv.data.text_files import read_lines
 from deconv.errors import DeconvError, unknown
 from deconv.networks import Network, build, input_side, is_foreign
 from deconv.networks.preprocessing import stored_side
+from deconv.networks.sources import trained_sets
 from deconv.scenes import Scenes
 from deconv.training import Recipe
 from deconv.training.snapshots import Snapshot, is_code, load_snapshot
@@ -127,6 +128,10 @@ def data_settings(cfg: Config) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in idle}
 
 
+ABOUT = ("class_names", "trained_on", "titles")
+"""Settings of a model that say something about it and do not change it."""
+
+
 def build_network(cfg: Config, num_classes: int | None) -> Network:
     """The network of cfg.model, its weights drawn by cfg.seed unless cfg.model.weights names some.
 
@@ -134,7 +139,8 @@ def build_network(cfg: Config, num_classes: int | None) -> Network:
     """
     settings = plain(cfg.model)
     settings["num_classes"] = settings.get("num_classes") or num_classes
-    settings.pop("class_names", None)
+    for about in ABOUT:
+        settings.pop(about, None)
     if settings.get("weights") == RANDOM:
         settings["weights"] = None
     return build(settings.pop("name"), seed=cfg.seed, **settings)
@@ -175,6 +181,12 @@ def refuse_code(snapshot: Snapshot, path: str, asked: str) -> None:
         )
 
 
+def learnt_from(name: str, weights: str | None, classes: int) -> str | None:
+    """The data set of a package's trained weights: all with 1,000 classes are ImageNet's."""
+    packaged = is_foreign(name) and weights not in (None, RANDOM) and classes == 1000
+    return "imagenet" if packaged and weights in trained_sets(name) else None
+
+
 RANDOM = "random"
 """model.weights of a network that is to be looked at untrained."""
 
@@ -203,8 +215,12 @@ def weights_snapshot(cfg: Config) -> Snapshot:
     if mean.shape[-1] == 1:
         side = cfg.data.side_px or wanted.stored_px
         mean = mean.expand(3, side, side).contiguous()
-    config: dict[str, Any] = {"data": f"weights {settings.get('weights') or 'of the file'}"}
-    config["named"] = bool(net.class_names or names)
+    weights = settings.get("weights")
+    config: dict[str, Any] = {
+        "data": settings.get("trained_on") or learnt_from(settings["name"], weights, net.classes),
+        "weights": None if weights in (None, RANDOM) else Path(weights).name,
+        "named": bool(net.class_names or names),
+    }
     return Snapshot(net.recipe, net.state_dict(), mean, list(classes), config=config)
 
 

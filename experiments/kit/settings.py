@@ -148,6 +148,8 @@ class Foreign:
         None  # three numbers in 0…255 to divide by; null: as the package states it
     )
     class_names: str | None = None  # a file with one name a line; null: the package's, or numbers
+    trained_on: str | None = None  # what its weights learnt, for captions: imagenet
+    titles: Any = None  # of layers in figures, model.titles='{features.12: fire9}'
 
 
 # Data sets, see `deconv.data.photographs`

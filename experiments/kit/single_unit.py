@@ -28,12 +28,12 @@ from experiments.kit.facts import (
     describe_field,
     image_arrays,
     image_columns,
-    layer_title,
     preprocessing,
 )
 from experiments.kit.inputs import data_name, log
 from experiments.kit.result import Result
 from experiments.kit.subject import Subject
+from experiments.kit.titles import layer_title
 from experiments.kit.unit_settings import OneMap, WithAscent, WithCrops, WithWalks
 
 PEAKS = 9
@@ -102,7 +102,7 @@ def result(cfg: OneMap, it: Subject, number: int, figure: str, *answers: Answer)
         "unit": {
             "layer": cfg.layer,
             "map": number,
-            "title": f"{layer_title(cfg.layer)}, map {number}",
+            "title": f"{layer_title(cfg.layer, {'titles': it.titles})}, map {number}",
         },
         "choices": {
             "map": f"the one {peaked}",

@@ -33,6 +33,7 @@ from experiments.kit.facts import data_facts, measure_collisions, training_facts
 from experiments.kit.inputs import log
 from experiments.kit.series import twin
 from experiments.kit.settings import Settings
+from experiments.kit.titles import titles_of
 from experiments.kit.training import train_network
 from experiments.kit.training_data import (
     missing,
@@ -130,6 +131,12 @@ class Subject:
     def net(self) -> Network:
         """The trained network on its device."""
         return (self.sketch if self.given else self.snapshot.network()).to(self.device)
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Layer -> title, of the layers that have one, see `layer_title`."""
+        given = getattr(self.cfg.model, "titles", None)
+        return titles_of(self.sketch.recipe.get("name", ""), given)
 
     @cached_property
     def device(self) -> torch.device:
@@ -283,6 +290,8 @@ class Subject:
     def facts(self) -> dict[str, Any]:
         """What the sidecar says of the network and of the images, as far as they were used."""
         facts: dict[str, Any] = {}
+        if self.setting == "snapshot" and self.given:
+            facts["titles"] = self.titles
         if "snapshot" in vars(self):
             facts["training"] = training_facts(self.snapshot, self.cfg.snapshot)
         split = getattr(self.cfg, "split", None)

@@ -24,7 +24,6 @@ from deconv.scenes import CLASSES, Scenes, render
 from deconv.studies.invariance.warping import IDENTITY, warp
 from experiments.fig5_invariance import (
     check,
-    numbered,
     one_of_each,
     shown_and_others,
     symmetric_images,
@@ -317,11 +316,6 @@ def test_further_images_are_others_and_follow_the_shown_ones(snapshot):
     assert chosen("population=40") == [[0, 1, 2, 3, 4], list(range(5, 20))]
     assert chosen("images=[1,30]", "population=3") == [[1, 30], [0, 2, 3]]
     assert chosen("images=[1,30]", "population=0") == [[1, 30], []]
-
-
-def test_layers_are_numbered_as_in_the_paper():
-    titles = [numbered(name) for name in ("conv1", "fc7", "pool2", "layer1.0.relu", "fc")]
-    assert titles == ["Layer 1", "Layer 7", "pool2", "layer1.0.relu", "fc"]
 
 
 # Drawing

@@ -1,0 +1,70 @@
+"""Points of any network at several depths, as the layers 1 to 7 that the paper looks at."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from deconv.errors import DeconvError
+from deconv.networks.network import Network
+
+DEPTHS = 5
+"""The paper looks at five convolutional layers."""
+
+
+def spread_points(net: Network, count: int = DEPTHS) -> list[str]:
+    """List points spread evenly over a network's convolutions, each after its activation function.
+
+    A block such as a residual stage or a fire module counts as one, read where it ends: the
+    outermost module that holds less than half of the convolutions. A convolution that makes the
+    logits does not count.
+
+    Args:
+        count: at most so many, the first and the last among them.
+
+    Raises:
+        DeconvError: if the network has no convolution below its logits.
+    """
+    below = [one for one in net.layers[:-1] if isinstance(net.module_of(one), nn.Conv2d)]
+    points = list(dict.fromkeys(_activated(net, _block(net, one, below)) for one in below))
+    if not points:
+        raise DeconvError(f"{net.name} has no convolution below its logits: name layers of it")
+    if len(points) <= count:
+        return points
+    if count == 1:
+        return points[-1:]
+    return [points[round(i * (len(points) - 1) / (count - 1))] for i in range(count)]
+
+
+def last_hidden(net: Network) -> str:
+    """Find the point that the last layer with weights reads; dropout before it does not count."""
+    calls = net.calls
+    index = calls.index(net.layers[-1])
+    while (index := max(calls.ran[index].inputs)) >= 0:
+        if not isinstance(calls.ran[index].module, nn.Dropout | nn.Dropout2d):
+            break
+    names = [name for name in net.points if calls.values[name].index == index]
+    if not names:
+        raise DeconvError(f"what the last layer of {net.name} reads has no name: name layers of it")
+    last = spread_points(net, 1)[0]
+    return last if last in names else names[0]
+
+
+def _block(net: Network, layer: str, layers: list[str]) -> str:
+    """The outermost module around a layer that has maps and less than half of the layers."""
+    parts = layer.split(".")
+    for end in range(1, len(parts)):
+        name = ".".join(parts[:end])
+        inside = sum(one.startswith(f"{name}.") for one in layers)
+        has_maps = name in net.points and len(net.calls.values[name].shape) == 3
+        if has_maps and 2 * inside < len(layers):
+            return name
+    return layer
+
+
+def _activated(net: Network, point: str) -> str:
+    """The activation function's point after a convolution; a block is read where it ends."""
+    if point not in net.layers:
+        return point
+    index = net.calls.values[point].index
+    after = None if index is None else net.calls.activation(index)
+    return after or point
