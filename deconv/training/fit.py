@@ -225,11 +225,11 @@ class _Run:
             # Several processes cannot stop during the validation that follows, so save before it.
             due = distributed.ranks() > 1 and self.progress["step"] == batches.count
             if stop or due or (recipe.save_steps and self.step % recipe.save_steps == 0):
-                self.updates.flush_counts(self.progress)
+                self.updates.settle(self.progress)
                 self.save()
             if stop:
                 raise self._interrupted()
-        self.updates.flush_counts(self.progress)
+        self.updates.settle(self.progress)
         seen = self.progress["seen"] - before
         self.images_per_second = seen / (time.perf_counter() - started) if seen else None
 

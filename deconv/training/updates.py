@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,7 @@ class Updates:
         self.skipped: set[int] = set()
         self.newly_skipped: list[int] = []
         self.counts = torch.zeros(len(self.convs), dtype=torch.int64, device=self.device)
+        self._unchecked: _Taken | None = None
 
     def new_progress(self) -> dict[str, Any]:
         """Return zeroed sums over the updates of an epoch, all processes together."""
@@ -83,9 +85,12 @@ class Updates:
         Returns:
             Whether `stop` returned true in any process.
 
+        The device is waited for once, before the weights are changed; what this step makes of them
+        is checked in the next one, or by `settle`.
+
         Raises:
             DeconvError: if the loss or a gradient is not finite, or no image can be read, before
-                anything is changed; or if the step made weights that are not finite.
+                anything is changed; or if the step before made weights that are not finite.
         """
         self.newly_skipped = []
         batch = self.batches.batch(progress["step"])
@@ -96,40 +101,66 @@ class Updates:
         logits = self._forward(own if len(own) else batch[:1], images)
         losses = F.cross_entropy(logits, target, reduction="none")[: len(own)]
         hits = (logits.argmax(1) == target)[: len(own)]
-        # One transfer from the device for both.
-        sums = torch.stack([losses.detach().sum().double(), hits.sum().double()]).tolist()
-        loss, hit_count, stops, seen = distributed.total([*sums, float(stop()), float(len(own))])
+        stops, seen = distributed.total([float(stop()), float(len(own))])
         if seen < len(batch):
             self._note_skipped(skipped, int(seen), progress)
-        if not math.isfinite(loss):
-            bad = own[~losses.detach().isfinite().cpu().numpy()]
-            raise self._not_finite(f"the loss is {loss}", bad.tolist(), progress["step"], rate)
+        trained = losses
         if smoothing := self.recipe.label_smoothing:
-            losses = F.cross_entropy(logits, target, reduction="none", label_smoothing=smoothing)
-            losses = losses[: len(own)]
+            trained = F.cross_entropy(logits, target, reduction="none", label_smoothing=smoothing)
+            trained = trained[: len(own)]
         self.optimizer.zero_grad(set_to_none=True)
         # DistributedDataParallel averages over processes, whose shards may differ in size.
-        (losses.sum() * (distributed.ranks() / seen)).backward()
-        self._step(own.tolist(), progress["step"], rate)
+        (trained.sum() * (distributed.ranks() / seen)).backward()
+        taken = _Taken(own, progress["step"], rate)
+        loss, hit_count = self._check(taken, losses.detach(), hits)
+        self._step(rate)
+        self._unchecked = taken
         progress["step"] += 1
         progress["loss"] += loss
         progress["hits"] += int(hit_count)
         progress["seen"] += int(seen)
         return stops > 0
 
-    def _step(self, own: list[int], step: int, rate: float) -> None:
-        """Apply the gradients, which are the same in all processes, as are then the weights."""
+    def _check(
+        self, taken: _Taken, losses: torch.Tensor, hits: torch.Tensor
+    ) -> tuple[float, float]:
+        """Check the weights of the step before and the loss and gradients of this one.
+
+        Returns:
+            The sums of losses and of hits, over all processes.
+        """
         gradients = {name: p.grad for name, p in self.net.named_parameters() if p.grad is not None}
-        if name := _not_finite(gradients):
-            raise self._not_finite(f"the gradient of {name} is not finite", own, step, rate)
+        weights = self._weights()
+        sums = [losses.sum().double(), hits.sum().double(), *_sums(weights), *_sums(gradients)]
+        values = torch.stack(sums).tolist()  # one transfer from the device for all
+        loss, hit_count = distributed.total(values[:2])
+        values, end = values[2:], len(weights)
+        self._check_weights(weights, values[:end])
+        if not math.isfinite(loss):
+            bad = taken.own[~losses.isfinite().cpu().numpy()]
+            raise self._not_finite(f"the loss is {loss}", taken, bad)
+        if name := _not_finite(gradients, values[end:]):
+            raise self._not_finite(f"the gradient of {name} is not finite", taken)
+        return loss, hit_count
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        """The weights, if a step changed them since they were checked."""
+        return dict(self.net.named_parameters()) if self._unchecked else {}
+
+    def _check_weights(self, weights: Mapping[str, torch.Tensor], sums: Sequence[float]) -> None:
+        if name := _not_finite(weights, sums):
+            assert self._unchecked is not None
+            what = f"{name} is no longer finite after the update"
+            raise self._not_finite(what, self._unchecked, changed=True)
+        self._unchecked = None
+
+    def _step(self, rate: float) -> None:
+        """Apply the gradients, which are the same in all processes, as are then the weights."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
         if self.recipe.max_rms is not None:
             self.counts += rescale(self.convs.values(), self.recipe.max_rms).to(self.device)
-        if name := _not_finite(dict(self.net.named_parameters())):
-            what = f"{name} is no longer finite after the update"
-            raise self._not_finite(what, own, step, rate, changed=True)
 
     def _note_skipped(self, own: list[int], seen: int, progress: dict[str, Any]) -> None:
         """Count the skipped images of a batch; a collective call. own: of this process's shard."""
@@ -149,37 +180,61 @@ class Updates:
         with with_keys(self.net, keys), seeded, autocast(self.device, self.recipe.precision):
             return self.model(images).float()
 
-    def flush_counts(self, progress: dict[str, Any]) -> None:
-        """Move the counts of rescaled filters from the device to `progress`."""
+    def settle(self, progress: dict[str, Any]) -> None:
+        """Finish the last update: check its weights, move the counts of rescaled filters.
+
+        To be called before the weights are saved or used otherwise.
+
+        Raises:
+            DeconvError: if the update made weights that are not finite.
+        """
+        if weights := self._weights():
+            self._check_weights(weights, torch.stack(_sums(weights)).tolist())
         for name, count in zip(self.convs, self.counts.tolist(), strict=True):
             progress["renormalised"][name] += count
         self.counts.zero_()
 
     def _not_finite(
-        self, what: str, bad: list[int], step: int, rate: float, changed: bool = False
+        self, what: str, taken: _Taken, bad: np.ndarray | None = None, changed: bool = False
     ) -> DeconvError:
         """Make the error; a collective call.
 
         Args:
-            bad: images of this process's shard.
+            bad: images of this process's shard; None: all of them.
             changed: whether the batch has already changed the weights.
         """
-        bad = sorted(index for shard in distributed.gather(bad) for index in shard)
-        shown = ", ".join(map(str, bad[:8])) + (", …" if len(bad) > 8 else "")
-        which = f"that of images {shown} of the training set" if bad else "the sum over the batch"
+        own = (taken.own if bad is None else bad).tolist()
+        images = sorted(index for shard in distributed.gather(own) for index in shard)
+        shown = ", ".join(map(str, images[:8])) + (", …" if len(images) > 8 else "")
+        which = f"that of images {shown} of the training set" if images else "the batch's sum"
         end = "The snapshots are from before it" if changed else "It did not change the weights"
         return DeconvError(
-            f"{what} in epoch {self.batches.epoch}, batch {step} ({which}): look at the images if "
-            f"they are few; else train anew with a lower rate lr ({rate:g} here), which is locked "
-            f"when a run is resumed. {end}"
+            f"{what} in epoch {self.batches.epoch}, batch {taken.step} ({which}): look at the "
+            f"images if they are few; else train anew with a lower rate lr ({taken.rate:g} here), "
+            f"which is locked when a run is resumed. {end}"
         )
 
 
-def _not_finite(tensors: Mapping[str, torch.Tensor]) -> str:
-    """Return the name of the first tensor with a value that is NaN or infinite; "" if none has."""
-    # One transfer from the device for all; a sum may also overflow.
-    fine = torch.stack([tensor.detach().sum() for tensor in tensors.values()]).isfinite().tolist()
-    suspects = [name for name, is_fine in zip(tensors, fine, strict=True) if not is_fine]
+@dataclass(frozen=True)
+class _Taken:
+    """An update, for messages. own: images of this process's shard of its batch."""
+
+    own: np.ndarray
+    step: int
+    rate: float
+
+
+def _sums(tensors: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+    """The sum of each tensor, on its device."""
+    return [tensor.detach().sum().double() for tensor in tensors.values()]
+
+
+def _not_finite(tensors: Mapping[str, torch.Tensor], sums: Sequence[float]) -> str:
+    """Return the name of the first tensor with a value that is NaN or infinite; "" if none has.
+
+    sums: of the tensors; one may overflow where no value is infinite.
+    """
+    suspects = [name for name, total in zip(tensors, sums, strict=True) if not math.isfinite(total)]
     return next((name for name in suspects if not tensors[name].isfinite().all()), "")
 
 
