@@ -6,9 +6,11 @@ r"""Feature maps of images at chosen layers, before and after the activation fun
     python -m experiments.feature_maps redraw=outputs/feature_maps/<folder>
 
 Not in the paper, which shows what excites maps and no maps. For each image and layer: some maps of
-z, what the activation function takes in, and of a, what it gives; the strongest unit of each map
-led back to its receptive field. Below: how many values are above 0, and how many maps are dead or
-saturated, over the first images of a split, for every layer with an activation function.
+z, what the activation function takes in, and of a, what it gives (of one where the other is not
+there, then twice as many maps); the strongest unit of each map led back to its receptive field.
+Below: how many values are above 0, and how many maps are dead or saturated, over the first images
+of a split, for every layer with an activation function; `images_measured=0` leaves that out, and
+then files named by `images` need no data set.
 
 Cost: laptop under a minute (with a snapshot) on 2 CPU cores.
 Expected: maps grow coarser and sparser with depth; a is z with everything below 0 cut off.
@@ -73,7 +75,8 @@ class FeatureMaps(ShowsMaps, Figure):  # split: where images are drawn from and 
     choose: str = "strongest"  # strongest: largest maximum on the image first; first: maps 0, 1, 2,
     # …; random; class: most selective for of_class over the split
     scale: str = "map"  # map: each map its own; layer: one for all maps shown of a layer
-    images_measured: int = by_size(paper=1000, laptop=200, smoke=12)  # the first of the split
+    images_measured: int = by_size(paper=1000, laptop=200, smoke=12)  # the first of the split; 0:
+    # sparsity is left out
 
     def __post_init__(self) -> None:
         self.layers = [str(layer) for layer in self.layers]
@@ -85,9 +88,9 @@ class FeatureMaps(ShowsMaps, Figure):  # split: where images are drawn from and 
                 raise DeconvError(f"{many} maps of a layer on a page: choose 1 to {MOST_MAPS}")
         if not 1 <= (count := len(self.images) or self.count) <= MOST_IMAGES:
             raise DeconvError(f"{count} images on one page: choose 1 to {MOST_IMAGES}")
-        if self.images_measured < 1:
+        if self.images_measured < 0:
             raise DeconvError(
-                f"images_measured={self.images_measured}: sparsity needs at least one image"
+                f"images_measured={self.images_measured}: the images to measure sparsity over, or 0"
             )
 
 
@@ -98,7 +101,8 @@ def check(cfg: FeatureMaps, it: Subject) -> None:
     check_class(cfg, it)
     for pair in pairs:
         receptive_field(it.sketch, pair.measured, 0, 0, (it.sketch.input_px,) * 2)
-    it.need_images(1 if cfg.images else cfg.count, "the page")
+    if cfg.images_measured or it.by_number:
+        it.need_images(1 if cfg.images else cfg.count, "the page")
     it.check_images()
 
 
@@ -108,10 +112,7 @@ def compute(cfg: FeatureMaps, it: Subject) -> Result:
     images, net = it.images(cfg.count, only_right=cfg.only_right), it.net
     shown = points_of(net, cfg.shown_layers([]), SHOWN_LAYERS)
     chosen = maps_shown(cfg, it, shown)
-    measured = all_activated(net, shown)
-    first = Subset(it.crops, range(min(cfg.images_measured, len(it.crops))))
-    log(f"measuring {len(measured)} layers of {net.name} over {len(first)} images")
-    counted = map_statistics(net, it.loader(first, BATCH), [pair.measured for pair in measured])
+    measured = sparsity(cfg, it, shown) if cfg.images_measured else []
     it.first_alone()
     arrays, units = {}, []
     for i, image in enumerate(images):
@@ -122,7 +123,6 @@ def compute(cfg: FeatureMaps, it: Subject) -> Result:
             about |= {"class": classes[image.label] if image.label is not None else ""}
             about["layer"] = layer
             units += [about | row for row in unit_rows(part)]
-    rows = [sparsity_row(net, pair, counted[pair.measured]) for pair in measured]
     facts = {
         "figure": "feature maps (not in the paper)",
         "choices": {
@@ -135,16 +135,26 @@ def compute(cfg: FeatureMaps, it: Subject) -> Result:
             "saturated": "above 0 at every position of every image measured",
             "preprocessing": preprocessing(net, it.snapshot.mean),
         },
-        "data": it.facts()["data"] | {"images_measured": len(first)},
+        "data": it.facts().get("data", {})
+        | {"images_measured": measured[0]["images"] if measured else 0},
         "images": [{"name": one.name, "image": one.index, "file": one.file} for one in images],
         "layers": [
             {"layer": pair.layer, "z": pair.z, "a": pair.a, "title": title_of(net, pair)}
             for pair in shown
         ],
-        "measured": rows,
-        "depth": depth_trend(rows),
+        "measured": measured,
+        "depth": depth_trend(measured),
     }
-    return Result(facts, arrays, {"table": rows, "units": units})
+    return Result(facts, arrays, {"table": measured, "units": units})
+
+
+def sparsity(cfg: FeatureMaps, it: Subject, shown: Sequence[MapPoints]) -> list[dict[str, Any]]:
+    """A row for each layer with an activation function, over the first images of the split."""
+    pairs = all_activated(it.net, shown)
+    first = Subset(it.crops, range(min(cfg.images_measured, len(it.crops))))
+    log(f"measuring {len(pairs)} layers of {it.net.name} over {len(first)} images")
+    counted = map_statistics(it.net, it.loader(first, BATCH), [pair.measured for pair in pairs])
+    return [sparsity_row(it.net, pair, counted[pair.measured]) for pair in pairs]
 
 
 def maps_shown(
@@ -161,11 +171,12 @@ def maps_shown(
     peaks = it.mine(points, k=PEAKS) if cfg.choose == "class" and points else {}
     for pair in others:
         every = torch.ones(maps_of(it.net, pair.measured), dtype=torch.bool)
+        count = cfg.maps_each if pair.z and pair.a else 2 * cfg.maps_each
         if cfg.choose == "random":
-            chosen[pair.layer] = random_maps(every, cfg.maps_each, cfg.seed, pair.layer)
+            chosen[pair.layer] = random_maps(every, count, cfg.seed, pair.layer)
         elif cfg.choose == "class":
             point = pair.measured
-            chosen[pair.layer] = choose_maps(cfg, it, point, peaks[point], every, cfg.maps_each)
+            chosen[pair.layer] = choose_maps(cfg, it, point, peaks[point], every, count)
         else:
             chosen[pair.layer] = cfg.choose
     return chosen | {layer: torch.tensor(numbers) for layer, numbers in named.items()}
@@ -243,7 +254,7 @@ def _layer(saved: Saved, image: int, layer: dict[str, Any], scale: str) -> figur
     }
     scales = {name: scales_of(part[name], len(part["maps"]), scale) for name in ("z", "a")}
     height, width = (part["z"] if part["a"] is None else part["a"]).shape[1:]
-    words = [f"{height}×{width} positions"]
+    words = [f"{height}×{width} units"]
     if scale == "layer":
         words += [f"{name} to {scales[name][0]:.3g}" for name in "za" if part[name] is not None]
     return figures.LayerMaps(
@@ -251,14 +262,21 @@ def _layer(saved: Saved, image: int, layer: dict[str, Any], scale: str) -> figur
         note=", ".join(words),
         z=part["z"],
         a=part["a"],
-        z_name=f"z: {layer['z'] or 'none'}",
-        a_name=f"a: {layer['a'] or 'none, no activation function follows'}",
+        z_name=z_name(layer),
+        a_name=f"a: {layer['a']}" if layer["a"] else "",
         maps=part["maps"],
         unit=np.stack([part["y"], part["x"]], 1),
         box=part["box"],
         scale_z=scales["z"],
         scale_a=scales["a"],
     )
+
+
+def z_name(layer: dict[str, Any]) -> str:
+    """Words above a layer's maps of z."""
+    if layer["z"] is None:
+        return ""
+    return f"z: {layer['z']}" if layer["a"] else "no activation function follows"
 
 
 def scales_of(maps: np.ndarray | None, count: int, scale: str) -> np.ndarray:
@@ -271,8 +289,10 @@ def scales_of(maps: np.ndarray | None, count: int, scale: str) -> np.ndarray:
     return np.where(largest > 0, largest, 1.0)
 
 
-def _sparsity(facts: dict[str, Any]) -> figures.SparsityPanel:
-    """The panel below the maps: layers with an activation function."""
+def _sparsity(facts: dict[str, Any]) -> figures.SparsityPanel | None:
+    """The panel below the maps: layers with an activation function. None where none is measured."""
+    if not facts["measured"]:
+        return None
     rows = [row for row in facts["measured"] if row["activated"]] or facts["measured"]
     shown = {layer["a"] or layer["z"] for layer in facts["layers"]}
     maps = np.array([row["maps"] for row in rows])
@@ -290,15 +310,20 @@ def _sparsity(facts: dict[str, Any]) -> figures.SparsityPanel:
 def caption(facts: dict[str, Any], scale: str) -> str:
     """The text under the figure."""
     data, chosen = facts["data"], facts["choices"]
+    below = ""
+    if facts["measured"]:
+        below = (
+            " Below: values above 0, and maps that are dead or saturated, in every layer with an "
+            "activation function, in order of depth, over the first "
+            f"{data['images_measured']} images of {images_of(data)}. {depth_words(facts['depth'])}"
+        )
     return (
         f"For each layer {chosen['maps']}: z, which the activation function behind the "
         "layer takes in, and a, which it gives. White is 0, warm above, blue below; "
         f"{WORDS[scale][1]}, z and a apart. A circle marks a map's strongest unit (of "
         "a, or of z where there is no a); on the image is that unit's exact receptive field, "
-        "clipped, with the number of its map, several where maps share a box. Below: values above "
-        "0, and maps that are dead or saturated, in every layer with an activation function, in "
-        f"order of depth, over the first {data['images_measured']} images of {images_of(data)}"
-        f". {depth_words(facts['depth'])} {describe_network(facts)}"
+        f"clipped, with the number of its map, several where maps share a box.{below} "
+        f"{describe_network(facts)}"
     )
 
 

@@ -35,7 +35,7 @@ from deconv.figures.style import page
 class LayerMaps:
     """One layer of one image: M maps.
 
-    z, a: M×h×w float or None; z_name, a_name: their points, or why there is none. maps: M numbers.
+    z, a: M×h×w float, or one of them None; z_name, a_name: their points. maps: M numbers.
     unit: M×2 (y, x) of each map's strongest unit; box: M×4, its receptive field (top, left,
     bottom, right) in pixels. scale_z, scale_a: M values at which colours saturate.
     """
@@ -51,6 +51,10 @@ class LayerMaps:
     box: np.ndarray
     scale_z: np.ndarray
     scale_a: np.ndarray
+
+    def across(self, columns: int) -> int:
+        """Maps side by side, of `columns` for z or a: twice as many where only one is there."""
+        return columns * (1 if self.z is not None and self.a is not None else 2)
 
 
 @dataclass(frozen=True)
@@ -86,27 +90,32 @@ LONG_NAMES, LONGEST, BELOW, BELOW_LONG = 6, 0.62, 0.3, 0.56
 """Tick labels of more than LONG_NAMES letters are turned, to at most LONGEST; room below."""
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#6a3d9a", "#7f7f7f")
 """Of the maps' numbers and boxes, cycled."""
-FEWEST_COLUMNS = 4
+FEWEST_COLUMNS = 2
 
 
 @page(least_in=4.6)
 def feature_maps(
-    images: Sequence[MappedImage], sparsity: SparsityPanel, caption: str, width_in: float = 8.0
+    images: Sequence[MappedImage],
+    sparsity: SparsityPanel | None,
+    caption: str,
+    width_in: float = 8.0,
 ) -> Figure:
-    """Draw each image's layers as rows, and sparsity over depth below.
+    """Draw each image's layers as rows, and sparsity over depth below, if it is given.
 
     A row holds the image with the receptive fields of the strongest units, the maps of z and the
     maps of a; numbers link boxes and tiles.
     """
-    most = max(len(row.maps) for image in images for row in image.rows)
+    most = max(-(-len(row.maps) // row.across(1)) for image in images for row in image.rows)
     columns = max(FEWEST_COLUMNS, int(np.ceil(most / 2))) if most <= 16 else 8
     heights = [
-        [TITLE + _image_side(len(row.maps), columns, width_in) + ROW_GAP for row in image.rows]
+        [TITLE + _maps_height(row, columns, width_in) + ROW_GAP for row in image.rows]
         for image in images
     ]
     body = sum(HEADING + sum(rows) for rows in heights)
-    below = BELOW_LONG if _rotated(sparsity) else BELOW
-    figure = captioned(width_in, 0.15 + body + 0.3 + PANEL + below, caption)
+    below = 0.0
+    if sparsity is not None:
+        below = 0.3 + PANEL + (BELOW_LONG if _rotated(sparsity) else BELOW)
+    figure = captioned(width_in, 0.15 + body + below, caption)
     top = 0.15
     for image, rows in zip(images, heights, strict=True):
         label_in(figure, MARGIN, width_in - MARGIN, top, image.title, 10.5, INK, weight="bold")
@@ -115,7 +124,8 @@ def feature_maps(
         for row, height in zip(image.rows, rows, strict=True):
             _draw_row(figure, image.picture, row, top, columns, width_in)
             top += height
-    _draw_sparsity(figure, sparsity, top + 0.1, width_in)
+    if sparsity is not None:
+        _draw_sparsity(figure, sparsity, top + 0.1, width_in)
     return figure
 
 
@@ -129,9 +139,9 @@ def _tile_side(columns: int, width_in: float) -> float:
     return room / (2 * columns + 2)
 
 
-def _image_side(maps: int, columns: int, width_in: float) -> float:
+def _maps_height(row: LayerMaps, columns: int, width_in: float) -> float:
     """Height of a layer's maps in inches, at least two rows."""
-    rows = max(2, -(-maps // columns))
+    rows = max(2, -(-len(row.maps) // row.across(columns)))
     return rows * (_tile_side(columns, width_in) + NUMBER) + (rows - 1) * TILE_GAP
 
 
@@ -143,8 +153,11 @@ def _draw_row(
     label_in(figure, MARGIN, MARGIN + seen, top, row.title, 7.5, INK, weight="bold")
     half = columns * side + (columns - 1) * TILE_GAP
     lefts = [MARGIN + seen + GAP, MARGIN + seen + 2 * GAP + half]
+    if row.z is None:
+        lefts.reverse()
     for left, name in zip(lefts, (row.z_name, row.a_name), strict=True):
-        label_in(figure, left, left + half / 2, top + 0.022, name, 6.0, FAINT)
+        room = half if left == min(lefts) else half / 2
+        label_in(figure, left, left + room, top + 0.022, name, 6.0, FAINT)
     ends = width_in - MARGIN - half / 2 + GAP / 2, width_in - MARGIN
     label_in(figure, *ends, top + 0.022, row.note, 6.0, FAINT, ha="right")
     _draw_boxes(axes_at(figure, MARGIN, top + TITLE, seen, seen, "image"), pixels, row.box)
@@ -152,8 +165,8 @@ def _draw_row(
         if maps is None:
             continue
         for i, values in enumerate(maps):
-            down, across = divmod(i, columns)
-            x = left + across * (side + TILE_GAP)
+            down, across = divmod(i, row.across(columns))
+            x = left + across * (side + TILE_GAP) + (across >= columns) * (GAP - TILE_GAP)
             y = top + TITLE + down * (side + NUMBER + TILE_GAP)
             text(figure, x, y, f"{i + 1}", 4.8, _colour(i + 1), weight="bold")
             words = f"map {row.maps[i]}"

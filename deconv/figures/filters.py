@@ -46,6 +46,7 @@ class RuleRow:
 
 TOP, HEAD, KEY, GAP, BETWEEN = 0.18, 0.48, 0.32, 0.2, 0.3  # inches
 LABEL, HEADS, WORDS, WORDS_SHARE = 0.42, 0.12, 2.5, 0.36
+RULE_GAP, RULE_ENDS = 0.06, 0.06  # between tiles; what their ends take below that
 RATIO, SIDE_PX, LINE_PX = 1.25, 64, 5
 """Aspect ratio of a grid without `columns`; pixels of a tile and between tiles."""
 DASH = (0.35, 0.38, 0.42)
@@ -69,7 +70,7 @@ def filters(
     below = [_grid_height(one, room) for one in deeper]
     top_rules = TOP + (HEAD + max(heights) + KEY + GAP if first else 0)
     lines = max((row.formula.count("\n") for row in rules), default=0)
-    tall = max(side, 0.36 + 0.113 * lines) + 0.06
+    tall = max(side + RULE_ENDS, 0.36 + 0.113 * lines) + 0.06
     top_deep = top_rules + (HEAD - 0.18 + len(rules) * tall + GAP if rules else 0)
     end = top_deep + sum(HEAD + HEADS + h + KEY + GAP for h in below)
     figure = captioned(width_in, end, caption)
@@ -145,10 +146,10 @@ def _draw_rules(
         for i, (one, words) in enumerate(zip(row.tiles, row.ends, strict=True)):
             left = MARGIN + room + i * side
             pixels = (one * 255).round().astype(np.uint8)
-            high = side - 0.17
+            high = side - RULE_GAP
             picture(figure, pixels, left, top, high * one.shape[1] / one.shape[0], high)
             middle = left + high / 2
-            ends = middle - 0.48 * side, middle + 0.48 * side
+            ends = middle - 0.47 * side, middle + 0.47 * side
             label_in(figure, *ends, top + high + 0.02, words, 4.4, FAINT, ha="center")
         top += tall
 

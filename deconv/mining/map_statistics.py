@@ -24,7 +24,8 @@ ORDERS = ("strongest", "first")
 class MapPoints:
     """The points of one layer: z before its activation function, a after it.
 
-    a is None where the next layer or a pooling comes first.
+    a is None where the next layer or a pooling comes first, z where the layer puts side by side
+    what several activation functions give.
     """
 
     layer: str
@@ -87,6 +88,8 @@ def map_points(net: Network, layer: str | int) -> MapPoints:
     calls = net.calls
     index = calls.values[name].index
     a = None if index is None else calls.activation(index)
+    if index is not None and a is None and calls.activated(index):
+        return MapPoints(name, None, name)
     if a is None:
         return MapPoints(name, name, None)
     return MapPoints(name.removesuffix(":z"), net.before(a), a)

@@ -115,6 +115,13 @@ class Calls:
                 reached.add(index)
         return None
 
+    def activated(self, index: int) -> bool:
+        """Whether a value is the outputs of activation functions, side by side or passed on."""
+        ran = self.ran[index]
+        if ran.activates or ran.call is None or ran.call.name not in ("cat", "concat", "concatenate"):
+            return ran.activates
+        return all(at != IMAGE and self.activated(at) for at in ran.inputs)
+
     def needed(self, index: int) -> set[int]:
         """Collect the operations that one depends on, including itself."""
         found, stack = set(), [index]

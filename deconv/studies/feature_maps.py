@@ -63,7 +63,8 @@ def maps_of_image(
     """Record some maps of each layer on one image (3×H×W, preprocessed).
 
     Args:
-        chosen: layer -> numbers of its maps, or an order of `ordered_maps`, of which `count`.
+        chosen: layer -> numbers of its maps, or an order of `ordered_maps`, of which `count`, or
+            twice as many where the layer has only z or only a.
 
     Returns:
         Layer -> maps (M numbers); z and a (M×h×w, if they exist); value, y, x (M) of each map's
@@ -77,7 +78,8 @@ def maps_of_image(
         peaks = strongest(seen[pair.measured], 0, pair.measured)
         wanted = chosen[pair.layer]
         if isinstance(wanted, str):
-            wanted = ordered_maps(seen[pair.measured][0], count, wanted)
+            each = count if pair.z and pair.a else 2 * count
+            wanted = ordered_maps(seen[pair.measured][0], each, wanted)
         maps = wanted
         part = {
             name: getattr(peaks, name)[:, 0].cpu()[maps].numpy() for name in ("value", "y", "x")

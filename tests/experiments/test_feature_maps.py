@@ -114,7 +114,7 @@ def test_the_command_takes_a_foreign_network(tmp_path):
         (["scale=maps"], "unknown scale 'maps'"),
         (["choose=last"], "unknown choice of maps 'last'"),
         (["maps_each=0"], "0 maps of a layer on a page"),
-        (["images_measured=0"], "needs at least one"),
+        (["images_measured=-1"], "images_measured=-1"),
         (["layers=[conv1,1]"], "layers names conv1 twice"),
         (["layers=[9]"], "no number 9"),
         (["layers=[conv9]"], "unknown layer"),
