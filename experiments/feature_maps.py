@@ -35,7 +35,6 @@ from deconv.fields import receptive_field
 from deconv.figures import Page
 from deconv.mining.map_statistics import MapPoints, map_statistics
 from deconv.mining.random_maps import random_maps
-from deconv.networks import Network
 from deconv.studies.feature_maps import (
     STRONG,
     all_activated,
@@ -139,7 +138,7 @@ def compute(cfg: FeatureMaps, it: Subject) -> Result:
         | {"images_measured": measured[0]["images"] if measured else 0},
         "images": [{"name": one.name, "image": one.index, "file": one.file} for one in images],
         "layers": [
-            {"layer": pair.layer, "z": pair.z, "a": pair.a, "title": title_of(net, pair)}
+            {"layer": pair.layer, "z": pair.z, "a": pair.a, "title": title_of(it, pair)}
             for pair in shown
         ],
         "measured": measured,
@@ -207,8 +206,11 @@ def unit_rows(part: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     ]
 
 
-def title_of(net: Network, pair: MapPoints) -> str:
-    """A layer's name, before it its number where that is no part of it."""
+def title_of(it: Subject, pair: MapPoints) -> str:
+    """A layer's title or name; before a name its number where that is no part of it."""
+    net = it.net
+    if title := it.titles.get(pair.layer):
+        return title
     if pair.layer in net.layers and hasattr(net, "module"):
         return f"{net.layers.index(pair.layer) + 1}: {pair.layer}"
     return pair.layer
@@ -299,7 +301,7 @@ def _sparsity(facts: dict[str, Any]) -> figures.SparsityPanel | None:
     columns = ("share_above_0_p10", "share_above_0", "share_above_0_p90")
     return figures.SparsityPanel(
         numbers=np.arange(1, len(rows) + 1),
-        names=[row["layer"] for row in rows],
+        names=[facts.get("titles", {}).get(row["layer"], row["layer"]) for row in rows],
         shown=np.array([len(rows) <= 10 or row["measured"] in shown for row in rows]),
         active=np.array([[row[name] for name in columns] for row in rows]),
         dead=np.array([row["dead"] for row in rows]) / maps,

@@ -151,6 +151,7 @@ def compute(cfg: Filters, it: Subject) -> Result:
             "layer": filters.layer,
             "number": filters.number,
             "filters": list(filters.weights.shape),
+            "title": it.titles.get(filters.layer, filters.layer),
             "sees_image": filters.sees_image,
             "shown": [len(maps), len(channels)],
         }
@@ -261,7 +262,7 @@ def colour_grid(drawn: Drawn) -> figures.FilterGrid:
     if drawn.version == "before":
         size = "×".join(map(str, layer["filters"][1:]))
         kind = "grey" if layer["filters"][1] == 1 else "in colour"
-        title = f"{layer['layer']}: {layer['shown'][0]} of {layer['filters'][0]} filters"
+        title = f"{drawn.layer['title']}: {layer['shown'][0]} of {layer['filters'][0]} filters"
         note = f"{size} weights each, {kind}; x: {takes_words(layer['takes']['factor'])}"
     else:
         change = layer["change"]
@@ -303,7 +304,7 @@ def channel_grid(drawn: Drawn, arrays: Mapping[str, np.ndarray]) -> figures.Filt
     seen = arrays[f"{name}/channel_numbers"][at]
     heads = seen[0] if (seen == seen[0]).all() else arrays[f"{name}/channels"]
     return figures.FilterGrid(
-        f"{name}: {count} of {total} filters, one picture per channel",
+        f"{drawn.layer['title']}: {count} of {total} filters, one picture per channel",
         f"{height}×{width} weights for each of {places} channels; {columns} of these are shown",
         np.repeat(drawn.values.reshape(-1, height, width, 1), 3, axis=3),
         np.repeat(drawn.constant, columns),
@@ -328,7 +329,7 @@ def caption(facts: dict[str, Any], constant: int, rule: str) -> str:
     for layer in facts["layers"]:
         if same := layer.get("same"):
             words += (
-                f"{layer['layer']} with w′ = w/s and bias b′ = bias − Σ w·b/s answers to x′ as "
+                f"{layer['title']} with w′ = w/s and bias b′ = bias − Σ w·b/s answers to x′ as "
                 f"before to x: over {data['images_checked']} images of {images_of(data)}"
                 f" pre-activations differ by at most {same['difference']:.1g}, "
                 f"their largest being {same['largest']:.3g}"

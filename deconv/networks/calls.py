@@ -116,11 +116,11 @@ class Calls:
         return None
 
     def activated(self, index: int) -> bool:
-        """Whether a value is the outputs of activation functions, side by side or passed on."""
+        """Whether a value is the output of an activation function, or of several side by side."""
         ran = self.ran[index]
-        if ran.activates or ran.call is None or ran.call.name not in ("cat", "concat", "concatenate"):
-            return ran.activates
-        return all(at != IMAGE and self.activated(at) for at in ran.inputs)
+        if ran.call is not None and ran.call.name in ("cat", "concat", "concatenate"):
+            return all(at != IMAGE and self.activated(at) for at in ran.inputs)
+        return ran.activates
 
     def needed(self, index: int) -> set[int]:
         """Collect the operations that one depends on, including itself."""

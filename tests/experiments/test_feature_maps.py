@@ -9,11 +9,13 @@ import pytest
 import torch
 from command_line import assert_refused, command, subject
 from golden import assert_golden
+from PIL import Image
 
 import deconv
 from deconv import figures
 from deconv.errors import DeconvError
-from experiments.feature_maps import check, scales_of
+from experiments.feature_maps import check, draw, scales_of
+from experiments.kit import Saved
 
 
 def test_scales_and_shared_boxes():
@@ -106,6 +108,32 @@ def test_the_command_takes_a_foreign_network(tmp_path):
     assert "minus the mean colour (123.7, 116.3, 103.5)" in told
     assert told.endswith("divided by (58.4, 57.1, 57.4), red, green and blue")
     assert (Path(lines[-1]) / "figure.png").stat().st_size > 10_000
+
+
+def test_one_photograph_needs_no_data_set(tmp_path):
+    """Without sparsity, which would be measured over one; a layer of `a` alone has more maps."""
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    lines, _ = command(
+        "feature_maps",
+        "model=torchvision/squeezenet1_1",
+        "model.weights=random",
+        "model.input_px=64",
+        "data=imagefolder",
+        "data.root=nowhere",
+        f"images=[{tmp_path / 'photo.png'}]",
+        "layers=[features.0,features.3]",
+        "maps_each=2",
+        "images_measured=0",
+        cwd=tmp_path,
+    )
+    arrays, facts = np.load(Path(lines[-1]) / "arrays.npz"), Saved(Path(lines[-1])).facts
+    assert [layer["title"] for layer in facts["layers"]] == ["conv1", "fire2"]
+    assert len(arrays["0/features.0/maps"]) == 2 and len(arrays["0/features.3/maps"]) == 4
+    assert "0/features.3/z" not in arrays and (arrays["0/features.3/a"] >= 0).all()
+    assert not facts["measured"]
+    labels = [axes.get_label() for axes in draw(Saved(Path(lines[-1]))).axes]
+    assert labels == ["image"] + 4 * ["map"] + ["image"] + 4 * ["map"]
 
 
 @pytest.mark.parametrize(

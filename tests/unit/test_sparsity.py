@@ -148,6 +148,23 @@ def test_an_activation_behind_other_maps_is_not_taken():
     assert map_points(net, "features.conv0").a == "features.relu0"
 
 
+def test_activations_side_by_side_are_a():
+    """A fire module joins what two ReLUs give; a pooling of it is no activation."""
+    with torch.random.fork_rng(devices=[]):
+        made = torchvision.models.squeezenet1_1(num_classes=3)
+        net = deconv.wrap(made, "s", PX)
+        images = torch.randn(2, 3, PX, PX)
+    pair = map_points(net, "features.3")
+    assert (pair.z, pair.a, pair.measured) == (None, "features.3", "features.3")
+    branches = []
+    for one in (made.features[3].expand1x1, made.features[3].expand3x3):
+        one.register_forward_hook(lambda m, i, out: branches.append(out.clone().clamp(min=0)))
+    made.eval()(images)
+    seen = net.record(images, ["features.3"]).activations["features.3"]
+    torch.testing.assert_close(seen, torch.cat(branches[:2], 1), rtol=0, atol=0)
+    assert map_points(net, "features.5").a is None
+
+
 def test_maps_in_order_are_those_of_a_loop():
     values = torch.randn(9, 3, 4, generator=torch.Generator().manual_seed(0)).round()
     peaks = [max(v for row in one for v in row) for one in values.tolist()]
