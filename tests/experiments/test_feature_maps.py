@@ -47,7 +47,7 @@ def test_the_command_keeps_what_the_network_answers(made):
     net = snapshot.network()
     arrays = np.load(folder / "arrays.npz")
     units = list(csv.DictReader((folder / "units.csv").open()))
-    assert len(units) == 2 * 3 * 4
+    assert len(units) == 2 * (4 + 4 + 8)  # fc8 has only z
     scenes = deconv.scenes.Scenes(36, 2, snapshot.mean.shape[-1])
     for i, number in enumerate((3, 8)):
         inputs = deconv.data.prepare(scenes[number][0], snapshot.mean, net.input_px)
