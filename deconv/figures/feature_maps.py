@@ -253,7 +253,7 @@ def _draw_sparsity(figure: Figure, panel: SparsityPanel, top: float, width_in: f
     two.plot(at, 100 * panel.dead, color=INK, label="dead: never above 0", **marker)
     dashed = marker | {"color": RED, "linestyle": "--"}
     two.plot(at, 100 * panel.saturated, label="saturated: always above 0", **dashed)
-    headings = ("values above 0, %: mean over maps (band: 10th to 90th percentile)", "maps, %")
+    headings = ("values above 0, %: mean, 10th to 90th percentile", "maps, %")
     for axes, left, heading in zip((one, two), lefts, headings, strict=True):
         label_in(figure, left - 0.3, left + width + 0.2, top, heading, 6.6, INK)
         quiet(axes)

@@ -46,6 +46,11 @@ class Ran:
         return self.operation is not None and self.operation.name == "unpool"
 
     @property
+    def joins(self) -> bool:
+        """Whether it puts values side by side."""
+        return self.call is not None and self.call.name in ("cat", "concat", "concatenate")
+
+    @property
     def has_weights(self) -> bool:
         """Whether it is a convolution or linear layer."""
         return isinstance(self.module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
@@ -118,9 +123,24 @@ class Calls:
     def activated(self, index: int) -> bool:
         """Whether a value is the output of an activation function, or of several side by side."""
         ran = self.ran[index]
-        if ran.call is not None and ran.call.name in ("cat", "concat", "concatenate"):
+        if ran.joins:
             return all(at != IMAGE and self.activated(at) for at in ran.inputs)
         return ran.activates
+
+    def branch(self, index: int, number: int) -> tuple[int, int]:
+        """Find what gives one of several maps side by side: its index, and the map's number there.
+
+        Of a value that is not joined from others, or not along the maps, the value itself.
+        """
+        ran, first = self.ran[index], 0
+        maps = [0 if at == IMAGE else self.ran[at].shape[0] for at in ran.inputs]
+        if not ran.joins or sum(maps) != ran.shape[0]:
+            return index, number
+        for at, count in zip(ran.inputs, maps, strict=True):
+            if number < first + count:
+                return self.branch(at, number - first)
+            first += count
+        return index, number
 
     def needed(self, index: int) -> set[int]:
         """Collect the operations that one depends on, including itself."""

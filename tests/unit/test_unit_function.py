@@ -56,6 +56,19 @@ def test_the_unit_is_the_maps_centre(net):
     )
 
 
+@pytest.mark.parametrize(("number", "branch"), [(5, "expand1x1"), (70, "expand3x3")])
+def test_a_joined_map_is_its_branchs(number, branch):
+    """By a fire module's own value: 64 maps of the one expansion, then 64 of the other."""
+    net = deconv.build("torchvision/squeezenet1_1", 5, input_px=SIDE, seed=0).double()
+    unit = unit_function(net, "features.3", number)
+    assert (unit.climbed, unit.map) == (f"features.3.{branch}", number % 64)
+    patches = torch.randn(3, *unit.shape, dtype=torch.float64) * 40
+    joined = net.record(unit.inputs(patches), ["features.3"]).activations["features.3"]
+    seen = joined[:, number, unit.y, unit.x]
+    torch.testing.assert_close(unit.activation(patches), seen, rtol=0, atol=0)
+    torch.testing.assert_close(unit(patches).clamp(min=0), seen, rtol=0, atol=0)
+
+
 class Residual(nn.Module):
     """A ReLU behind a sum, another activation, a group norm."""
 

@@ -89,6 +89,8 @@ def unit_function(
 ) -> UnitFunction:
     """Make the function of a map's unit at a position (y, x), by default the map's centre.
 
+    Of a layer that joins the maps of others it is the unit of the one that gives the map.
+
     Raises:
         DeconvError: for an unknown layer, map or position.
     """
@@ -99,6 +101,7 @@ def unit_function(
     if not (0 <= y < height and 0 <= x < width):
         raise DeconvError(f"unit ({y}, {x}) is outside its map: {layer} has {height}×{width}")
     size = (net.input_px, net.input_px)
+    layer, map = given_by(net, layer, map)
     box = receptive_field(net, layer, y, x, size)
     if box[0] == box[2] or box[1] == box[3]:
         raise DeconvError(f"unit ({y}, {x}) of {layer} sees padding alone")
@@ -113,6 +116,16 @@ def map_size(net: Network, layer: str, map: int) -> tuple[int, int]:
         raise DeconvError(f"{layer} of {net.name} has {maps} maps, no map {map}")
     height, width = size or (1, 1)
     return height, width
+
+
+def given_by(net: Network, layer: str, map: int) -> tuple[str, int]:
+    """Find the layer that gives a map of a joined one, and its number there; else both as named."""
+    index = net.calls.values[net.check_point(layer)].index
+    if index is None:
+        return layer, map
+    at, number = net.calls.branch(index, map)
+    point = net.calls.ran[at].point
+    return (point, number) if at != index and point in net.points else (layer, map)
 
 
 def climbed_point(net: Network, layer: str) -> str:
