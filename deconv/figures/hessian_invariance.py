@@ -51,8 +51,8 @@ def hessian_invariance(
 ) -> Figure:
     """Draw filmstrips along the most and least invariant directions beside the walks' curves."""
     strip = STRIP_SHARE * (width_in - 2 * MARGIN)
-    height = strip_height(walks, strip)
-    figure, top = unit_page(width_in, max(height, 2.3) + 0.15, title, note, caption)
+    height = max(strip_height(walks, strip), LEAST_CURVES)
+    figure, top = unit_page(width_in, height + 0.15, title, note, caption)
     strips(figure, walks, MARGIN, top, strip, full=True)
     rest = width_in - 2 * MARGIN - strip - 0.57
     walk_curves(figure, walks, MARGIN + strip + 0.55, top, rest, min(height, 3.2) - 0.1)
@@ -61,6 +61,8 @@ def hessian_invariance(
 
 STRIP_SHARE = 0.672
 """Of the width inside the margins, that filmstrips take beside the curves."""
+LEAST_CURVES = 2.2
+"""Inches of the curves' height, also beside fewer filmstrips."""
 STRIP_LABEL, FRAME_GAP, ROW_LABEL = 0.16, 0.03, 0.14
 
 

@@ -18,6 +18,7 @@ from deconv.figures.drawing import (
     tile,
 )
 from deconv.figures.hessian_invariance import (
+    LEAST_CURVES,
     STRIP_SHARE,
     UnitWalks,
     strip_height,
@@ -48,8 +49,8 @@ def one_unit(
     """Draw three blocks of pictures side by side and the walks below them."""
     side = (width_in - 2 * MARGIN - 2 * GAP) / 3
     strip = STRIP_SHARE * (width_in - 2 * MARGIN)
-    height = strip_height(walks, strip)
-    figure, top = unit_page(width_in, side + 0.64 + max(height, 2.2) + 0.22, title, note, caption)
+    height = max(strip_height(walks, strip), LEAST_CURVES)
+    figure, top = unit_page(width_in, side + 0.64 + height + 0.22, title, note, caption)
     patches = patch_tiles(crops.patch, crops.inside, TILE_PX)
     projections = projection_tiles(crops.projection, crops.inside, TILE_PX)
     images = [tile(upright(p), None, TILE_PX) for p in optima.picture]

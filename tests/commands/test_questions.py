@@ -45,6 +45,16 @@ def test_dead_maps_and_random_weights_are_as_kept():
     assert f"{lost} of 2,976 over {seen['images']} photographs" in TEXT
 
 
+def test_the_numbers_of_one_unit_are_as_kept():
+    rows = kept.records()["squeezenet1_0_imagenet/one_unit"]["tables"]["table"]
+    crop = rows[0]
+    assert (crop["answer"], crop["file"]) == ("crop", "photographs/cat.png")
+    best = max(float(row["activation"]) for row in rows if row["answer"] == "start")
+    assert f"{round(best, -4):,.0f} against {float(crop['value']):.0f}" in TEXT
+    most, least = (float(row["fall_deg"]) for row in rows if row["answer"] == "direction")
+    assert f"{most:.0f}° along the most invariant direction, {least:.0f}° along the least" in TEXT
+
+
 def test_the_layers_of_a_resnet50_are_those_of_the_table():
     net = deconv.build("torchvision/resnet50", 5)
     for number in (1, 20, 40, 44, 48):
