@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shlex
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -94,6 +95,10 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+IN_A_LIST = re.compile(r"(?<=[\[,])/[^,\]]*/")
+"""The folder of a file in a list: images=[/home/me/cat.png]."""
+
+
 def portable(command: str) -> str:
     """Strip a command of one machine's folders of data, cache and output."""
     words = []
@@ -102,7 +107,7 @@ def portable(command: str) -> str:
         if key in ("cache_dir", "hydra.run.dir"):
             continue
         path = equals and (key == "data.root" or ("/" in value and Path(value).is_absolute()))
-        words.append(f"{key}=<folder>" if path else word)
+        words.append(f"{key}=<folder>" if path else IN_A_LIST.sub("", word))
     return shlex.join(words)
 
 

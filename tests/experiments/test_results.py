@@ -318,11 +318,12 @@ def test_folds_that_do_not_belong_together_are_refused(tmp_path):
 def test_a_kept_command_names_no_folder_of_the_machine():
     command = (
         "python -m experiments.train model=zfnet data.root=/mnt/x cache_dir=/c "
-        "'train.lr_drops=[30,36]' hydra.run.dir=/home/a/b seed=1 snapshot=/runs/last.pt"
+        "'train.lr_drops=[30,36]' hydra.run.dir=/home/a/b seed=1 snapshot=/runs/last.pt "
+        "'images=[/home/a/cat.png,b/c.png,3,/d/e/f.png]'"
     )
     assert portable(command) == (
         "python -m experiments.train model=zfnet 'data.root=<folder>' 'train.lr_drops=[30,36]' "
-        "seed=1 'snapshot=<folder>'"
+        "seed=1 'snapshot=<folder>' 'images=[cat.png,b/c.png,3,f.png]'"
     )
 
 
