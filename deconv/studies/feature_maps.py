@@ -18,24 +18,27 @@ from deconv.fields import receptive_field
 from deconv.mining.map_statistics import MapPoints, MapStatistics, map_points, ordered_maps
 from deconv.mining.top_activations import strongest
 from deconv.networks import Network
+from deconv.networks.depths import spread_points
 
 STRONG = 0.5
 """|ρ| (Spearman, sparsity against depth) from which sparsity counts as rising or falling. Ours."""
 
 
 def points_of(net: Network, layers: Sequence[str], count: int) -> list[MapPoints]:
-    """Points of the named layers, or by default of `count` convolutions evenly spread over depth.
+    """Points of the named layers, or by default `count` of `spread_points`.
 
-    Without convolutions, the default is chosen among all layers.
+    Without convolutions below the logits, the default is chosen among all layers.
 
     Raises:
         DeconvError: for an unknown layer, or one named twice.
     """
     if not layers:
-        found = [n for n in net.layers if isinstance(net.module_of(n), torch.nn.Conv2d)]
-        found = found or list(net.layers)
-        at = np.linspace(0, len(found) - 1, min(count, len(found))).round().astype(int)
-        layers = [found[i] for i in at]
+        below = [net.module_of(name) for name in net.layers[:-1]]
+        if any(isinstance(module, torch.nn.Conv2d) for module in below):
+            layers = spread_points(net, count)
+        else:
+            at = np.linspace(0, len(net.layers) - 1, min(count, len(net.layers))).round()
+            layers = [net.layers[int(i)] for i in at]
     pairs = [map_points(net, layer) for layer in layers]
     names = [pair.layer for pair in pairs]
     if twice := sorted({name for name in names if names.count(name) > 1}):
