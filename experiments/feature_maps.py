@@ -209,7 +209,7 @@ def unit_rows(part: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
 def title_of(it: Subject, pair: MapPoints) -> str:
     """A layer's title or name; before a name its number where that is no part of it."""
     net = it.net
-    if title := it.titles.get(pair.layer):
+    if title := it.titles.get(pair.layer) or it.titles.get(pair.measured):
         return title
     if pair.layer in net.layers and hasattr(net, "module"):
         return f"{net.layers.index(pair.layer) + 1}: {pair.layer}"
@@ -301,7 +301,7 @@ def _sparsity(facts: dict[str, Any]) -> figures.SparsityPanel | None:
     columns = ("share_above_0_p10", "share_above_0", "share_above_0_p90")
     return figures.SparsityPanel(
         numbers=np.arange(1, len(rows) + 1),
-        names=[facts.get("titles", {}).get(row["layer"], row["layer"]) for row in rows],
+        names=[facts.get("titles", {}).get(row["measured"], row["layer"]) for row in rows],
         shown=np.array([len(rows) <= 10 or row["measured"] in shown for row in rows]),
         active=np.array([[row[name] for name in columns] for row in rows]),
         dead=np.array([row["dead"] for row in rows]) / maps,

@@ -30,6 +30,7 @@ import torch
 from deconv import figures
 from deconv.errors import DeconvError
 from deconv.figures import Page
+from deconv.mining.map_statistics import map_points
 from deconv.networks import Network
 from deconv.studies.first_layers import (
     CHANGES,
@@ -151,7 +152,7 @@ def compute(cfg: Filters, it: Subject) -> Result:
             "layer": filters.layer,
             "number": filters.number,
             "filters": list(filters.weights.shape),
-            "title": it.titles.get(filters.layer, filters.layer),
+            "title": it.titles.get(map_points(net, filters.layer).measured, filters.layer),
             "sees_image": filters.sees_image,
             "shown": [len(maps), len(channels)],
         }

@@ -45,6 +45,8 @@ FACTS = (
     "versions",
 )
 """What is kept of a sidecar beside data, network, command and commit."""
+IN_A_LIST = re.compile(r"(?<=[\[,])/[^,\]]*/")
+"""The folder of a file in a list of a command: images=[/home/me/cat.png]."""
 LAST = ("train_error", "train_loss", "val_top1_error", "val_top5_error", "val_mean_class_accuracy")
 TEN_CROPS = ("ten_crop_top1_error", "ten_crop_top5_error", "ten_crop_mean_class_accuracy")
 FREE = ("seed", "workers", "eval_every", "keep_last", "save_steps")
@@ -95,19 +97,15 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-IN_A_LIST = re.compile(r"(?<=[\[,])/[^,\]]*/")
-"""The folder of a file in a list: images=[/home/me/cat.png]."""
-
-
 def portable(command: str) -> str:
     """Strip a command of one machine's folders of data, cache and output."""
     words = []
-    for word in shlex.split(command):
+    for word in shlex.split(IN_A_LIST.sub("", command)):
         key, equals, value = word.partition("=")
         if key in ("cache_dir", "hydra.run.dir"):
             continue
         path = equals and (key == "data.root" or ("/" in value and Path(value).is_absolute()))
-        words.append(f"{key}=<folder>" if path else IN_A_LIST.sub("", word))
+        words.append(f"{key}=<folder>" if path else word)
     return shlex.join(words)
 
 

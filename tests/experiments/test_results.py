@@ -318,13 +318,17 @@ def test_folds_that_do_not_belong_together_are_refused(tmp_path):
 def test_a_kept_command_names_no_folder_of_the_machine():
     command = (
         "python -m experiments.train model=zfnet data.root=/mnt/x cache_dir=/c "
-        "'train.lr_drops=[30,36]' hydra.run.dir=/home/a/b seed=1 snapshot=/runs/last.pt "
-        "'images=[/home/a/cat.png,b/c.png,3,/d/e/f.png]'"
+        "'train.lr_drops=[30,36]' hydra.run.dir=/home/a/b seed=1 snapshot=/runs/last.pt"
     )
     assert portable(command) == (
         "python -m experiments.train model=zfnet 'data.root=<folder>' 'train.lr_drops=[30,36]' "
-        "seed=1 'snapshot=<folder>' 'images=[cat.png,b/c.png,3,f.png]'"
+        "seed=1 'snapshot=<folder>'"
     )
+
+
+def test_files_in_a_list_of_a_kept_command_lose_their_folders():
+    command = "python -m experiments.feature_maps 'images=[/home/a/cat.png,b/c.png,3,/d/e/f.png]'"
+    assert portable(command).endswith(" 'images=[cat.png,b/c.png,3,f.png]'")
 
 
 # The page of a reproduction
