@@ -47,3 +47,57 @@ def display_scale(values: np.ndarray, percentile: float = PERCENTILE) -> float:
     """Return the value at which colours end on a scale around 0; 1 if all values are 0."""
     magnitude = np.abs(values[values != 0])
     return float(np.percentile(magnitude, percentile)) if magnitude.size else 1.0
+
+
+def area_average(pixels: np.ndarray, side: int) -> np.ndarray:
+    """Shrink …×h×w to …×side×side; each value is the mean over the area that it covers."""
+
+    def covered(size: int) -> np.ndarray:
+        """Share of each of `size` pixels in each of `side` strips; rows add up to 1."""
+        edges = np.linspace(0, size, side + 1)[:, None]
+        ends = np.minimum(edges[1:], np.arange(1, size + 1))
+        return np.maximum(0, ends - np.maximum(edges[:-1], np.arange(size))) * side / size
+
+    height, width = pixels.shape[-2:]
+    return covered(height) @ pixels @ covered(width).T
+
+
+ENERGY = 0.98
+"""Share of a picture's energy, the sum of its squares, that an `energy_window` holds."""
+MOSTLY = 0.8
+"""A window whose sides reach this share of the canvas is not worth cutting."""
+
+
+def energy_window(pixels: np.ndarray) -> tuple[int, int, int, int]:
+    """Find the square that holds the energy of each of several pictures of one canvas.
+
+    Args:
+        pixels: K×3×R×S float around zero.
+
+    Returns:
+        (top, left, bottom, right): the square around the rows and columns that hold `ENERGY` of
+        each picture's energy, half of the rest on either side, moved into the canvas; the whole
+        canvas where it is nearly that (see `MOSTLY`), or where all pictures are blank.
+    """
+    energy = np.square(pixels, dtype=np.float64).sum(axis=1)
+    size = energy.shape[1:]
+    energy = energy[energy.any(axis=(1, 2))]
+    if not len(energy):
+        return (0, 0, *size)
+    ends = [_ends(energy.sum(axis=axis)) for axis in (2, 1)]
+    side = max(last - first for first, last in ends)
+    if side >= MOSTLY * min(size):
+        return (0, 0, *size)
+    top, left = (
+        min(max(0, (first + last - side) // 2), whole - side)
+        for (first, last), whole in zip(ends, size, strict=True)
+    )
+    return top, left, top + side, left + side
+
+
+def _ends(lines: np.ndarray) -> tuple[int, int]:
+    """Find the half-open range of K×n energies of rows or columns that holds ENERGY of each."""
+    share = lines.cumsum(axis=1) / lines.sum(axis=1, keepdims=True)
+    rest = (1 - ENERGY) / 2
+    first, last = (share <= rest).sum(axis=1), (share < 1 - rest).sum(axis=1)
+    return int(first.min()), int(last.max()) + 1

@@ -3,12 +3,16 @@
     python -m experiments.fig2_top_activations snapshot=<run>/last.pt
     python -m experiments.fig2_top_activations snapshot=<run>/last.pt data=imagefolder data.root=…
     python -m experiments.fig2_top_activations snapshot=<run>/last.pt 'maps.conv5=[32,93]' k=4
+    python -m experiments.fig2_top_activations snapshot=<run>/last.pt \
+        'rule=[deconvnet,guided,gradient]' layers=[conv3,conv5] 'grid.other=[2,1]' k=4
     python -m experiments.fig2_top_activations redraw=outputs/fig2_top_activations/<folder>
 
 Paper: layers 2-5, top 9 over the validation set, each projected separately beside its image
 patch; a random subset of maps. Not stated there: which maps, how patches are cut, how projections
 are scaled, whether the nine come from nine images. Here: a seeded choice among the maps with nine
-live peaks, exact receptive fields, one symmetric scale a picture, one peak an image and map.
+live peaks, exact receptive fields, one symmetric scale a picture, one peak an image and map. Where
+a map paints less than its field, projections and patches are cut alike to what it paints. Several
+rules set other ways down beside the deconvnet's, for the same peaks; none of them is the paper's.
 
 Cost: laptop about a minute (with a snapshot) on 2 CPU cores.
 
@@ -20,7 +24,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,8 +37,10 @@ from deconv.errors import DeconvError
 from deconv.figures import Page
 from deconv.mining.peak_views import PeakViews, peak_views
 from deconv.networks.depths import spread_points
+from deconv.pixels import ENERGY, energy_window
 from deconv.pooling import COLLISIONS
 from deconv.records import Peaks
+from deconv.rules import RULES
 from experiments.kit import Figure, Result, Saved, Subject, check_name, experiment, log
 from experiments.kit.chosen_maps import (
     MOST,
@@ -48,6 +54,7 @@ from experiments.kit.chosen_maps import (
     whole_words,
 )
 from experiments.kit.facts import (
+    VJP,
     deconvnet_choices,
     describe_field,
     describe_network,
@@ -74,6 +81,8 @@ class TopActivations(ShowsMaps, MinesPeaks, Figure):
     grid: Any = None  # rows and columns of maps by layer: grid.conv5=[4,2], grid.other=[4,2];
     # null: the paper's, or as many as maps names
     collisions: str = "sum"  # sum, max, mean, overwrite
+    rule: Any = "deconvnet"  # deconvnet, the paper's; guided, gradient: guided backpropagation and
+    # the plain gradient, for comparison; [deconvnet,guided,gradient]: side by side
     trace: bool = False  # true: trace.txt, what is left of each shown signal on its way down
 
     def __post_init__(self) -> None:
@@ -86,6 +95,11 @@ class TopActivations(ShowsMaps, MinesPeaks, Figure):
         self.page = page_of(self.page, self.shown_layers([]))
         self.layers = [layer for row in self.page for layer in row]
         check_name("collision policy", self.collisions, COLLISIONS)
+        self.rule = self.rule if isinstance(self.rule, list) else [self.rule]
+        for rule in self.rule:
+            check_name("rule", rule, RULES)
+        if len(set(self.rule)) < max(1, len(self.rule)):
+            raise DeconvError(f"rule takes one or several different ones, got {self.rule}")
 
     def shape(self, layer: str, named: int = 0) -> list[int]:
         """Rows and columns of a layer's panel. named: how many maps are named, 0: to be chosen."""
@@ -161,10 +175,17 @@ def compute(cfg: TopActivations, it: Subject) -> Result:
         maps, counts[layer] = maps_shown(cfg, it, layer, peaks[layer], named.get(layer))
         log(f"projecting {len(maps) * cfg.k} units of {layer}")
         own = above_0(peaks[layer])
-        views = peak_views(it.net, crops, layer, own, maps, collisions=cfg.collisions)
+        by_rule = {
+            rule: peak_views(it.net, crops, layer, own, maps, rule=rule, collisions=cfg.collisions)
+            for rule in cfg.rule
+        }
+        views = next(iter(by_rule.values()))
         if cfg.trace:
             write_traces(cfg, it, layer, views)
         fields = {name: field.numpy() for name, field in vars(views).items()}
+        painted = {rule: one.projection.numpy() for rule, one in by_rule.items()}
+        fields |= {rule: painted[rule] for rule in cfg.rule[1:]}
+        fields["window"] = windows(list(painted.values()))
         arrays |= {f"{layer}/{name}": field for name, field in fields.items()}
         arrays[f"{layer}/grid"] = np.array(cfg.shape(layer, len(named.get(layer, ()))))
         arrays |= image_arrays(it.data, fields["image"], f"{layer}/")
@@ -178,15 +199,29 @@ def compute(cfg: TopActivations, it: Subject) -> Result:
     facts = {
         "figure": "2",
         "choices": choices
-        | deconvnet_choices(it.net, cfg.collisions, it.snapshot.mean, cfg.layers),
+        | deconvnet_choices(it.net, cfg.collisions, it.snapshot.mean, cfg.layers)
+        | rule_choices(cfg.rule)
+        | {
+            "window": f"the square that holds {ENERGY:.0%} of the energy of each of a map's "
+            "pictures, where it is smaller than the field"
+        },
         "live_maps": counts,
         "whole_fields": cfg.whole_fields,
+        "rules": cfg.rule,
         "collision_rate": it.collisions(),
         "mining_images_per_second": round(speed, 1),
         "panels": {layer: describe_field(it.net, layer) for layer in cfg.layers},
         "layout": cfg.page,
     }
     return Result(facts, arrays, {"table": rows})
+
+
+def windows(painted: Sequence[np.ndarray]) -> np.ndarray:
+    """The part of the canvas to show of each map (see `energy_window`): M×4, for all rules alike.
+
+    painted: M×k×3×R×S by rule.
+    """
+    return np.array([energy_window(each) for each in np.concatenate(painted, axis=1)])
 
 
 def check_room(layer: str, named: int, shape: Sequence[int]) -> None:
@@ -267,7 +302,9 @@ def draw(saved: Saved) -> Page:
         if layer not in notes:
             raise not_saved(layer, notes)
     panels = [[_panel(saved, layer, notes[layer]) for layer in row] for row in page]
-    return figures.top_activations(panels, caption(saved.facts, panels[0][0].patch.shape[1]))
+    shown = [panel for row in panels for panel in row]
+    cut = any((one.window[:, 2] - one.window[:, 0]).min() < one.patch.shape[-2] for one in shown)
+    return figures.top_activations(panels, caption(saved.facts, shown[0].patch.shape[1], cut))
 
 
 def _panel(saved: Saved, layer: str, note: str) -> figures.Panel:
@@ -282,25 +319,73 @@ def _panel(saved: Saved, layer: str, note: str) -> figures.Panel:
         shape = shape_of(grid, layer, named)
     check_room(layer, named, shape)
     maps = maps[: shape[0] * shape[1]]
-    pictures = (arrays[f"{layer}/{name}"][maps, :k] for name in ("projection", "patch", "inside"))
+    names = dict(zip(saved.facts["rules"], ("projection", *saved.facts["rules"][1:]), strict=True))
+    painted = {heading(names, rule): arrays[f"{layer}/{name}"] for rule, name in names.items()}
     return figures.Panel(
-        layer_title(layer, saved.facts), note, *shape, arrays[f"{layer}/maps"][maps], *pictures
+        layer_title(layer, saved.facts),
+        note,
+        shape[1],
+        arrays[f"{layer}/maps"][maps],
+        {words: pixels[maps, :k] for words, pixels in painted.items()},
+        *(arrays[f"{layer}/{name}"][maps, :k] for name in ("patch", "inside")),
+        arrays[f"{layer}/window"][maps],
     )
+
+
+RULE_WORDS = {
+    "deconvnet": "deconvnet",
+    "guided": "guided backpropagation",
+    "gradient": "gradient",
+}
+WAYS = {
+    "guided": "guided backpropagation (Springenberg et al. 2015) passes what is positive, and only "
+    "where the way up was above 0",
+    "gradient": "the gradient (Simonyan et al. 2014) passes both signs where the way up was above "
+    "0",
+}
+"""How other rules differ from the deconvnet's, for captions and sidecars."""
+
+
+def heading(rules: Collection[str], rule: str) -> str:
+    """What stands above the pictures of a rule."""
+    return "projections" if list(rules) == ["deconvnet"] else RULE_WORDS[rule]
+
+
+def rule_choices(rules: Sequence[str]) -> dict[str, str]:
+    """What the sidecar says of other ways down than the deconvnet's; {} where there is none.
+
+    The engine and the rectification are the deconvnet's, unless it is not among them.
+    """
+    others = [rule for rule in rules if rule != "deconvnet"]
+    if not others:
+        return {}
+    own = {} if "deconvnet" in rules else {"engine": VJP, "relu": "see rule"}
+    own |= {} if "deconvnet" in rules else {"contrast_normalisation": "its own derivative"}
+    return own | {"rule": "; ".join((", ".join(rules), *(WAYS[rule] for rule in others)))}
 
 
 COUNTS = {3: "three", 4: "four", 9: "nine"}
 
 
-def caption(facts: dict[str, Any], k: int) -> str:
-    """The text under the figure. k: how many peaks of each map are shown."""
-    data = facts["data"]
+def caption(facts: dict[str, Any], k: int, cut: bool) -> str:
+    """The text under the figure.
+
+    k: how many peaks of each map are shown. cut: whether parts of fields are shown.
+    """
+    data, others = facts["data"], [rule for rule in facts["rules"] if rule != "deconvnet"]
     whole = ", its field not cut by the border" * facts.get("whole_fields", False)
+    by = "the deconvnet" if facts["rules"][0] == "deconvnet" else RULE_WORDS[facts["rules"][0]]
+    more = ", and beside it by other methods, which are not the paper's" if len(others) else ""
+    part = (
+        f" Of fields that a map leaves mostly grey, the part with {ENERGY:.0%} of each picture's "
+        "energy is shown, projections and patches alike: dark in the small square above."
+    )
     return (
         f"For each map, left: the {COUNTS.get(k, k)} strongest activations over "
-        f"{data['images']} images of {images_of(data)}, one an image{whole}, each painted by the "
-        "deconvnet alone with that image's switches; grey is zero, every picture has its own "
+        f"{data['images']} images of {images_of(data)}, one an image{whole}, each painted by "
+        f"{by} alone with that image's switches{more}; grey is zero, every picture has its own "
         "scale. Right: the same units' image patches, cut to the exact receptive field (hatched: "
-        f"outside the image). Maps: {facts['choices']['maps']}. "
+        f"outside the image).{part * cut} Maps: {facts['choices']['maps']}. "
         f"{describe_network(facts)} Shared switches: {facts['choices']['collisions']}."
     )
 

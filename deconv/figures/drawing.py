@@ -18,7 +18,7 @@ from PIL import Image
 
 from deconv.figures.lettering import fitted, letter_plainly, words_width, wrapped
 from deconv.figures.style import BODY_PT, current, own_style
-from deconv.pixels import PERCENTILE, display_scale
+from deconv.pixels import PERCENTILE, area_average, display_scale
 
 Page = Figure
 """The type of a figure, for callers that do not import matplotlib."""
@@ -69,7 +69,18 @@ def hatching(side: int) -> np.ndarray:
 
 def projection_tiles(pixels: np.ndarray, inside: np.ndarray, side: int) -> list[np.ndarray]:
     """Render projections M×3×h×w as tiles, each on its own scale; inside: M×h×w bool."""
-    return [tile(grey_centred(p), mask, side) for p, mask in zip(pixels, inside, strict=True)]
+    return [painted_tile(p, mask, side) for p, mask in zip(pixels, inside, strict=True)]
+
+
+def painted_tile(pixels: np.ndarray, inside: np.ndarray | None, side: int) -> np.ndarray:
+    """Render a projection 3×h×w as `tile`; averaged where it shrinks, then scaled.
+
+    In that order its colours reach as far as they would in a picture of that size: scaled first,
+    the fine texture of a high layer would average to grey.
+    """
+    if side < max(pixels.shape[1:]):
+        pixels = area_average(pixels, side)
+    return tile(grey_centred(pixels), inside, side)
 
 
 def patch_tiles(pixels: np.ndarray, inside: np.ndarray, side: int) -> list[np.ndarray]:

@@ -18,8 +18,8 @@ from deconv.figures.drawing import (
     VOID,
     block,
     captioned,
-    grey_centred,
     note_height,
+    painted_tile,
     panel_title,
     picture,
     text,
@@ -161,7 +161,7 @@ def projection_tile(strip: Filmstrip, row: int, column: int, side: int) -> np.nd
     inside = strip.inside[row, column]
     if not inside.any():
         return np.full((side, side, 3), VOID, np.uint8)
-    return tile(grey_centred(strip.projection[row, column]), inside, side)
+    return painted_tile(strip.projection[row, column], inside, side)
 
 
 def patch_tile(strip: Filmstrip, row: int, column: int, side: int) -> np.ndarray:

@@ -21,11 +21,10 @@ from deconv.figures.drawing import (
     axes_at,
     block,
     captioned,
-    grey_centred,
     label_in,
+    painted_tile,
     picture,
     quiet,
-    tile,
 )
 from deconv.figures.style import page
 from deconv.figures.training_page import filter_tiles
@@ -122,7 +121,7 @@ def projection_pixels(of: FirstLayers, ratio: float = 1.8) -> np.ndarray:
     ratio: about its width to its height.
     """
     tiles = [
-        tile(grey_centred(pixels), inside, TILE_PX) if inside.any() else _dead_tile()
+        painted_tile(pixels, inside, TILE_PX) if inside.any() else _dead_tile()
         for pixels, inside in zip(of.projection, of.inside, strict=True)
     ]
     return block(tiles, columns(len(tiles), ratio), TILE_GAP)

@@ -22,10 +22,10 @@ from deconv.figures.drawing import (
     axes_at,
     captioned,
     draw_legend,
-    grey_centred,
     hairline,
     label_in,
     legend_width,
+    painted_tile,
     picture,
     quiet,
     text,
@@ -146,10 +146,12 @@ def _draw_group(figure: Figure, group: TileGroup, left: float, top: float) -> fl
     text(figure, left, top, group.title, 6.8, INK, weight="bold")
     for i, one in enumerate(group.tiles):
         x = left + i * (TILE + TILE_GAP)
-        whole = one.pixels.dtype == np.uint8
-        pixels = one.pixels.transpose(1, 2, 0) if whole else grey_centred(one.pixels)
+        if one.pixels.dtype == np.uint8:
+            shown = tile(one.pixels.transpose(1, 2, 0), None, TILE_PX)
+        else:
+            shown = painted_tile(one.pixels, None, TILE_PX)
         text(figure, x, top + GROUP_TITLE, _short(one.name), 5.4, INK)
-        picture(figure, tile(pixels, None, TILE_PX), x, top + GROUP_TITLE + TILE_NAME, TILE, TILE)
+        picture(figure, shown, x, top + GROUP_TITLE + TILE_NAME, TILE, TILE)
         text(figure, x, top + GROUP_TITLE + TILE_NAME + TILE + 0.025, one.note, 5.2, FAINT)
     return left + _width(group)
 

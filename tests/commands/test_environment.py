@@ -25,7 +25,8 @@ from deconv import figures
 maps = np.random.default_rng(0).normal(size=(2, 9, 3, 8, 8))
 patches, inside = (maps.clip(-2, 2) * 60 + 128).astype(np.uint8), np.ones((2, 9, 8, 8), bool)
 numbers = np.arange(2)
-panel = figures.Panel("Layer 1", "a note", 1, 2, numbers, maps, patches, inside)
+window, painted = np.array([[0, 0, 8, 8]] * 2), {"projections": maps}
+panel = figures.Panel("Layer 1", "a note", 2, numbers, painted, patches, inside, window)
 figures.save(figures.top_activations([[panel]], "a caption"), Path(sys.argv[1]))
 """
 

@@ -3,6 +3,9 @@
 import inspect
 
 import numpy as np
+import pytest
+from drawn import faults
+from golden import LOOKS
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
@@ -64,12 +67,12 @@ def panel(title, rows, columns, colour):
     return figures.Panel(
         title,
         "note",
-        rows,
         columns,
         np.arange(count),
-        rng.normal(size=(count, 9, 3, 12, 12)),
+        {"projections": rng.normal(size=(count, 9, 3, 12, 12))},
         np.full((count, 9, 3, 12, 12), colour, np.uint8),
         np.ones((count, 9, 12, 12), bool),
+        np.array([[0, 0, 12, 12]] * count),
     )
 
 
@@ -98,6 +101,55 @@ def test_the_page_has_projections_left_and_patches_right_and_nothing_overlaps(tm
     assert middle[10][1] < 0.5 < middle[20][1] < 1 and middle[30][1] > 0.5
     assert middle[30][0] > middle[10][0], "later layers stand further down"
     assert (tmp_path / "figure.pdf").read_bytes().startswith(b"%PDF")
+
+
+def windowed(columns, first=90, rules=("projections",)):
+    """A layer of six maps, one shown whole, the others in part, with long words."""
+    rng, shape = np.random.default_rng(0), (6, 4, 3, 40, 40)
+    return figures.Panel(
+        "features.13.expand3x3",
+        "before its ReLU; receptive field 155×155 px, stride 16",
+        columns,
+        np.arange(first, first + 6),
+        {words: rng.normal(size=shape) for words in rules},
+        np.full(shape, 90, np.uint8),
+        np.ones((6, 4, 40, 40), bool),
+        np.array([[0, 0, 40, 40]] + [[3, 9, 21, 27]] * 5),
+    )
+
+
+@pytest.mark.parametrize("look", ["usual", "thesis", "narrow"])
+def test_numbers_and_headings_stand_apart_in_every_grid(look):
+    rules = ("deconvnet", "guided backpropagation", "gradient")
+    pages = [[[windowed(columns)]] for columns in (1, 3, 6)]
+    pages += [[[windowed(3), windowed(columns, 995)]] for columns in (2, 3)]
+    pages += [[[windowed(2, rules=rules)]]]
+    for page in pages:
+        with figures.look(figures.Look(**LOOKS[look])):
+            assert not faults(figures.top_activations(page, "A caption. " * 20)), page
+
+
+def test_pictures_too_small_for_their_window_get_fewer_columns():
+    """On eight inches four blocks in a row are wide enough for windows of 600 px, eight are not."""
+
+    def shown(side_px, columns, panels=1):
+        canvas = np.zeros((4, 1, 3, side_px, side_px))
+        panel = figures.Panel(
+            "Layer 5",
+            "",
+            columns,
+            np.arange(4),
+            {"projections": canvas},
+            canvas.astype(np.uint8),
+            canvas[:, :, 0] == 0,
+            np.array([[0, 0, side_px, side_px]] * 4),
+        )
+        figure = figures.top_activations([[panel] * panels], "")
+        return len({round(axes.get_position().x0, 3) for axes in figure.axes}), figure
+
+    assert shown(40, 4)[0] == 8 and shown(600, 4)[0] == 4 and shown(840, 4)[0] == 2
+    across, figure = shown(600, 2, panels=2)
+    assert across == 4 and len(figure.axes) == 16, "one panel below the other"
 
 
 def test_the_same_arrays_give_the_same_files(tmp_path):
