@@ -25,6 +25,7 @@ from deconv.figures.drawing import (
 )
 from deconv.figures.lettering import words_width
 from deconv.figures.style import page
+from deconv.pixels import area_average
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,9 @@ TWO_PANELS = 4.5
 """Below this width of the page panels stand one below the other."""
 DPI, TILE_GAP = 300, 3
 """Dots an inch in which blocks are drawn, and of these between tiles."""
-FINEST = 450
-"""Pixels of an image on an inch at most, unless a single column of maps has more."""
+FINEST, SEEN = 200, 150
+"""Pixels of an image on an inch: more ask for fewer columns, and a projection that still has more
+than the second is averaged to that, which the eye would do to its fine texture anyway."""
 
 
 @page(least_in=2.2)
@@ -108,7 +110,7 @@ def _grid(panel: Panel) -> int:
 
 def _least_side(panel: Panel) -> float:
     """Side in inches of a map's block below which its pictures are too small."""
-    return _grid(panel) * float((panel.window[:, 2] - panel.window[:, 0]).max()) / FINEST
+    return _grid(panel) * float(np.median(panel.window[:, 2] - panel.window[:, 0])) / FINEST
 
 
 def _parts(panel: Panel) -> int:
@@ -163,13 +165,16 @@ def _blocks(panel: Panel, i: int, side: float) -> list[np.ndarray]:
     """Render the blocks of a map, cut to its window, in dots."""
     grid = _grid(panel)
     dots = max(1, (round(side * DPI) - TILE_GAP) // grid - TILE_GAP)
+    seen = max(1, dots * SEEN // DPI)
     top, left, bottom, right = panel.window[i]
     rows, columns = slice(top, bottom), slice(left, right)
     inside = panel.inside[i, :, rows, columns]
-    parts = [
-        projection_tiles(pixels[i, :, :, rows, columns], inside, dots)
-        for pixels in panel.projections.values()
-    ]
+    parts = []
+    for pixels in panel.projections.values():
+        shown = pixels[i, :, :, rows, columns]
+        if max(shown.shape[2:]) > seen:
+            shown = area_average(shown, seen)
+        parts.append(projection_tiles(shown, inside, dots))
     parts.append(patch_tiles(panel.patch[i, :, :, rows, columns], inside, dots))
     return [block(tiles, grid, TILE_GAP) for tiles in parts]
 

@@ -16,6 +16,7 @@ from mostly_slow import mostly_slow
 import deconv
 from deconv.errors import DeconvError
 from deconv.networks import WrappedNet
+from deconv.pixels import energy_window
 from deconv.scenes import Scenes
 from deconv.training.snapshots import weights_hash
 from experiments.fig2_top_activations import check, compute
@@ -125,6 +126,36 @@ def test_the_files_of_another_version_are_told_from_those_it_can_draw(figure, tm
     )
 
 
+def test_other_rules_stand_beside_the_deconvnets(smoke_run, tmp_path):
+    """Of the same peaks; what the library paints under each rule, one at a time."""
+    chosen = ["size=smoke", f"snapshot={smoke_run / 'last.pt'}", "k=4", "grid.other=[1,2]"]
+    chosen += ["rule=[deconvnet,guided,gradient]", "page=[[pool2,conv5]]", "grid.conv5=[1,2]"]
+    (*_, folder), _ = command("fig2_top_activations", *chosen, cwd=tmp_path)
+    arrays = np.load(Path(folder) / "arrays.npz")
+    net = deconv.load_snapshot(smoke_run / "last.pt").network()
+    cfg, it = subject("fig2_top_activations", *chosen)
+    for layer in ("pool2", "conv5"):
+        y, x, image = (arrays[f"{layer}/{name}"][1, 2] for name in ("y", "x", "image"))
+        record = net.record(it.crops[int(image)][0][None], [layer])
+        unit = torch.tensor([[0, arrays[f"{layer}/maps"][1], y, x]])
+        top, left, bottom, right = arrays[f"{layer}/box"][1, 2]
+        offset = arrays[f"{layer}/offset"][1, 2]
+        painted = {}
+        for rule, name in zip(cfg.rule, ("projection", "guided", "gradient"), strict=True):
+            pixels = deconv.project(net, record, layer, unit, rule=rule)[0]
+            painted[rule] = arrays[f"{layer}/{name}"][1, 2]
+            shown = painted[rule][
+                :, top - offset[0] : bottom - offset[0], left - offset[1] : right - offset[1]
+            ]
+            np.testing.assert_allclose(shown, pixels[:, top:bottom, left:right], atol=1e-4)
+        assert not np.allclose(painted["guided"], painted["deconvnet"], atol=1e-3)
+        for i, window in enumerate(arrays[f"{layer}/window"]):
+            names = ("projection", "guided", "gradient")
+            every = np.concatenate([arrays[f"{layer}/{name}"][i] for name in names])
+            assert tuple(window) == energy_window(every)
+    assert_golden(Path(folder), "fig2_rules")
+
+
 def test_without_a_snapshot_it_trains_one(tmp_path):
     grid = "grid={conv1:[1,1],conv2:[1,1],conv3:[1,1],conv4:[1,1],conv5:[1,1]}"
     (*_, folder), _ = command("fig2_top_activations", "size=smoke", grid, cwd=tmp_path)
@@ -192,6 +223,9 @@ def test_a_residual_network(tmp_path):
         ("grid.conv1=[0,0]", "grid of conv1 takes"),
         ("grid.conv1=[2]", "grid of conv1 takes"),
         ("collisions=summ", "Did you mean 'sum'"),
+        ("rule=guidet", "Did you mean 'guided'"),
+        ("rule=[guided,guided]", "rule takes one or several different ones"),
+        ("rule=[]", "rule takes one or several different ones"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(override, words):

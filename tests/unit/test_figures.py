@@ -1,6 +1,7 @@
 """Drawing: the display scale and the composed pictures, pixel by pixel."""
 
 import inspect
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -127,6 +128,26 @@ def test_numbers_and_headings_stand_apart_in_every_grid(look):
     for page in pages:
         with figures.look(figures.Look(**LOOKS[look])):
             assert not faults(figures.top_activations(page, "A caption. " * 20)), page
+
+
+def test_projections_and_patches_are_cut_to_the_same_window():
+    """Oracle: the page of a layer whose arrays are that window alone."""
+    panel = windowed(2)
+    rng = np.random.default_rng(2)
+    patch = rng.integers(0, 256, panel.patch.shape, dtype=np.uint8)
+    inside = rng.random(panel.inside.shape) > 0.1
+    window = np.array([[3, 9, 21, 27]] * 6)
+    panel = replace(panel, patch=patch, inside=inside, window=window)
+    alone = replace(
+        panel,
+        projections={k: v[..., 3:21, 9:27] for k, v in panel.projections.items()},
+        patch=patch[..., 3:21, 9:27],
+        inside=inside[..., 3:21, 9:27],
+        window=np.array([[0, 0, 18, 18]] * 6),
+    )
+    pages = [figures.top_activations([[one]], "") for one in (panel, alone)]
+    cut, whole = ([axes.images[0].get_array() for axes in page.axes] for page in pages)
+    assert len(cut) == 12 and all(map(np.array_equal, cut, whole))
 
 
 def test_pictures_too_small_for_their_window_get_fewer_columns():
