@@ -83,6 +83,7 @@ class TopActivations(ShowsMaps, MinesPeaks, Figure):
     collisions: str = "sum"  # sum, max, mean, overwrite
     rule: Any = "deconvnet"  # deconvnet, the paper's; guided, gradient: guided backpropagation and
     # the plain gradient, for comparison; [deconvnet,guided,gradient]: side by side
+    patches: bool = True  # false: projections alone, of images that may not be shown
     trace: bool = False  # true: trace.txt, what is left of each shown signal on its way down
 
     def __post_init__(self) -> None:
@@ -208,6 +209,7 @@ def compute(cfg: TopActivations, it: Subject) -> Result:
         "live_maps": counts,
         "whole_fields": cfg.whole_fields,
         "rules": cfg.rule,
+        "patches": cfg.patches,
         "collision_rate": it.collisions(),
         "mining_images_per_second": round(speed, 1),
         "panels": {layer: describe_field(it.net, layer) for layer in cfg.layers},
@@ -304,7 +306,8 @@ def draw(saved: Saved) -> Page:
     panels = [[_panel(saved, layer, notes[layer]) for layer in row] for row in page]
     shown = [panel for row in panels for panel in row]
     cut = any((one.window[:, 2] - one.window[:, 0]).min() < one.patch.shape[-2] for one in shown)
-    return figures.top_activations(panels, caption(saved.facts, shown[0].patch.shape[1], cut))
+    words = caption(saved.facts, shown[0].patch.shape[1], cut, shown[0].patches)
+    return figures.top_activations(panels, words)
 
 
 def _panel(saved: Saved, layer: str, note: str) -> figures.Panel:
@@ -329,6 +332,7 @@ def _panel(saved: Saved, layer: str, note: str) -> figures.Panel:
         {words: pixels[maps, :k] for words, pixels in painted.items()},
         *(arrays[f"{layer}/{name}"][maps, :k] for name in ("patch", "inside")),
         arrays[f"{layer}/window"][maps],
+        asked.get("patches", saved.facts["patches"]),
     )
 
 
@@ -367,30 +371,32 @@ def rule_choices(rules: Sequence[str]) -> dict[str, str]:
 COUNTS = {3: "three", 4: "four", 9: "nine"}
 
 
-def caption(facts: dict[str, Any], k: int, cut: bool) -> str:
+def caption(facts: dict[str, Any], k: int, cut: bool, patches: bool) -> str:
     """The text under the figure.
 
     k: how many peaks of each map are shown. cut: whether parts of fields are shown.
     """
-    data, others = facts["data"], [rule for rule in facts["rules"] if rule != "deconvnet"]
+    data, first = facts["data"], facts["rules"][0]
     whole = ", its field not cut by the border" * facts.get("whole_fields", False)
-    by = "the deconvnet" if facts["rules"][0] == "deconvnet" else RULE_WORDS[facts["rules"][0]]
-    more = ", and beside it by other methods, which are not the paper's" if len(others) else ""
+    by = "the deconvnet" if first == "deconvnet" else RULE_WORDS[first]
+    more = ", and beside it by methods that are not the paper's" * (facts["rules"][1:] != [])
+    right = " Right: the same units' image patches, cut to the exact receptive field" * patches
     part = (
         f" Of fields that a map leaves mostly grey, the part with {ENERGY:.0%} of each picture's "
-        "energy is shown, projections and patches alike: dark in the small square above."
+        f"energy is shown{', projections and patches alike' * patches}: dark in the small square "
+        "above."
     )
     return (
-        f"For each map, left: the {COUNTS.get(k, k)} strongest activations over "
+        f"For each map{', left' * patches}: the {COUNTS.get(k, k)} strongest activations over "
         f"{data['images']} images of {images_of(data)}, one an image{whole}, each painted by "
         f"{by} alone with that image's switches{more}; grey is zero, every picture has its own "
-        "scale. Right: the same units' image patches, cut to the exact receptive field (hatched: "
-        f"outside the image).{part * cut} Maps: {facts['choices']['maps']}. "
-        f"{describe_network(facts)} Shared switches: {facts['choices']['collisions']}."
+        f"scale{'.' * patches}{right} (hatched: outside the image).{part * cut} Maps: "
+        f"{facts['choices']['maps']}. {describe_network(facts)} Shared switches: "
+        f"{facts['choices']['collisions']}."
     )
 
 
-LAYOUT = "page grid layers maps k"
+LAYOUT = "page grid layers maps k patches"
 main = experiment(TopActivations, compute, draw, check, "arrays.npz table.csv", LAYOUT)
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ class Panel:
 
     maps: M numbers. projections: heading -> M×k×3×R×S float. patch: M×k×3×R×S uint8. inside:
     M×k×R×S bool. window: M×4 (top, left, bottom, right), what is shown of each map's canvas.
+    patches: False leaves them out.
     """
 
     title: str
@@ -44,6 +45,7 @@ class Panel:
     patch: np.ndarray
     inside: np.ndarray
     window: np.ndarray
+    patches: bool = True
 
 
 # Inches.
@@ -115,7 +117,7 @@ def _least_side(panel: Panel) -> float:
 
 def _parts(panel: Panel) -> int:
     """How many pictures are shown of a peak: a projection or several, and the patch."""
-    return len(panel.projections) + 1
+    return len(panel.projections) + panel.patches
 
 
 def _block_side(row: Sequence[Panel], width_in: float) -> float:
@@ -150,7 +152,7 @@ def _draw_panel(
     panel_title(figure, left, end, top, panel.title, panel.note)
     top += TITLE + note
     starts = [left + n * (part + PART_GAP) for n in range(_parts(panel))]
-    for x, words in zip(starts, (*panel.projections, "image patches"), strict=True):
+    for x, words in zip(starts, (*panel.projections, "image patches"), strict=False):
         label_in(figure, x, x + part, top - 0.22, words, 5.8, INK, style="italic")
     for i in range(len(panel.maps)):
         row, column = divmod(i, panel.columns)
@@ -175,7 +177,8 @@ def _blocks(panel: Panel, i: int, side: float) -> list[np.ndarray]:
         if max(shown.shape[2:]) > seen:
             shown = area_average(shown, seen)
         parts.append(projection_tiles(shown, inside, dots))
-    parts.append(patch_tiles(panel.patch[i, :, :, rows, columns], inside, dots))
+    if panel.patches:
+        parts.append(patch_tiles(panel.patch[i, :, :, rows, columns], inside, dots))
     return [block(tiles, grid, TILE_GAP) for tiles in parts]
 
 
