@@ -75,7 +75,7 @@ def top_activations(page: Sequence[Sequence[Panel]], caption: str, width_in: flo
         max(_note(panel, side) for panel in row) for row, side in zip(page, sides, strict=True)
     ]
     heights = [
-        TITLE + note + max(_rows(p) for p in row) * (side + NUMBER + ROW_GAP)
+        TITLE + note + max(_rows(p) * (_tall(p, side) + NUMBER + ROW_GAP) for p in row)
         for row, side, note in zip(page, sides, notes, strict=True)
     ]
     end = 0.15 + sum(heights) + PAGE_GAP * len(page)
@@ -108,6 +108,12 @@ def _rows(panel: Panel) -> int:
 def _grid(panel: Panel) -> int:
     """How many tiles stand side by side in a block."""
     return int(np.ceil(np.sqrt(panel.patch.shape[1])))
+
+
+def _tall(panel: Panel, side: float) -> float:
+    """Height of a block, whose last rows of tiles may be missing."""
+    grid = _grid(panel)
+    return side * -(-panel.patch.shape[1] // grid) / grid
 
 
 def _least_side(panel: Panel) -> float:
@@ -148,7 +154,7 @@ def _draw_panel(
 
     note: height of the notes in its row of panels.
     """
-    part, end = _part(panel, side), left + _width(panel, side)
+    part, end, tall = _part(panel, side), left + _width(panel, side), _tall(panel, side)
     panel_title(figure, left, end, top, panel.title, panel.note)
     top += TITLE + note
     starts = [left + n * (part + PART_GAP) for n in range(_parts(panel))]
@@ -156,10 +162,10 @@ def _draw_panel(
         label_in(figure, x, x + part, top - 0.22, words, 5.8, INK, style="italic")
     for i in range(len(panel.maps)):
         row, column = divmod(i, panel.columns)
-        x, y = column * (side + BLOCK_GAP), top + row * (side + NUMBER + ROW_GAP)
+        x, y = column * (side + BLOCK_GAP), top + row * (tall + NUMBER + ROW_GAP)
         _heading(figure, panel, i, left + x, y - 0.105, side)
         for start, pixels in zip(starts, _blocks(panel, i, side), strict=True):
-            picture(figure, pixels, start + x, y, side, side)
+            picture(figure, pixels, start + x, y, side, tall)
     return end
 
 
