@@ -57,9 +57,11 @@ TWO_PANELS = 4.5
 """Below this width of the page panels stand one below the other."""
 DPI, TILE_GAP = 300, 3
 """Dots an inch in which blocks are drawn, and of these between tiles."""
-FINEST, SEEN = 200, 150
-"""Pixels of an image on an inch: more ask for fewer columns, and a projection that still has more
-than the second is averaged to that, which the eye would do to its fine texture anyway."""
+FINEST, SEEN = 220, 150
+"""Pixels of an image on an inch: more than the first ask for fewer columns of maps; a projection
+that has more than the second is averaged to that, as fine texture hides what it is part of."""
+ROOMY = 1.05
+"""Inches of a block's side that are enough for any picture."""
 
 
 @page(least_in=2.2)
@@ -118,7 +120,8 @@ def _tall(panel: Panel, side: float) -> float:
 
 def _least_side(panel: Panel) -> float:
     """Side in inches of a map's block below which its pictures are too small."""
-    return _grid(panel) * float(np.median(panel.window[:, 2] - panel.window[:, 0])) / FINEST
+    wanted = _grid(panel) * float(np.median(panel.window[:, 2] - panel.window[:, 0])) / FINEST
+    return min(wanted, ROOMY)
 
 
 def _parts(panel: Panel) -> int:
