@@ -203,8 +203,8 @@ def compute(cfg: TopActivations, it: Subject) -> Result:
         | deconvnet_choices(it.net, cfg.collisions, it.snapshot.mean, cfg.layers)
         | rule_choices(cfg.rule)
         | {
-            "window": f"the square that holds {ENERGY:.0%} of the energy of each of a map's "
-            "pictures, where it is smaller than the field"
+            "window": f"the square that holds at least {ENERGY:.0%} of the energy of each of a "
+            "map's pictures, where it is smaller than the field"
         },
         "live_maps": counts,
         "whole_fields": cfg.whole_fields,
@@ -382,8 +382,8 @@ def caption(facts: dict[str, Any], k: int, cut: bool, patches: bool) -> str:
     more = ", and beside it by methods that are not the paper's" * (facts["rules"][1:] != [])
     right = " Right: the same units' image patches, cut to the exact receptive field" * patches
     part = (
-        f" Of fields that a map leaves mostly grey, the part with {ENERGY:.0%} of each picture's "
-        f"energy is shown{', projections and patches alike' * patches}: dark in the small square "
+        f" Of fields that a map leaves mostly grey, the part with {ENERGY:.0%} or more of each "
+        f"picture's energy is shown{', projections and patches alike' * patches}: dark in the small square "
         "above."
     )
     return (
