@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,6 @@ from experiments.kit.chosen_maps import (
     whole_words,
 )
 from experiments.kit.facts import (
-    VJP,
     deconvnet_choices,
     describe_field,
     describe_network,
@@ -64,6 +63,7 @@ from experiments.kit.facts import (
 )
 from experiments.kit.inputs import data_settings
 from experiments.kit.layout import layout_of, not_saved, saved_layers, saved_maps
+from experiments.kit.rule_words import caution, heading, painted_by, rule_choices
 from experiments.kit.titles import layer_title
 
 PAGE = (("conv1", "conv2"), ("conv3",), ("conv4", "conv5"))  # Fig. 2
@@ -306,7 +306,10 @@ def draw(saved: Saved) -> Page:
     panels = [[_panel(saved, layer, notes[layer]) for layer in row] for row in page]
     shown = [panel for row in panels for panel in row]
     cut = any((one.window[:, 2] - one.window[:, 0]).min() < one.patch.shape[-2] for one in shown)
-    words = caption(saved.facts, shown[0].patch.shape[1], cut, shown[0].patches)
+    facts = saved.facts
+    if asked.get("maps"):
+        facts["choices"]["maps"] = "those that were named"
+    words = caption(facts, shown[0].patch.shape[1], cut, shown[0].patches)
     return figures.top_activations(panels, words)
 
 
@@ -323,7 +326,9 @@ def _panel(saved: Saved, layer: str, note: str) -> figures.Panel:
     check_room(layer, named, shape)
     maps = maps[: shape[0] * shape[1]]
     names = dict(zip(saved.facts["rules"], ("projection", *saved.facts["rules"][1:]), strict=True))
-    painted = {heading(names, rule): arrays[f"{layer}/{name}"] for rule, name in names.items()}
+    painted = {
+        heading(list(names), rule): arrays[f"{layer}/{name}"] for rule, name in names.items()
+    }
     return figures.Panel(
         layer_title(layer, saved.facts),
         note,
@@ -336,38 +341,6 @@ def _panel(saved: Saved, layer: str, note: str) -> figures.Panel:
     )
 
 
-RULE_WORDS = {
-    "deconvnet": "deconvnet",
-    "guided": "guided backpropagation",
-    "gradient": "gradient",
-}
-WAYS = {
-    "guided": "guided backpropagation (Springenberg et al. 2015) passes what is positive, and only "
-    "where the way up was above 0",
-    "gradient": "the gradient (Simonyan et al. 2014) passes both signs where the way up was above "
-    "0",
-}
-"""How other rules differ from the deconvnet's, for captions and sidecars."""
-
-
-def heading(rules: Collection[str], rule: str) -> str:
-    """What stands above the pictures of a rule."""
-    return "projections" if list(rules) == ["deconvnet"] else RULE_WORDS[rule]
-
-
-def rule_choices(rules: Sequence[str]) -> dict[str, str]:
-    """What the sidecar says of other ways down than the deconvnet's; {} where there is none.
-
-    The engine and the rectification are the deconvnet's, unless it is not among them.
-    """
-    others = [rule for rule in rules if rule != "deconvnet"]
-    if not others:
-        return {}
-    own = {} if "deconvnet" in rules else {"engine": VJP, "relu": "see rule"}
-    own |= {} if "deconvnet" in rules else {"contrast_normalisation": "its own derivative"}
-    return own | {"rule": "; ".join((", ".join(rules), *(WAYS[rule] for rule in others)))}
-
-
 COUNTS = {3: "three", 4: "four", 9: "nine"}
 
 
@@ -376,23 +349,21 @@ def caption(facts: dict[str, Any], k: int, cut: bool, patches: bool) -> str:
 
     k: how many peaks of each map are shown. cut: whether parts of fields are shown.
     """
-    data, first = facts["data"], facts["rules"][0]
+    data, rules = facts["data"], facts["rules"]
     whole = ", its field not cut by the border" * facts.get("whole_fields", False)
-    by = "the deconvnet" if first == "deconvnet" else RULE_WORDS[first]
-    more = ", and beside it by methods that are not the paper's" * (facts["rules"][1:] != [])
     right = " Right: the same units' image patches, cut to the exact receptive field" * patches
+    alike = ", projections and patches alike" * patches
     part = (
         f" Of fields that a map leaves mostly grey, the part with {ENERGY:.0%} or more of each "
-        f"picture's energy is shown{', projections and patches alike' * patches}: dark in the small square "
-        "above."
+        f"picture's energy is shown{alike}: dark in the small square above."
     )
     return (
         f"For each map{', left' * patches}: the {COUNTS.get(k, k)} strongest activations over "
-        f"{data['images']} images of {images_of(data)}, one an image{whole}, each painted by "
-        f"{by} alone with that image's switches{more}; grey is zero, every picture has its own "
-        f"scale{'.' * patches}{right} (hatched: outside the image).{part * cut} Maps: "
+        f"{data['images']} images of {images_of(data)}, one an image{whole}, each painted alone, "
+        f"with that image's switches, by {painted_by(rules)}; grey is zero, every picture has its "
+        f"own scale{'.' * patches}{right} (hatched: outside the image).{part * cut} Maps: "
         f"{facts['choices']['maps']}. {describe_network(facts)} Shared switches: "
-        f"{facts['choices']['collisions']}."
+        f"{facts['choices']['collisions']}.{caution(rules)}"
     )
 
 
