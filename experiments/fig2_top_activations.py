@@ -325,10 +325,9 @@ def _panel(saved: Saved, layer: str, note: str) -> figures.Panel:
         shape = shape_of(grid, layer, named)
     check_room(layer, named, shape)
     maps = maps[: shape[0] * shape[1]]
-    names = dict(zip(saved.facts["rules"], ("projection", *saved.facts["rules"][1:]), strict=True))
-    painted = {
-        heading(list(names), rule): arrays[f"{layer}/{name}"] for rule, name in names.items()
-    }
+    rules = saved.facts["rules"]
+    names = zip(rules, ("projection", *rules[1:]), strict=True)
+    painted = {heading(rules, rule): arrays[f"{layer}/{name}"] for rule, name in names}
     return figures.Panel(
         layer_title(layer, saved.facts),
         note,

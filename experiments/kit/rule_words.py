@@ -31,13 +31,11 @@ def painted_by(rules: Sequence[str]) -> str:
 def caution(rules: Sequence[str]) -> str:
     """The sentence on rules that are not the paper's; empty where there is none."""
     others = [rule for rule in rules if rule in WAYS]
-    methods = {1: "is another method", 2: "are other methods"}
+    if not others:
+        return ""
     words = painted_by(others)
-    return (
-        f" {words[:1].upper()}{words[1:]} {methods[len(others)]} than the paper's."
-        if others
-        else ""
-    )
+    methods = "are other methods" if len(others) > 1 else "is another method"
+    return f" {words[0].upper()}{words[1:]} {methods} than the paper's."
 
 
 def rule_choices(rules: Sequence[str]) -> dict[str, str]:
