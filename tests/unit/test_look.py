@@ -14,7 +14,6 @@ from deconv import figures
 from deconv.errors import DeconvError
 from deconv.figures.drawing import CAPTION, axes_at, captioned, label_in, picture, quiet, text
 from deconv.figures.style import BODY_PT, current, page
-from deconv.figures.top_activations import Panel
 
 WORDS = "A caption with several words in it, enough of them for more than one line. " * 3
 
@@ -164,15 +163,6 @@ def test_the_check_of_words_finds_what_overlaps_and_what_leaves_the_page():
     found = faults(figure)
     assert len(found) == 2 and "'one thing' and 'another' overlap" in found[1]
     assert "'beyond' reaches" in found[0]
-
-
-def test_headings_of_figure_2_stand_apart_in_three_columns():
-    rng = np.random.default_rng(0)
-    projection = rng.normal(size=(3, 9, 3, 6, 6))
-    patch, inside = np.zeros(projection.shape, np.uint8), np.ones((3, 9, 6, 6), bool)
-    maps = np.array([5, 17, 1234])
-    panel = Panel("features.12.expand3x3", "a note", 1, 3, maps, projection, patch, inside)
-    assert faults(figures.top_activations([[panel, panel]], "words")) == []
 
 
 def test_words_between_two_edges_stay_between_them():
