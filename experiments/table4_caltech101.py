@@ -23,50 +23,41 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deconv import figures
 from deconv.errors import DeconvError
 from deconv.figures import Page
 from deconv.networks import input_side
-from experiments.kit import Finding, Result, Saved, Subject, experiment, kept, probing
+from experiments.kit import Finding, Result, Saved, Subject, experiment, kept, probing, transfer
 from experiments.kit.kept import Record
 from experiments.kit.paper_tables import TABLE4
 from experiments.kit.probe_rows import (
     HERE,
-    PAPER,
     Row,
     against,
-    folds_in_words,
     on_scenes,
     paper_rows,
-    saved_rows,
 )
-from experiments.kit.probing import Probing
 
 DATA = "caltech101"
 SIZES = (15, 30)
-JOB = ("softmax", 7)
 
 
 @dataclass
-class Transfer(Probing):
+class Transfer(transfer.Transfer):
     scratch: list[str] = field(default_factory=list)  # folders of trainings on Caltech-101 alone,
     # one a split; empty: the rows that are kept in experiments/results
-    per_class: list[int] = field(default_factory=list)  # training images a class; empty: 15 and
-    # 30, or half a class of other data with fewer
 
 
 def compute(cfg: Transfer, it: Subject) -> Result:
-    """Probe layer 7 on every fold and set the networks from scratch beside it."""
+    """Probe the layer on every fold and set the networks from scratch beside it."""
     given = scratch_records(cfg)
-    study = probing.open_study(it, [JOB], cfg.per_class, SIZES)
-    (ours,) = study.probe_snapshots()
+    study, ours = transfer.probe(cfg, it, SIZES)
     kind = {"architecture": architecture(it.net.recipe["name"], it.net.input_px)}
     ours = [row | kind for row in ours]
     found, theirs, scratch = [], [], []
     if cfg.data.name == "scenes":
         found = on_scenes(ours)
     if cfg.data.name == DATA:
-        theirs, scratch = paper_rows(TABLE4, JOB), scratch_rows(given or kept_scratch())
+        theirs, scratch = paper_rows(TABLE4, transfer.JOB), scratch_rows(given or kept_scratch())
         found = judge_pretrained(ours, scratch, study.as_in_paper)
         found += [one for record in given.values() for one in kept.findings(record)]
     return study.result([*ours, *scratch, *theirs], found, {"table": "4"})
@@ -100,7 +91,8 @@ def scratch_rows(records: Mapping[str, Record]) -> list[Row]:
         size = facts["images_per_class"]
         another = any(row["per_class"] == size for row in rows)
         row = {"source": HERE, "network": f"from scratch{f', {Path(name).name}' * another}"}
-        row |= {"classifier": JOB[0], "layer": JOB[1], "per_class": size, "mean": facts["mean"]}
+        row |= dict(zip(("classifier", "layer"), transfer.JOB, strict=True))
+        row |= {"per_class": size, "mean": facts["mean"]}
         row |= {"std": facts["standard_deviation"] or "", "folds": len(record["tables"]["folds"])}
         row["architecture"] = architecture(network["name"], network.get("input_px"))
         rows.append(row)
@@ -147,20 +139,9 @@ def judge_pretrained(
 
 def draw(saved: Saved) -> Page:
     """The figure with its numbers below, from the saved files alone."""
-    rows, facts = saved_rows(saved), saved.facts
-    several = len({row["per_class"] for row in rows}) > 1
-    panel = figures.accuracy_panel(
-        f"Softmax{' on layer 7' * several}", rows, "per_class", chance=100 / facts["classes"]
-    )
-    words = (
-        f"Mean accuracy per class on test images of {facts['data']['name']} ({facts['classes']} "
-        f"classes); {folds_in_words(facts)}. A new softmax on the frozen layer 7. "
-    )
-    if any(row["network"].startswith("from scratch") for row in rows):
-        words += "From scratch: all layers trained on the same images, ten-crop test. "
-    if any(row["source"] == PAPER for row in rows):
-        words += "Hollow: Table 4 of the paper. "
-    return figures.accuracy_curves([panel], [1], words + probing.network_in_words(facts))
+    scratch = any(row["network"].startswith("from scratch") for row in saved.rows())
+    words = "From scratch: all layers trained on the same images, ten-crop test. " * scratch
+    return transfer.draw(saved, "Table 4", words)
 
 
 main = experiment(Transfer, compute, draw, saves=probing.SAVES)

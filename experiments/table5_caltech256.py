@@ -22,45 +22,32 @@ provenance.json.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from deconv import figures
 from deconv.figures import Page
-from experiments.kit import Finding, Result, Saved, Subject, experiment, probing
+from experiments.kit import Finding, Result, Saved, Subject, experiment, probing, transfer
 from experiments.kit.paper_tables import TABLE5
-from experiments.kit.probe_rows import (
-    PAPER,
-    Row,
-    against,
-    folds_in_words,
-    on_scenes,
-    paper_rows,
-    saved_rows,
-)
-from experiments.kit.probing import Probing
+from experiments.kit.probe_rows import Row, against, on_scenes, paper_rows
 
 DATA = "caltech256"
 SIZES = (1, 2, 3, 6, 10, 15, 20, 30, 45, 60)
 FEW = 6
 """Figure 9: images a class that beat what was best before, with 60."""
-JOB = ("softmax", 7)
 
 
 @dataclass
-class Transfer(Probing):
-    per_class: list[int] = field(default_factory=list)  # training images a class; empty: all of
-    # SIZES, of other data than Caltech as far as half a class goes
+class Transfer(transfer.Transfer):
+    """Settings of this table."""
 
 
 def compute(cfg: Transfer, it: Subject) -> Result:
-    """Probe layer 7 on every fold and size."""
-    study = probing.open_study(it, [JOB], cfg.per_class, SIZES)
-    (ours,) = study.probe_snapshots()
+    """Probe the layer on every fold and size."""
+    study, ours = transfer.probe(cfg, it, SIZES)
     found, theirs = [], []
     if cfg.data.name == "scenes":
         found = on_scenes(ours)
     if cfg.data.name == DATA:
-        theirs = paper_rows(TABLE5, JOB)
+        theirs = paper_rows(TABLE5, transfer.JOB)
         found = [] if cfg.data.clutter else judge_table5(ours, study.as_in_paper)
     return study.result([*ours, *theirs], found, {"table": "5", "figure": "9"})
 
@@ -85,18 +72,7 @@ def judge_table5(ours: Sequence[Row], comparable: bool) -> list[Finding]:
 
 def draw(saved: Saved) -> Page:
     """Figure 9 with its numbers below, from the saved files alone."""
-    rows, facts = saved_rows(saved), saved.facts
-    panel = figures.accuracy_panel(
-        "Softmax on layer 7", rows, "per_class", chance=100 / facts["classes"]
-    )
-    printed = any(row["source"] == PAPER for row in rows)
-    caption = (
-        f"Mean accuracy per class on test images of {facts['data']['name']} ({facts['classes']} "
-        "classes) against the number of training images a class; "
-        f"{folds_in_words(facts)}. A new softmax on the frozen layer 7. "
-        f"{'Hollow: Table 5 of the paper. ' * printed}{probing.network_in_words(facts)}"
-    )
-    return figures.accuracy_curves([panel], [1], caption)
+    return transfer.draw(saved, "Table 5")
 
 
 main = experiment(Transfer, compute, draw, saves=probing.SAVES)

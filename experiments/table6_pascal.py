@@ -31,7 +31,9 @@ from deconv import distributed
 from deconv.data import Cached, CentreCrops, MultiLabel, Squares
 from deconv.data.average_precision import ABSENT, IGNORED, PRESENT
 from deconv.errors import DeconvError
+from deconv.networks.depths import point_of
 from deconv.scenes import Scenes, scene_parts
+from deconv.studies.probes import check_points
 from deconv.studies.probes.one_vs_rest import (
     DEALS,
     average_precisions,
@@ -41,12 +43,13 @@ from deconv.studies.probes.one_vs_rest import (
     layer_values,
     mean_of_known,
 )
-from experiments.kit import Finding, Result, Settings, Subject, experiment, judged, log
+from experiments.kit import Finding, Result, Subject, experiment, judged, log
 from experiments.kit.claims import ALIKE, NEAR
 from experiments.kit.facts import data_facts, preprocessing
 from experiments.kit.inputs import data_name
 from experiments.kit.paper_tables import TABLE6
 from experiments.kit.printed import number, printed
+from experiments.kit.probing import Frozen
 
 BATCH = 32
 SEVERAL = ("voc2012", "scenes")
@@ -54,15 +57,15 @@ SEVERAL = ("voc2012", "scenes")
 
 
 @dataclass
-class Pascal(Settings):
-    snapshot: str | None = None  # null: train cfg.model first (not at size=paper)
-    layer: str = "fc7"  # X: read after ReLU, on the centre crop
+class Pascal(Frozen):
+    layer: str = "7"  # the paper's number or a point by name; X: after ReLU, on the centre crop
     # X: of the classifiers; the best on held-out training images
     strengths: list[float] = field(
         default_factory=lambda: [0.0001, 0.001, 0.01]
     )  # of the weight decay, chosen on validation images
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.data.name not in SEVERAL:
             raise DeconvError(
                 f"data={self.data.name} has one label an image; Table 6 takes data=voc2012 "
@@ -81,7 +84,7 @@ def check(cfg: Pascal, it: Subject) -> None:
             "a network cannot be trained on images with several labels: name one that was trained "
             "on others, snapshot=<run>/last.pt"
         )
-    it.sketch.check_point(cfg.layer)
+    check_points(it.sketch, [point_of(it.sketch, cfg.layer)], cfg.reduction)
     for split in ("train", "val"):
         it.squares(split)
 
@@ -102,7 +105,7 @@ def compute(cfg: Pascal, it: Subject) -> Result:
     facts = {
         "table": "6",
         "choices": {
-            "features": f"{cfg.layer} after ReLU, centre crop; "
+            "features": f"{point_of(it.net, cfg.layer)}, centre crop; {cfg.reduction.in_words()}; "
             f"{preprocessing(it.net, it.snapshot.mean)}",
             "classifier": "one logistic regression a class on values of unit variance; differs "
             "from the paper's softmax",
@@ -139,9 +142,10 @@ def marked(cfg: Pascal, it: Subject, split: str) -> MultiLabel | Squares:
 
 def features(cfg: Pascal, it: Subject, data: Squares) -> tuple[np.ndarray, np.ndarray]:
     """The layer's values and the marks of all images."""
-    log(f"running {it.net.name} to {cfg.layer} over {len(data)} images")
+    point = point_of(it.net, cfg.layer)
+    log(f"running {it.net.name} to {point} over {len(data)} images")
     crops = CentreCrops(data, it.snapshot.mean, it.net.input_px)
-    return layer_values(it.net, it.loader(crops, BATCH), cfg.layer)
+    return layer_values(it.net, it.loader(crops, BATCH), point, cfg.reduction)
 
 
 # The table

@@ -31,8 +31,8 @@ from deconv.errors import DeconvError
 from deconv.figures import Page
 from deconv.networks import build
 from deconv.studies.probes.folds import Job
-from deconv.training.snapshots import load_snapshot
-from experiments.kit import Finding, Result, Saved, Subject, experiment, probing
+from deconv.training.snapshots import load_snapshot, weights_hash
+from experiments.kit import Finding, Result, Saved, Subject, experiment, judged, log, probing
 from experiments.kit.claims import LEVEL7, MARGIN7
 from experiments.kit.facts import training_facts
 from experiments.kit.paper_tables import TABLE7
@@ -46,7 +46,7 @@ from experiments.kit.probe_rows import (
     paper_row,
     saved_rows,
 )
-from experiments.kit.probing import Probing
+from experiments.kit.probing import Probing, Study
 
 TABLE7_SIZE = {"caltech101": 30, "caltech256": 60}
 """Data set -> training images a class in the paper; the columns of TABLE7."""
@@ -57,8 +57,9 @@ TITLES = {"svm": "Linear SVM", "softmax": "Softmax"}
 class LayerProbes(Probing):
     compare: str | None = None  # a second snapshot to draw beside it
     control: bool = True  # also the network with first random weights
-    svm: list[int] = field(default_factory=lambda: [1, 2, 3, 4, 5, 7])  # layers under a linear SVM
-    softmax: list[int] = field(default_factory=lambda: [5, 7])  # layers under a softmax
+    svm: list[str] = field(default_factory=lambda: list("123457"))  # layers under a linear SVM: the
+    # paper's numbers, for which other networks than its own have points at such depths, or points
+    softmax: list[str] = field(default_factory=lambda: list("57"))  # layers under a softmax
     train_per_class: int | None = None  # null: the data's (Caltech-101: 30, Caltech-256: 60), else
     # 30 or half a class
 
@@ -83,23 +84,32 @@ def compute(cfg: LayerProbes, it: Subject) -> Result:
     study = probing.open_study(it, cfg.jobs, per_class, usual, others)
     ours, *compared = study.probe_snapshots()
     table = [row for rows in (ours, *compared) for row in rows]
-    if cfg.control:
-        untrained = build(**it.snapshot.recipe, seed=cfg.seed).to(it.device)
-        table += study.probe("first random weights", untrained, it.snapshot.mean, CONTROL)
-    data, size, found = cfg.data.name, study.folds[0].per_class, []
+    control = probe_untrained(cfg, it, study) if cfg.control else []
+    table += control
+    data, size = cfg.data.name, study.folds[0].per_class
+    found = judge_learned(ours, control)
     if TABLE7_SIZE.get(data) == size:
         column = list(TABLE7_SIZE).index(data)
         table += [
             paper_row(PRETRAINED, job, size, *numbers[column])
             for job, numbers in TABLE7.items()
-            if job in cfg.jobs
+            if job in study.jobs
         ]
-        found = judge_table7(data, ours, study.as_in_paper, f"table7/{data}")
+        found += judge_table7(data, ours, study.as_in_paper, f"table7/{data}")
     elif data == "scenes":
-        found = judge_table7(data, ours, False, "control/table7/scenes")
+        found += judge_table7(data, ours, False, "control/table7/scenes")
     facts = {"table": "7", "per_class": size}
     facts["compared"] = [training_facts(other, cfg.compare) for other in others]
     return study.result(table, found, facts)
+
+
+def probe_untrained(cfg: LayerProbes, it: Subject, study: Study) -> list[Row]:
+    """Probe the network with first random weights; no row where these are the ones that it has."""
+    untrained = build(**it.snapshot.recipe, seed=cfg.seed).to(it.device)
+    if weights_hash(untrained) == weights_hash(it.net):
+        log("no control: the network itself has its first weights")
+        return []
+    return study.probe("first random weights", untrained, it.snapshot.mean, CONTROL)
 
 
 # The claims
@@ -108,12 +118,13 @@ def compute(cfg: LayerProbes, it: Subject) -> Result:
 def judge_table7(data: str, ours: Sequence[Row], comparable: bool, prefix: str) -> list[Finding]:
     """Judge for each layer whether accuracy moves from the layer below as in the paper.
 
-    data: the paper's step is known for those of TABLE7_SIZE. prefix: of the findings' keys.
+    ours: by depth; of those that have a number of the paper. data: the paper's step is known for
+    those of TABLE7_SIZE. prefix: of the findings' keys.
     """
     column = list(TABLE7_SIZE).index(data) if data in TABLE7_SIZE else None
     found = []
     below: dict[str, Row] = {}
-    for row in sorted(ours, key=lambda row: row["layer"]):
+    for row in (row for row in ours if row["layer"].isdecimal()):
         kind, layer = row["classifier"], row["layer"]
         under = below.get(kind)
         below[kind] = row
@@ -122,6 +133,29 @@ def judge_table7(data: str, ours: Sequence[Row], comparable: bool, prefix: str) 
         holds, facts = _moves(row, under, column)
         key = f"{prefix}/{kind}/layer{layer}"
         found.append(of_row(key, row, holds=holds, comparable=comparable, **facts))
+    return found
+
+
+def judge_learned(ours: Sequence[Row], control: Sequence[Row]) -> list[Finding]:
+    """Judge for each classifier whether accuracy rises more than with first random weights.
+
+    ours, control: of the same layers, by depth.
+    """
+    found = []
+    for kind in TITLES:
+        learned, random = ([r for r in rows if r["classifier"] == kind] for rows in (ours, control))
+        if min(len(learned), len(random)) < 2:
+            continue
+        ends = [learned[0], learned[-1], random[0], random[-1]]
+        low, top, low0, top0 = (row["mean"] for row in ends)
+        spreads = [row["std"] for row in ends]
+        spread = None if "" in spreads else sum(spreads)
+        facts = {"layers": [ends[0]["point"], ends[1]["point"]]}
+        facts |= {"learned": [low, top], "random": [low0, top0]}
+        rise = (top - low) - (top0 - low0)
+        holds = rise > (MARGIN7 if spread is None else spread)
+        key = f"control/table7/learned/{kind}"
+        found.append(judged(key, rise, spread, learned[-1]["folds"], holds=holds, **facts))
     return found
 
 
@@ -148,14 +182,13 @@ def draw(saved: Saved) -> Page:
     rows, facts = saved_rows(saved), saved.facts
     panels = []
     for kind, title in TITLES.items():
-        if own := [row for row in rows if row["classifier"] == kind]:
+        if own := placed([row for row in rows if row["classifier"] == kind]):
             panels.append(figures.accuracy_panel(title, own, "layer", 100 / facts["classes"]))
     words = (
         f"Linear classifiers on the layers of frozen networks, {facts['per_class']} training "
         f"images a class of {facts['data']['name']} ({facts['classes']} classes). Accuracy is the "
-        f"mean over the classes on test images; {folds_in_words(facts)}. A layer is read "
-        "where the next one reads it, after pool and normalisation; its maps are averaged to a "
-        "coarser grid where they are large. "
+        f"mean over the classes on test images; {folds_in_words(facts)}. Features: "
+        f"{facts['choices']['features']}. "
     )
     sources = {row["source"] for row in rows}
     if PAPER in sources:
@@ -164,6 +197,18 @@ def draw(saved: Saved) -> Page:
         words += "Grey: the same network before training. "
     widths = [max(1.2, len(panel.ticks)) for panel in panels]
     return figures.accuracy_curves(panels, widths, words + probing.network_in_words(facts))
+
+
+def placed(rows: Sequence[Row]) -> list[Row]:
+    """The rows with what the axis says of their layer: its number, or a title.
+
+    The paper's stand where a title has their number; others of them have no place.
+    """
+    titles = {row["layer"]: row.get("title") for row in rows if row["source"] != PAPER}
+    if not any(titles.values()):
+        return [row | {"layer": int(row["layer"])} for row in rows]
+    ticks = {n: f"{title} ({n})" if n.isdecimal() else title for n, title in titles.items()}
+    return [row | {"layer": ticks[row["layer"]]} for row in rows if row["layer"] in ticks]
 
 
 main = experiment(LayerProbes, compute, draw, saves=probing.SAVES)

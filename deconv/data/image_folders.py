@@ -48,6 +48,19 @@ def imagefolder(
     return found
 
 
+def all_images(root: Path, side_px: int) -> Photographs:
+    """Read all images below a folder, whatever its layout, as one class.
+
+    Raises:
+        DeconvError: if there is none.
+    """
+    paths = images_in(root) if root.is_dir() else []
+    if not paths:
+        raise DeconvError(f"{root} is no folder with images")
+    data = ImageFiles(paths, [0] * len(paths))
+    return Photographs(data, data.targets, [root.name], paths, side_px)
+
+
 def _split_folders(root: Path) -> dict[str, Path]:
     """Map each split found to its folder."""
     folders, found = class_folders(root), dict[str, Path]()

@@ -28,6 +28,10 @@ from deconv.figures.drawing import (
 from deconv.figures.style import page
 
 
+Tick = float | str
+"""A place on the x axis."""
+
+
 @dataclass(frozen=True)
 class AccuracyLine:
     """One row of the table and line of a panel.
@@ -37,7 +41,7 @@ class AccuracyLine:
     """
 
     name: str
-    at: Sequence[float]
+    at: Sequence[Tick]
     mean: Sequence[float]
     spread: Sequence[float]
     paper: bool = False
@@ -49,15 +53,15 @@ class AccuracyPanel:
     """One panel. axis: name of its x axis. chance: accuracy of guessing in percent.
 
     columns: the ticks that the table shows, () for all. to_scale: whether ticks are spaced by
-    their values or equally.
+    their values or equally, as those that are words are.
     """
 
     title: str
     axis: str
-    ticks: Sequence[float]
+    ticks: Sequence[Tick]
     lines: Sequence[AccuracyLine]
     chance: float
-    columns: Sequence[float] = ()
+    columns: Sequence[Tick] = ()
     to_scale: bool = True
 
 
@@ -70,17 +74,20 @@ def accuracy_panel(
     """Make a panel from table rows, one line per network, the paper's last.
 
     rows: with keys network, source ("here", "control" or "paper"), mean, std and `axis`, which is
-    one of NAMES_OF_AXES.
+    one of NAMES_OF_AXES; its values are numbers, or words in the order of the first rows.
     """
-    order = sorted(rows, key=lambda r: (("here", "control", "paper").index(r["source"]), r[axis]))
+    named = any(isinstance(row[axis], str) for row in rows)
+    ticks = list(dict.fromkeys(row[axis] for row in rows))
+    ticks = ticks if named else sorted(ticks)
+    sources = ("here", "control", "paper")
+    order = sorted(rows, key=lambda r: (sources.index(r["source"]), ticks.index(r[axis])))
     lines = []
     for network in dict.fromkeys(row["network"] for row in order):
         own = [row for row in order if row["network"] == network]
         at, mean, spread = ([row[name] for row in own] for name in (axis, "mean", "std"))
         kind = own[0]["source"]
         lines.append(AccuracyLine(network, at, mean, spread, kind == "paper", kind == "control"))
-    ticks = sorted({row[axis] for row in rows})
-    return AccuracyPanel(title, NAMES_OF_AXES[axis], ticks, lines, chance)
+    return AccuracyPanel(title, NAMES_OF_AXES[axis], ticks, lines, chance, to_scale=not named)
 
 
 # Inches on the page.
@@ -167,9 +174,8 @@ def _ceiling(panels: Sequence[AccuracyPanel]) -> float:
 
 def _draw(axes: Axes, panel: AccuracyPanel, styles: dict, top: float) -> None:
     quiet(axes)
-    place = {tick: float(tick) for tick in panel.ticks}
-    if not panel.to_scale:
-        place = {tick: float(i) for i, tick in enumerate(panel.ticks)}
+    places = panel.ticks if panel.to_scale else range(len(panel.ticks))
+    place = {tick: float(at) for tick, at in zip(panel.ticks, places, strict=True)}
     ends = list(place.values())
     room = max(0.04 * (ends[-1] - ends[0]), 0.35 if not panel.to_scale else 0.5)
     axes.set(xlim=(ends[0] - room, ends[-1] + room), ylim=(0, top), xticks=ends)
@@ -193,13 +199,17 @@ def _draw(axes: Axes, panel: AccuracyPanel, styles: dict, top: float) -> None:
         axes.errorbar(at[known], mean[known], spread[known], **bars)
 
 
+def _words(tick: Tick) -> str:
+    return tick if isinstance(tick, str) else f"{tick:g}"
+
+
 def _sparse(panel: AccuracyPanel, places: Sequence[float]) -> list[str]:
     """Tick labels, "" where one would overlap the one before."""
     labels, last = [], -np.inf
     span = max(places[-1] - places[0], 1e-9)
     for tick, at in zip(panel.ticks, places, strict=True):
         wide = (at - last) / span >= 0.03
-        labels.append(f"{tick:g}" if wide else "")
+        labels.append(_words(tick) if wide else "")
         last = at if wide else last
     return labels
 
@@ -226,7 +236,7 @@ def _table(
         label_in(figure, *ends, top, words, 6, INK, weight="bold")
         hairline(figure, own[0] + 0.08, own[-1] + cell, top + 2 * ROW - 0.05)
     for left, (_, tick) in zip(lefts, columns, strict=True):
-        text(figure, left + cell, top + ROW - 0.02, f"{tick:g}", 6, FAINT, ha="right")
+        text(figure, left + cell, top + ROW - 0.02, _words(tick), 6, FAINT, ha="right")
     for row, name in enumerate(names):
         y = top + (row + 2) * ROW
         _legend(figure, styles[name], y + 0.045)

@@ -6,7 +6,7 @@ part of a face) is one of its cases, and stands in the finding's facts.
 
 from __future__ import annotations
 
-from experiments.kit.claims import BEYOND, BOOTSTRAP, OTHERS, SPLITS, Claim
+from experiments.kit.claims import BEYOND, BOOTSTRAP, MARGIN7, OTHERS, SPLITS, Claim
 
 CONTROL = "control/"
 P_VALUE = "p"
@@ -178,6 +178,14 @@ CONTROLS: dict[str, Claim] = {
         f"mean accuracy per class; {SPLITS}",
         "it lies above the layer probed below it by more than both spreads",
         unit="%",
+    ),
+    "control/table7/learned": Claim(
+        "table7",
+        "accuracy rises more with depth than with first random weights",
+        "points by which it rises from the lowest to the highest layer probed, minus the same with "
+        "random weights; low and high: the sum of the four standard deviations over n splits",
+        f"low lies above 0; for one split, the value above {MARGIN7:g}",
+        unit="points",
     ),
 }
 """First three parts of a key -> control. A control without a rule is a number to look at."""

@@ -1,7 +1,7 @@
 """Rows of Tables 4, 5 and 7: the paper's beside ours, and findings about them.
 
-A row is a dictionary: source, network, classifier, layer, per_class, mean and std in percent (""
-where there is no spread), folds.
+A row is a dictionary: source, network, classifier, layer (the paper's number or a point's name) and
+its point, per_class, mean and std in percent ("" where there is no spread), folds.
 """
 
 from __future__ import annotations
@@ -63,10 +63,15 @@ def saved_rows(saved: Saved) -> list[dict[str, Any]]:
     """The rows of table.csv, numbers as numbers, an unknown spread as NaN."""
     return [
         row
-        | {name: int(row[name]) for name in ("layer", "per_class")}
+        | {"per_class": int(row["per_class"])}
         | {"mean": float(row["mean"]), "std": float(row["std"] or math.nan)}
         for row in saved.rows()
     ]
+
+
+def layer_in_words(row: Row) -> str:
+    """What a row's layer is called."""
+    return row.get("title") or f"layer {row['layer']}"
 
 
 def folds_in_words(facts: dict[str, Any]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,12 @@ import torch
 from omegaconf import OmegaConf
 
 from deconv.data import DRAWN, CentreCrops, Squares
+from deconv.data.image_folders import all_images
 from deconv.errors import DeconvError
-from deconv.networks import ChainNet
+from deconv.networks import Network
+from deconv.networks.depths import paper_layers, point_of
 from deconv.studies.overlap import find_overlap, overlap_facts
-from deconv.studies.probes import SCALINGS, check_layers, tap
+from deconv.studies.probes import SCALINGS, Reduction, check_points
 from deconv.studies.probes.folds import (
     Fold,
     Job,
@@ -31,7 +35,7 @@ from experiments.kit.findings import Finding
 from experiments.kit.inputs import log
 from experiments.kit.probe_rows import HERE, PAPER_SPLITS, Row
 from experiments.kit.result import Result
-from experiments.kit.settings import Drawn, check_name
+from experiments.kit.settings import Drawn, Settings, check_name
 from experiments.kit.subject import Subject
 
 TEST_PER_CLASS = 50
@@ -40,18 +44,39 @@ SAVES = "arrays.npz table.csv folds.csv findings.json"
 
 
 @dataclass
-class Probing(Drawn):
+class Frozen(Settings):
+    """A command that reads features of a frozen network."""
+
     snapshot: str | None = None  # null: train cfg.model first (not at size=paper)
+    max_features: int = 10000  # maps with more values are averaged to a coarser grid
+    pooled: list[int] = field(default_factory=list)  # instead, maps are max-pooled to grids of
+    # these sides, side by side: [1,2]
+
+    def __post_init__(self) -> None:
+        if self.max_features < 1 or any(side < 1 for side in self.pooled):
+            raise DeconvError(
+                "max_features and the sides of pooled=[1,2] are whole numbers of at least 1, got "
+                f"max_features={self.max_features} pooled={self.pooled}"
+            )
+
+    @property
+    def reduction(self) -> Reduction:
+        """What becomes of maps."""
+        return Reduction(self.max_features, tuple(self.pooled))
+
+
+@dataclass
+class Probing(Frozen, Drawn):
     folds: int = 5  # random splits
     scaling: str = "l2"  # of features: l2, standardise, none
     c: list[float] = field(default_factory=lambda: [0.01, 0.1, 1, 10, 100])
     # tried on a fifth of the training images
-    max_features: int = 10000  # maps with more values are averaged to a coarser grid
     remove_overlap: bool = False  # true: leave out images whose like the network was trained on
     overlap_threshold: float = 0.95  # normalised correlation from which on two images count as one
-    overlap_root: str | None = None  # where the network's training images lie now
+    overlap_root: str | None = None  # where its training images lie now, or as many as are at hand
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.folds < 1:
             raise DeconvError(f"folds must be at least 1, got {self.folds}")
         if not self.c or min(self.c) <= 0:
@@ -68,8 +93,9 @@ class Probing(Drawn):
 class Study:
     """Networks to probe on the folds of a data set, and the results so far.
 
-    data: names and labels only. snapshots: the first is the command's own. seen: what each saw of
-    the data, for the sidecar. rows, each: of all folds probed, and the accuracy of each class.
+    jobs: by depth, each layer by the paper's number where it has one. data: names and labels only.
+    snapshots: the first is the command's own. seen: what each saw of the data, for the sidecar.
+    rows, each: of all folds probed, and the accuracy of each class.
     """
 
     it: Subject
@@ -91,19 +117,19 @@ class Study:
             tables.append(self.probe(name, net, snapshot.mean))
         return tables
 
-    def probe(self, name: str, net: ChainNet, mean: torch.Tensor, source: str = HERE) -> list[Row]:
+    def probe(self, name: str, net: Network, mean: torch.Tensor, source: str = HERE) -> list[Row]:
         """Probe a network on every fold; return a row for each classifier, layer and size.
 
         mean: 3×S×S, subtracted from its images.
         """
         cfg, first = self.it.cfg, len(self.rows)
         crops = CentreCrops(pool(cfg, mean.shape[-1]), mean, net.input_px)
-        how = (cfg.c, cfg.scaling, cfg.max_features, inputs.workers(cfg))
+        how = (cfg.c, cfg.scaling, cfg.reduction, inputs.workers(cfg))
         for row, accuracies in probe_folds(net, crops, self.jobs, self.folds, *how):
             self.rows.append({"network": name} | row)
             self.each.append(accuracies)
             log(
-                f"{name}: {row['classifier']} on layer {row['layer']}, {row['per_class']} a class, "
+                f"{name}: {row['classifier']} on {row['point']}, {row['per_class']} a class, "
                 f"fold {row['fold'] + 1}/{cfg.folds}: {row['mean_class']:.1f} % (C = {row['c']})"
             )
         return [{"source": source} | row for row in over_folds(self.rows[first:])]
@@ -126,7 +152,7 @@ class Study:
         """Log the table and combine everything into a result."""
         for row in table:
             spread = "" if row["std"] == "" else f" ± {row['std']:.1f}"
-            where = f"{row['classifier']} on layer {row['layer']}, {row['per_class']:2d} a class"
+            where = f"{row['classifier']} on {row['point']}, {row['per_class']:2d} a class"
             log(f"{row['network']}: {where}: {row['mean']:.1f}{spread} %")
         facts = facts | {
             "choices": choices(self.it, self.jobs),
@@ -157,8 +183,10 @@ def open_study(
         others: further networks to probe.
     """
     cfg = it.cfg
+    jobs = by_depth(it.sketch, jobs)
     for net in [it.sketch, *(other.network() for other in others)]:
-        check_layers(net, [layer for _, layer in jobs], cfg.max_features)
+        check_points(net, [point_of(net, layer) for _, layer in jobs], cfg.reduction)
+    log(f"layers of {it.sketch.name}: {layers_in_words(it.sketch, jobs)}")
     if cfg.remove_overlap and it.given is None:
         raise DeconvError("remove_overlap is for a network that was trained elsewhere: snapshot=…")
     side = inputs.stored_side_px(cfg, it.given)
@@ -181,6 +209,28 @@ def open_study(
     return Study(it, jobs, data, folds, snapshots, seen)
 
 
+def by_depth(net: Network, jobs: Sequence[Job]) -> list[Job]:
+    """Order jobs by depth, each point once, by the paper's number where it has one."""
+    numbers: dict[str, str] = {}
+    with suppress(DeconvError):  # no convolution: its layers are named
+        for number, point in paper_layers(net).items():
+            numbers.setdefault(point, number)
+    found: dict[tuple[str, str], str] = {}
+    for kind, layer in jobs:
+        point = point_of(net, layer)
+        found.setdefault((kind, point), layer if layer.isdecimal() else numbers.get(point, point))
+    kinds = [kind for kind, _ in jobs]
+    place = {point: i for i, point in enumerate(net.points)}
+    order = sorted(found, key=lambda one: (kinds.index(one[0]), place[one[1]]))
+    return [(kind, found[kind, point]) for kind, point in order]
+
+
+def layers_in_words(net: Network, jobs: Sequence[Job]) -> str:
+    """Which point each layer is."""
+    points = {layer: point_of(net, layer) for _, layer in jobs}
+    return ", ".join(p if p == layer else f"{layer} is {p}" for layer, p in points.items())
+
+
 def pool(cfg: Probing, side: int, listed: bool = False) -> Squares:
     """The images that folds are drawn from, as `side` px squares.
 
@@ -198,12 +248,19 @@ def pool(cfg: Probing, side: int, listed: bool = False) -> Squares:
 def overlap(cfg: Probing, snapshot: Snapshot, target: Squares) -> dict[str, Any]:
     """Find near-duplicates of `target` among the network's training images.
 
-    These are read as the snapshot's settings name them, or from cfg.overlap_root. Raises
+    These are read as the snapshot's settings name them, or from cfg.overlap_root. Where it does
+    not tell, as weights from elsewhere, all images below cfg.overlap_root stand for them. Raises
     DeconvError if they are the same data set, or not the images it was trained on.
     """
     settings = snapshot.config.get("settings", {}).get("data")
     if settings is None:
-        raise DeconvError("the snapshot does not say what it was trained on: remove_overlap=false")
+        if not cfg.overlap_root:
+            raise DeconvError(
+                "the network does not say which images it was trained on: name such images, as "
+                "many as are at hand, by overlap_root=<folder>, or set remove_overlap=false"
+            )
+        root = Path(cfg.overlap_root)
+        return _twins(cfg, target, all_images(root, target[0][0].shape[-1]), root.resolve().name)
     if (there := trained_on(snapshot)) == inputs.data_name(cfg):
         raise DeconvError(
             f"the network was trained on {there} itself, so every image has its like; "
@@ -217,20 +274,22 @@ def overlap(cfg: Probing, snapshot: Snapshot, target: Squares) -> dict[str, Any]
             f"the images under {theirs.data.get('root')} are not those that the network was "
             "trained on: set overlap_root=<their folder>"
         )
+    return _twins(cfg, target, source, there)
+
+
+def _twins(cfg: Probing, target: Squares, source: Squares, name: str) -> dict[str, Any]:
     twins = find_overlap(target, source, cfg.overlap_threshold, workers=inputs.workers(cfg))
-    log(f"{len(twins)} of {len(target)} images have their like among {len(source)} for training")
-    read = {"source": {"name": settings["name"], "images": len(source)}}
+    log(f"{len(twins)} of {len(target)} images have their like among {len(source)} of {name}")
+    read = {"source": {"name": name, "images": len(source)}}
     return overlap_facts(twins, len(target), cfg.overlap_threshold) | read
 
 
 def choices(it: Subject, jobs: Sequence[Job]) -> dict[str, str]:
     """What the paper leaves open and how it was decided, for the sidecar."""
     cfg, tested = it.cfg, it.cfg.test_per_class
-    taps = dict.fromkeys(f"{layer} is {tap(it.net, layer)}" for _, layer in jobs)
     return {
-        "layers": f"{', '.join(taps)}: what the next layer is given, after pool and normalisation",
-        "features": f"of the centre crop alone; maps with more than {cfg.max_features} values in "
-        "all averaged to a square grid",
+        "layers": layers_in_words(it.net, jobs),
+        "features": f"of the centre crop alone; {cfg.reduction.in_words()}",
         "scaling": f"{cfg.scaling}, then minus the training mean, mean squared length 1",
         "c": f"out of [{', '.join(f'{c:g}' for c in cfg.c)}] by a fifth of the training images, "
         "then trained on all",
@@ -248,7 +307,10 @@ def caveats(seen: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def network_in_words(facts: dict[str, Any]) -> str:
     """The end of a caption: the network, and where its training set overlaps the data."""
-    out = [one["overlap"]["removed"] for one in facts["seen"] if "overlap" in one]
-    like = "images with their like in the network's training set are left out."
-    words = caveats(facts["seen"]) + [f"{removed} {like}" for removed in out]
+    out = [one["overlap"] for one in facts["seen"] if "overlap" in one]
+    words = caveats(facts["seen"]) + [
+        f"{one['removed']} images with their like among {one['source']['images']} images of "
+        f"{one['source']['name']} are left out."
+        for one in out
+    ]
     return " ".join([*words, describe_network(facts)])

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from deconv.errors import DeconvError
-from deconv.studies.probes.features import check_layers, extract, reduce, reduced_width, tap
+from deconv.studies.probes.features import Reduction, check_points, extract
 from deconv.studies.probes.linear import KINDS, Linear, fit_linear
 from deconv.studies.probes.spaces import SCALINGS, Scaling, rotated
 
@@ -23,17 +23,15 @@ __all__ = [
     "SCALINGS",
     "Linear",
     "Probed",
+    "Reduction",
     "Scaling",
-    "check_layers",
+    "check_points",
     "class_accuracies",
     "extract",
     "fit_linear",
     "held_out",
     "probe",
-    "reduce",
-    "reduced_width",
     "rotated",
-    "tap",
 ]
 
 HELD_OUT = 5

@@ -14,11 +14,12 @@ from torch.utils.data import DataLoader, Subset
 
 from deconv.data import CentreCrops, Squares, train_and_test
 from deconv.errors import DeconvError
-from deconv.networks import ChainNet
-from deconv.studies.probes import extract, probe, tap
+from deconv.networks import Network
+from deconv.networks.depths import point_of
+from deconv.studies.probes import Reduction, extract, probe
 
-Job = tuple[str, int]
-"""A classifier ("svm" or "softmax") and the number of the layer that it is trained on."""
+Job = tuple[str, str]
+"""A classifier ("svm" or "softmax") and the layer that it is trained on, see `point_of`."""
 
 BATCH = 32
 
@@ -80,20 +81,19 @@ def sizes_within(data: Squares, wanted: Sequence[int]) -> list[int]:
 
 
 def probe_folds(
-    net: ChainNet,
+    net: Network,
     crops: CentreCrops,
     jobs: Sequence[Job],
     folds: Sequence[Fold],
     grid: Sequence[float],
     scaling: str,
-    max_features: int,
+    reduction: Reduction,
     workers: int = 0,
 ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """Train and test each classifier on each fold; features are extracted once.
 
     Args:
         grid, scaling: see `probe`.
-        max_features: see `reduce`.
 
     Yields:
         A row and the accuracy of each class in percent.
@@ -101,11 +101,11 @@ def probe_folds(
     needed = sorted({i for fold in folds for i in (*fold.train, *fold.test)})
     row_of = {image: row for row, image in enumerate(needed)}
     labels = torch.tensor([crops.data.targets[i] for i in needed])
-    taps = {layer: tap(net, layer) for _, layer in jobs}
+    points = {layer: point_of(net, layer) for _, layer in jobs}
     loader = DataLoader(Subset(crops, needed), batch_size=BATCH, num_workers=workers)
-    features = extract(net, loader, list(dict.fromkeys(taps.values())), max_features)
+    features = extract(net, loader, list(dict.fromkeys(points.values())), reduction)
     for (kind, layer), fold in product(jobs, folds):
-        x = features[taps[layer]]
+        x = features[points[layer]]
         rows = [torch.tensor([row_of[i] for i in part]) for part in (fold.train, fold.test)]
         train, test = ((x[at].to(net.device), labels[at].to(net.device)) for at in rows)
         found = probe(train, test, kind, grid, scaling, fold.seed)
@@ -113,7 +113,7 @@ def probe_folds(
             {
                 "classifier": kind,
                 "layer": layer,
-                "point": taps[layer],
+                "point": points[layer],
                 "features": x.shape[1],
                 "per_class": fold.per_class,
                 "fold": fold.number,
@@ -130,7 +130,7 @@ def probe_folds(
 
 def over_folds(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Average rows over folds: mean and sample standard deviation in percent, "" for one fold."""
-    keys = ("network", "classifier", "layer", "per_class")
+    keys = ("network", "classifier", "layer", "point", "per_class")
     groups: dict[tuple, list[float]] = {}
     for row in rows:
         groups.setdefault(tuple(row[key] for key in keys), []).append(row["mean_class"])

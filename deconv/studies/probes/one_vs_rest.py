@@ -16,6 +16,7 @@ from deconv.data.batches import labelled
 from deconv.distributed import gather_shares
 from deconv.errors import DeconvError
 from deconv.networks import Network
+from deconv.studies.probes.features import Reduction
 
 MOST_STEPS = 1000
 """Iterations of the solver, for each classifier."""
@@ -23,8 +24,10 @@ DEALS = 20
 """Random permutations of the scores that estimate the chance level."""
 
 
-def layer_values(net: Network, loader: DataLoader, layer: str) -> tuple[np.ndarray, np.ndarray]:
-    """Collect (N×D float32 values of a layer, N×C int8 marks) of all images, in order.
+def layer_values(
+    net: Network, loader: DataLoader, layer: str, reduction: Reduction
+) -> tuple[np.ndarray, np.ndarray]:
+    """Collect (N×D float32 features of a layer, N×C int8 marks) of all images, in order.
 
     loader: yields (preprocessed images, N×C marks). Over a `deconv.distributed.Share` each process
     runs its shard and all get the whole.
@@ -32,7 +35,7 @@ def layer_values(net: Network, loader: DataLoader, layer: str) -> tuple[np.ndarr
     values, marks = [], []
     for images, target in labelled(net, loader):
         record = net.record(images, [layer], logits=False)
-        values.append(record.activations[layer].flatten(1).float().cpu().numpy())
+        values.append(reduction(record.activations[layer]).cpu().numpy())
         marks.append(target.numpy())
     values, marks = (list(chain(*gather_shares(loader, part))) for part in (values, marks))
     return np.concatenate(values), np.concatenate(marks)
