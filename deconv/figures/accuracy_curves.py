@@ -27,7 +27,6 @@ from deconv.figures.drawing import (
 )
 from deconv.figures.style import page
 
-
 Tick = float | str
 """A place on the x axis."""
 
@@ -246,7 +245,7 @@ def _table(
             text(figure, left + cell, y, words, 6, INK if words != "–" else FAINT, ha="right")
 
 
-def _number(panel: AccuracyPanel, name: str, tick: float) -> str:
+def _number(panel: AccuracyPanel, name: str, tick: Tick) -> str:
     for line in panel.lines:
         if line.name == name and tick in list(line.at):
             i = list(line.at).index(tick)

@@ -2,13 +2,60 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from torch import nn
 
-from deconv.errors import DeconvError
+from deconv.errors import DeconvError, unknown
+from deconv.networks.chain import ChainNet
 from deconv.networks.network import Network
 
 DEPTHS = 5
 """The paper looks at five convolutional layers."""
+LOGITS = "fc8"
+"""What the logits of a chain are called whose layers are numbered as the paper's."""
+
+
+def numbered_as_paper(net: Network) -> TypeGuard[ChainNet]:
+    """Whether a network's layers have the paper's numbers by themselves: conv1 … conv5, fc6 …"""
+    return isinstance(net, ChainNet) and net.layers[-1] == LOGITS
+
+
+def paper_layers(net: Network) -> dict[str, str]:
+    """Map numbers of the paper's layers to points of a network, in running order.
+
+    In this library's networks, layer n is read where the next layer reads it: after its ReLU,
+    pool, contrast normalisation and average pool, in ZFNet at norm1, norm2, conv3, conv4, pool5,
+    fc6, fc7. The paper does not state where it reads a layer. In other networks, layers 1 to 5 are
+    spread over the convolutions (where there are fewer points, some are the same) and 7 is what
+    the last layer reads, which may be 5.
+    """
+    if not numbered_as_paper(net):
+        points = spread_points(net)
+        spread = [points[round(n * (len(points) - 1) / (DEPTHS - 1))] for n in range(DEPTHS)]
+        return {str(n): point for n, point in enumerate(spread, 1)} | {"7": last_hidden(net)}
+    found, number = dict[str, str](), ""
+    for name, stage in net.named_children():
+        if isinstance(stage, nn.Conv2d | nn.Linear):
+            number = "".join(filter(str.isdigit, name))
+            found[number] = name
+        elif number and name in net.points:  # a layer's ReLU is the point of the layer's own name
+            found[number] = name
+    return found
+
+
+def point_of(net: Network, layer: str) -> str:
+    """Find the point of a layer, named by the paper's number or by its own name.
+
+    Raises:
+        DeconvError: for an unknown layer.
+    """
+    if not layer.isdecimal():
+        return net.check_point(layer)
+    numbers = paper_layers(net)
+    if layer not in numbers:
+        raise unknown(f"layer of {net.name}", layer, numbers)
+    return numbers[layer]
 
 
 def spread_points(net: Network, count: int = DEPTHS) -> list[str]:

@@ -161,7 +161,7 @@ def given(cfg: Config) -> Snapshot | None:
             )
         refuse_code(snapshot, cfg.snapshot, asked)
         return snapshot
-    if cfg.model.weights or cfg.model.name.startswith("file:"):
+    if has_weights(cfg):
         return weights_snapshot(cfg)
     if cfg.size_name == "paper":
         raise DeconvError(
@@ -169,6 +169,11 @@ def given(cfg: Config) -> Snapshot | None:
             "first, then name its snapshot=<folder>/last.pt"
         )
     return None
+
+
+def has_weights(cfg: Config) -> bool:
+    """Whether cfg.model is a network to be looked at, not one to be trained first."""
+    return bool(cfg.model.weights) or is_code(cfg.model.name)
 
 
 def refuse_code(snapshot: Snapshot, path: str, asked: str) -> None:

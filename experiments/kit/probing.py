@@ -16,7 +16,7 @@ from deconv.data import DRAWN, CentreCrops, Squares
 from deconv.data.image_folders import all_images
 from deconv.errors import DeconvError
 from deconv.networks import Network
-from deconv.networks.depths import paper_layers, point_of
+from deconv.networks.depths import numbered_as_paper, paper_layers, point_of
 from deconv.studies.overlap import find_overlap, overlap_facts
 from deconv.studies.probes import SCALINGS, Reduction, check_points
 from deconv.studies.probes.folds import (
@@ -27,7 +27,7 @@ from deconv.studies.probes.folds import (
     random_folds,
     sizes_within,
 )
-from deconv.studies.probes.seen_images import seen_images, trained_on
+from deconv.studies.probes.seen_images import seen_images, trained_on, training_in_words
 from deconv.training.snapshots import Snapshot
 from experiments.kit import inputs
 from experiments.kit.facts import data_facts, describe_network, preprocessing
@@ -109,7 +109,7 @@ class Study:
 
     def probe_snapshots(self) -> list[list[Row]]:
         """Probe each snapshot, named by its training data and numbered where that is ambiguous."""
-        words = [f"{one.recipe['name']}, trained on {trained_on(one)}" for one in self.snapshots]
+        words = [f"{one.recipe['name']}, {training_in_words(one)}" for one in self.snapshots]
         tables = []
         for i, snapshot in enumerate(self.snapshots):
             name = words[i] + (f" ({i + 1})" if words.count(words[i]) > 1 else "")
@@ -132,7 +132,14 @@ class Study:
                 f"{name}: {row['classifier']} on {row['point']}, {row['per_class']} a class, "
                 f"fold {row['fold'] + 1}/{cfg.folds}: {row['mean_class']:.1f} % (C = {row['c']})"
             )
-        return [{"source": source} | row for row in over_folds(self.rows[first:])]
+        rows = over_folds(self.rows[first:])
+        return [{"source": source} | row | {"title": self.title(row)} for row in rows]
+
+    def title(self, row: Row) -> str:
+        """The title of a row's layer; empty where it is the paper's number."""
+        if row["layer"].isdecimal() and numbered_as_paper(self.it.net):
+            return ""
+        return self.it.titles.get(row["point"], row["point"])
 
     @property
     def as_in_paper(self) -> bool:
@@ -218,7 +225,7 @@ def by_depth(net: Network, jobs: Sequence[Job]) -> list[Job]:
     found: dict[tuple[str, str], str] = {}
     for kind, layer in jobs:
         point = point_of(net, layer)
-        found.setdefault((kind, point), layer if layer.isdecimal() else numbers.get(point, point))
+        found.setdefault((kind, point), layer if layer.isdecimal() else numbers.get(point, layer))
     kinds = [kind for kind, _ in jobs]
     place = {point: i for i, point in enumerate(net.points)}
     order = sorted(found, key=lambda one: (kinds.index(one[0]), place[one[1]]))

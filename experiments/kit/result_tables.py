@@ -56,23 +56,35 @@ def folds(records: Mapping[str, Record]) -> str:
 
 
 def probes(records: Mapping[str, Record]) -> str:
-    """Linear classifiers: a line a network, classifier and number of images."""
-    cells: dict[tuple[str, ...], dict[str, str]] = {}
+    """Linear classifiers: a line a network, classifier and number of images.
+
+    Networks whose layers have titles have a table each.
+    """
+    groups: dict[str, dict[tuple[str, ...], dict[str, str]]] = {}
     for one in records.values():
         rows = [row for row in one["tables"].get("table", []) if "classifier" in row]
         ours = [row for row in rows if row["source"] in ("here", "control")]
         for row in ours:
+            if row["network"].startswith("from scratch"):  # they have a section of their own
+                continue
             whose = network(one)
             if row["network"] != ours[0]["network"]:
                 whose = f"{whose.partition(',')[0]}, {row['network']}"
             line = (one["data"]["name"], row["per_class"], whose, row["classifier"], row["folds"])
             spread = f" ± {float(row['std']):.1f}" if row.get("std") else ""
-            cells.setdefault(line, {})[row["layer"]] = f"{float(row['mean']):.1f}{spread}"
-    layers = sorted({layer for row in cells.values() for layer in row}, key=int)
-    head = ("data", "images a class", "frozen network", "classifier", "splits")
-    head += tuple(f"layer {layer}" for layer in layers)
+            cells = groups.setdefault(one["network"]["name"] if row.get("title") else "", {})
+            layer = row.get("title") or f"layer {row['layer']}"
+            cells.setdefault(line, {})[layer] = f"{float(row['mean']):.1f}{spread}"
+    return "\n\n".join(_by_layer(cells) for cells in groups.values())
+
+
+def _by_layer(cells: Mapping[tuple[str, ...], Mapping[str, str]]) -> str:
+    """A table with a column for each layer, in the order of the line that has most of them."""
+    lines = sorted(cells.values(), key=len, reverse=True)
+    layers = list(dict.fromkeys(layer for line in lines for layer in line))
+    head = ("data", "images a class", "frozen network", "classifier", "splits", *layers)
     rows = [(*line, *(row.get(layer, "") for layer in layers)) for line, row in cells.items()]
-    return table(head, rows) if rows else ""
+    return table(head, rows)
 
 
 def mining(records: Mapping[str, Record]) -> str:

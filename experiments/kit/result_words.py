@@ -72,7 +72,7 @@ def difference(found: Finding) -> str:
 def network(record: Record) -> str:
     """The network of a record in a few words."""
     net = record["network"]
-    words = net.get("name", "") + (f" at {net['input_px']} px" if net.get("input_px") else "")
+    words = short_name(net) + (f" at {net['input_px']} px" if net.get("input_px") else "")
     if "data" in net:
         course = f"{net['epochs']} epochs of" if "epochs" in net else "trained on"
         words += f", {course} {net['data']}"
@@ -82,7 +82,12 @@ def network(record: Record) -> str:
 def whose(record: Record) -> str:
     """The network of a record by its name and its data alone."""
     net = record["network"]
-    return f"{net.get('name', '')} of {net['data']}" if "data" in net else net.get("name", "")
+    return f"{short_name(net)} of {net['data']}" if "data" in net else short_name(net)
+
+
+def short_name(net: Mapping[str, Any]) -> str:
+    """A network's name without that of its package."""
+    return net.get("name", "").rpartition("/")[2]
 
 
 def images(record: Record) -> str:

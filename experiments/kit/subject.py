@@ -94,10 +94,12 @@ class Subject:
     def given(self) -> Snapshot | None:
         """The snapshot that snapshot= or model.weights= names; None where one is trained first."""
         found = inputs.given(self.cfg) if hasattr(self.cfg, "snapshot") else None
-        return found if found is None or found.config.get("named", True) else self._named_by(found)
+        return found if found is None else self.named(found)
 
-    def _named_by(self, found: Snapshot) -> Snapshot:
-        """A snapshot with the names of the folder's classes, where the network has as many."""
+    def named(self, found: Snapshot) -> Snapshot:
+        """A snapshot without class names with those of the folder, if the network has as many."""
+        if found.config.get("named", True):
+            return found
         split = getattr(self.cfg, "split", "val")
         try:
             classes = inputs.uncached(self.cfg, split, found.mean.shape[-1]).classes

@@ -80,7 +80,7 @@ def settings(stem, snapshot, caltech, data, *more):
 @pytest.mark.parametrize("data", ["caltech101", "caltech256"])
 def test_folds_are_the_splits_that_trainings_use(snapshot, caltech, data):
     _, it = settings("table5_caltech256", snapshot, caltech, data, "folds=2", "data.seed=3")
-    study = open_study(it, [("softmax", 7)], [5, 2], ())
+    study = open_study(it, [("softmax", "7")], [5, 2], ())
     assert len(study.data) == 36
     assert [(f.per_class, f.number, f.seed) for f in study.folds] == [
         (2, 0, 3),
@@ -105,7 +105,7 @@ def test_only_data_in_one_piece_has_a_whole(tmp_path):
 def test_sizes_are_those_wanted_as_far_as_half_a_class_goes(snapshot, caltech):
     def sizes(per_class, wanted, *more):
         _, it = subject("table5_caltech256", "size=smoke", "folds=1", *more, snapshot=snapshot)
-        study = open_study(it, [("softmax", 7)], per_class, wanted)
+        study = open_study(it, [("softmax", "7")], per_class, wanted)
         return [fold.per_class for fold in study.folds]
 
     six = f"data.val_images={17 * 6}"
@@ -172,7 +172,7 @@ def test_images_of_the_pretraining_are_left_out(snapshot, caltech, tmp_path):
     cfg, it = settings(
         "table4_caltech101", pretrained, caltech, "caltech101", "remove_overlap=true", "folds=1"
     )
-    study = open_study(it, [("softmax", 7)], [2], ())
+    study = open_study(it, [("softmax", "7")], [2], ())
     facts, (fold,) = study.seen[0]["overlap"], study.folds
     twins = [pair[0] for pair in facts["pairs"]]
     assert sorted(study.data.paths[i] for i in twins) == sorted(chosen)
@@ -427,7 +427,9 @@ def test_lines_and_the_table_show_every_number():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["svm=[9]"], "unknown layer of zfnet_mini 9"),
+        (["svm=[9]"], "unknown layer of zfnet_mini '9'"),
+        (["svm=[conv9]"], "Did you mean"),
+        (["pooled=[0]"], "whole numbers of at least 1"),
         (["c=[]"], "c takes a list of positive numbers"),
         (["c=[1,-1]"], "c takes a list of positive numbers"),
         (["scaling=l1"], "unknown scaling of features 'l1'"),

@@ -13,7 +13,7 @@ from deconv.errors import DeconvError
 from deconv.mining.map_statistics import map_statistics
 from deconv.mining.peak_views import peak_views
 from deconv.mining.top_activations import map_maxima, top_activations
-from deconv.studies.probes.features import extract
+from deconv.studies.probes.features import Reduction, extract
 from deconv.studies.probes.one_vs_rest import layer_values
 from deconv.training.evaluation import evaluate
 from deconv.training.monitoring import watch
@@ -110,14 +110,14 @@ def test_every_loop_takes_any_form(net, values, form):
 def test_loops_that_need_labels_take_any_form(net, values, form):
     right = (values.logits.argmax(1) == LABELS).double().mean().item()
     assert evaluate(net, LABELLED[form]()).top1 == pytest.approx(100 * right)
-    found, marks = layer_values(net, LABELLED[form](), "fc4")
+    found, marks = layer_values(net, LABELLED[form](), "fc4", Reduction())
     np.testing.assert_allclose(found, values.activations["fc4"], rtol=1e-5, atol=1e-6)
     assert marks.tolist() == LABELS.tolist()
 
 
 @pytest.mark.parametrize("form", PLAIN)
 def test_loops_that_need_labels_say_so(net, form):
-    for loop in (evaluate, lambda n, loader: layer_values(n, loader, "fc4")):
+    for loop in (evaluate, lambda n, loader: layer_values(n, loader, "fc4", Reduction())):
         with pytest.raises(DeconvError, match="images without labels"):
             loop(net, PLAIN[form]())
 

@@ -6,7 +6,7 @@ from torch import nn
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.networks.depths import last_hidden, spread_points
+from deconv.networks.depths import last_hidden, paper_layers, point_of, spread_points
 
 SQUEEZE = "torchvision/squeezenet1_0"
 SQUEEZENET = [f"features.{i}" for i in (1, 3, 4, 5, 7, 8, 9, 10, 12)]
@@ -44,3 +44,25 @@ def test_the_last_hidden_values_are_the_input_of_the_last_layer(name):
         net(images)
         read = net.record(images, [last_hidden(net)], logits=False).activations[last_hidden(net)]
     assert torch.equal(read, seen[0])
+
+
+def test_the_papers_layers_are_what_the_next_layer_is_given_or_spread_over_the_depth():
+    wanted = {
+        "zfnet": ["norm1", "norm2", "conv3", "conv4", "pool5", "fc6", "fc7", "fc8"],
+        "alexnet": ["pool1", "pool2", "conv3", "conv4", "pool5", "fc6", "fc7", "fc8"],
+        "zfnet_mini": ["norm1", "norm2", "conv3", "conv4", "grid", "fc6", "fc7", "fc8"],
+    }
+    for name, points in wanted.items():
+        net = deconv.build(name, num_classes=3, seed=0)
+        assert [point_of(net, str(n)) for n in range(1, 9)] == points
+        assert point_of(net, "conv2") == "conv2"
+    with pytest.raises(DeconvError, match="unknown layer of zfnet_mini '9'"):
+        point_of(net, "9")
+    shorter = deconv.build("zfnet_mini", num_classes=3, remove=[3, 4], seed=0)
+    assert paper_layers(shorter).keys() == set("125678") and point_of(shorter, "5") == "grid"
+    squeeze = deconv.build(SQUEEZE)
+    numbers = dict(zip("123457", [*SQUEEZENET[::2], SQUEEZENET[-1]], strict=True))
+    assert paper_layers(squeeze) == numbers
+    assert point_of(squeeze, "features.4") == "features.4"
+    with pytest.raises(DeconvError, match="unknown layer of torchvision/squeezenet1_0 '6'"):
+        point_of(squeeze, "6")

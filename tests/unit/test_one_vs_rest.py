@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import deconv
 from deconv.data.average_precision import ABSENT, IGNORED, PRESENT
 from deconv.errors import DeconvError
+from deconv.studies.probes import Reduction
 from deconv.studies.probes.one_vs_rest import (
     average_precisions,
     chance_precisions,
@@ -82,7 +83,8 @@ def test_values_are_those_of_each_image_alone():
     images = 50 * torch.randn(7, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     marks = torch.arange(14).reshape(7, 2).to(torch.int8)
     for layer in ("fc7", "conv5"):
-        values, same = layer_values(net, DataLoader(TensorDataset(images, marks), 3), layer)
+        loader = DataLoader(TensorDataset(images, marks), 3)
+        values, same = layer_values(net, loader, layer, Reduction())
         one = torch.cat([net.record(x[None], [layer]).activations[layer] for x in images])
         np.testing.assert_allclose(values, one.flatten(1), rtol=1e-4, atol=1e-5)
         assert np.array_equal(same, marks.numpy()) and net.training

@@ -1,6 +1,7 @@
 """Linear probes against scikit-learn, loops and typed-out cases."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -17,16 +18,14 @@ from deconv.errors import DeconvError
 from deconv.scenes import Scenes
 from deconv.studies.probes import (
     SCALINGS,
+    Reduction,
     Scaling,
     class_accuracies,
     extract,
     fit_linear,
     held_out,
     probe,
-    reduce,
-    reduced_width,
     rotated,
-    tap,
 )
 from deconv.studies.probes.folds import over_folds, random_folds, sizes_within
 
@@ -55,13 +54,14 @@ def test_few_images_are_a_part_of_many_and_what_is_left_out_takes_no_part():
 
 
 def test_means_and_spreads_over_folds():
-    row = {"network": "n", "classifier": "svm", "layer": 1, "per_class": 3}
+    row = {"network": "n", "classifier": "svm", "layer": "1", "point": "norm1", "per_class": 3}
     table = over_folds(
-        [row | {"mean_class": v} for v in (1.0, 2.0, 6.0)] + [row | {"layer": 2, "mean_class": 4.0}]
+        [row | {"mean_class": v} for v in (1.0, 2.0, 6.0)]
+        + [row | {"layer": "2", "mean_class": 4.0}]
     )
     assert table[0]["mean"] == 3.0
     assert table[0]["std"] == pytest.approx(np.std([1, 2, 6], ddof=1), abs=1e-4)
-    assert table[1] == row | {"layer": 2, "mean": 4.0, "std": "", "folds": 1}
+    assert table[1] == row | {"layer": "2", "mean": 4.0, "std": "", "folds": 1}
 
 
 # Classifiers
@@ -247,29 +247,6 @@ def test_one_image_a_class_takes_the_middle_c():
 # Features
 
 
-def test_layers_without_the_papers_numbers_are_refused():
-    net = deconv.build("torchvision/resnet18", 10)
-    with pytest.raises(DeconvError, match="layers of torchvision/resnet18 are not numbered"):
-        tap(net, 1)
-
-
-def test_taps_are_what_the_next_layer_is_given():
-    wanted = {
-        "zfnet": ["norm1", "norm2", "conv3", "conv4", "pool5", "fc6", "fc7", "fc8"],
-        "alexnet": ["pool1", "pool2", "conv3", "conv4", "pool5", "fc6", "fc7", "fc8"],
-        "zfnet_mini": ["norm1", "norm2", "conv3", "conv4", "grid", "fc6", "fc7", "fc8"],
-    }
-    for name, points in wanted.items():
-        net = deconv.build(name, num_classes=3, seed=0)
-        assert [tap(net, n) for n in range(1, 9)] == points
-    with pytest.raises(DeconvError, match="unknown layer of zfnet_mini 9"):
-        tap(net, 9)
-    shorter = deconv.build("zfnet_mini", num_classes=3, remove=[3, 4], seed=0)
-    assert tap(shorter, 5) == "grid"
-    with pytest.raises(DeconvError, match="unknown layer of zfnet_mini 3"):
-        tap(shorter, 3)
-
-
 @pytest.mark.parametrize(("side", "most", "grid"), [(13, 8 * 36, 6), (13, 8 * 48, 6), (7, 8, 1)])
 def test_maps_are_averaged_over_cells_of_a_grid(side, most, grid):
     maps = torch.rand(2, 8, side, side, dtype=torch.float64)
@@ -280,27 +257,46 @@ def test_maps_are_averaged_over_cells_of_a_grid(side, most, grid):
             columns = range(j * side // grid, math.ceil((j + 1) * side / grid))
             cells = [maps[:, :, y, x] for y in rows for x in columns]
             wanted[:, :, i, j] = sum(cells) / len(cells)
-    got = reduce(maps, most)
-    assert got.dtype == torch.float32 and got.shape[1] == reduced_width((8, side, side), most)
+    got = Reduction(most)(maps)
+    assert got.dtype == torch.float32
     torch.testing.assert_close(got, wanted.flatten(1).float())
+
+
+@pytest.mark.parametrize(("size", "pooled"), [((13, 11), [2, 1]), ((7, 7), [3]), ((1, 1), [1, 2])])
+def test_maps_are_pooled_to_grids_side_by_side(size, pooled):
+    maps, wanted = torch.randn(2, 5, *size), []
+    for grid in pooled if size != (1, 1) else [1]:
+        for n, channel in product(range(2), range(5)):
+            for i, j in product(range(grid), repeat=2):
+                rows, columns = (
+                    slice(k * side // grid, math.ceil((k + 1) * side / grid))
+                    for k, side in zip((i, j), size, strict=True)
+                )
+                wanted.append(float(maps[n, channel, rows, columns].max()))
+    got = Reduction(1, tuple(pooled))(maps)
+    grids = [g for g in pooled if g <= min(size)]
+    parts = got.split([5 * g * g for g in grids], 1)
+    assert torch.cat([part.flatten() for part in parts]).tolist() == pytest.approx(wanted)
+    units = torch.randn(2, 5)
+    assert torch.equal(Reduction(pooled=tuple(pooled))(units), units)
 
 
 def test_small_layers_stay_as_they_are():
     maps = torch.rand(2, 8, 6, 6)
-    assert torch.equal(reduce(maps, 288), maps.flatten(1))
+    assert torch.equal(Reduction(288)(maps), maps.flatten(1))
     units = torch.rand(2, 40)
-    assert torch.equal(reduce(units, 40), units)
-    assert reduced_width((96, 55, 55), 10_000) == 9600 == 96 * 10 * 10
-    for shape in ((40,), (40, 3, 3)):
+    assert torch.equal(Reduction(40)(units), units)
+    assert Reduction()(torch.rand(1, 96, 55, 55)).shape == (1, 96 * 10 * 10)
+    for shape in ((1, 40), (1, 40, 3, 3)):
         with pytest.raises(DeconvError, match="40 maps or units are more than max_features=39"):
-            reduced_width(shape, 39)
+            Reduction(39)(torch.rand(shape))
 
 
 def test_features_are_those_of_a_plain_forward_pass():
     net = deconv.build("zfnet_mini", num_classes=3, input_px=56, seed=0)
     images = 50 * torch.randn(5, 3, 56, 56)
     loader = DataLoader(TensorDataset(images, torch.zeros(5)), batch_size=2)
-    got = extract(net, loader, ["norm2", "fc7"], max_features=512, progress=False)
+    got = extract(net, loader, ["norm2", "fc7"], Reduction(512), progress=False)
     x, wanted = images, {}
     for name, stage in net.named_children():
         x = stage(x)
@@ -311,3 +307,28 @@ def test_features_are_those_of_a_plain_forward_pass():
     images[3, 0, 9, 9] = float("nan")
     with pytest.raises(DeconvError, match="norm2 of zfnet_mini holds NaN for image 1 of the batch"):
         extract(net, loader, ["norm2"], progress=False)
+
+
+def test_features_of_others_are_those_of_a_hook_pooled_by_loops():
+    net, seen, hooks = deconv.build("torchvision/squeezenet1_0", 5, input_px=64, seed=0), {}, []
+    for i in (3, 12):
+        keep = net.module.features[i].register_forward_hook
+        hooks.append(keep(lambda module, inputs, value, i=i: seen.update({i: value.clone()})))
+    images = 60 * torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        net.module(images / net.divide_by)
+    for hook in hooks:
+        hook.remove()
+    points = [f"features.{i}" for i in seen]
+    found = extract(net, [images], points, Reduction(pooled=(1, 2)), progress=False)
+    for i, maps in seen.items():
+        height, width = maps.shape[2:]
+        wanted = [[float(one.max()) for one in image] for image in maps]
+        for image, row in zip(maps, wanted, strict=True):
+            for one in image:
+                for y in (slice(0, -(-height // 2)), slice(height // 2, height)):
+                    for x in (slice(0, -(-width // 2)), slice(width // 2, width)):
+                        row.append(float(one[y, x].max()))
+        torch.testing.assert_close(
+            found[f"features.{i}"], torch.tensor(wanted), rtol=1e-4, atol=1e-4
+        )

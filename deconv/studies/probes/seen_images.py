@@ -12,11 +12,23 @@ from deconv.studies.probes.folds import Fold
 from deconv.training.snapshots import Snapshot
 
 
-def trained_on(snapshot: Snapshot) -> str:
-    """Name the data set that a network was trained on; for an image folder also the folder."""
+def trained_on(snapshot: Snapshot) -> str | None:
+    """Name the data set that a network was trained on; for an image folder also the folder.
+
+    None if it is not known, or there is none.
+    """
     settings = snapshot.config.get("settings", {}).get("data", {})
-    root = settings.get("root") if snapshot.config.get("data") == "imagefolder" else None
-    return f"{snapshot.config.get('data')}{f' {Path(root).name}' if root else ''}"
+    name = snapshot.config.get("data")
+    root = settings.get("root") if name == "imagefolder" else None
+    return f"{name} {Path(root).name}" if root else name
+
+
+def training_in_words(snapshot: Snapshot) -> str:
+    """Say what a network was trained on, as far as it is known."""
+    if there := trained_on(snapshot):
+        return f"trained on {there}"
+    weights = snapshot.config.get("weights")
+    return f"weights {weights}" if weights else "random weights"
 
 
 def seen_images(
@@ -36,6 +48,8 @@ def seen_images(
         DeconvError: naming the fold, if the network was trained on test images.
     """
     there, theirs = trained_on(snapshot), snapshot.config.get("data_settings")
+    if there is None:
+        return {"seen": f"the network has {training_in_words(snapshot)}"}
     if there != name:
         return {"seen": f"the network was trained on {there}, another data set"}
     whose = f"{snapshot.recipe['name']} of {there} was trained"
