@@ -1,7 +1,9 @@
-"""Table 2: errors of single networks and of averages of several, by ten crops.
+r"""Table 2: errors of single networks and of averages of several, by ten crops.
 
     python -m experiments.table2_imagenet size=paper data.root=<folder> 'snapshots=[a.pt,b.pt]'
     … 'ensembles={zfnet 1 net:[0],zfnet 5 nets:[0,1,2,3,4]}'   # rows of the paper get its numbers
+    python -m experiments.table2_imagenet data=imagefolder data.root=<folder> \
+        'snapshots=[torchvision/squeezenet1_0:DEFAULT,torchvision/resnet18:DEFAULT]'
     python -m experiments.table2_imagenet size=laptop
     torchrun --nproc-per-node=8 -m experiments.table2_imagenet size=paper …
 

@@ -9,6 +9,7 @@ though VOC's images show several objects; how it was trained on them is not stat
 Differs from paper: one logistic regression a class, each on its own; tested on VOC's validation
 images, since the labels of the test images are not public.
 
+Of a network of others the features are what its last layer reads, unless layer= names a point.
 Without VOC the parts of the built-in scenes (wheel, window, eye, …) stand for its classes.
 
 Cost: laptop about 2 minutes on 2 CPU cores with a snapshot, most of it marking the parts once.

@@ -1,15 +1,19 @@
-"""Table 7: what a linear classifier can tell from each layer of a frozen network.
+r"""Table 7: what a linear classifier can tell from each layer of a frozen network.
 
     python -m experiments.table7_layer_probes snapshot=<run>/last.pt data=caltech101 data.root=…
     python -m experiments.table7_layer_probes snapshot=<run>/last.pt data=caltech256 data.root=…
+    python -m experiments.table7_layer_probes model=torchvision/squeezenet1_0 \
+        model.weights=DEFAULT data=caltech101 data.root=… 'pooled=[1,2]' 'svm=[1,features.3,5]'
     python -m experiments.table7_layer_probes redraw=outputs/table7_layer_probes/<folder>
 
 Paper: a network trained on ImageNet; a linear SVM on its layers 1-5 and 7 and a softmax on 5 and
 7, on Caltech-101 with 30 training images a class and Caltech-256 with 60; accuracy rises with
 depth. Not stated there: where a layer is read, how features are scaled, how C is chosen, what a
 reduction of layers 1-4 there was. Here: what the next layer is given, averaged to at most
-max_features values, vectors of length 1, C by a fifth of the training images. Beside it the same
-network with its first random weights, so that depth alone is not taken for learning.
+max_features values or max-pooled to the grids of pooled=, vectors of length 1, C by a fifth of the
+training images. Layers 1 to 5 of a network of others are five points spread over its convolutions,
+7 is what its last layer reads; any point goes by its name. Beside it the same network with its
+first random weights, so that depth alone is not taken for learning.
 
 Cost: one pass over the images, then minutes a fold on 2 CPU cores for Caltech-101, seconds on a
 GPU; features take 200 KB of memory an image. laptop: a minute or two after the training.

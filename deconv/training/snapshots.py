@@ -215,7 +215,7 @@ def _check_plain(value: Any, name: str) -> None:
         raise DeconvError(f"{name} is a {type(value).__name__}, not plain data")
 
 
-def weights_hash(net: nn.Module) -> str:
+def weights_hash(net: nn.Module | Network) -> str:
     """Hash names, types, shapes and values of all weights: 16 hex digits of SHA-256."""
     digest = hashlib.sha256()
     for name, tensor in sorted(net.state_dict().items()):

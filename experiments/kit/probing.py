@@ -33,7 +33,7 @@ from experiments.kit import inputs
 from experiments.kit.facts import data_facts, describe_network, preprocessing
 from experiments.kit.findings import Finding
 from experiments.kit.inputs import log
-from experiments.kit.probe_rows import HERE, PAPER_SPLITS, Row
+from experiments.kit.probe_rows import HERE, PAPER_SPLITS, Row, layer_in_words
 from experiments.kit.result import Result
 from experiments.kit.settings import Drawn, Settings, check_name
 from experiments.kit.subject import Subject
@@ -71,6 +71,7 @@ class Probing(Frozen, Drawn):
     scaling: str = "l2"  # of features: l2, standardise, none
     c: list[float] = field(default_factory=lambda: [0.01, 0.1, 1, 10, 100])
     # tried on a fifth of the training images
+    features_dir: str | None = None  # folder to keep features in, for further runs
     remove_overlap: bool = False  # true: leave out images whose like the network was trained on
     overlap_threshold: float = 0.95  # normalised correlation from which on two images count as one
     overlap_root: str | None = None  # where its training images lie now, or as many as are at hand
@@ -109,7 +110,10 @@ class Study:
 
     def probe_snapshots(self) -> list[list[Row]]:
         """Probe each snapshot, named by its training data and numbered where that is ambiguous."""
-        words = [f"{one.recipe['name']}, {training_in_words(one)}" for one in self.snapshots]
+        words = [
+            f"{one.recipe['name'].rpartition('/')[2]}, {training_in_words(one)}"
+            for one in self.snapshots
+        ]
         tables = []
         for i, snapshot in enumerate(self.snapshots):
             name = words[i] + (f" ({i + 1})" if words.count(words[i]) > 1 else "")
@@ -124,7 +128,7 @@ class Study:
         """
         cfg, first = self.it.cfg, len(self.rows)
         crops = CentreCrops(pool(cfg, mean.shape[-1]), mean, net.input_px)
-        how = (cfg.c, cfg.scaling, cfg.reduction, inputs.workers(cfg))
+        how = (cfg.c, cfg.scaling, cfg.reduction, inputs.workers(cfg), cfg.features_dir)
         for row, accuracies in probe_folds(net, crops, self.jobs, self.folds, *how):
             self.rows.append({"network": name} | row)
             self.each.append(accuracies)
@@ -159,7 +163,7 @@ class Study:
         """Log the table and combine everything into a result."""
         for row in table:
             spread = "" if row["std"] == "" else f" ± {row['std']:.1f}"
-            where = f"{row['classifier']} on {row['point']}, {row['per_class']:2d} a class"
+            where = f"{row['classifier']} on {layer_in_words(row)}, {row['per_class']:2d} a class"
             log(f"{row['network']}: {where}: {row['mean']:.1f}{spread} %")
         facts = facts | {
             "choices": choices(self.it, self.jobs),

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from command_line import command, subject
 from golden import assert_golden, assert_words_apart
 from PIL import Image
@@ -98,7 +97,8 @@ def test_layers_of_others_are_probed_by_number_and_by_name(probed):
     found = {f.claim: f for f in read_findings(folder)}
     steps = {f"control/table7/scenes/{x}" for x in ("svm/layer1", "svm/layer5", "softmax/layer7")}
     assert set(found) == steps | {"control/table7/learned/svm"}, "of one softmax there is no rise"
-    first, *_, last = ([float(row["mean"]) for row in pair] for pair in zip(ours, control))
+    pairs = zip(ours, control, strict=True)
+    first, *_, last = ([float(row["mean"]) for row in pair] for pair in pairs)
     learned = found["control/table7/learned/svm"]
     assert learned.value == pytest.approx((last[0] - first[0]) - (last[1] - first[1]), abs=1e-3)
     assert learned.facts["layers"] == ["features.1", "classifier.2"]
@@ -150,11 +150,12 @@ def test_the_page_of_results_has_a_table_for_each_network_with_titles():
         return one | {"tables": {"table": [row | more for more in rows]}}
 
     titles = [{"layer": x, "title": x} for x in ("conv1", "fire9")]
+    few = titles[1] | {"per_class": "15"}
     scratch = {"layer": "7", "network": "from scratch"}
     text = probes(
         {
             "a": record("zfnet", {"layer": "1"}, {"layer": "5"}),
-            "b": record("torchvision/s", titles[1], scratch),
+            "b": record("torchvision/s", few, scratch),
             "c": record("torchvision/s", *titles),
         }
     )
@@ -196,7 +197,7 @@ def test_table_4_takes_what_the_last_layer_reads(squeeze, caltech, tmp_path):
     result = table4_caltech101.compute(cfg, it)
     ours = result.tables["table"][0]
     assert (ours["layer"], ours["point"], ours["title"]) == ("7", "features.12", "fire9")
-    assert ours["network"] == "torchvision/squeezenet1_0, trained on imagenet"
+    assert ours["network"] == "squeezenet1_0, trained on imagenet"
     assert ours["architecture"] == "torchvision/squeezenet1_0, 64 px" and ours["mean"] > 40
     assert all(row["features"] == 512 for row in result.tables["folds"])
     assert result.facts["seen"][0]["seen"].endswith("trained on imagenet, another data set")

@@ -10,18 +10,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Subset
 
 from deconv.data import CentreCrops, Squares, train_and_test
 from deconv.errors import DeconvError
 from deconv.networks import Network
 from deconv.networks.depths import point_of
-from deconv.studies.probes import Reduction, extract, probe
+from deconv.studies.probes import Reduction, probe
+from deconv.studies.probes.kept_features import features_of
 
 Job = tuple[str, str]
 """A classifier ("svm" or "softmax") and the layer that it is trained on, see `point_of`."""
-
-BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -89,24 +87,23 @@ def probe_folds(
     scaling: str,
     reduction: Reduction,
     workers: int = 0,
+    folder: str | None = None,
 ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """Train and test each classifier on each fold; features are extracted once.
 
     Args:
-        grid, scaling: see `probe`.
+        grid, scaling: see `probe`. folder: see `features_of`.
 
     Yields:
         A row and the accuracy of each class in percent.
     """
-    needed = sorted({i for fold in folds for i in (*fold.train, *fold.test)})
-    row_of = {image: row for row, image in enumerate(needed)}
-    labels = torch.tensor([crops.data.targets[i] for i in needed])
+    labels = torch.tensor(list(crops.data.targets))
     points = {layer: point_of(net, layer) for _, layer in jobs}
-    loader = DataLoader(Subset(crops, needed), batch_size=BATCH, num_workers=workers)
-    features = extract(net, loader, list(dict.fromkeys(points.values())), reduction)
+    unique = list(dict.fromkeys(points.values()))
+    features = features_of(net, crops, unique, reduction, workers, folder)
     for (kind, layer), fold in product(jobs, folds):
         x = features[points[layer]]
-        rows = [torch.tensor([row_of[i] for i in part]) for part in (fold.train, fold.test)]
+        rows = [torch.tensor(part) for part in (fold.train, fold.test)]
         train, test = ((x[at].to(net.device), labels[at].to(net.device)) for at in rows)
         found = probe(train, test, kind, grid, scaling, fold.seed)
         yield (
