@@ -60,7 +60,7 @@ TITLES = {"svm": "Linear SVM", "softmax": "Softmax"}
 @dataclass
 class LayerProbes(Probing):
     compare: str | None = None  # a second snapshot to draw beside it
-    control: bool = True  # also the network with first random weights
+    control: int | None = None  # splits of the same network with first random weights; null: all
     svm: list[str] = field(default_factory=lambda: list("123457"))  # layers under a linear SVM: the
     # paper's numbers, for which other networks than its own have points at such depths, or points
     softmax: list[str] = field(default_factory=lambda: list("57"))  # layers under a softmax
@@ -71,6 +71,8 @@ class LayerProbes(Probing):
         super().__post_init__()
         if not self.jobs:
             raise DeconvError("name at least one layer with svm=[…] or softmax=[…]")
+        if self.control is not None and self.control < 0:
+            raise DeconvError(f"control takes a number of splits, 0 for none, got {self.control}")
 
     @property
     def jobs(self) -> list[Job]:
@@ -88,7 +90,7 @@ def compute(cfg: LayerProbes, it: Subject) -> Result:
     study = probing.open_study(it, cfg.jobs, per_class, usual, others)
     ours, *compared = study.probe_snapshots()
     table = [row for rows in (ours, *compared) for row in rows]
-    control = probe_untrained(cfg, it, study) if cfg.control else []
+    control = [] if cfg.control == 0 else probe_untrained(cfg, it, study)
     table += control
     data, size = cfg.data.name, study.folds[0].per_class
     found = judge_learned(ours, control)
@@ -113,7 +115,8 @@ def probe_untrained(cfg: LayerProbes, it: Subject, study: Study) -> list[Row]:
     if weights_hash(untrained) == weights_hash(it.net):
         log("no control: the network itself has its first weights")
         return []
-    return study.probe("first random weights", untrained, it.snapshot.mean, CONTROL)
+    folds = [fold for fold in study.folds if cfg.control is None or fold.number < cfg.control]
+    return study.probe("first random weights", untrained, it.snapshot.mean, CONTROL, folds)
 
 
 # The claims
@@ -152,8 +155,8 @@ def judge_learned(ours: Sequence[Row], control: Sequence[Row]) -> list[Finding]:
             continue
         ends = [learned[0], learned[-1], random[0], random[-1]]
         low, top, low0, top0 = (row["mean"] for row in ends)
-        spreads = [row["std"] for row in ends]
-        spread = None if "" in spreads else sum(spreads)
+        spreads = [row["std"] for row in ends if row["std"] != ""]
+        spread = sum(spreads) if spreads else None
         facts = {"layers": [ends[0]["point"], ends[1]["point"]]}
         facts |= {"learned": [low, top], "random": [low0, top0]}
         rise = (top - low) - (top0 - low0)

@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import deconv
+from deconv.data import CentreCrops
 from deconv.errors import DeconvError
 from deconv.scenes import Scenes
 from deconv.studies.probes import (
@@ -24,6 +25,7 @@ from deconv.studies.probes import (
     extract,
     fit_linear,
     held_out,
+    kept_features,
     probe,
     rotated,
 )
@@ -332,3 +334,30 @@ def test_features_of_others_are_those_of_a_hook_pooled_by_loops():
         torch.testing.assert_close(
             found[f"features.{i}"], torch.tensor(wanted), rtol=1e-4, atol=1e-4
         )
+
+
+def test_features_are_kept_for_the_same_weights_images_and_reduction(tmp_path, monkeypatch):
+    net = deconv.build("zfnet_mini", 3, input_px=56, fc_width=16, seed=0)
+    crops = CentreCrops(Scenes(6, 0, 64), torch.full((3, 64, 64), 120.0), 56)
+    passes, once = [], kept_features.extract
+
+    def extract(net, loader, points, reduction):
+        passes.append(list(points))
+        return once(net, loader, points, reduction, progress=False)
+
+    monkeypatch.setattr(kept_features, "extract", extract)
+
+    def features(net=net, points=("conv1", "fc7"), reduction=Reduction(500), folder=tmp_path):
+        return kept_features.features_of(net, crops, points, reduction, [4, 1], folder=folder)
+
+    some, images = features(folder=None)
+    first, every = features()
+    again, _ = features(points=("conv1", "fc7", "conv2"))
+    assert passes == [["conv1", "fc7"]] * 2 + [["conv2"]]
+    assert list(images) == [4, 1] and list(every) == list(range(6))
+    for point, values in first.items():
+        assert torch.equal(again[point], values)
+        torch.testing.assert_close(some[point], values[[4, 1]])
+    features(net=deconv.build(**net.recipe, seed=1))
+    features(reduction=Reduction(400))
+    assert len(passes) == 5, "of other weights and of another reduction anew"

@@ -97,14 +97,18 @@ def probe_folds(
     Yields:
         A row and the accuracy of each class in percent.
     """
+    needed = sorted({i for fold in folds for i in (*fold.train, *fold.test)})
     labels = torch.tensor(list(crops.data.targets))
     points = {layer: point_of(net, layer) for _, layer in jobs}
     unique = list(dict.fromkeys(points.values()))
-    features = features_of(net, crops, unique, reduction, workers, folder)
+    features, images = features_of(net, crops, unique, reduction, needed, workers, folder)
+    row_of = {image: row for row, image in enumerate(images)}
     for (kind, layer), fold in product(jobs, folds):
         x = features[points[layer]]
-        rows = [torch.tensor(part) for part in (fold.train, fold.test)]
-        train, test = ((x[at].to(net.device), labels[at].to(net.device)) for at in rows)
+        train, test = (
+            (x[[row_of[i] for i in part]].to(net.device), labels[list(part)].to(net.device))
+            for part in (fold.train, fold.test)
+        )
         found = probe(train, test, kind, grid, scaling, fold.seed)
         yield (
             {
