@@ -347,7 +347,8 @@ def test_features_are_kept_for_the_same_weights_images_and_reduction(tmp_path, m
 
     monkeypatch.setattr(kept_features, "extract", extract)
 
-    def features(net=net, points=("conv1", "fc7"), reduction=Reduction(500), folder=tmp_path):
+    def features(net=net, points=("conv1", "fc7"), most=500, folder=tmp_path):
+        reduction = Reduction(most)
         return kept_features.features_of(net, crops, points, reduction, [4, 1], folder=folder)
 
     some, images = features(folder=None)
@@ -359,5 +360,5 @@ def test_features_are_kept_for_the_same_weights_images_and_reduction(tmp_path, m
         assert torch.equal(again[point], values)
         torch.testing.assert_close(some[point], values[[4, 1]])
     features(net=deconv.build(**net.recipe, seed=1))
-    features(reduction=Reduction(400))
+    features(most=400)
     assert len(passes) == 5, "of other weights and of another reduction anew"
