@@ -51,7 +51,7 @@ def test_the_short_table_has_a_line_for_every_place_of_the_paper():
     missing = [key for key in CLAIMS if not key.startswith(tuple(keys))]
     assert missing == ["table4/scratch/15"], "beside the row of 30"
     head, rows = short_table(kept.records())
-    assert len(rows) == len(TOPICS) == 11 and {len(row) for row in rows} == {len(head)}
+    assert len(rows) == len(TOPICS) == 12 and {len(row) for row in rows} == {len(head)}
 
 
 # Pages of records made here
@@ -113,6 +113,18 @@ def test_a_comparable_number_is_the_one_that_the_short_table_shows():
     assert row[4] == "1 disagrees, 1 not tested"
     row = next(r for r in cells(summary({"a": other})) if "scratch" in r[0])
     assert row[3:] == ["38.8 ± 0.7 % (not comparable)", NOT_TESTED]
+
+
+def test_numbers_and_verdicts_of_a_network_of_imagenet_stand_out():
+    claim = "table7/caltech101/svm/layer5"
+    own = record(judged(claim, 53.0, None, 1, holds=False))
+    imagenet = {"name": "torchvision/squeezenet1_0", "data": "imagenet"}
+    saw = record(judged(claim, 86.2, 0.5, 5, holds=True), net=imagenet)
+    row = next(r for r in cells(summary({"a": own, "b": saw})) if r[0] == "Table 7")
+    told = "SVM on layer 5: 86.2 ± 0.5 % (not comparable) by squeezenet1_0 of imagenet"
+    assert row[3:] == [told, f"{DISAGREES}; ImageNet: {AGREES}"]
+    row = next(r for r in cells(summary({"b": saw})) if r[0] == "Table 7")
+    assert row[3].endswith("(not comparable)") and row[4] == AGREES
 
 
 def test_controls_have_a_page_of_their_own_with_the_number_of_tests():
