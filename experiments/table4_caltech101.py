@@ -36,6 +36,7 @@ from experiments.kit.probe_rows import (
     HERE,
     Row,
     against,
+    learnt,
     on_scenes,
     paper_rows,
 )
@@ -61,7 +62,7 @@ def compute(cfg: Transfer, it: Subject) -> Result:
         found = on_scenes(ours)
     if cfg.data.name == DATA:
         theirs, scratch = paper_rows(TABLE4, transfer.JOB), scratch_rows(given or kept_scratch())
-        found = judge_pretrained(ours, scratch, study.as_in_paper)
+        found = judge_pretrained(learnt(ours), scratch, study.as_in_paper)
         found += [one for record in given.values() for one in kept.findings(record)]
     return study.result([*ours, *scratch, *theirs], found, {"table": "4"})
 

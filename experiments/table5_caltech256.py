@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from deconv.figures import Page
 from experiments.kit import Finding, Result, Saved, Subject, experiment, probing, transfer
 from experiments.kit.paper_tables import TABLE5
-from experiments.kit.probe_rows import Row, against, on_scenes, paper_rows
+from experiments.kit.probe_rows import Row, against, learnt, on_scenes, paper_rows
 
 DATA = "caltech256"
 SIZES = (1, 2, 3, 6, 10, 15, 20, 30, 45, 60)
@@ -48,7 +48,7 @@ def compute(cfg: Transfer, it: Subject) -> Result:
         found = on_scenes(ours)
     if cfg.data.name == DATA:
         theirs = paper_rows(TABLE5, transfer.JOB)
-        found = [] if cfg.data.clutter else judge_table5(ours, study.as_in_paper)
+        found = [] if cfg.data.clutter else judge_table5(learnt(ours), study.as_in_paper)
     return study.result([*ours, *theirs], found, {"table": "5", "figure": "9"})
 
 

@@ -46,6 +46,7 @@ from experiments.kit.probe_rows import (
     PRETRAINED,
     Row,
     folds_in_words,
+    learnt,
     of_row,
     paper_row,
     saved_rows,
@@ -93,6 +94,7 @@ def compute(cfg: LayerProbes, it: Subject) -> Result:
     control = [] if cfg.control == 0 else probe_untrained(cfg, it, study)
     table += control
     data, size = cfg.data.name, study.folds[0].per_class
+    ours = learnt(ours)
     found = judge_learned(ours, control)
     if TABLE7_SIZE.get(data) == size:
         column = list(TABLE7_SIZE).index(data)

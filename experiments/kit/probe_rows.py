@@ -37,6 +37,11 @@ def of_row(key: str, row: Row, **judgement: Any) -> Finding:
     return judged(key, row["mean"], row["std"] or None, row["folds"], **judgement)
 
 
+def learnt(rows: Sequence[Row]) -> list[Row]:
+    """The rows of networks that learnt something, of which there is something to judge."""
+    return [row for row in rows if row["source"] == HERE]
+
+
 def on_scenes(ours: Sequence[Row]) -> list[Finding]:
     """A finding for each size of Table 4 or 5 on the built-in data, of which the paper has none."""
     return [of_row(f"control/transfer/scenes/{row['per_class']}", row) for row in ours]

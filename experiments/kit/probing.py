@@ -27,13 +27,13 @@ from deconv.studies.probes.folds import (
     random_folds,
     sizes_within,
 )
-from deconv.studies.probes.seen_images import seen_images, trained_on, training_in_words
+from deconv.studies.probes.seen_images import seen_images, trained_on, training_in_words, untrained
 from deconv.training.snapshots import Snapshot
 from experiments.kit import inputs
 from experiments.kit.facts import data_facts, describe_network, preprocessing
 from experiments.kit.findings import Finding
 from experiments.kit.inputs import log
-from experiments.kit.probe_rows import HERE, PAPER_SPLITS, Row, layer_in_words
+from experiments.kit.probe_rows import CONTROL, HERE, PAPER_SPLITS, Row, layer_in_words
 from experiments.kit.result import Result
 from experiments.kit.settings import Drawn, Settings, check_name
 from experiments.kit.subject import Subject
@@ -118,7 +118,8 @@ class Study:
         for i, snapshot in enumerate(self.snapshots):
             name = words[i] + (f" ({i + 1})" if words.count(words[i]) > 1 else "")
             net = self.it.net if i == 0 else snapshot.network().to(self.it.device)
-            tables.append(self.probe(name, net, snapshot.mean))
+            source = CONTROL if untrained(snapshot) else HERE
+            tables.append(self.probe(name, net, snapshot.mean, source))
         return tables
 
     def probe(

@@ -67,7 +67,7 @@ def probes(records: Mapping[str, Record]) -> str:
         for row in ours:
             if row["network"].startswith("from scratch"):  # they have a section of their own
                 continue
-            whose = network(one)
+            whose = network(one) if "data" in one["network"] else row["network"]
             if row["network"] != ours[0]["network"]:
                 whose = f"{whose.partition(',')[0]}, {row['network']}"
             line = (one["data"]["name"], row["per_class"], whose, row["classifier"], row["folds"])

@@ -206,6 +206,15 @@ def test_table_4_takes_what_the_last_layer_reads(squeeze, caltech, tmp_path):
     assert "frozen fire3" in (Path(lines[-1]) / "caption.txt").read_text()
 
 
+def test_random_weights_are_a_control_and_nothing_is_judged(squeeze, caltech, tmp_path):
+    random = ["model.weights=random", "model.num_classes=17", "model.trained_on=null"]
+    asked = [*squeeze, *random, *caltech, "folds=1", "per_class=[2]", "c=[1]", "pooled=[1]"]
+    result = table4_caltech101.compute(*other("table4_caltech101", asked, tmp_path))
+    ours = result.tables["table"][0]
+    assert ours["source"] == "control" and ours["network"] == "squeezenet1_0, random weights"
+    assert result.findings == []
+
+
 def test_photographs_at_hand_stand_for_the_training_images_of_weights(squeeze, caltech, tmp_path):
     """A copy of one of Caltech's images lies somewhere below a folder."""
     cfg, it = other("table4_caltech101", [*squeeze, *caltech, "per_class=[2]"], tmp_path)

@@ -9,7 +9,7 @@ from typing import Any
 from deconv.data import DRAWN, Squares, train_and_test
 from deconv.errors import DeconvError
 from deconv.studies.probes.folds import Fold
-from deconv.training.snapshots import Snapshot
+from deconv.training.snapshots import Snapshot, is_code
 
 
 def trained_on(snapshot: Snapshot) -> str | None:
@@ -23,12 +23,19 @@ def trained_on(snapshot: Snapshot) -> str | None:
     return f"{name} {Path(root).name}" if root else name
 
 
+def untrained(snapshot: Snapshot) -> bool:
+    """Whether it holds a network of random weights, which was built to be looked at."""
+    told, code = snapshot.config, is_code(snapshot.recipe.get("name"))
+    return not told.get("data") and told.get("weights", "") is None and not code
+
+
 def training_in_words(snapshot: Snapshot) -> str:
     """Say what a network was trained on, as far as it is known."""
     if there := trained_on(snapshot):
         return f"trained on {there}"
-    weights = snapshot.config.get("weights")
-    return f"weights {weights}" if weights else "random weights"
+    if untrained(snapshot):
+        return "random weights"
+    return f"weights {snapshot.config.get('weights') or 'of its own'}"
 
 
 def seen_images(
