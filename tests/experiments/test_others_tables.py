@@ -15,13 +15,12 @@ from test_table2 import errors_by_hand
 import deconv
 from deconv.errors import DeconvError
 from deconv.studies.probes.folds import over_folds
-from experiments import table4_caltech101
+from experiments import table4_caltech101, table7_layer_probes
 from experiments.kit.findings import read_findings
 from experiments.kit.inputs import weights_snapshot
 from experiments.kit.probing import network_in_words, open_study, overlap, pool
 from experiments.kit.result_tables import probes
 from experiments.table2_imagenet import compute as table2
-from experiments.table7_layer_probes import judge_learned
 
 SMALL = """
 from torch import nn
@@ -124,6 +123,16 @@ def test_a_small_module_has_its_few_layers_once_and_no_control_of_its_own_weight
     assert any("no control" in line for line in lines), "the file makes random weights by the seed"
 
 
+def test_random_weights_are_a_control_and_nothing_is_judged(squeeze, tmp_path):
+    random = ["model.weights=random", "model.num_classes=17", "model.trained_on=null"]
+    few = ["data.val_images=51", "folds=1", "svm=[1,5]", "softmax=[]", "c=[1]", "pooled=[1]"]
+    cfg, it = other("table7_layer_probes", [*squeeze, *random, *few], tmp_path)
+    result = table7_layer_probes.compute(cfg, it)
+    assert [row["source"] for row in result.tables["table"]] == ["control"] * 2
+    assert result.tables["table"][0]["network"] == "squeezenet1_0, random weights"
+    assert result.findings == []
+
+
 def test_the_rise_with_depth_is_judged_beside_random_weights():
     def rows(*means, std=1.0):
         return [
@@ -132,13 +141,13 @@ def test_the_rise_with_depth_is_judged_beside_random_weights():
             for i, m in enumerate(means, 1)
         ]
 
-    (found,) = judge_learned(rows(40, 60, 80), rows(30, 20, 25))
+    (found,) = table7_layer_probes.judge_learned(rows(40, 60, 80), rows(30, 20, 25))
     assert found.value == 45 and found.holds and found.half == 4
-    (found,) = judge_learned(rows(40, 60, 46), rows(30, 20, 33))
+    (found,) = table7_layer_probes.judge_learned(rows(40, 60, 46), rows(30, 20, 33))
     assert found.value == 3 and found.holds is False
-    (found,) = judge_learned(rows(40, 42, std=""), rows(30, 30, std=""))
+    (found,) = table7_layer_probes.judge_learned(rows(40, 42, std=""), rows(30, 30, std=""))
     assert found.holds and found.half is None
-    assert judge_learned(rows(40, 60), []) == []
+    assert table7_layer_probes.judge_learned(rows(40, 60), []) == []
 
 
 def test_the_page_of_results_has_a_table_for_each_network_with_titles():
@@ -204,15 +213,6 @@ def test_table_4_takes_what_the_last_layer_reads(squeeze, caltech, tmp_path):
     lines, _ = command("table4_caltech101", "size=smoke", *asked, "layer=features.4", cwd=tmp_path)
     assert {row["point"] for row in rows_of(Path(lines[-1]), "folds")} == {"features.4"}
     assert "frozen fire3" in (Path(lines[-1]) / "caption.txt").read_text()
-
-
-def test_random_weights_are_a_control_and_nothing_is_judged(squeeze, caltech, tmp_path):
-    random = ["model.weights=random", "model.num_classes=17", "model.trained_on=null"]
-    asked = [*squeeze, *random, *caltech, "folds=1", "per_class=[2]", "c=[1]", "pooled=[1]"]
-    result = table4_caltech101.compute(*other("table4_caltech101", asked, tmp_path))
-    ours = result.tables["table"][0]
-    assert ours["source"] == "control" and ours["network"] == "squeezenet1_0, random weights"
-    assert result.findings == []
 
 
 def test_photographs_at_hand_stand_for_the_training_images_of_weights(squeeze, caltech, tmp_path):
