@@ -125,6 +125,32 @@ def transfer():
     yield f"ahead of random weights by {least:.0f} to {most:.0f}, most of all in layer {layer}"
 
 
+def imagenet():
+    own = "squeezenet1_0_imagenet"
+    (errors,) = KEPT[f"{own}/table2_imagenet"]["tables"]["table"]
+    one, five = (
+        f"{float(errors[key]):.1f} ± {float(errors[f'{key} ±']):.1f} %"
+        for key in ("validation top-1", "validation top-5")
+    )
+    yield f"{one} top-1 error, {five} top-5"
+
+    def number(line):
+        return f"{float(line['mean']):.1f} ± {float(line['std']):.1f}"
+
+    rows = KEPT[f"{own}/table4_caltech101"]["tables"]["table"]
+    few, many = (number(row(rows, title="fire9", per_class=size)) for size in ("15", "30"))
+    yield f"reaches {few} % with 15 images a class and {many} % with 30"
+    scratch = [KEPT[f"{SCRATCH}/zfnet_{size}"]["facts"]["mean"] for size in (15, 30)]
+    yield f"on the same images reach {scratch[0]:.1f} and {scratch[1]:.1f} %"
+    rows = KEPT[f"{own}/table7_layer_probes"]["tables"]["table"]
+    svm = [line for line in rows if line["classifier"] == "svm"]
+    paper = {line["layer"]: line for line in svm if line["source"] == "paper"}
+    for line in (line for line in svm if line["source"] == "here"):
+        like = paper.get(line["layer"])
+        beside = f"{line['layer']} | {number(line)} | {number(like)}" if like else ""
+        yield " ".join(f"| {line['title']} | {beside or f'| {number(line)} |'} |".split())
+
+
 def dogs():
     dog_faces, scene_faces = (
         KEPT[f"zfnet_mini_{data}/table1_correspondence"] for data in ("caltech101", "scenes")
@@ -165,7 +191,7 @@ def dogs():
 
 
 @pytest.mark.parametrize(
-    "sentences", [contrast, evolution, first_layers, occlusion, ascent, transfer, dogs]
+    "sentences", [contrast, evolution, first_layers, occlusion, ascent, transfer, imagenet, dogs]
 )
 def test_sentences_tell_what_was_measured(sentences):
     for sentence in sentences():
