@@ -202,6 +202,8 @@ def draw(saved: Saved) -> Page:
     sources = {row["source"] for row in rows}
     if PAPER in sources:
         words += "Hollow: Table 7 of the paper, whose network learnt on ImageNet. "
+    if any(row.get("title") for row in rows):
+        words += "In brackets: the layer of the paper that a layer at such a depth stands for. "
     if CONTROL in sources:
         words += "Grey: the same network before training. "
     widths = [max(1.2, len(panel.ticks)) for panel in panels]

@@ -231,7 +231,8 @@ def _table(
         x += cell
     for panel in panels:
         own = [left for left, (p, _) in zip(lefts, columns, strict=True) if p is panel]
-        ends, words = (own[0] + 0.08, own[-1] + cell), f"{panel.title}: {panel.axis}"
+        ends = own[0] + 0.08, own[-1] + cell
+        words = panel.title + f": {panel.axis}" * (len(own) > 1)
         label_in(figure, *ends, top, words, 6, INK, weight="bold")
         hairline(figure, own[0] + 0.08, own[-1] + cell, top + 2 * ROW - 0.05)
     for left, (_, tick) in zip(lefts, columns, strict=True):
