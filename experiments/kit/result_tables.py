@@ -43,7 +43,7 @@ def folds(records: Mapping[str, Record]) -> str:
     """The networks from scratch, split by split."""
     rows = []
     for name, one in records.items():
-        if own := one["tables"].get("folds"):
+        if "images_per_class" in one["facts"] and (own := one["tables"].get("folds")):
             mean, spread = one["facts"]["mean"], one["facts"]["standard_deviation"]
             each = ", ".join(f"{fold['mean_class_accuracy']:.1f}" for fold in own)
             centre = ", ".join(f"{fold['centre_crop_mean_class_accuracy']:.1f}" for fold in own)

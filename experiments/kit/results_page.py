@@ -171,7 +171,8 @@ def short_table(records: Mapping[str, Record]) -> tuple[Sequence[str], list[Sequ
         theirs = paper(CLAIMS[shown]) if shown else ""
         saw = counts(one.found for one in own if one.saw_imagenet)
         others = counts(one.found for one in own if not one.saw_imagenet)
-        verdict = f"{others}; ImageNet: {saw}" if saw and others else saw or others or NOT_TESTED
+        both = f"on ImageNet {saw}; elsewhere {others}" if saw and others else ""
+        verdict = both or saw or others or NOT_TESTED
         ours = f"{what}: " * bool(what and values) + "; ".join(values)
         body.append((place, says, theirs, ours, verdict))
     return ("", "the paper says", "its number", "here", "verdicts"), body

@@ -122,7 +122,7 @@ def test_numbers_and_verdicts_of_a_network_of_imagenet_stand_out():
     saw = record(judged(claim, 86.2, 0.5, 5, holds=True), net=imagenet)
     row = next(r for r in cells(summary({"a": own, "b": saw})) if r[0] == "Table 7")
     told = "SVM on layer 5: 86.2 ± 0.5 % (not comparable) by squeezenet1_0 of imagenet"
-    assert row[3:] == [told, f"{DISAGREES}; ImageNet: {AGREES}"]
+    assert row[3:] == [told, f"on ImageNet {AGREES}; elsewhere {DISAGREES}"]
     row = next(r for r in cells(summary({"b": saw})) if r[0] == "Table 7")
     assert row[3].endswith("(not comparable)") and row[4] == AGREES
 
