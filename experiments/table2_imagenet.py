@@ -46,8 +46,8 @@ from experiments.kit.printed import MISSING, number, printed
 from experiments.kit.series import altered, as_in_the_paper, epochs_of_each, trained_in
 from experiments.kit.settings import Foreign
 
-BATCH = 8
-"""Images at a time, each ten sub-crops a network."""
+BATCH = {"cuda": 8, "cpu": 1}
+"""Images at a time, each ten sub-crops a network: more do not fit a processor's cache."""
 
 COLUMNS = ("validation top-1", "validation top-5", "test top-5")
 
@@ -192,7 +192,9 @@ def judge(
     log(f"evaluating {len(nets)} networks on {len(view)} images of {data_name(cfg)} ({cfg.split})")
     alone = [(n,) for n in range(len(nets))]
     members = list(dict.fromkeys([*alone, *map(tuple, cfg.rows.values())]))
-    found = evaluate_ensembles(nets, it.loader(view, BATCH), members, cfg.precision)
+    found = evaluate_ensembles(
+        nets, it.loader(view, BATCH.get(it.device.type, 8)), members, cfg.precision
+    )
     return dict(zip(members, found, strict=True))
 
 

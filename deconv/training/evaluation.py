@@ -164,7 +164,11 @@ def _scores(net: Network, images: torch.Tensor, first: int) -> torch.Tensor:
 
     first: number of the first image in the data set.
     """
-    logits = net(images.flatten(0, -4)).float()
+    views = images.flatten(0, -4)
+    if images.dim() > 4 and views.device.type == "cpu":
+        # Pools and 1×1 convolutions of many crops take half the time.
+        views = views.contiguous(memory_format=torch.channels_last)
+    logits = net(views).float()
     check_finite(
         logits.reshape(len(images), -1), f"the output of {net.name}", first, "the data set"
     )
