@@ -87,14 +87,16 @@ def scratch_records(cfg: Transfer) -> dict[str, Record]:
 def scratch_rows(records: Mapping[str, Record]) -> list[Row]:
     """Records of folds from scratch as rows of a table.
 
-    The first of each size is "from scratch", another one for the same size has its name beside.
+    The first of each size is "from scratch", another one for the same size has its name beside,
+    without the size.
     """
     rows: list[Row] = []
     for name, record in records.items():
         facts, network = record["facts"], record["network"]
         size = facts["images_per_class"]
         another = any(row["per_class"] == size for row in rows)
-        row = {"source": HERE, "network": f"from scratch{f', {Path(name).name}' * another}"}
+        name = Path(name).name.replace(f"_{size}", "")
+        row = {"source": HERE, "network": f"from scratch{f', {name}' * another}"}
         row |= dict(zip(("classifier", "layer"), transfer.JOB, strict=True))
         row |= {"per_class": size, "mean": facts["mean"]}
         row |= {"std": facts["standard_deviation"] or "", "folds": len(record["tables"]["folds"])}
