@@ -144,6 +144,12 @@ def imagenet():
     yield f"on the same images reach {scratch[0]:.1f} and {scratch[1]:.1f} %"
     rows = KEPT[f"{own}/table7_layer_probes"]["tables"]["table"]
     svm = [line for line in rows if line["classifier"] == "svm"]
+    (softmax,) = (r for r in rows if r["classifier"] == "softmax" and r["source"] == "here")
+    yield f"A softmax on fire9 reaches {number(softmax)} %"
+    folds = KEPT[f"{own}/table7_layer_probes"]["tables"]["folds"]
+    low = [r["c"] for r in folds if r["point"] in [f"features.{i}" for i in (1, 3, 4, 5, 7)]]
+    assert set(low) == {"1"} and len(low) == 25
+    yield "up to fire5 it was 1 in every split"
     paper = {line["layer"]: line for line in svm if line["source"] == "paper"}
     for line in (line for line in svm if line["source"] == "here"):
         like = paper.get(line["layer"])
