@@ -33,8 +33,9 @@ def against(
 
 
 def of_row(key: str, row: Row, **judgement: Any) -> Finding:
-    """The finding about a row's accuracy, over its folds."""
-    return judged(key, row["mean"], row["std"] or None, row["folds"], **judgement)
+    """The finding about a row's accuracy, over its folds; it tells a layer that has a title."""
+    told = {"read_at": title} if (title := row.get("title")) else {}
+    return judged(key, row["mean"], row["std"] or None, row["folds"], **judgement, **told)
 
 
 def learnt(rows: Sequence[Row]) -> list[Row]:
