@@ -167,7 +167,8 @@ def short_table(records: Mapping[str, Record]) -> tuple[Sequence[str], list[Sequ
             apart = f" ({apart})" if one.claim.value is not None else ""
             told.setdefault(f"{here(one.found)}{apart}", []).append(whose(one.record))
         values = [f"{number} by {', '.join(by)}" for number, by in told.items()]
-        values = list(told) if len(told) == 1 and shown_by in (comparable, by_any) else values
+        named = any(one.saw_imagenet for one in shown_by) or shown_by not in (comparable, by_any)
+        values = list(told) if len(told) == 1 and not named else values
         theirs = paper(CLAIMS[shown]) if shown else ""
         saw = counts(one.found for one in own if one.saw_imagenet)
         others = counts(one.found for one in own if not one.saw_imagenet)
