@@ -328,8 +328,9 @@ def network_in_words(facts: dict[str, Any]) -> str:
     """The end of a caption: the network, and where its training set overlaps the data."""
     out = [one["overlap"] for one in facts["seen"] if "overlap" in one]
     words = caveats(facts["seen"]) + [
-        f"{one['removed']} images with their like among {one['source']['images']} images of "
-        f"{one['source']['name']} are left out."
+        f"Of {one['of']} images {one['removed'] or 'none'} had their like among "
+        f"{one['source']['images']} of {one['source']['name']}"
+        f"{' and are left out' if one['removed'] else ''}."
         for one in out
     ]
     return " ".join([*words, describe_network(facts)])

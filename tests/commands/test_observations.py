@@ -137,7 +137,13 @@ def imagenet():
     def number(line):
         return f"{float(line['mean']):.1f} ± {float(line['std']):.1f}"
 
-    rows = KEPT[f"{own}/table4_caltech101"]["tables"]["table"]
+    about = KEPT[f"{own}/table4_caltech101"]
+    ((overlap,), rows) = (
+        [one["overlap"] for one in about["facts"]["seen"]],
+        about["tables"]["table"],
+    )
+    assert overlap["removed"] == 0
+    yield f"Of the {overlap['of']:,} none has its like among the {overlap['source']['images']:,}"
     few, many = (number(row(rows, title="fire9", per_class=size)) for size in ("15", "30"))
     yield f"reaches {few} % with 15 images a class and {many} % with 30"
     scratch = [KEPT[f"{SCRATCH}/zfnet_{size}"]["facts"]["mean"] for size in (15, 30)]

@@ -232,7 +232,7 @@ def test_photographs_at_hand_stand_for_the_training_images_of_weights(squeeze, c
     assert found["source"] == {"name": "sample", "images": 2}
     assert 5 not in {*study.folds[0].train, *study.folds[0].test}
     facts = {"seen": study.seen, "model": {"name": "x"}, "training": {"images": None}}
-    assert "1 images with their like among 2 images of sample" in network_in_words(facts)
+    assert "Of 36 images 1 had their like among 2 of sample" in network_in_words(facts)
     cfg.overlap_root = str(tmp_path / "nowhere")
     with pytest.raises(DeconvError, match="nowhere is no folder with images"):
         overlap(cfg, it.given, whole)
