@@ -138,10 +138,7 @@ def imagenet():
         return f"{float(line['mean']):.1f} ± {float(line['std']):.1f}"
 
     about = KEPT[f"{own}/table4_caltech101"]
-    ((overlap,), rows) = (
-        [one["overlap"] for one in about["facts"]["seen"]],
-        about["tables"]["table"],
-    )
+    overlap, rows = about["facts"]["seen"][0]["overlap"], about["tables"]["table"]
     assert overlap["removed"] == 0
     yield f"Of the {overlap['of']:,} none has its like among the {overlap['source']['images']:,}"
     few, many = (number(row(rows, title="fire9", per_class=size)) for size in ("15", "30"))
