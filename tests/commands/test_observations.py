@@ -153,6 +153,9 @@ def imagenet():
     low = [r["c"] for r in folds if r["point"] in [f"features.{i}" for i in (1, 3, 4, 5, 7)]]
     assert set(low) == {"1"} and len(low) == 25
     yield "up to fire5 it was 1 in every split"
+    rows = KEPT["squeezenet1_0_random/table7_layer_probes"]["tables"]["table"]
+    random = [f"{float(line['mean']):.1f}" for line in rows if line["source"] == "control"]
+    yield f"{random[0]} % on conv1, {random[1]} on fire5, {random[2]} on fire9"
     paper = {line["layer"]: line for line in svm if line["source"] == "paper"}
     for line in (line for line in svm if line["source"] == "here"):
         like = paper.get(line["layer"])
