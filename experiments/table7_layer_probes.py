@@ -61,7 +61,7 @@ TITLES = {"svm": "Linear SVM", "softmax": "Softmax"}
 @dataclass
 class LayerProbes(Probing):
     compare: str | None = None  # a second snapshot to draw beside it
-    control: int | None = None  # splits of the same network with first random weights; null: all
+    control: bool = True  # also the network with first random weights
     svm: list[str] = field(default_factory=lambda: list("123457"))  # layers under a linear SVM: the
     # paper's numbers, for which other networks than its own have points at such depths, or points
     softmax: list[str] = field(default_factory=lambda: list("57"))  # layers under a softmax
@@ -72,8 +72,6 @@ class LayerProbes(Probing):
         super().__post_init__()
         if not self.jobs:
             raise DeconvError("name at least one layer with svm=[…] or softmax=[…]")
-        if self.control is not None and self.control < 0:
-            raise DeconvError(f"control takes a number of splits, 0 for none, got {self.control}")
 
     @property
     def jobs(self) -> list[Job]:
@@ -91,7 +89,7 @@ def compute(cfg: LayerProbes, it: Subject) -> Result:
     study = probing.open_study(it, cfg.jobs, per_class, usual, others)
     ours, *compared = study.probe_snapshots()
     table = [row for rows in (ours, *compared) for row in rows]
-    control = [] if cfg.control == 0 else probe_untrained(cfg, it, study)
+    control = probe_untrained(cfg, it, study) if cfg.control else []
     table += control
     data, size = cfg.data.name, study.folds[0].per_class
     ours = learnt(ours)
@@ -117,8 +115,7 @@ def probe_untrained(cfg: LayerProbes, it: Subject, study: Study) -> list[Row]:
     if weights_hash(untrained) == weights_hash(it.net):
         log("no control: the network itself has its first weights")
         return []
-    folds = [fold for fold in study.folds if cfg.control is None or fold.number < cfg.control]
-    return study.probe("first random weights", untrained, it.snapshot.mean, CONTROL, folds)
+    return study.probe("first random weights", untrained, it.snapshot.mean, CONTROL)
 
 
 # The claims

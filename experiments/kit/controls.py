@@ -183,8 +183,7 @@ CONTROLS: dict[str, Claim] = {
         "table7",
         "accuracy rises more with depth than with first random weights",
         "points by which it rises from the lowest to the highest layer probed, minus the same with "
-        "random weights; low and high: the sum of the standard deviations over n splits (fewer of "
-        "random weights, where the setting `control` says so)",
+        "random weights; low and high: the sum of the standard deviations over n splits",
         f"low lies above 0; for one split, the value above {MARGIN7:g}",
         unit="points",
     ),

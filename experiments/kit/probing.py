@@ -122,22 +122,15 @@ class Study:
             tables.append(self.probe(name, net, snapshot.mean, source))
         return tables
 
-    def probe(
-        self,
-        name: str,
-        net: Network,
-        mean: torch.Tensor,
-        source: str = HERE,
-        folds: Sequence[Fold] | None = None,
-    ) -> list[Row]:
+    def probe(self, name: str, net: Network, mean: torch.Tensor, source: str = HERE) -> list[Row]:
         """Probe a network on every fold; return a row for each classifier, layer and size.
 
-        mean: 3×S×S, subtracted from its images. folds: None for all.
+        mean: 3×S×S, subtracted from its images.
         """
         cfg, first = self.it.cfg, len(self.rows)
         crops = CentreCrops(pool(cfg, mean.shape[-1]), mean, net.input_px)
         how = (cfg.c, cfg.scaling, cfg.reduction, inputs.workers(cfg), cfg.features_dir)
-        for row, accuracies in probe_folds(net, crops, self.jobs, folds or self.folds, *how):
+        for row, accuracies in probe_folds(net, crops, self.jobs, self.folds, *how):
             self.rows.append({"network": name} | row)
             self.each.append(accuracies)
             log(

@@ -488,7 +488,7 @@ def test_two_networks_are_told_apart(snapshot, caltech, tmp_path):
         "train_per_class=2",
         "svm=[7]",
         "softmax=[]",
-        "control=0",
+        "control=false",
         "c=[1]",
     )
     one, two, *paper = table7_layer_probes.compute(cfg, it).tables["table"]
