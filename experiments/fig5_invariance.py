@@ -135,7 +135,7 @@ def check(cfg: Invariance, it: Subject) -> None:
                 f"{identity:g}: widen the range or make the step smaller"
             )
     known = (it.given or it.data).classes
-    if (it.by_number or cfg.population) and list(it.data.classes) != list(known):
+    if (it.by_number or cfg.population) and not it.knows_classes:
         raise DeconvError(
             f"{cfg.data.name} has {len(it.data.classes)} classes that are not the network's "
             f"{len(known)} (trained on {it.given.config.get('data')}): name its data=…, or "
