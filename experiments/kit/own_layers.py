@@ -8,6 +8,8 @@ from deconv.networks import Network
 from deconv.networks.depths import last_hidden, spread_points
 
 SETTINGS = ("layer", "layers")
+NAMING = (*SETTINGS, "page", "maps")
+"""Settings that name layers."""
 CONVOLUTIONS = ("conv1", "conv2", "conv3", "conv4", "conv5")
 HIDDEN = ("fc6", "fc7")
 
@@ -18,7 +20,7 @@ def are_the_papers(layers: Sequence[str]) -> bool:
 
 
 def own_layers(net: Network, layers: Sequence[str]) -> list[str]:
-    """Replace layers 1 to 5 by five points spread over the convolutions, 6 and 7 by the last hidden.
+    """Replace layers 1 to 5 by points spread over the convolutions, 6 and 7 by the last hidden one.
 
     A network of fewer convolutions has fewer points, so several layers may become one.
     """

@@ -179,23 +179,29 @@ class Subject:
     def roles(self) -> dict[str, Subject]:
         """The networks that a `Comparison` compares, in its order, each as a subject of its own.
 
-        One that is not given is trained in a folder of its role's name when it is first needed.
+        One that is not given is trained in a folder of its role's name when it is first needed,
+        but for a network of others: twins differ in what this library's networks have.
         Raises DeconvError if one is not given at size=paper, where that takes days.
         """
         paths = {role: getattr(self.cfg, role) for role in self.cfg.roles}
-        missing = [f"{role}=" for role, path in paths.items() if not path]
+        model = self.cfg.model.name
+        given = {role: load_snapshot(path, model) if path else None for role, path in paths.items()}
+        if inputs.named_by_weights(self.cfg):
+            given[self.cfg.twins_of[0]] = inputs.weights_snapshot(self.cfg)
+        like = next((given[role] for role in self.cfg.twins_of if given[role]), None)
+        if like is not None and is_foreign(like.recipe["name"]):
+            given = {role: one for role, one in given.items() if one}
+        missing = [f"{role}=" for role, one in given.items() if not one]
         if missing and self.cfg.size_name == "paper":
             raise DeconvError(
                 f"size=paper needs trained networks, {', '.join(missing)} missing: --help lists "
                 "the trainings"
             )
-        model = self.cfg.model.name
-        given = {role: load_snapshot(path, model) if path else None for role, path in paths.items()}
-        like = next((given[role] for role in self.cfg.twins_of if given[role]), None)
         opened: dict[int, dict[str, Squares]] = {}
         found = {}
-        for role, changes in self.cfg.roles.items():
-            config = twin(self.config, changes | {"snapshot": paths[role]}, like)
+        for role in given:
+            changes = self.cfg.roles[role] | {"snapshot": paths[role]}
+            config = twin(self.config, changes, like)
             one = found[role] = Subject(config, config, self.folder / role, role)
             one.given = given[role]
             # Images as large for two roles are opened once.

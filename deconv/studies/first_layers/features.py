@@ -39,14 +39,16 @@ def names(net: Network) -> dict[str, str]:
     Raises:
         DeconvError: if there are no such two, or layer 1 does not take a colour image.
     """
-    found = [name for name in net.layers if isinstance(net.module_of(name), nn.Conv2d)]
-    wide = [name for name in found[1:] if max(net.module_of(name).kernel_size) > 1]
-    if not wide or net.module_of(found[0]).in_channels != 3:
+    modules = {name: net.module_of(name) for name in net.layers}
+    found = {name: one for name, one in modules.items() if isinstance(one, nn.Conv2d)}
+    first = next(iter(found), "")
+    wide = [name for name, one in found.items() if name != first and max(one.kernel_size) > 1]
+    if not wide or found[first].in_channels != 3:
         raise DeconvError(
             f"{net.name} has no convolution of the colour image with another above it: take a "
             "network that has"
         )
-    return {FIRST: found[0], SECOND: wide[0]}
+    return {FIRST: first, SECOND: wide[0]}
 
 
 def points(net: Network) -> dict[str, str]:
@@ -56,7 +58,9 @@ def points(net: Network) -> dict[str, str]:
 
 def convolution(net: Network, layer: str) -> nn.Conv2d:
     """Return the module of FIRST or SECOND."""
-    return net.module_of(names(net)[layer])
+    module = net.module_of(names(net)[layer])
+    assert isinstance(module, nn.Conv2d)
+    return module
 
 
 def features(
