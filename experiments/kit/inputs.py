@@ -174,8 +174,7 @@ def given(cfg: Config) -> Snapshot | None:
 
 def named_by_weights(cfg: Config) -> bool:
     """Whether settings name a network of others with its weights, which is not to be trained."""
-    name = cfg.model.name
-    return is_foreign(name) and (name.startswith("file:") or cfg.model.weights is not None)
+    return is_foreign(cfg.model.name) and cfg.model.weights is not None
 
 
 def refuse_code(snapshot: Snapshot, path: str, asked: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deconv.errors import DeconvError, unknown
-from deconv.networks import ChainNet, Network
+from deconv.networks import ChainNet, Network, is_foreign
 from experiments.kit.inputs import named_by_weights
 from experiments.kit.steps import Step
 
@@ -146,8 +146,10 @@ def step_of(cfg: Any, stem: str, asked: Mapping[str, str], run: Path | None) -> 
     plan = PLANS[stem]
     names, inputs = {}, {}
     own, needs = plan.sizes.get(cfg.size_name, ()), NEEDS[plan.needs]
+    if is_foreign(cfg.model.name):
+        own = [one for one in own if not one.startswith(LAYERS)]
     if named_by_weights(cfg) and run is None:
-        own, needs = [one for one in own if not one.startswith(LAYERS)], ()
+        needs = ()
         if Path(cfg.model.weights or "").is_file():
             inputs = {Path(cfg.model.weights).name: file_hash(Path(cfg.model.weights))}
     if run is not None and plan.needs != "nothing":

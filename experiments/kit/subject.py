@@ -186,7 +186,7 @@ class Subject:
         paths = {role: getattr(self.cfg, role) for role in self.cfg.roles}
         model = self.cfg.model.name
         given = {role: load_snapshot(path, model) if path else None for role, path in paths.items()}
-        if inputs.named_by_weights(self.cfg):
+        if inputs.named_by_weights(self.cfg) or model.startswith("file:"):
             given[self.cfg.twins_of[0]] = inputs.weights_snapshot(self.cfg)
         like = next((given[role] for role in self.cfg.twins_of if given[role]), None)
         if like is not None and is_foreign(like.recipe["name"]):
