@@ -19,6 +19,8 @@ from deconv.errors import DeconvError
 from deconv.images import read_rgb
 from experiments.kit.chosen_images import class_of_folder
 from experiments.kit.findings import read_findings
+from experiments.kit.forked import Forked
+from experiments.kit.steps import DONE, NO_DATA, NOT_FOR_IT, STATE
 
 FIVE = {"n01440764": 0, "n02123045": 281, "n02979186": 482, "n03888257": 701, "n07920052": 967}
 """The number of a class, as torchvision's own list of names has it."""
@@ -167,6 +169,29 @@ def test_figure_6_shows_parts_c_and_e_of_a_network_that_has_no_twins(place, tmp_
     seen = arrays["ours/inside"][number]
     shown = np.square(arrays["ours/projection"][number][:, seen]).sum()
     assert shown == pytest.approx(float(pixels.square().sum()), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "only", ["fig1,fig4,filters", pytest.param("", marks=pytest.mark.slow)], ids=["some", "all"]
+)
+def test_reproduce_runs_what_applies_and_says_what_does_not(place, tmp_path, only):
+    spec = {}
+    exec(NET, spec)
+    torch.save(spec["tiny"]().state_dict(), place / "tiny.pth")
+    some = [f"only=[{only}]"] if only else []
+    named = asked(place, "size=smoke", f"model.weights={place / 'tiny.pth'}", *some)
+    log, errors = tmp_path / "log.txt", tmp_path / "errors.txt"
+    for path in (log, errors):
+        path.write_text("")
+    arguments = ["-m", "experiments.reproduce", *named, f"hydra.run.dir={tmp_path / 'all'}"]
+    status = Forked(arguments, log, errors, tmp_path, {"OMP_NUM_THREADS": "1"}).wait(900)
+    ended = json.loads((tmp_path / "all" / STATE).read_text())["outcomes"]
+    by_status = {one["status"] for one in ended.values()}
+    assert status == 0 and by_status <= {DONE, NOT_FOR_IT, NO_DATA}, log.read_text()
+    assert ended["filters"]["status"] == DONE and "train" not in ended
+    assert "is none" in ended["fig1_deconvnet"]["error"]
+    assert "run=" in ended["fig4_feature_evolution"]["error"]
+    assert f"{NOT_FOR_IT}: fig1_deconvnet" in log.read_text()
 
 
 def test_layers_that_are_asked_for_stay(place):
