@@ -185,18 +185,19 @@ class Subject:
         """
         paths = {role: getattr(self.cfg, role) for role in self.cfg.roles}
         model = self.cfg.model.name
-        given = {role: load_snapshot(path, model) if path else None for role, path in paths.items()}
-        if inputs.named_by_weights(self.cfg) or model.startswith("file:"):
-            given[self.cfg.twins_of[0]] = inputs.weights_snapshot(self.cfg)
-        like = next((given[role] for role in self.cfg.twins_of if given[role]), None)
-        if like is not None and is_foreign(like.recipe["name"]):
-            given = {role: one for role, one in given.items() if one}
-        missing = [f"{role}=" for role, one in given.items() if not one]
-        if missing and self.cfg.size_name == "paper":
+        named = inputs.named_by_weights(self.cfg) or model.startswith("file:")
+        missing = [f"{role}=" for role, path in paths.items() if not path]
+        if missing and not named and self.cfg.size_name == "paper":
             raise DeconvError(
                 f"size=paper needs trained networks, {', '.join(missing)} missing: --help lists "
                 "the trainings"
             )
+        given = {role: load_snapshot(path, model) if path else None for role, path in paths.items()}
+        if named:
+            given[self.cfg.twins_of[0]] = inputs.weights_snapshot(self.cfg)
+        like = next((given[role] for role in self.cfg.twins_of if given[role]), None)
+        if like is not None and is_foreign(like.recipe["name"]):
+            given = {role: one for role, one in given.items() if one}
         opened: dict[int, dict[str, Squares]] = {}
         found = {}
         for role in given:

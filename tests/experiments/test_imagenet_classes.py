@@ -122,7 +122,6 @@ def test_a_folder_of_other_classes_is_refused(place, tmp_path):
     other = [one for one in asked(place) if not one.startswith("data.root")]
     words = "1 classes, which are not the 1000"
     assert_refused("evaluate", [*other, f"data.root={tmp_path}"], words, tmp_path)
-    assert_refused("evaluate", [], "a network has to be given", tmp_path)
 
 
 def test_figure_7_takes_its_own_last_block_and_knows_the_classes(place, tmp_path):
