@@ -177,7 +177,7 @@ def network_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
         "data": training.get("data"),
         "images": training.get("images"),
         "classes": training.get("classes"),
-        "epochs": training.get("epochs"),
+        "epochs": training.get("epochs") or None,  # none: trained elsewhere
         "top1": None if error is None else round(100 - error, 2),
         "weights_sha256": facts.get("weights_sha256"),
     }
