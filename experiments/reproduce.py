@@ -56,11 +56,11 @@ from experiments.kit.progress import Progress, outcome_words
 from experiments.kit.provenance import overrides, write_text
 from experiments.kit.results_page import READING, results, short_table
 from experiments.kit.steps import (
+    DOES_NOT_APPLY,
     DONE,
     FAILED,
     LEFT_OUT,
     NO_DATA,
-    NOT_FOR_IT,
     STOPPED,
     Outcome,
     State,
@@ -203,8 +203,8 @@ def work(
         net = weights_snapshot(cfg).network() if named else None
         for stem in others:
             plan, outcome = PLANS[stem], None
-            if net is not None and (why_not := plan.why_not(net)):
-                outcome = Outcome([], {}, NOT_FOR_IT, error=why_not)
+            if why_not := plan.why_not(cfg.data.name, net):
+                outcome = Outcome([], {}, DOES_NOT_APPLY, error=why_not)
             elif run is None and not named and plan.needs != "nothing":
                 outcome = Outcome([], {}, FAILED, error="the training failed")
             elif run and plan.needs == "run" and len([*run.glob("epoch_???.pt")]) < 2:
@@ -263,7 +263,7 @@ def report(folder: Path, stems: Sequence[str], state: State) -> None:
     for stem in stems:
         by_status.setdefault(state.outcomes[stem].status, []).append(stem)
     log(f"{len(by_status.get(DONE, []))} of {len(stems)} done")
-    for status in (NOT_FOR_IT, NO_DATA, FAILED, LEFT_OUT):
+    for status in (DOES_NOT_APPLY, NO_DATA, FAILED, LEFT_OUT):
         if status in by_status:
             logs = " (see logs/)" * (status in (NO_DATA, FAILED))
             log(f"{status}: {', '.join(by_status[status])}{logs}")

@@ -27,7 +27,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
 """What an experiment needs of the training -> its arguments."""
 
 TRAIN = "train"
-LAYERS = ("layers=", "svm=", "softmax=")
+LAYERS = ("layers=[conv", "svm=", "softmax=")
 """Settings of a size that name layers of this library's networks."""
 
 
@@ -38,9 +38,9 @@ class Plan:
     needs: a key of NEEDS. sizes: its own overrides at each size, which win over those of the
     command line. goes_on: pattern of the files from which resume=<its folder> can continue.
     epoch: of the snapshot that it gets at a size, if the run has it; else the newest.
-    draws: whether it draws a figure, so that figure.… are settings of its own. not_for: why it does
-    not apply to a network of others that model.weights names, which nobody trains here; chains:
-    whether to one that is a chain of layers.
+    draws: whether it draws a figure, so that figure.… are settings of its own. data: the data sets
+    that it can look at; (): all. not_for: why it does not apply to a network of others that
+    model.weights names; chains: whether it does to chains of layers alone.
     """
 
     needs: str = "snapshot"
@@ -48,14 +48,19 @@ class Plan:
     goes_on: str = ""
     epoch: Mapping[str, int] = field(default_factory=dict)
     draws: bool = True
+    data: Sequence[str] = ()
     not_for: str = ""
     chains: bool = False
 
-    def why_not(self, net: Network) -> str:
-        """Why it does not apply to a network of others; empty where it does."""
-        if self.chains and not isinstance(net, ChainNet):
+    def why_not(self, data: str, net: Network | None) -> str:
+        """Why it does not apply to a data set, or to a network of others; empty where it does."""
+        if net is not None and self.not_for:
+            return self.not_for
+        if net is not None and self.chains and not isinstance(net, ChainNet):
             return f"it draws a chain of layers, and {net.name} is none"
-        return self.not_for
+        if self.data and data not in self.data:
+            return f"it looks at data={' or '.join(self.data)} alone"
+        return ""
 
 
 OWN_TRAININGS = "it trains this library's networks"
@@ -99,18 +104,18 @@ PLANS = {
         }
     ),
     "adaptive_deconv": Plan("nothing", not_for="it has a network of its own"),
-    "table1_correspondence": Plan(),
+    "table1_correspondence": Plan(data=("scenes",)),
     "table2_imagenet": Plan("snapshots", draws=False, not_for="it takes snapshots of trainings"),
     "table3_ablation": Plan(
         "nothing", {"smoke": ["rows=[no 7]"]}, goes_on="config.yaml", not_for=OWN_TRAININGS
     ),
     "table4_caltech101": Plan(sizes={"smoke": ["folds=2", "c=[1]"]}),
     "table5_caltech256": Plan(sizes={"smoke": ["folds=2", "c=[1]"]}),
-    "table6_pascal": Plan(draws=False),
+    "table6_pascal": Plan(draws=False, data=("voc2012", "scenes")),
     "table7_layer_probes": Plan(
         sizes={"smoke": ["folds=2", "c=[1]", "svm=[1,5,7]", "softmax=[7]"]}
     ),
-    "atlas": Plan(sizes={"smoke": ["layers=[conv1]"]}, goes_on="config.yaml", draws=False),
+    "atlas": Plan(sizes={"smoke": ["layers=[1]"]}, goes_on="config.yaml", draws=False),
 }
 """The experiments in the order in which they run."""
 

@@ -20,7 +20,7 @@ from deconv.images import read_rgb
 from experiments.kit.chosen_images import class_of_folder
 from experiments.kit.findings import read_findings
 from experiments.kit.forked import Forked
-from experiments.kit.steps import DONE, NO_DATA, NOT_FOR_IT, STATE
+from experiments.kit.steps import DOES_NOT_APPLY, DONE, NO_DATA, STATE
 
 FIVE = {"n01440764": 0, "n02123045": 281, "n02979186": 482, "n03888257": 701, "n07920052": 967}
 """The number of a class, as torchvision's own list of names has it."""
@@ -186,11 +186,11 @@ def test_reproduce_runs_what_applies_and_says_what_does_not(place, tmp_path, onl
     status = Forked(arguments, log, errors, tmp_path, {"OMP_NUM_THREADS": "1"}).wait(900)
     ended = json.loads((tmp_path / "all" / STATE).read_text())["outcomes"]
     by_status = {one["status"] for one in ended.values()}
-    assert status == 0 and by_status <= {DONE, NOT_FOR_IT, NO_DATA}, log.read_text()
+    assert status == 0 and by_status <= {DONE, DOES_NOT_APPLY, NO_DATA}, log.read_text()
     assert ended["filters"]["status"] == DONE and "train" not in ended
     assert "is none" in ended["fig1_deconvnet"]["error"]
     assert "run=" in ended["fig4_feature_evolution"]["error"]
-    assert f"{NOT_FOR_IT}: fig1_deconvnet" in log.read_text()
+    assert f"{DOES_NOT_APPLY}: fig1_deconvnet" in log.read_text()
 
 
 def test_layers_that_are_asked_for_stay(place):
