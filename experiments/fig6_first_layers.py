@@ -337,6 +337,7 @@ def caption(facts: dict[str, Any]) -> str:
     answers = f"{lost[0]} in (b) and {lost[-1]} in (c)"
     if len(networks) == 1:
         first, second, kinds, words, answers = "(c)", "(e)", "", random[0], lost[0]
+        second += f", {rows['ours', SECOND]['name']}"
     return (
         f"{first}: the filters of layer 1, one scale a panel, grey is zero{kinds}. {second}: of "
         f"each map of layer 2 the strongest activation over {data['images']} images of "

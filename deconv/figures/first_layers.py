@@ -93,12 +93,20 @@ def first_layers(
     titles = {key: f"Layer 1, {of.name if key != 'a' else 'not renormalised'}" for key, of in first}
     titles |= {key: f"Layer 2 above {of.name}" for key, of in second}
     notes = {key: of.note for key, of in first} | {key: _field(of) for key, of in second}
-    rows = [(upper, thirds), (lower, halves)] if len(first) > 1 else [(upper | lower, halves)]
-    heights = [max(w * p.shape[0] / p.shape[1] for p in row.values()) for row, w in rows]
+    rows = [(upper, [thirds] * 3), (lower, [halves] * 2)]
+    if len(first) == 1:  # side by side, equally high
+        wide = [
+            pixels.shape[1] / pixels.shape[0] for row in (upper, lower) for pixels in row.values()
+        ]
+        rows = [(upper | lower, [2 * halves * each / sum(wide) for each in wide])]
+    heights = [
+        max(w * p.shape[0] / p.shape[1] for p, w in zip(row.values(), widths, strict=True))
+        for row, widths in rows
+    ]
     plots = TOP + sum(heights) + len(rows) * (HEAD + GAP)
     figure = captioned(width_in, plots + HEAD + PLOT + FOOT, caption)
-    for i, (row, width) in enumerate(rows):
-        panels(figure, row, titles, notes, TOP + sum(heights[:i]) + i * (HEAD + GAP), width)
+    for i, (row, widths) in enumerate(rows):
+        panels(figure, row, titles, notes, TOP + sum(heights[:i]) + i * (HEAD + GAP), widths)
     _plots(figure, networks, frequencies, max_rms, plots, thirds)
     return figure
 
@@ -148,11 +156,12 @@ def panels(
     titles: dict[str, str],
     notes: dict[str, str],
     top: float,
-    width: float,
+    widths: Sequence[float],
 ) -> None:
     """Pictures side by side, each under its letter, its title and its note."""
     for i, (letter, pixels) in enumerate(pictures.items()):
-        left = MARGIN + i * (width + COLUMN_GAP)
+        width = widths[i]
+        left = MARGIN + sum(widths[:i]) + i * COLUMN_GAP
         title = f"({letter})  {titles[letter]}"
         label_in(figure, left, left + width, top, title, 8.6, INK, weight="bold")
         label_in(figure, left, left + width, top + 0.185, notes[letter], 5.6, FAINT)
