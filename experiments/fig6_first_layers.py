@@ -177,6 +177,7 @@ def compute(cfg: FirstLayers, it: Subject) -> Result:
             ours.net, cfg.collisions, ours.snapshot.mean, [*points(ours.net).values()]
         ),
         "data": ours.facts()["data"],
+        "training": networks["ours"]["training"],
         "networks": networks,
         "unequal": differences,
         "rows": rows,
