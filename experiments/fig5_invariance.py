@@ -199,6 +199,7 @@ def compute(cfg: Invariance, it: Subject) -> Result:
         "figure": "5",
         "choices": choices(cfg, it),
         "names": names[: len(shown)],
+        "files": bool(cfg.images) and not it.by_number,
         "layers": cfg.layers,
         "rectified": [net.before(layer) is not None for layer in cfg.layers],
         "input_px": net.input_px,
@@ -324,7 +325,9 @@ def _row(
 def caption(facts: dict[str, Any], shown: int, others: int) -> str:
     """The text under the figure."""
     score = {(row["kind"], row["measure"]): row["value"] for row in facts["scores"]}
-    (lower, upper), chosen, data = facts["layers"], facts["choices"], facts.get("data")
+    titles, chosen, data = facts.get("titles") or {}, facts["choices"], facts.get("data")
+    lower, upper = (titles.get(layer, layer) for layer in facts["layers"])
+    of_data = f" of {images_of(data)}" if data else ""
 
     def number(kind: str, measure: str) -> str:
         value = score[kind, measure]
@@ -339,8 +342,9 @@ def caption(facts: dict[str, Any], shown: int, others: int) -> str:
 
     apart = shown > 1 and len(set(facts["names"])) == shown
     images = chosen["images"] + ", each of another class" * apart
-    source = f" of {images_of(data)}" if data else ""
-    grey = f" Grey: median and middle half of {others} further images." if others >= LEAST else ""
+    source, more = ("", of_data) if facts.get("files") else (of_data, "")
+    grey = f" Grey: median and middle half of {others} further images{more}."
+    grey = grey if others >= LEAST else ""
     kept = ", ".join(f"{number(kind, 'kept')} under {kind}" for kind in IDENTITY)
     return (
         f"{shown} image{'s' * (shown > 1)}{source}, {images}, shifted down, enlarged and "

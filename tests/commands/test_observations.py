@@ -106,6 +106,24 @@ def imagenet_occlusion():
     yield f"the class's probability, by {probability:.2f}."
 
 
+def imagenet_invariance():
+    about = KEPT[f"{SQUEEZENET}/fig5_invariance"]
+    of = {(one["kind"], one["measure"]): one for one in about["tables"]["scores"]}
+
+    def both(measure):
+        found = [of[kind, measure]["value"] for kind in ("translation", "scale")]
+        return [f"{float(value):.2f}" for value in found]
+
+    shift, size = both("layer1/sharp")
+    yield f"({shift} of its largest distance at a tenth of the shift, {size} of the enlargement)"
+    yield "fire9 leaps less ({} and {})".format(*both("layer7/sharp"))
+    yield "(R² {} and {}; a curve".format(*both("layer7/line"))
+    shift, size = both("kept")
+    turned = of["rotation", "kept"]
+    yield f"({shift} of its probability is kept), fewer enlargements ({size})"
+    yield f"({float(turned['value']):.2f}, up to {float(turned['high']):.2f} by chance"
+
+
 def imagenet_first_layers():
     first, second = KEPT[f"{SQUEEZENET}/fig6_first_layers"]["tables"]["table"]
     assert (first["maps"], first["kernel"], first["stride"]) == ("96", "7", "2")
@@ -204,7 +222,7 @@ def dogs():
     "sentences",
     [
         *(contrast, evolution, first_layers, occlusion, ascent, transfer, dogs),
-        *(imagenet_first_layers, imagenet_occlusion),
+        *(imagenet_first_layers, imagenet_invariance, imagenet_occlusion),
     ],
 )
 def test_sentences_tell_what_was_measured(sentences):
