@@ -93,12 +93,11 @@ class Subject:
 
         Returns whether it did; says which.
         """
-        named = [n for n in own_layers.SETTINGS if hasattr(self.cfg, n)]
-        if any(one.lstrip("+").partition("=")[0] in named for one in asked):
+        if any(one.lstrip("+").partition("=")[0] in own_layers.NAMING for one in asked):
             return False
         taken = False
-        for name in named:
-            value = getattr(self.cfg, name)
+        for name in own_layers.SETTINGS:
+            value = getattr(self.cfg, name, None)
             layers = [value] if isinstance(value, str) else list(value or ())
             if not own_layers.are_the_papers(layers) or not self.of_others:
                 continue

@@ -196,6 +196,8 @@ def test_layers_that_are_asked_for_stay(place):
     cfg, it = subject("fig5_invariance", *asked(place, "layers=[4,14]"))
     del it.given
     assert not it.take_own_layers(["layers=[4,14]"]) and list(cfg.layers) == ["4", "14"]
+    cfg, it = subject("fig2_top_activations", "model=torchvision/resnet18", "page=[[conv1]]")
+    assert not it.take_own_layers(["page=[[conv1]]"]) and cfg.layers == ["conv1"]
     own, it = subject("fig5_invariance", "size=smoke")
     assert not it.take_own_layers([]) and list(own.layers) == ["conv1", "fc7"]
 
