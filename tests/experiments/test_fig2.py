@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from command_line import assert_refused, command, subject
 from golden import assert_golden
 from mostly_slow import mostly_slow
