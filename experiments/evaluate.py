@@ -1,6 +1,8 @@
-"""How good a trained network is on a data set, by the ten-crop average or the centre crop.
+r"""How good a trained network is on a data set, by the ten-crop average or the centre crop.
 
     python -m experiments.evaluate snapshot=<run>/last.pt data=caltech101 data.root=<folder>
+    python -m experiments.evaluate model=torchvision/squeezenet1_0 model.weights=DEFAULT \
+        data=imagefolder data.root=<folder of some or all of ImageNet's class folders>
     torchrun --nproc-per-node=8 -m experiments.evaluate snapshot=<run>/last.pt data=imagenet …
 
 Paper: Tables 2 and 3 are errors on ImageNet's validation set, Table 4 mean accuracy per class. How
@@ -14,8 +16,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from omegaconf import MISSING
-
+from deconv.data.relabelled import Relabelled
 from deconv.errors import DeconvError
 from deconv.training.evaluation import PRECISIONS, TEST_CROPS, evaluate
 from experiments.kit import Result, Settings, Subject, check_name, experiment, log
@@ -26,7 +27,8 @@ from experiments.kit.printed import top1
 
 @dataclass
 class Evaluation(Settings):
-    snapshot: str = MISSING  # the network: a run's last.pt or another of its snapshots
+    snapshot: str | None = None  # the network: a run's last.pt or another of its snapshots; null:
+    # that of model=… model.weights=…
     split: str = "val"  # train, val or test
     crops: str = "ten"  # ten sub-crops of each image, averaged (as AlexNet), or centre
     precision: str = "auto"  # bf16 where the processor has it, else fp32
@@ -37,8 +39,10 @@ class Evaluation(Settings):
 
 
 def check(cfg: Evaluation, it: Subject) -> None:
-    """Raise DeconvError if the images are not of the network's classes."""
-    if list(it.data.classes) != it.snapshot.classes:
+    """Raise DeconvError without a network, and if the images are not of its classes."""
+    if it.given is None:
+        raise DeconvError("a network has to be given: snapshot=… or model=… model.weights=…")
+    if not it.knows_classes:
         raise DeconvError(
             f"{data_name(cfg)} has {len(it.data.classes)} classes, which are not the "
             f"{len(it.snapshot.classes)} that the network was trained on"
@@ -48,7 +52,7 @@ def check(cfg: Evaluation, it: Subject) -> None:
 def compute(cfg: Evaluation, it: Subject) -> Result:
     """Evaluate the network on cfg.split of cfg.data."""
     view, batch = TEST_CROPS[cfg.crops]
-    crops = view(it.data, it.snapshot.mean, it.net.input_px)
+    crops = view(Relabelled(it.data, it.snapshot.classes), it.snapshot.mean, it.net.input_px)
     log(f"evaluating {it.net.name} on {len(it.data)} images of {data_name(cfg)} ({cfg.split})")
     accuracy = evaluate(it.net, it.loader(crops, batch), cfg.precision)
     error = 100 - accuracy.top1

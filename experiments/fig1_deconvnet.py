@@ -91,6 +91,11 @@ def check(cfg: Deconvnet, it: Subject) -> None:
     """Raise DeconvError for a layer, unit or image that does not fit the network."""
     it.need_images(1, "the figure")
     net = it.sketch
+    if not isinstance(net, ChainNet):
+        raise DeconvError(
+            f"the figure follows a chain of layers, and {net.name} is none: take one that is, such "
+            "as torchvision/alexnet, or look at its maps with feature_maps"
+        )
     map_points(net, cfg.layer)
     blank = torch.zeros(1, 3, net.input_px, net.input_px)
     sizes = net.record(blank, [cfg.layer], logits=False).activations[cfg.layer].shape[1:]

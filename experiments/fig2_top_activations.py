@@ -36,7 +36,6 @@ from deconv.deconvnet.blank import trace
 from deconv.errors import DeconvError
 from deconv.figures import Page
 from deconv.mining.peak_views import PeakViews, peak_views
-from deconv.networks.depths import spread_points
 from deconv.pixels import ENERGY, energy_window
 from deconv.pooling import COLLISIONS
 from deconv.records import Peaks
@@ -140,13 +139,10 @@ def shape_of(grid: Mapping[str, Sequence[int]], layer: str, named: int) -> list[
 def check(cfg: TopActivations, it: Subject) -> None:
     """Raise DeconvError for unknown layers and too few images.
 
-    Images of the split that the network may have been trained on are noted. Where no layer was
-    named and the network does not have the paper's, five of its own take their place.
+    Images of the split that the network may have been trained on are noted.
     """
-    if cfg.page == page_of(None, []) and not {*cfg.layers} <= {*it.sketch.points}:
-        cfg.layers = spread_points(it.sketch, len(GRID))
+    if cfg.layers != [layer for row in cfg.page for layer in row]:  # the network's own
         cfg.page = page_of(None, cfg.layers)
-        log(f"layers, as none is named: {', '.join(cfg.layers)}")
     for layer in cfg.layers:
         describe_field(it.sketch, layer)  # refuses an unknown layer
     for layer, numbers in named_maps(cfg, it.sketch, cfg.layers).items():

@@ -14,8 +14,8 @@ image, which the network sees as 0; down and counterclockwise are positive. At a
 translations shrink in proportion, to whole pixels, which need no interpolation. Further images are
 measured in the same way for the numbers.
 
-Cost: (5 + population) × 138 forward passes; laptop with a snapshot about a minute, ZFNet at 224 px
-with population=40 about three minutes, on a CPU core.
+Cost: (5 + population) × 138 forward passes; scenes with a snapshot about a minute, ZFNet or
+SqueezeNet at 224 px over 45 photographs some minutes, on a CPU core.
 Expected: layer 1 leaps at the smallest change, layer 7 moves almost linearly with translation and
 scale, and turning loses the class except of symmetric objects.
 
@@ -43,13 +43,15 @@ from deconv.studies.invariance.courses import LAYERS, course, image_scores, side
 from deconv.studies.invariance.scores import difference
 from deconv.studies.invariance.tables import class_rows, image_rows, score_rows
 from deconv.studies.invariance.warping import IDENTITY, check_transform, warp
-from experiments.kit import Figure, Result, Saved, Subject, by_size, experiment, log
-from experiments.kit.chosen_images import ChosenImage, named_images, need_label
+from experiments.kit import Figure, Result, Saved, Subject, experiment, log
+from experiments.kit.chosen_images import ChosenImage, named_images, need_label, of_data_set
 from experiments.kit.facts import describe_network, images_of, preprocessing
 from experiments.kit.titles import layer_title
 from experiments.verdicts.invariance import LEAST, findings
 
 MOST_AMOUNTS = 1000
+SCENES, PHOTOGRAPHS, SMOKE = 120, 40, 5
+"""Further images by default: fewer where networks are those of photographs, which are larger."""
 SHOWN = 5
 """Images of the paper's figure."""
 POOL = 20
@@ -69,9 +71,10 @@ class Invariance(Figure):
     images: list[Any] = field(default_factory=list)  # paths, or numbers in the split; []: five
     # drawn among those that the network gets right, of different classes (smoke: the first)
     labels: list[str] = field(default_factory=list)  # for paths: the class of each, by name
-    population: int = by_size(paper=120, laptop=120, smoke=5)  # further images, drawn likewise, for
-    # the numbers and in grey
-    layers: tuple[str, str] = ("conv1", "fc7")  # layers 1 and 7; not stated: where in a layer
+    population: int | None = None  # further images, drawn likewise, for the numbers and in grey;
+    # null: 120 scenes, or 40 photographs, or none beside images that are files (smoke: 5)
+    layers: tuple[str, str] = ("conv1", "fc7")  # layers 1 and 7; not stated: where in a layer; of a
+    # network of others its first block of convolutions and what its last layer reads
     fill: str = "mean"  # padding outside the stored square: mean, edge, mirror
     translation: tuple[float, float, float] = (-60, 60, 2)  # from, to, step: px downwards
     scale: tuple[float, float, float] = (1.0, 1.8, 0.02)  # factor
@@ -85,7 +88,7 @@ class Invariance(Figure):
     def __post_init__(self) -> None:
         if len(self.layers) != 2:
             raise DeconvError(f"layers takes two, such as [conv1,fc7], got {self.layers}")
-        if self.population < 0 or self.reference_px < 0:
+        if self.further < 0 or self.reference_px < 0:
             raise DeconvError("population and reference_px must not be negative")
         if len(self.images) > (most := len(figures.IMAGE_COLOURS)):
             raise DeconvError(
@@ -102,6 +105,16 @@ class Invariance(Figure):
                 )
             if not getattr(self.examples, kind):
                 raise DeconvError(f"examples.{kind} takes a list of numbers, got none")
+
+    @property
+    def further(self) -> int:
+        """How many images are measured beside those shown."""
+        if self.population is not None:
+            return self.population
+        if self.images and not any(map(of_data_set, self.images)):
+            return 0
+        usual = SCENES if self.data.name == "scenes" else PHOTOGRAPHS
+        return SMOKE if self.size_name == "smoke" else usual
 
     def amounts(self, kind: str, input_px: int) -> np.ndarray:
         """The amounts of a transform, ascending: pixels at `input_px`, factors or degrees."""
@@ -135,7 +148,7 @@ def check(cfg: Invariance, it: Subject) -> None:
                 f"{identity:g}: widen the range or make the step smaller"
             )
     known = (it.given or it.data).classes
-    if (it.by_number or cfg.population) and list(it.data.classes) != list(known):
+    if (it.by_number or cfg.further) and not it.knows_classes:
         raise DeconvError(
             f"{cfg.data.name} has {len(it.data.classes)} classes that are not the network's "
             f"{len(known)} (trained on {it.given.config.get('data')}): name its data=…, or "
@@ -186,6 +199,7 @@ def compute(cfg: Invariance, it: Subject) -> Result:
         "figure": "5",
         "choices": choices(cfg, it),
         "names": names[: len(shown)],
+        "files": bool(cfg.images) and not it.by_number,
         "layers": cfg.layers,
         "rectified": [net.before(layer) is not None for layer in cfg.layers],
         "input_px": net.input_px,
@@ -218,9 +232,9 @@ def choices(cfg: Invariance, it: Subject) -> dict[str, Any]:
 def shown_and_others(cfg: Invariance, it: Subject) -> tuple[list[ChosenImage], list[ChosenImage]]:
     """The images that are shown, and those that are only measured."""
     named = it.images(SHOWN) if cfg.images else []
-    if named and not cfg.population:
+    if named and not cfg.further:
         return named, []
-    wanted = cfg.population + (len(named) or SHOWN)
+    wanted = cfg.further + (len(named) or SHOWN)
     if cfg.size_name == "smoke":
         log("size=smoke trains too little to choose by: the first images are taken, right or wrong")
         numbers = list(range(min(wanted, len(it.data))))
@@ -230,9 +244,9 @@ def shown_and_others(cfg: Invariance, it: Subject) -> tuple[list[ChosenImage], l
     taken = [image.index for image in named]
     if not named:
         taken = one_of_each(numbers, [it.data.targets[i] for i in numbers])[:SHOWN]
-    rest = [i for i in numbers if i not in taken][: cfg.population]
-    if len(rest) < cfg.population:
-        log(f"note: {len(rest)} further images instead of {cfg.population}; there are no more")
+    rest = [i for i in numbers if i not in taken][: cfg.further]
+    if len(rest) < cfg.further:
+        log(f"note: {len(rest)} further images instead of {cfg.further}; there are no more")
     first = [] if named else taken
     drawn = named_images([*first, *rest], [], it.snapshot, it.net.input_px, it.data)
     return named or drawn[: len(first)], drawn[len(first) :]
@@ -311,7 +325,9 @@ def _row(
 def caption(facts: dict[str, Any], shown: int, others: int) -> str:
     """The text under the figure."""
     score = {(row["kind"], row["measure"]): row["value"] for row in facts["scores"]}
-    (lower, upper), chosen, data = facts["layers"], facts["choices"], facts.get("data")
+    titles, chosen, data = facts.get("titles") or {}, facts["choices"], facts.get("data")
+    lower, upper = (titles.get(layer, layer) for layer in facts["layers"])
+    of_data = f" of {images_of(data)}" if data else ""
 
     def number(kind: str, measure: str) -> str:
         value = score[kind, measure]
@@ -326,8 +342,9 @@ def caption(facts: dict[str, Any], shown: int, others: int) -> str:
 
     apart = shown > 1 and len(set(facts["names"])) == shown
     images = chosen["images"] + ", each of another class" * apart
-    source = f" of {images_of(data)}" if data else ""
-    grey = f" Grey: median and middle half of {others} further images." if others >= LEAST else ""
+    source, more = ("", of_data) if facts.get("files") else (of_data, "")
+    grey = f" Grey: median and middle half of {others} further images{more}."
+    grey = grey if others >= LEAST else ""
     kept = ", ".join(f"{number(kind, 'kept')} under {kind}" for kind in IDENTITY)
     return (
         f"{shown} image{'s' * (shown > 1)}{source}, {images}, shifted down, enlarged and "

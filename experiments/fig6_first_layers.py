@@ -1,7 +1,9 @@
-"""Figure 6: features of layers 1 and 2, without renormalisation, with a coarse and a fine layer 1.
+r"""Figure 6: features of layers 1 and 2, without renormalisation, with a coarse and a fine layer 1.
 
     python -m experiments.fig6_first_layers
     python -m experiments.fig6_first_layers ours=<run>/epoch_010.pt
+    python -m experiments.fig6_first_layers model=torchvision/resnet50 model.weights=DEFAULT \
+        data=imagefolder data.root=<photographs>        # (c) and (e) of a network of others
     python -m experiments.fig6_first_layers redraw=outputs/fig6_first_layers/<folder>
 
 Paper: (a) layer 1 without the renormalisation of filters, where one filter dominates; (b) layer 1
@@ -43,11 +45,14 @@ from deconv import figures
 from deconv.errors import DeconvError, unknown
 from deconv.figures import Page
 from deconv.mining.top_activations import CHUNK
+from deconv.networks import is_foreign
 from deconv.pooling import COLLISIONS
 from deconv.studies.first_layers.features import (
     FIRST,
     SECOND,
+    convolution,
     features,
+    points,
     random_aliasing,
     strengths,
 )
@@ -112,16 +117,19 @@ def check(cfg: FirstLayers, it: Subject) -> None:
     strides = {}
     for role, one in it.roles.items():
         for layer in (FIRST, SECOND):
-            check_numbers(one.sketch, layer, cfg.maps.get(layer, ()), f"maps.{layer} of {role}=")
+            point = points(one.sketch)[layer]
+            check_numbers(one.sketch, point, cfg.maps.get(layer, ()), f"maps.{layer} of {role}=")
         if other := sorted(cfg.maps.keys() - {FIRST, SECOND}):
             raise DeconvError(f"maps names {other[0]}, and the figure shows {FIRST} and {SECOND}")
-        strides[role] = square_stride(one.sketch.get_submodule(FIRST))
+        strides[role] = square_stride(convolution(one.sketch, FIRST))
+        if one.given and is_foreign(one.given.recipe["name"]):
+            continue
         recipe = one.given.config.get("train", {}) if one.given else one.config.train
         limit = recipe.get("max_rms", "not known")
         if limit != "not known" and (limit is None) != (role == "without"):
             wanted = "null" if role == "without" else "a limit"
             raise DeconvError(f"{role}= has to be trained with train.max_rms={wanted}, not {limit}")
-    if strides["coarse"] <= strides["ours"]:
+    if "coarse" in strides and strides["coarse"] <= strides["ours"]:
         raise DeconvError(
             f"layer 1 of coarse= has stride {strides['coarse']}, that of ours= {strides['ours']}: "
             "the coarse one has to be larger (model=alexnet, or model.first_layer=coarse)"
@@ -130,7 +138,11 @@ def check(cfg: FirstLayers, it: Subject) -> None:
 
 def compute(cfg: FirstLayers, it: Subject) -> Result:
     """Look at each network and judge the paper's claims."""
-    peaks = {role: one.mine([FIRST, SECOND], k=1) for role, one in it.roles.items()}
+    peaks = {}
+    for role, one in it.roles.items():
+        own = points(one.net)
+        mined = one.mine(list(own.values()), k=1)
+        peaks[role] = {layer: mined[point] for layer, point in own.items()}
     it.first_alone()
     arrays: dict[str, np.ndarray] = {"frequencies": FREQUENCIES}
     rows, networks = [], {}
@@ -142,7 +154,8 @@ def compute(cfg: FirstLayers, it: Subject) -> Result:
             found["random_aliased"] = controls(cfg, one)
         arrays |= {f"{role}/{name}": array for name, array in found.items()}
         for layer in (FIRST, SECOND):
-            row = {"network": role, "layer": layer} | strengths(one.net, found, layer, cfg.faint)
+            row = {"network": role, "layer": layer, "name": points(one.net)[layer]}
+            row |= strengths(one.net, found, layer, cfg.faint)
             rows.append(rounded(row | spectrum_in_numbers(one.net, found, layer)))
         networks[role] = {
             "model": one.net.recipe,
@@ -154,13 +167,17 @@ def compute(cfg: FirstLayers, it: Subject) -> Result:
     differences = {
         role: unequal(ours.snapshot, it.roles[role].snapshot, apart)
         for role, apart in (("without", "max_rms"), ("coarse", "network"))
+        if role in it.roles
     }
     facts = {
         "figure": "6",
         "maps": cfg.maps,
         "choices": choices(cfg)
-        | deconvnet_choices(ours.net, cfg.collisions, ours.snapshot.mean, (FIRST, SECOND)),
+        | deconvnet_choices(
+            ours.net, cfg.collisions, ours.snapshot.mean, [*points(ours.net).values()]
+        ),
         "data": ours.facts()["data"],
+        "training": networks["ours"]["training"],
         "networks": networks,
         "unequal": differences,
         "rows": rows,
@@ -201,6 +218,10 @@ def choices(cfg: FirstLayers) -> dict[str, str]:
 # The claims
 
 
+CLAIMED = ("fig6/dominating", "fig6/dead", "fig6/aliasing")
+ALONE = "twins that are trained otherwise, which a network of others does not have"
+
+
 def findings(
     rows: Sequence[Mapping[str, Any]],
     arrays: Mapping[str, np.ndarray],
@@ -211,6 +232,8 @@ def findings(
 
     differences: what the trainings of "without" and "coarse" differ in from that of "ours".
     """
+    if not differences:
+        return [judged(claim, why_not=ALONE) for claim in CLAIMED]
     first = {row["network"]: row for row in rows if row["layer"] == FIRST}
     same = np.array_equal(arrays["without/filters"], arrays["ours/filters"])
     idle = "no filter reached the limit and both networks are one" if same else ""
@@ -276,9 +299,9 @@ def untested(
 def draw(saved: Saved) -> Page:
     """The figure from the saved files alone."""
     facts, arrays = saved.facts, saved.arrays
-    networks = [panel(saved, facts, role) for role in FirstLayers.roles]
+    networks = {role: panel(saved, facts, role) for role in facts["networks"]}
     limit = facts["networks"]["ours"]["max_rms"]
-    return figures.first_layers(*networks, arrays["frequencies"], caption(facts), max_rms=limit)
+    return figures.first_layers(networks, arrays["frequencies"], caption(facts), max_rms=limit)
 
 
 def panel(saved: Saved, facts: dict[str, Any], role: str) -> figures.FirstLayers:
@@ -306,22 +329,28 @@ def caption(facts: dict[str, Any]) -> str:
     """The text under the figure."""
     data, networks = facts["data"], facts["networks"]
     rows = {(row["network"], row["layer"]): row for row in facts["rows"]}
-    lost = [100 * (rows[role, FIRST]["responses_aliased"] or 0) for role in ("coarse", "ours")]
-    random = [100 * (rows[role, SECOND]["random_aliased"] or 0) for role in ("coarse", "ours")]
+    measured = [role for role in ("coarse", "ours") if role in networks]
+    lost = [f"{100 * (rows[r, FIRST]['responses_aliased'] or 0):.0f} %" for r in measured]
+    random = [f"{100 * (rows[r, SECOND]['random_aliased'] or 0):.0f} %" for r in measured]
+    first, second = "(a) to (c)", "(d), (e)"
+    kinds = "; (a) trained without the renormalisation of filters, (b) with a coarse first layer"
+    words = f"{random[0]} for the coarse and {random[-1]} for the fine layer 1"
+    answers = f"{lost[0]} in (b) and {lost[-1]} in (c)"
+    if len(networks) == 1:
+        first, second, kinds, words, answers = "(c)", "(e)", "", random[0], lost[0]
+        second += f", {rows['ours', SECOND]['name']}"
     return (
-        "(a) to (c): the filters of layer 1, one scale a panel, grey is zero; (a) trained without "
-        "the renormalisation of filters, (b) with a coarse first layer. (d), (e): of each map of "
-        f"layer 2 the strongest activation over {data['images']} images of {images_of(data)}"
-        f", painted by the deconvnet with that image's switches and cut to the "
+        f"{first}: the filters of layer 1, one scale a panel, grey is zero{kinds}. {second}: of "
+        f"each map of layer 2 the strongest activation over {data['images']} images of "
+        f"{images_of(data)}, painted by the deconvnet with that image's switches and cut to the "
         "exact receptive field (hatched: outside the image); every picture has its own "
         "symmetric scale, a dash is a dead map. Dead: never above 0 on these images; faint: "
         f"{facts['choices']['faint']}. Spectra: the share of energy at frequencies up to f along "
         "both axes; what lies above the dot, the Nyquist frequency 1/(2·stride) of layer 1, is "
-        f"aliased. In layer 2 of networks with random weights that is {random[0]:.0f} % for the "
-        f"coarse and {random[1]:.0f} % for the fine layer 1; of layer 1's responses to "
-        f"{facts['response_images']} images it is {lost[0]:.0f} % in (b) and {lost[1]:.0f} % in "
-        f"(c). {describe_inequality(facts)}{describe_network(networks['ours'])} "
-        f"{describe_others(networks)} Shared switches: {facts['choices']['collisions']}."
+        f"aliased. In layer 2 of networks with random weights that is {words}; of layer 1's "
+        f"responses to {facts['response_images']} images it is {answers}. "
+        f"{describe_inequality(facts)}{describe_network(networks['ours'])} "
+        f"{describe_others(networks)}Shared switches: {facts['choices']['collisions']}."
     )
 
 
@@ -338,11 +367,13 @@ def describe_others(networks: dict[str, Any]) -> str:
     """A sentence about the networks of (a) and (b)."""
     words = []
     for role, letter in LETTERS.items():
+        if role not in networks:
+            continue
         training, model = networks[role]["training"], networks[role]["model"]
         error = training["metrics"].get("val_top1_error")
         result = "" if error is None else f", {top1(error)}"
         words.append(f"{letter} {model['name']}, {training['epochs']} epochs{result}")
-    return f"That is (c); {'; '.join(words)}."
+    return f"That is (c); {'; '.join(words)}. " if words else ""
 
 
 SAVES = "arrays.npz table.csv findings.json"

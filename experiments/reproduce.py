@@ -1,11 +1,15 @@
-"""All figures and tables from one network, each in a process of its own, and the results.
+r"""All figures and tables from one network, each in a process of its own, and the results.
 
     python -m experiments.reproduce size=laptop
     python -m experiments.reproduce size=paper run=<run> data.root=<folder>
     python -m experiments.reproduce size=laptop 'only=[fig2,table1]'
+    python -m experiments.reproduce model=torchvision/squeezenet1_0 model.weights=DEFAULT \
+        data=imagefolder data.root=<photographs>
     python -m experiments.reproduce resume=outputs/reproduce/<folder>
 
-Without run= the network of the size is trained first (not at size=paper). An experiment that fails
+Without run= the network of the size is trained first (not at size=paper), but for a network of
+others whose weights model.weights names: then what does not apply to it is left out, and says why.
+An experiment that fails
 does not stop the others; its error is reported. resume= skips what finished with the same settings
 and network, and resumes a training from its newest snapshot. Overrides of data, model, train, seed
 and device apply to every experiment, those of figure to all that draw.
@@ -37,6 +41,7 @@ from experiments.kit import Command, Settings, compose, kept, log
 from experiments.kit.budget import Budget, usual_seconds
 from experiments.kit.command import settings_of
 from experiments.kit.index_page import Section, index_page
+from experiments.kit.inputs import named_by_weights, weights_snapshot
 from experiments.kit.plans import (
     PLANS,
     TRAIN,
@@ -51,6 +56,7 @@ from experiments.kit.progress import Progress, outcome_words
 from experiments.kit.provenance import overrides, write_text
 from experiments.kit.results_page import READING, results, short_table
 from experiments.kit.steps import (
+    DOES_NOT_APPLY,
     DONE,
     FAILED,
     LEFT_OUT,
@@ -89,7 +95,10 @@ def run(_: DictConfig, cfg: Reproduce, folder: Path) -> None:
         cfg, asked, state = settings(cfg, folder)
         stems = chosen(cfg)
         network = check_run(cfg, stems)
-        if network is None and TRAIN not in stems and needs_network(stems):
+        named = named_by_weights(cfg) and network is None
+        if named:
+            stems = [stem for stem in stems if stem != TRAIN]
+        elif network is None and TRAIN not in stems and needs_network(stems):
             stems = [TRAIN, *stems]
         elif network is not None:
             stems = [stem for stem in stems if stem != TRAIN]
@@ -150,7 +159,7 @@ def check_run(cfg: Reproduce, stems: Sequence[str]) -> Path | None:
                 f"model={name} makes them alike"
             )
         return Path(cfg.run).resolve()
-    if needs_network(stems):
+    if needs_network(stems) and not named_by_weights(cfg):
         if cfg.size_name == "paper":
             raise DeconvError(
                 "size=paper needs a training: run python -m experiments.train size=paper first, "
@@ -190,18 +199,21 @@ def work(
                 )
             if outcome.status == DONE or (outcome.status == STOPPED and budget.minutes):
                 run = (folder / TRAIN).resolve()
-        steps = []
+        steps, named = [], named_by_weights(cfg) and run is None
+        net = weights_snapshot(cfg).network() if named else None
         for stem in others:
-            if run is None and PLANS[stem].needs != "nothing":
+            plan, outcome = PLANS[stem], None
+            if why_not := plan.why_not(cfg.data.name, net):
+                outcome = Outcome([], {}, DOES_NOT_APPLY, error=why_not)
+            elif run is None and not named and plan.needs != "nothing":
                 outcome = Outcome([], {}, FAILED, error="the training failed")
-                state.outcomes[stem] = outcome
-                progress.show("end", Step(stem, (), lambda place, again: []), outcome)
-            elif run and PLANS[stem].needs == "run" and len([*run.glob("epoch_???.pt")]) < 2:
+            elif run and plan.needs == "run" and len([*run.glob("epoch_???.pt")]) < 2:
                 outcome = Outcome([], {}, LEFT_OUT, error="the training left fewer than 2 epochs")
-                state.outcomes[stem] = outcome
-                progress.show("end", Step(stem, (), lambda place, again: []), outcome)
-            else:
+            if outcome is None:
                 steps.append(step_of(cfg, stem, asked, run))
+                continue
+            state.outcomes[stem] = outcome
+            progress.show("end", Step(stem, (), lambda place, again: []), outcome)
         return run_steps(steps, folder, state, show, budget)
 
 
@@ -251,9 +263,10 @@ def report(folder: Path, stems: Sequence[str], state: State) -> None:
     for stem in stems:
         by_status.setdefault(state.outcomes[stem].status, []).append(stem)
     log(f"{len(by_status.get(DONE, []))} of {len(stems)} done")
-    for status in (NO_DATA, FAILED, LEFT_OUT):
+    for status in (DOES_NOT_APPLY, NO_DATA, FAILED, LEFT_OUT):
         if status in by_status:
-            log(f"{status}: {', '.join(by_status[status])} (see logs/)")
+            logs = " (see logs/)" * (status in (NO_DATA, FAILED))
+            log(f"{status}: {', '.join(by_status[status])}{logs}")
     if {LEFT_OUT, STOPPED} & by_status.keys():
         log(f"the rest: python -m experiments.reproduce resume={quote(str(folder))} minutes=null")
     log(f"results: {folder / 'results.md'}")

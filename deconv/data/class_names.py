@@ -1,11 +1,39 @@
-"""Class names: made unique, and looked up."""
+"""Class names: ImageNet's in words, made unique, and looked up."""
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
+from deconv.data.text_files import read_lines
 from deconv.errors import DeconvError, unknown
+
+WNIDS = Path(__file__).with_name("imagenet_wnids.txt")
+"""The names of ImageNet's 1,000 class folders, sorted: the order of its networks' logits."""
+
+
+@functools.cache
+def imagenet_words() -> dict[str, str]:
+    """Map the name of each of ImageNet's folders to the class, n01440764 -> tench, in order."""
+    from torchvision.models import AlexNet_Weights  # when needed: a third of a command's start
+
+    words = unique_names(AlexNet_Weights.DEFAULT.meta["categories"])
+    return dict(zip(read_lines(WNIDS, "list of ImageNet's classes"), words, strict=True))
+
+
+def in_words(names: Sequence[str]) -> list[str]:
+    """Replace names of ImageNet's folders by their words; where one is another name, none is."""
+    if not names or not all(name[:1] == "n" and name[1:].isdecimal() for name in names):
+        return list(names)
+    words = imagenet_words()
+    return [words[name] for name in names] if words.keys() >= set(names) else list(names)
+
+
+def shown_names(names: Sequence[str]) -> list[str]:
+    """Name classes as they are shown: ImageNet's in words, and each apart from the others."""
+    return unique_names(in_words(names))
 
 
 def unique_names(names: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import Dataset
 
-from deconv.data.class_names import unique_names
+from deconv.data.class_names import shown_names
 from deconv.data.skipping import ERROR
 from deconv.errors import DeconvError
 from deconv.images import naming, square, to_rgb
@@ -49,7 +49,7 @@ class Photographs(Dataset):
         chosen = range(len(targets)) if chosen is None else chosen
         self.dataset, self.side_px, self.bad_images = dataset, side_px, ERROR
         self.drawn = ""
-        self.classes = unique_names(classes)
+        self.classes = shown_names(classes)
         self.chosen = [int(i) for i in chosen]
         self.targets = [int(targets[i]) for i in self.chosen]
         self.paths = [str(paths[i]) for i in self.chosen]

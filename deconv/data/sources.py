@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import torch
 
 from deconv.data.average_precision import ABSENT, IGNORED, PRESENT
+from deconv.data.class_names import in_words
 from deconv.data.folders import ImageFiles, class_folders, is_hidden
 from deconv.data.image_folders import by_class, imagefolder
 from deconv.data.known_counts import KNOWN_COUNTS, WITH_CLUTTER, check_counts
@@ -120,6 +121,7 @@ def imagenet(root: Path, split: str, side_px: int, partial: bool = False) -> Pho
         raise _missing(what, "imagenet") from error
     data, found = by_class(root / split)
     check_counts("imagenet", split, root / split, len(data), len(found), partial)
+    names = names if in_words(found) == found else found
     return Photographs(data, data.targets, names, data.paths, side_px)
 
 
@@ -146,8 +148,7 @@ def imagenette(
         _of_torchvision().Imagenette(str(root), split, size=size, download=True)
     data, wnids = by_class(folder / split)
     check_counts("imagenette", split, folder / split, len(data), len(wnids), partial)
-    names = [_of_torchvision().Imagenette._WNID_TO_CLASS.get(wnid, [wnid])[0] for wnid in wnids]
-    return Photographs(data, data.targets, names, data.paths, side_px)
+    return Photographs(data, data.targets, wnids, data.paths, side_px)
 
 
 def cifar10(root: Path, split: str, side_px: int, download: bool = False) -> Photographs:

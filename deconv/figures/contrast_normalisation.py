@@ -80,7 +80,7 @@ def contrast_normalisation(
             k: of.note if layer == 1 else _field(of)
             for k, of in zip(pictures, columns, strict=True)
         }
-        panels(figure, pictures, titles, notes, top, width)
+        panels(figure, pictures, titles, notes, top, [width] * len(pictures))
     _numbers(figure, [of.name for of in columns], rows, numbers, width_in)
     return figure
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,6 +60,10 @@ DASH = (150, 156, 166)
 """RGB of the dash in the tile of a dead map."""
 GREEN = "#009e73"
 """The third colour of Okabe and Ito beside BLUE and RED."""
+COLOURS = {"without": GREEN, "coarse": RED, "ours": BLUE}
+UPPER = {"without": "a", "coarse": "b", "ours": "c"}
+LOWER = {"coarse": "d", "ours": "e"}
+"""Role -> its panel of layer 1, and of layer 2."""
 LABEL, LEGEND = 9, 30
 """Percent of a spectrum's height that a label takes, and the legend with one."""
 LEAST_RMS = 1e-4
@@ -68,9 +72,7 @@ LEAST_RMS = 1e-4
 
 @page(least_in=4.8)
 def first_layers(
-    without: FirstLayers,
-    coarse: FirstLayers,
-    ours: FirstLayers,
+    networks: Mapping[str, FirstLayers],
     frequencies: Sequence[float],
     caption: str,
     *,
@@ -79,27 +81,33 @@ def first_layers(
 ) -> Figure:
     """Figure 6: (a) to (c) filters of layer 1, (d) and (e) projections of layer 2, and numbers.
 
-    frequencies: cycles a pixel, where `within` is known. max_rms: the limit of the
-    renormalisation, drawn as a line. caption: printed below, wrapped.
+    networks: of the roles without, coarse and ours, in this order, or of ours alone, whose (c)
+    and (e) stand side by side. frequencies: cycles a pixel, where `within` is known. max_rms: the
+    limit of the renormalisation, drawn as a line. caption: printed below, wrapped.
     """
-    networks = {"a": without, "b": coarse, "c": ours}
     thirds, halves = ((width_in - 2 * MARGIN - (n - 1) * COLUMN_GAP) / n for n in (3, 2))
-    upper = {key: filter_pixels(of) for key, of in networks.items()}
-    lower = {key: projection_pixels(of) for key, of in (("d", coarse), ("e", ours))}
-    first, second = (
-        max(width * p.shape[0] / p.shape[1] for p in pictures.values())
-        for width, pictures in ((thirds, upper), (halves, lower))
-    )
-    plots = TOP + 2 * HEAD + first + second + 2 * GAP
-    end = plots + HEAD + PLOT + FOOT
-    figure = captioned(width_in, end, caption)
-    titles = {"a": "Layer 1, not renormalised", "b": f"Layer 1, {coarse.name}"}
-    titles |= {"c": f"Layer 1, {ours.name}"}
-    panels(figure, upper, titles, {k: of.note for k, of in networks.items()}, TOP, thirds)
-    titles = {"d": f"Layer 2 above {coarse.name}", "e": f"Layer 2 above {ours.name}"}
-    notes = {key: _field(of) for key, of in (("d", coarse), ("e", ours))}
-    panels(figure, lower, titles, notes, TOP + HEAD + first + GAP, halves)
-    _plots(figure, (without, coarse, ours), frequencies, max_rms, plots, thirds)
+    first = [(UPPER[role], of) for role, of in networks.items()]
+    second = [(LOWER[role], of) for role, of in networks.items() if role in LOWER]
+    upper = {key: filter_pixels(of) for key, of in first}
+    lower = {key: projection_pixels(of) for key, of in second}
+    titles = {key: f"Layer 1, {of.name if key != 'a' else 'not renormalised'}" for key, of in first}
+    titles |= {key: f"Layer 2 above {of.name}" for key, of in second}
+    notes = {key: of.note for key, of in first} | {key: _field(of) for key, of in second}
+    rows = [(upper, [thirds] * 3), (lower, [halves] * 2)]
+    if len(first) == 1:  # side by side, equally high
+        wide = [
+            pixels.shape[1] / pixels.shape[0] for row in (upper, lower) for pixels in row.values()
+        ]
+        rows = [(upper | lower, [2 * halves * each / sum(wide) for each in wide])]
+    heights = [
+        max(w * p.shape[0] / p.shape[1] for p, w in zip(row.values(), widths, strict=True))
+        for row, widths in rows
+    ]
+    plots = TOP + sum(heights) + len(rows) * (HEAD + GAP)
+    figure = captioned(width_in, plots + HEAD + PLOT + FOOT, caption)
+    for i, (row, widths) in enumerate(rows):
+        panels(figure, row, titles, notes, TOP + sum(heights[:i]) + i * (HEAD + GAP), widths)
+    _plots(figure, networks, frequencies, max_rms, plots, thirds)
     return figure
 
 
@@ -148,11 +156,12 @@ def panels(
     titles: dict[str, str],
     notes: dict[str, str],
     top: float,
-    width: float,
+    widths: Sequence[float],
 ) -> None:
     """Pictures side by side, each under its letter, its title and its note."""
     for i, (letter, pixels) in enumerate(pictures.items()):
-        left = MARGIN + i * (width + COLUMN_GAP)
+        width = widths[i]
+        left = MARGIN + sum(widths[:i]) + i * COLUMN_GAP
         title = f"({letter})  {titles[letter]}"
         label_in(figure, left, left + width, top, title, 8.6, INK, weight="bold")
         label_in(figure, left, left + width, top + 0.185, notes[letter], 5.6, FAINT)
@@ -161,7 +170,7 @@ def panels(
 
 def _plots(
     figure: Figure,
-    networks: Sequence[FirstLayers],
+    networks: Mapping[str, FirstLayers],
     frequencies: Sequence[float],
     max_rms: float | None,
     top: float,
@@ -184,17 +193,17 @@ def _plots(
         if i == 0:
             _rms(axes, networks, max_rms)
         else:
-            _spectrum(axes, networks[1:], frequencies, name)
+            _spectrum(axes, {r: networks[r] for r in networks if r in LOWER}, frequencies, name)
 
 
-def _rms(axes: Axes, networks: Sequence[FirstLayers], max_rms: float | None) -> None:
+def _rms(axes: Axes, networks: Mapping[str, FirstLayers], max_rms: float | None) -> None:
     """RMS by rank, as a share of the filters, so that layers of other sizes compare."""
-    largest = max(float(of.rms.max()) for of in networks) or 1.0
-    names = ("not renormalised", networks[1].name, networks[2].name)
-    for of, name, colour in zip(networks, names, (GREEN, RED, BLUE), strict=True):
+    largest = max(float(of.rms.max()) for of in networks.values()) or 1.0
+    for role, of in networks.items():
         ranked = np.sort(of.rms)[::-1].clip(LEAST_RMS * largest)
         at = 100 * (np.arange(len(ranked)) + 0.5) / len(ranked)
-        axes.plot(at, ranked, color=colour, linewidth=1.1, label=name, clip_on=False)
+        name = "not renormalised" if role == "without" else of.name
+        axes.plot(at, ranked, color=COLOURS[role], linewidth=1.1, label=name, clip_on=False)
     if max_rms is not None:
         axes.axhline(max_rms, color=INK, linewidth=0.7, linestyle=(0, (4, 3)), label="limit")
     axes.set_yscale("log")
@@ -207,7 +216,7 @@ def _rms(axes: Axes, networks: Sequence[FirstLayers], max_rms: float | None) -> 
 
 
 def _spectrum(
-    axes: Axes, networks: Sequence[FirstLayers], frequencies: Sequence[float], layer: str
+    axes: Axes, networks: Mapping[str, FirstLayers], frequencies: Sequence[float], layer: str
 ) -> None:
     """Cumulative energy; a dot where the stride's Nyquist frequency cuts the curve."""
     axes.plot(
@@ -218,12 +227,13 @@ def _spectrum(
         linestyle=(0, (1, 2)),
         label="white noise",
     )
-    limits = [1 / (2 * of.stride) for of in networks]
+    limits = [1 / (2 * of.stride) for of in networks.values()]
     carried = [
         float(np.interp(limit, frequencies, 100 * np.asarray(of.within[layer])))
-        for of, limit in zip(networks, limits, strict=True)
+        for of, limit in zip(networks.values(), limits, strict=True)
     ]
-    for of, limit, height, colour in zip(networks, limits, carried, (RED, BLUE), strict=True):
+    for role, limit, height in zip(networks, limits, carried, strict=True):
+        of, colour = networks[role], COLOURS[role]
         within = 100 * np.asarray(of.within[layer])
         axes.plot(frequencies, within, color=colour, linewidth=1.1, clip_on=False, label=of.name)
         axes.plot(

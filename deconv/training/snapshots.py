@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from deconv.atomic_files import write_checked
-from deconv.data.class_names import unique_names
+from deconv.data.class_names import shown_names
 from deconv.data.text_files import json_text
 from deconv.errors import DeconvError
 from deconv.networks import Network, Preprocessing, build
@@ -63,7 +63,7 @@ class Snapshot:
     trusted: bool = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "classes", unique_names(self.classes))
+        object.__setattr__(self, "classes", shown_names(self.classes))
 
     def settings(self) -> dict[str, Any]:
         """Fill the recipe with the defaults of `deconv.build`, to compare snapshots.

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from deconv.data import Squares, paths_of, prepare
-from deconv.data.class_names import class_number
+from deconv.data.class_names import class_number, in_words
+from deconv.data.free_photographs import FREE, free_photograph
 from deconv.errors import DeconvError, some
 from deconv.images import read_rgb, square
 from deconv.networks import Network
@@ -126,17 +127,19 @@ def _named(
             return chosen
         number = class_number(label, snapshot.classes)
         return dataclasses.replace(chosen, label=number)
-    stored = square(read_rgb(str(one)), snapshot.mean.shape[-1])
-    label = label if label is not None else class_of_folder(str(one), root, snapshot.classes)
+    file = free_photograph(str(one))
+    stored = square(read_rgb(file), snapshot.mean.shape[-1])
+    label = label if label is not None else class_of_folder(file, root, snapshot.classes)
     number = None if label is None else class_number(label, snapshot.classes)
     inputs = prepare(stored, snapshot.mean, input_px)
-    path = Path(str(one)).absolute()
-    return ChosenImage(path.name, stored, inputs, number, None, "/".join(path.parts[-2:]))
+    path = Path(file).absolute()
+    name = str(one) if one in FREE else path.name
+    return ChosenImage(name, stored, inputs, number, None, "/".join(path.parts[-2:]))
 
 
 def of_data_set(one: object) -> bool:
     """Whether an image is named by its number or file name in a data set, not by a path."""
-    return not isinstance(one, str) or not Path(one).expanduser().is_file()
+    return not isinstance(one, str) or not Path(free_photograph(one)).expanduser().is_file()
 
 
 def number_of(name: str, data: Squares) -> int:
@@ -164,11 +167,14 @@ def number_of(name: str, data: Squares) -> int:
 
 
 def class_of_folder(path: str, root: str | None, classes: Sequence[str]) -> str | None:
-    """The class of a file below `root`: the nearest folder above it that is called as a class."""
+    """The class of a file below `root`: the nearest folder above it that is called as a class.
+
+    ImageNet's folders are called by numbers, its classes by words.
+    """
     file = Path(path).expanduser().resolve()
     if root is None or not file.is_relative_to(folder := Path(root).expanduser().resolve()):
         return None
-    above = file.relative_to(folder).parts[:-1]
+    above = [in_words([name])[0] for name in file.relative_to(folder).parts[:-1]]
     return next((name for name in reversed(above) if name in classes), None)
 
 

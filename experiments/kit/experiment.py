@@ -68,7 +68,8 @@ def experiment(
                 redraw(config, cfg, cfg.redraw, folder)
             return None
         it = Subject(config, cfg, folder)
-        if it.take_training_data(overrides()) and distributed.rank() == 0:
+        changes = [it.take_training_data(overrides()), it.take_own_layers(overrides())]
+        if any(changes) and distributed.rank() == 0:
             OmegaConf.save(config, folder / "config.yaml", resolve=True)
         if check is not None:
             check(cfg, it)

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from deconv import distributed
 from deconv.data import SPLITS, WHOLE, Cached, Joined, Squares, cache_path, photographs
+from deconv.data.class_names import imagenet_words
 from deconv.data.skipping import ERROR
 from deconv.data.text_files import read_lines
 from deconv.errors import DeconvError, unknown
@@ -176,6 +177,11 @@ def has_weights(cfg: Config) -> bool:
     return bool(cfg.model.weights) or is_code(cfg.model.name)
 
 
+def named_by_weights(cfg: Config) -> bool:
+    """Whether settings name a network of others with its weights, which is not to be trained."""
+    return is_foreign(cfg.model.name) and cfg.model.weights is not None
+
+
 def refuse_code(snapshot: Snapshot, path: str, asked: str) -> None:
     """Raise DeconvError for a network whose code would run and is not named by its user."""
     held = snapshot.recipe.get("name")
@@ -209,9 +215,14 @@ def weights_snapshot(cfg: Config) -> Snapshot:
             f"model.weights={settings['weights']} does not tell the mean that images have "
             "subtracted: give model.mean, three numbers in 0…255"
         )
-    classes = net.class_names or [f"class {i}" for i in range(net.classes)]
+    weights = settings.get("weights")
+    learnt = settings.get("trained_on") or learnt_from(settings["name"], weights, net.classes)
+    known = net.class_names
+    if known is None and learnt == "imagenet" and net.classes == len(imagenet_words()):
+        known = tuple(imagenet_words().values())
     if names := settings.get("class_names"):
-        classes = read_lines(names, "file of class names")
+        known = tuple(read_lines(names, "file of class names"))
+    classes = known or [f"class {i}" for i in range(net.classes)]
     if len(classes) != net.classes:
         raise DeconvError(
             f"{settings['name']} has {net.classes} outputs, and {len(classes)} names of classes"
@@ -220,11 +231,10 @@ def weights_snapshot(cfg: Config) -> Snapshot:
     if mean.shape[-1] == 1:
         side = cfg.data.side_px or wanted.stored_px
         mean = mean.expand(3, side, side).contiguous()
-    weights = settings.get("weights")
     config: dict[str, Any] = {
-        "data": settings.get("trained_on") or learnt_from(settings["name"], weights, net.classes),
+        "data": learnt,
         "weights": None if weights in (None, RANDOM) else Path(weights).name,
-        "named": bool(net.class_names or names),
+        "named": known is not None,
     }
     return Snapshot(net.recipe, net.state_dict(), mean, list(classes), config=config)
 

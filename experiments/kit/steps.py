@@ -28,12 +28,13 @@ from experiments.kit.forked import Forked
 from experiments.kit.signals import on_signals
 
 STATE = "reproduce.json"
-DONE, FAILED, NO_DATA, STOPPED, LEFT_OUT = (
+DONE, FAILED, NO_DATA, STOPPED, LEFT_OUT, DOES_NOT_APPLY = (
     "done",
     "failed",
     "data not here",
     "interrupted",
     "left out",
+    "does not apply",
 )
 """How a step can have ended; STOPPED also stands for one that never came to its end."""
 

@@ -15,13 +15,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from deconv import distributed
 from deconv.data import CentreCrops, Squares
-from deconv.data.class_names import class_number
+from deconv.data.class_names import class_number, imagenet_words
 from deconv.errors import DataMissing, DeconvError
 from deconv.mining.top_activations import CHUNK, top_activations
-from deconv.networks import Network
+from deconv.networks import Network, is_foreign
 from deconv.records import Peaks
 from deconv.training.snapshots import Snapshot, load_snapshot
-from experiments.kit import inputs
+from experiments.kit import inputs, own_layers
 from experiments.kit.chosen_images import (
     ChosenImage,
     draw_right_ones,
@@ -88,6 +88,31 @@ class Subject:
         self.of_training = True
         return True
 
+    def take_own_layers(self, asked: Sequence[str]) -> bool:
+        """Put layers of a network of others in the place of the paper's, unless some are asked for.
+
+        Returns whether it did; says which.
+        """
+        if any(one.lstrip("+").partition("=")[0] in own_layers.NAMING for one in asked):
+            return False
+        taken = False
+        for name in own_layers.SETTINGS:
+            value = getattr(self.cfg, name, None)
+            layers = [value] if isinstance(value, str) else list(value or ())
+            if not own_layers.are_the_papers(layers) or not self.of_others:
+                continue
+            own = own_layers.own_layers(self.sketch, layers)
+            log(f"{name}={','.join(own)}, as none is named")
+            taken, new = True, own[0] if isinstance(value, str) else own
+            setattr(self.cfg, name, new)
+            self.config[name] = new
+        return taken
+
+    @property
+    def of_others(self) -> bool:
+        """Whether the network is none of this library's."""
+        return is_foreign(self.given.recipe["name"] if self.given else self.cfg.model.name)
+
     # The network
 
     @cached_property
@@ -97,7 +122,10 @@ class Subject:
         return found if found is None else self.named(found)
 
     def named(self, found: Snapshot) -> Snapshot:
-        """A snapshot without class names with those of the folder, if the network has as many."""
+        """A snapshot without class names with those of the folder, if the network has as many.
+
+        A folder of some of ImageNet's classes names all of a network with a thousand.
+        """
         if found.config.get("named", True):
             return found
         split = getattr(self.cfg, "split", "val")
@@ -105,6 +133,9 @@ class Subject:
             classes = inputs.uncached(self.cfg, split, found.mean.shape[-1]).classes
         except DeconvError:  # said where images are asked for, if they are
             return found
+        every = list(imagenet_words().values()) if len(found.classes) == 1000 else []
+        if set(classes) <= set(every):
+            classes = every
         if len(classes) != len(found.classes):
             return found
         ends = f"{classes[0]} … {classes[-1]}"
@@ -149,23 +180,30 @@ class Subject:
     def roles(self) -> dict[str, Subject]:
         """The networks that a `Comparison` compares, in its order, each as a subject of its own.
 
-        One that is not given is trained in a folder of its role's name when it is first needed.
+        One that is not given is trained in a folder of its role's name when it is first needed,
+        but for a network of others: twins differ in what this library's networks have.
         Raises DeconvError if one is not given at size=paper, where that takes days.
         """
         paths = {role: getattr(self.cfg, role) for role in self.cfg.roles}
+        model = self.cfg.model.name
+        named = inputs.named_by_weights(self.cfg) or model.startswith("file:")
         missing = [f"{role}=" for role, path in paths.items() if not path]
-        if missing and self.cfg.size_name == "paper":
+        if missing and not named and self.cfg.size_name == "paper":
             raise DeconvError(
                 f"size=paper needs trained networks, {', '.join(missing)} missing: --help lists "
                 "the trainings"
             )
-        model = self.cfg.model.name
         given = {role: load_snapshot(path, model) if path else None for role, path in paths.items()}
+        if named:
+            given[self.cfg.twins_of[0]] = inputs.weights_snapshot(self.cfg)
         like = next((given[role] for role in self.cfg.twins_of if given[role]), None)
+        if like is not None and is_foreign(like.recipe["name"]):
+            given = {role: one for role, one in given.items() if one}
         opened: dict[int, dict[str, Squares]] = {}
         found = {}
-        for role, changes in self.cfg.roles.items():
-            config = twin(self.config, changes | {"snapshot": paths[role]}, like)
+        for role in given:
+            changes = self.cfg.roles[role] | {"snapshot": paths[role]}
+            config = twin(self.config, changes, like)
             one = found[role] = Subject(config, config, self.folder / role, role)
             one.given = given[role]
             # Images as large for two roles are opened once.
@@ -224,8 +262,7 @@ class Subject:
         need_labels: whether the class of every image has to be known to the network.
         """
         named = self.cfg.images and (self._labels or not self.by_number)
-        same = named or not self.given or list(self.given.classes) == list(self.data.classes)
-        if need_labels and not same:
+        if need_labels and not (named or self.knows_classes):
             raise DeconvError(
                 f"the network's {len(self.given.classes)} classes are not those of "
                 f"{inputs.data_name(self.cfg)}: name images=[…] and labels=[…], each label one of "
@@ -238,6 +275,11 @@ class Subject:
             for image in self._named(self.cfg.images, self._labels, of):
                 if need_labels:
                     need_label(image)
+
+    @property
+    def knows_classes(self) -> bool:
+        """Whether the network has a class of the name of each class of cfg.split."""
+        return not self.given or set(self.given.classes) >= set(self.data.classes)
 
     @property
     def by_number(self) -> bool:

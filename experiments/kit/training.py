@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from deconv import distributed
 from deconv.data import SPLITS, Squares, mean_image
-from deconv.data.class_names import unique_names
+from deconv.data.class_names import shown_names
 from deconv.errors import DeconvError, UnreadableImage
 from deconv.training import (
     Hooks,
@@ -215,7 +215,7 @@ def _check_same_data(
         if any(old not in (None, new) for old, new in zip(before, now, strict=True)):
             texts = ["-".join(filter(None, hashes)) for hashes in (now, before)]
             differing.append(f"the {images} ({texts[0]}, in the run {texts[1]})")
-    names = unique_names(classes)
+    names = shown_names(classes)
     pairs = enumerate(zip_longest(names, start.classes, fillvalue="none"))
     labels = [f"label {i} is {new}, in the run {old}" for i, (new, old) in pairs if new != old]
     differing += labels[:1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,6 +47,7 @@ def describe_scores(scored: dict[str, Any]) -> str:
         result = scored.get(score)
         if result and result["images"] >= FEWEST:
             sentence = sentence.format(**result).replace(" -", " −")
+            sentence = re.sub(r"−(0%|0\.00) ", r"\1 ", sentence)
             words.append(f" Over {result['images']} {sentence}")
     return "".join(words)
 

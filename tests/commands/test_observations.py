@@ -10,6 +10,7 @@ from experiments.kit.paper_tables import TABLE1
 TEXT = " ".join((ROOT / "docs" / "observations.md").read_text(encoding="utf-8").split())
 KEPT = results.records()
 SCRATCH = results.FOLDS
+SQUEEZENET = "squeezenet1_0_imagenet"
 
 
 def row(rows, **wanted):
@@ -79,6 +80,59 @@ def occlusion():
     camera = row(shown, **{"class": "camera"})
     first, last = float(camera["probability"]), float(camera["lowest_probability"])
     yield f"the camera's lower edge ({first:.2f} to {last:.2f})"
+
+
+def imagenet_occlusion():
+    rows = KEPT[f"{SQUEEZENET}/fig7_occlusion"]["tables"]["table"]
+    of = {one["class"]: one for one in rows if one["role"] == "shown"}
+    first = [float(of[name]["probability"]) for name in ("tripod", "espresso", "Egyptian cat")]
+    yield "which it names with {:.2f}, {:.2f} and {:.2f}".format(*first)
+    for words, name in (
+        ("probability falls to {:.2f} where", "tripod"),
+        ("The espresso falls to {:.2f} where", "espresso"),
+        ("The cat falls to {:.2f} between", "Egyptian cat"),
+        ("the missile (to {:.3f})", "missile"),
+    ):
+        yield words.format(float(of[name]["lowest_probability"]))
+    assert of["espresso"]["label_at_largest_drop"] == "chocolate sauce"
+    assert of["Egyptian cat"]["label_at_largest_drop"] == "tiger cat"
+    scored = [one for one in rows if one["role"] == "scored"]
+    activation, probability = (
+        np.mean([float(one[f"{what}_drop_on_projection"]) for one in scored])
+        for what in ("activation", "probability")
+    )
+    yield f"Over {len(scored)} of the 1,000 photographs"
+    yield f"falls by {100 * activation:.0f} % more where"
+    yield f"the class's probability, by {probability:.2f}."
+
+
+def imagenet_invariance():
+    about = KEPT[f"{SQUEEZENET}/fig5_invariance"]
+    of = {(one["kind"], one["measure"]): one for one in about["tables"]["scores"]}
+
+    def both(measure):
+        found = [of[kind, measure]["value"] for kind in ("translation", "scale")]
+        return [f"{float(value):.2f}" for value in found]
+
+    shift, size = both("layer1/sharp")
+    yield f"({shift} of its largest distance at a tenth of the shift, {size} of the enlargement)"
+    yield "fire9 leaps less ({} and {})".format(*both("layer7/sharp"))
+    yield "(R² {} and {}; a curve".format(*both("layer7/line"))
+    shift, size = both("kept")
+    turned = of["rotation", "kept"]
+    yield f"({shift} of its probability is kept), fewer enlargements ({size})"
+    yield f"({float(turned['value']):.2f}, up to {float(turned['high']):.2f} by chance"
+
+
+def imagenet_first_layers():
+    first, second = KEPT[f"{SQUEEZENET}/fig6_first_layers"]["tables"]["table"]
+    assert (first["maps"], first["kernel"], first["stride"]) == ("96", "7", "2")
+    assert first["dead_or_faint"] == second["dead"] == "0"
+    times = float(first["largest_rms"]) / float(first["median_rms"])
+    yield f"(strongest {times:.1f} times the median; {first['filters_of_half']} of the 96 hold half"
+    shares = [100 * float(second[f"{of}aliased"]) for of in ("", "random_", "white_noise_")]
+    yield "{:.0f} % of that energy lies above".format(*shares)
+    yield "with random weights {1:.0f} %, of white noise it is {2:.0f} %".format(*shares)
 
 
 def ascent():
@@ -203,7 +257,11 @@ def dogs():
 
 
 @pytest.mark.parametrize(
-    "sentences", [contrast, evolution, first_layers, occlusion, ascent, transfer, imagenet, dogs]
+    "sentences",
+    [
+        *(contrast, evolution, first_layers, occlusion, ascent, transfer, imagenet, dogs),
+        *(imagenet_first_layers, imagenet_invariance, imagenet_occlusion),
+    ],
 )
 def test_sentences_tell_what_was_measured(sentences):
     for sentence in sentences():

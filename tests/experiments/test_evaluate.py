@@ -45,7 +45,7 @@ def test_sweeps_are_told_the_error(smoke_run):
 def test_bad_input_is_named(smoke_run, tmp_path):
     named = f"snapshot={smoke_run / 'last.pt'}"
     for overrides, words in (
-        ([], "snapshot has to be given: snapshot=…"),
+        ([], "a network has to be given: snapshot=… or model=… model.weights=…"),
         ([named, "crops=eleven"], "unknown way to crop 'eleven'"),
         ([named, "precision=fp8"], "unknown precision 'fp8'"),
         ([named, "split=vall"], "Did you mean 'val'"),

@@ -165,10 +165,11 @@ def test_a_network_of_others_shows_five_of_its_convolutions_if_none_is_named(cap
     caplog.set_level("INFO", "experiments")
     names = ["model=torchvision/squeezenet1_0", "model.weights=random", "model.input_px=64"]
     cfg, it = subject("fig2_top_activations", "size=smoke", *names)
+    assert it.take_own_layers([])
     check(cfg, it)
     assert cfg.layers == [f"features.{i}" for i in (1, 4, 7, 9, 12)]
     assert cfg.page == [cfg.layers[:2], cfg.layers[2:4], cfg.layers[4:]]
-    assert ", ".join(cfg.layers) in caplog.text
+    assert ",".join(cfg.layers) in caplog.text
 
 
 def test_a_residual_network(tmp_path):

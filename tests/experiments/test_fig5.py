@@ -261,12 +261,13 @@ def test_data_of_other_classes_are_refused_where_they_are_needed(snapshot, tmp_p
 
     Image.new("RGB", (60, 50)).save(tmp_path / "a.png")
     files = [f"images=[{tmp_path / 'a.png'}]", "labels=[otter]"]
-    for overrides in ([], files, ["images=[1]", "labels=[otter]", "population=0"]):
+    more = [*files, "population=3"]
+    for overrides in ([], more, ["images=[1]", "labels=[otter]", "population=0"]):
         with pytest.raises(DeconvError, match="classes that are not the network's"):
             checked(*overrides)
     # Files alone need no data set, which need not even be there.
     nowhere = ["data=imagefolder", f"data.root={tmp_path / 'nowhere'}"]
-    cfg, it = checked(*files, "population=0", *nowhere)
+    cfg, it = checked(*files, *nowhere)
     shown, others = shown_and_others(cfg, it)
     assert ([image.name for image in shown], others) == (["a.png"], [])
     assert "data" not in it.facts()
@@ -416,7 +417,7 @@ def test_shown_images_are_of_different_classes_where_few_are_classified_rightly(
     net = SimpleNamespace(input_px=8)
     images = SimpleNamespace(targets=targets)
     it = SimpleNamespace(right_ones=right, data=images, net=net, snapshot=None)
-    cfg = SimpleNamespace(images=[], population=2, size_name="laptop")
+    cfg = SimpleNamespace(images=[], further=2, size_name="laptop")
     drawn = "experiments.fig5_invariance.named_images"
     with mock.patch(drawn, side_effect=lambda numbers, *_: numbers):
         shown, others = shown_and_others(cfg, it)

@@ -324,7 +324,10 @@ def page_of(kernel, stride, maps, side, seed):
 def test_nothing_on_the_page_overlaps_or_is_cut_off(maps):
     networks = [page_of(5, 2, maps, 17, 0), page_of(8, 4, maps, 32, 1), page_of(5, 2, maps, 17, 2)]
     page = figures.first_layers(
-        *networks, np.linspace(0, 0.5, 51), "Words of a caption. " * 30, max_rms=0.1
+        dict(zip(ROLES, networks, strict=True)),
+        np.linspace(0, 0.5, 51),
+        "Words of a caption. " * 30,
+        max_rms=0.1,
     )
     renderer = FigureCanvasAgg(page).get_renderer()
     edges = page.bbox

@@ -254,7 +254,9 @@ def test_the_caption_tells_scores_of_enough_images():
         f" Over {FEWEST} scenes the probability falls by 0.20"
     )
     assert "against 0.05 with the boxes of other scenes." in describe_scores(scored)
-    found["images"] -= 1
+    scored["probability_drop_on_object"] = found | {"shuffled": -0.004}
+    assert "against 0.00 with the boxes" in describe_scores(scored)
+    scored["probability_drop_on_object"] = found | {"images": FEWEST - 1}
     assert describe_scores(scored) == ""
 
 

@@ -12,6 +12,7 @@ from torch import nn
 from deconv.data import CentreCrops
 from deconv.errors import DeconvError
 from deconv.fields import unclipped_field
+from deconv.mining.map_statistics import map_points
 from deconv.mining.peak_views import peak_views
 from deconv.mining.top_activations import top_activations
 from deconv.networks import Network, build
@@ -26,13 +27,39 @@ from deconv.studies.first_layers.quality import (
 )
 
 FIRST, SECOND = "conv1", "conv2"
+"""Layers 1 and 2 of any network, as arrays and tables name them."""
+
+
+def names(net: Network) -> dict[str, str]:
+    """Name layers 1 and 2 in a network: FIRST and SECOND -> its own name for them.
+
+    Layer 2 is the next convolution that looks at more than one position: what only mixes maps, as
+    SqueezeNet's first squeeze does, has layer 1's pictures.
+
+    Raises:
+        DeconvError: if there are no such two, or layer 1 does not take a colour image.
+    """
+    modules = {name: net.module_of(name) for name in net.layers}
+    found = {name: one for name, one in modules.items() if isinstance(one, nn.Conv2d)}
+    first = next(iter(found), "")
+    wide = [name for name, one in found.items() if name != first and max(one.kernel_size) > 1]
+    if not wide or found[first].in_channels != 3:
+        raise DeconvError(
+            f"{net.name} has no convolution of the colour image with another above it: take a "
+            "network that has"
+        )
+    return {FIRST: first, SECOND: wide[0]}
+
+
+def points(net: Network) -> dict[str, str]:
+    """Map FIRST and SECOND to the points of their values, after the activation function."""
+    return {layer: map_points(net, name).measured for layer, name in names(net).items()}
 
 
 def convolution(net: Network, layer: str) -> nn.Conv2d:
-    """Return the module of a convolutional layer. Raises DeconvError for another kind."""
-    module = net.module_of(layer)
-    if not isinstance(module, nn.Conv2d):
-        raise DeconvError(f"{layer} of {net.name} is no convolution: take a network that has one")
+    """Return the module of FIRST or SECOND."""
+    module = net.module_of(names(net)[layer])
+    assert isinstance(module, nn.Conv2d)
     return module
 
 
@@ -67,7 +94,8 @@ def projections(
         image, y, x: M, -1 where the map is dead. box: M×4. projection: M×3×R×S, inside: M×R×S
         bool, whether a pixel lies in the image; both blank where the map is dead.
     """
-    top, left, bottom, right = unclipped_field(net, SECOND, 0, 0, (net.input_px, net.input_px))
+    point = points(net)[SECOND]
+    top, left, bottom, right = unclipped_field(net, point, 0, 0, (net.input_px, net.input_px))
     maps, canvas = len(peaks.value), (bottom - top, right - left)
     out = {
         **{name: np.full(maps, -1) for name in ("image", "y", "x")},
@@ -77,7 +105,7 @@ def projections(
     }
     live = (peaks.value[:, 0] > 0).nonzero().flatten()
     if len(live):
-        views = peak_views(net, crops, SECOND, peaks, live, collisions=collisions)
+        views = peak_views(net, crops, point, peaks, live, collisions=collisions)
         for name, values in out.items():
             values[live.numpy()] = getattr(views, name)[:, 0].numpy()
     return out
@@ -130,7 +158,8 @@ def random_aliasing(
     shares = []
     for seed in seeds:
         net = build(**recipe, seed=seed).to(device)
-        peaks = top_activations(net, loader, SECOND, k=1, progress=False)[SECOND]
+        point = points(net)[SECOND]
+        peaks = top_activations(net, loader, point, k=1, progress=False)[point]
         pictures = torch.from_numpy(projections(net, crops, peaks, collisions)["projection"])
         stride = square_stride(convolution(net, FIRST))
         shares.append(aliased(pictures, stride).nanmean().item())

@@ -85,11 +85,11 @@ def transform_response(
         odds.append(probability)
         for layer in layers:
             gap = features[layer] - clean[1][layer]
-            distance[layer].append(gap.double().norm(dim=1).cpu())
+            distance[layer].append(_norms(gap).cpu())
     probability = torch.cat(odds)
     return TransformResponse(
         {layer: torch.cat(parts) for layer, parts in distance.items()},
-        {layer: clean[1][layer].double().norm().item() for layer in layers},
+        {layer: _norms(clean[1][layer]).item() for layer in layers},
         probability[:, target].cpu(),
         probability.argmax(dim=1).cpu(),
         (clean[0][0, target].item(), int(clean[0].argmax())),
@@ -100,9 +100,14 @@ def transform_response(
 def _answers(
     net: Network, batch: torch.Tensor, layers: Sequence[str]
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Return probabilities N×classes, and layer -> N×D features."""
+    """Return probabilities N×classes, and layer -> N×… features."""
     images = batch.to(net.device, net.dtype, memory_format=torch.channels_last)
     record = net.record(images, layers)
     assert record.logits is not None
-    vectors = {layer: record.activations[layer].flatten(1) for layer in layers}
-    return record.logits.softmax(dim=1), vectors
+    return record.logits.softmax(dim=1), {layer: record.activations[layer] for layer in layers}
+
+
+def _norms(features: torch.Tensor) -> torch.Tensor:
+    """Compute the norm of each image's features in float64, without a copy of them."""
+    dims = tuple(range(1, features.dim()))
+    return torch.linalg.vector_norm(features, dim=dims, dtype=torch.float64)
