@@ -73,7 +73,7 @@ class Correspondence(Drawn):
     snapshot: str | None = None  # null: train cfg.model first (not at size=paper)
     boxes: str | None = None  # JSON file of one's own images and boxes, in the form that
     # deconv/studies/correspondence/faces.py states; null: faces of the built-in scenes
-    # (data=scenes); docs/dogs.json: eighteen frontal dogs, for one's own copy of the photographs
+    # (data=scenes); docs/dogs.json: 41 frontal dogs, for one's own copy of the photographs
     images_root: str | None = None  # folder of the images that boxes names; null: the file's
     classes: list[str] = dataclasses.field(default_factory=list)  # of the faces; []: 'dog face' of
     # the scenes, all of a file of boxes
