@@ -30,11 +30,14 @@ def titles_of(network: str, given: Mapping[str, str] | None) -> dict[str, str]:
 def layer_title(layer: str, facts: Mapping[str, Any]) -> str:
     """A layer's title: conv3 -> Layer 3, as in the paper, and fc7 -> Layer 7, unless told.
 
+    A part of a titled block is named after it: fire9.expand3x3.
+
     facts: the sidecar's, with the titles of the network's layers.
     """
     layer = layer.removesuffix(":z")
-    if title := (facts.get("titles") or {}).get(layer):
-        return title
+    for known, title in (facts.get("titles") or {}).items():
+        if layer == known or layer.startswith(f"{known}."):
+            return title + layer.removeprefix(known)
     for kind in ("conv", "fc"):
         if layer.startswith(kind) and layer.removeprefix(kind).isdigit():
             return f"Layer {layer.removeprefix(kind)}"

@@ -15,6 +15,7 @@ from deconv.studies.sanity.shares import Row, pick
 from experiments.kit.facts import describe_network
 from experiments.kit.findings import Finding, judged
 from experiments.kit.printed import bullets, table
+from experiments.kit.titles import layer_title
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ def summary(rows: Sequence[Row], facts: dict[str, Any]) -> str:
         "values.",
     ]
     for layer in reversed(layers):
-        parts += [f"## {layer}", bullets(sentences(rows, layer, little, much))]
+        parts += [f"## {layer_title(layer, facts)}", bullets(sentences(rows, layer, little, much))]
     return "\n\n".join([*parts, "## All shares", all_shares(rows, layers)]) + "\n"
 
 

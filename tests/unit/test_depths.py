@@ -6,7 +6,7 @@ from torch import nn
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.networks.depths import last_hidden, spread_points
+from deconv.networks.depths import blocks, last_hidden, spread_points
 
 SQUEEZE = "torchvision/squeezenet1_0"
 SQUEEZENET = [f"features.{i}" for i in (1, 3, 4, 5, 7, 8, 9, 10, 12)]
@@ -44,3 +44,17 @@ def test_the_last_hidden_values_are_the_input_of_the_last_layer(name):
         net(images)
         read = net.record(images, [last_hidden(net)], logits=False).activations[last_hidden(net)]
     assert torch.equal(read, seen[0])
+
+
+def test_blocks_hold_each_layer_with_weights_once():
+    net = deconv.build("torchvision/squeezenet1_0")
+    found = blocks(net)
+    fire = [f"features.{n}" for n in (3, 4, 5, 7, 8, 9, 10, 12)]
+    assert list(found) == ["features.0", *fire, "classifier.1"]
+    assert found["features.12"] == [
+        f"features.12.{part}" for part in ("squeeze", "expand1x1", "expand3x3")
+    ]
+    assert [layer for own in found.values() for layer in own] == list(net.layers)
+    assert blocks(deconv.build("zfnet_mini", 4)) == {
+        name: [name] for name in ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
+    }
