@@ -205,9 +205,26 @@ def imagenet_dogs():
         yield f"{words}{gains[0]:.3f} to {gains[-1]:.3f})"
 
 
+def sparsity():
+    rows = KEPT["squeezenet1_0_imagenet/feature_maps"]["tables"]["table"]
+    above = {one["layer"]: 100 * float(one["share_above_0"]) for one in rows}
+    first, last = above["features.0"], above["classifier.1"]
+    yield f"{first:.0f} % are above 0 in the first layer and {last:.0f} % in the last"
+    squeezed = [value for layer, value in above.items() if layer.endswith("squeeze")]
+    yield f"mostly on ({min(squeezed):.0f} to {max(squeezed):.0f} %)"
+    wide = [above[f"features.{n}.expand3x3"] for n in (3, 8, 10, 12)]
+    assert f"{wide[2]:.0f}" == f"{wide[3]:.0f}"
+    yield f"{wide[0]:.0f} % are above 0 in fire2, {wide[1]:.0f} % in fire6 and {wide[2]:.0f} % in"
+    own = [one for one in rows if one["layer"] != "features.12"]
+    dead = {one["layer"]: int(one["dead"]) for one in own if int(one["dead"])}
+    yield f"{sum(dead.values())} of {sum(int(one['maps']) for one in own):,} maps"
+    assert dead == {"features.9.expand1x1": 6, "features.10.squeeze": 1}
+    assert sum(int(one["saturated"]) for one in own) == 2
+
+
 @pytest.mark.parametrize(
     "sentences",
-    [imagenet_dogs, contrast, evolution, first_layers, occlusion, ascent, transfer, dogs],
+    [imagenet_dogs, sparsity, contrast, evolution, first_layers, occlusion, ascent, transfer, dogs],
 )
 def test_sentences_tell_what_was_measured(sentences):
     for sentence in sentences():
