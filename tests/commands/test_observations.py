@@ -205,6 +205,16 @@ def imagenet_dogs():
         yield f"{words}{gains[0]:.3f} to {gains[-1]:.3f})"
 
 
+def filters():
+    rows = KEPT["squeezenet1_0_imagenet/filters"]["tables"]["table"]
+    norms = np.array([float(one["l2_before"]) for one in rows])
+    top = norms.max()
+    yield (
+        f"the strongest is {top / np.median(norms):.1f} times the median by L2 norm, the weakest "
+        f"{norms.min() / top:.2f} of the strongest"
+    )
+
+
 def sparsity():
     rows = KEPT["squeezenet1_0_imagenet/feature_maps"]["tables"]["table"]
     above = {one["layer"]: 100 * float(one["share_above_0"]) for one in rows}
@@ -224,7 +234,18 @@ def sparsity():
 
 @pytest.mark.parametrize(
     "sentences",
-    [imagenet_dogs, sparsity, contrast, evolution, first_layers, occlusion, ascent, transfer, dogs],
+    [
+        imagenet_dogs,
+        filters,
+        sparsity,
+        contrast,
+        evolution,
+        first_layers,
+        occlusion,
+        ascent,
+        transfer,
+        dogs,
+    ],
 )
 def test_sentences_tell_what_was_measured(sentences):
     for sentence in sentences():
