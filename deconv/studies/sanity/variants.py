@@ -15,7 +15,7 @@ the rules of the way down. Each check exchanges one of them:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +57,7 @@ def variants(
     others: torch.Tensor,
     units: torch.Tensor,
     *,
-    stops: Mapping[str, Sequence[str]],
+    stops: dict[str, list[str]],
     how: str = "permute",
     collisions: str = "sum",
     seed: int = 0,
