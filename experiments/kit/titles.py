@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+SQUEEZENET = {"features.0": "conv1", "features.1": "conv1", "classifier.2": "conv10"}
+SQUEEZENET |= {"flatten": "logits"}
 KNOWN: dict[str, dict[str, str]] = {
-    "torchvision/squeezenet1_0": {
-        "features.1": "conv1",
-        "classifier.2": "conv10",
-        "flatten": "logits",
-    }
+    "torchvision/squeezenet1_0": SQUEEZENET
     | {f"features.{i}": f"fire{n}" for n, i in enumerate((3, 4, 5, 7, 8, 9, 10, 12), start=2)},
-    "torchvision/squeezenet1_1": {
-        "features.1": "conv1",
-        "classifier.2": "conv10",
-        "flatten": "logits",
-    }
+    "torchvision/squeezenet1_1": SQUEEZENET
     | {f"features.{i}": f"fire{n}" for n, i in enumerate((3, 4, 6, 7, 9, 10, 11, 12), start=2)},
 }
 """Networks whose modules are numbered although their paper gives them names."""
