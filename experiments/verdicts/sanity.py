@@ -178,7 +178,7 @@ def summary(rows: Sequence[Row], facts: dict[str, Any]) -> str:
     ]
     for layer in reversed(layers):
         parts += [f"## {layer_title(layer, facts)}", bullets(sentences(rows, layer, little, much))]
-    return "\n\n".join([*parts, "## All shares", all_shares(rows, layers)]) + "\n"
+    return "\n\n".join([*parts, "## All shares", all_shares(rows, facts)]) + "\n"
 
 
 def sentences(rows: Sequence[Row], layer: str, little: float, much: float) -> Iterator[str]:
@@ -238,10 +238,11 @@ def share(row: Row | None) -> str:
     return f"{row['kept']:.2f} [{row['kept_low']:.2f}, {row['kept_high']:.2f}]"
 
 
-def all_shares(rows: Sequence[Row], layers: Sequence[str]) -> str:
+def all_shares(rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
     """Tabulate every share in Markdown: one line per variant, one column per layer and number."""
-    columns = [(layer, number) for layer in layers for number in ("signed", "rank")]
-    head = ["check", "changed to", *(", ".join(column) for column in columns)]
+    columns = [(layer, number) for layer in facts["layers"] for number in ("signed", "rank")]
+    titles = [f"{layer_title(layer, facts)}, {number}" for layer, number in columns]
+    head = ["check", "changed to", *titles]
     left_out = (sanity.SHARES, sanity.ORIGINAL)
     lines = {(r["check"], r["variant"]): None for r in rows if r["check"] not in left_out}
     cells = [

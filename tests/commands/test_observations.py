@@ -215,6 +215,30 @@ def filters():
     )
 
 
+def units():
+    gains = []
+    for block in ("fire4", "fire7", "fire9"):
+        rows = KEPT[f"squeezenet1_0_imagenet/one_unit_of_{block}"]["tables"]["table"]
+        best = max(float(one["activation"]) for one in rows if one["answer"] == "start")
+        gains.append(best / max(float(one["value"]) for one in rows if one["answer"] == "crop"))
+    yield f"{gains[0]:.0f}, {gains[1]:.0f} and {gains[2]:.0f} times the strongest crop"
+
+
+def exchanges():
+    found = {
+        one.claim.removeprefix("control/sanity/"): one
+        for one in results.findings(KEPT["squeezenet1_0_imagenet/sanity"])
+    }
+    yield f"from the unit down | {found['learned_weights'].value:.2f} |"
+    yield f"of another image | {found['own_image'].value:.2f} |"
+    yield f"at the same place | {found['own_unit'].value:.2f} |"
+    assert found["rule"].facts["variant"] == "gradient"
+    yield f"for the plain gradient | {found['rule'].value:.2f} |"
+    assert found["collisions"].facts["variant"] == "overwrite"
+    yield f"for overwriting | {found['collisions'].value:.2f} |"
+    assert found["switches_over_unit"].holds
+
+
 def sparsity():
     rows = KEPT["squeezenet1_0_imagenet/feature_maps"]["tables"]["table"]
     above = {one["layer"]: 100 * float(one["share_above_0"]) for one in rows}
