@@ -64,7 +64,7 @@ class Sanity(Figure):
     per_class: int = by_size(paper=20, laptop=20, smoke=2)  # images mined of each class
     k: int = by_size(paper=9, laptop=9, smoke=2)  # strongest images of a map
     how: str = "permute"  # random weights: permute each layer's own, or init, as before training
-    stops: int = 6  # at most so many stops of the cascade, evenly spread over depth
+    stops: int = 6  # at most so many stops of the cascade: blocks of layers, spread over depth
     little: float = 0.2  # kept share of a picture below which it has gone,
     much: float = 0.5  # above which it mostly stays
     example: int = 0  # which unit of the last layer is drawn
@@ -112,8 +112,7 @@ def compute(cfg: Sanity, it: Subject) -> Result:
     log(f"mining {len(layers)} layers of {net.name} over {len(pool)} images")
     loader = DataLoader(mined, batch_size=CHUNK, num_workers=workers(cfg))
     maxima = map_maxima(net, loader, layers)
-    below = {name for layer in layers for name in sanity.layers_below(net, layer)}
-    stops = sanity.spread_evenly([name for name in net.layers if name in below], cfg.stops)
+    stops = sanity.choose_stops(net, layers, cfg.stops)
     arrays: dict[str, np.ndarray] = {}
     common = {"collisions": cfg.collisions, "seed": cfg.seed}
     for layer in layers:
@@ -137,7 +136,7 @@ def compute(cfg: Sanity, it: Subject) -> Result:
         "data": it.facts()["data"]
         | {"mined": len(pool), "classes_mined": len(pool) // cfg.per_class},
         "layers": layers,
-        "stops": stops,
+        "stops": list(stops),
         "fields": {layer: describe_field(net, layer) for layer in layers},
     }
     facts |= {name: getattr(cfg, name) for name in ("little", "much", "k", "units", "example")}
@@ -189,6 +188,11 @@ SHORT = {sanity.SHUFFLED: "shuffled", sanity.OTHER_HALF: "other half of images"}
 """Variant -> its name beside a row, where that is another."""
 
 
+def short(variant: str, facts: Mapping[str, Any]) -> str:
+    """What stands beside a row or above a picture: a block of layers by its title."""
+    return SHORT.get(variant) or (facts.get("titles") or {}).get(variant, variant)
+
+
 def draw(saved: Saved) -> Page:
     """The figure, and summary.md beside it, from the saved files alone."""
     facts, numbers = saved.facts, ("mean", "low", "high", "kept", "kept_low", "kept_high")
@@ -224,7 +228,7 @@ def pictures(
         keys = [key for key in arrays if key.startswith(f"{layer}/{check}/")]
         variants = [key.split("/")[2] for key in keys if key.endswith("/example")]
         if variants:
-            tiles = [shown(check, variant, SHORT.get(variant, variant)) for variant in variants]
+            tiles = [shown(check, variant, short(variant, facts)) for variant in variants]
             groups.append(figures.TileGroup(title, tiles))
     title = (
         f"{layer_title(layer, facts)}, map {units[i, 1]}: one unit, one thing exchanged at a time"
@@ -250,7 +254,7 @@ def panels(
         return [row[end] if row else np.nan for end in ("mean", "low", "high")]
 
     sections = [
-        figures.Section(TITLES[check], [SHORT.get(variant, variant) for variant in some])
+        figures.Section(TITLES[check], [short(variant, facts) for variant in some])
         for check, some in names.items()
     ]
     by_layer = []

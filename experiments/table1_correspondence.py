@@ -4,6 +4,9 @@ r"""Table 1 with Figure 8: does hiding an eye or the nose change the features of
     python -m experiments.table1_correspondence snapshot=<run>/last.pt boxes=faces.json
     python -m experiments.table1_correspondence snapshot=<run>/last.pt boxes=docs/dogs.json \
         images_root=<folder of the photographs>
+    python -m experiments.table1_correspondence model=torchvision/squeezenet1_0 \
+        model.weights=DEFAULT boxes=docs/dogs.json images_root=<folder of the photographs> \
+        'layers=[features.5,features.9,features.12,flatten]'
     python -m experiments.table1_correspondence redraw=outputs/table1_correspondence/<folder>
 
 Paper: five frontal dogs; the right eye, the left eye, the nose or random parts are hidden;
@@ -12,7 +15,8 @@ At layer 5 eyes and nose lie below random, at layer 7 all are alike. Not stated 
 the size of the masks, how many random ones, the sign of 0, the tap points, whose left and right.
 Here: means over pairs and dimensions, ± the standard deviation over pairs, masks of one size in an
 image, `random` random masks inside the object that touch no eye and no nose, 0 as a third sign,
-conv5 and fc7 after their ReLU, left and right of the image.
+conv5 and fc7 after their ReLU, left and right of the image. Of a network without those, the middle
+and the last of `layers` stand for layers 5 and 7.
 
 Controls: many draws of five, all pairs of all faces with a bootstrap over faces, values left out
 that changed in neither face, masks where *another* face has the part, an untrained network, and a
@@ -43,7 +47,8 @@ from deconv import figures
 from deconv.data import prepare
 from deconv.errors import DeconvError
 from deconv.figures import Page
-from deconv.networks import build
+from deconv.networks import Network, build
+from deconv.networks.depths import last_hidden, spread_points
 from deconv.records import Box
 from deconv.studies.boxes import area, masked_pictures, overlap
 from deconv.studies.correspondence.consistency import ZERO
@@ -63,9 +68,22 @@ from experiments.kit.facts import describe_network, preprocessing
 from experiments.kit.inputs import data_name, stored_side_px
 from experiments.kit.paper_tables import TABLE1
 from experiments.kit.printed import printed
-from experiments.verdicts.correspondence import COUNTED, LEFT_OUT, findings, number_of
+from experiments.kit.titles import layer_title
+from experiments.verdicts.correspondence import (
+    COUNTED,
+    LEFT_OUT,
+    NAMED,
+    findings,
+    paper_numbers,
+    stand_in,
+)
 
-SHOWN_RANDOM = 2
+SHOWN_RANDOM, BESIDE = 2, 2
+"""Random masks among the pictures; panels beside them, the others stand below."""
+PAPER = ("Layer 5", "Layer 7")
+"""The titles of the columns of the paper's table."""
+LOWEST = 2
+"""Of five depths of a network without the paper's layers, the lowest that is compared."""
 
 
 @dataclasses.dataclass
@@ -73,15 +91,17 @@ class Correspondence(Drawn):
     snapshot: str | None = None  # null: train cfg.model first (not at size=paper)
     boxes: str | None = None  # JSON file of one's own images and boxes, in the form that
     # deconv/studies/correspondence/faces.py states; null: faces of the built-in scenes
-    # (data=scenes); docs/dogs.json: eighteen frontal dogs, for one's own copy of the photographs
+    # (data=scenes); docs/dogs.json: 41 frontal dogs, for one's own copy of the photographs
     images_root: str | None = None  # folder of the images that boxes names; null: the file's
     classes: list[str] = dataclasses.field(default_factory=list)  # of the faces; []: 'dog face' of
     # the scenes, all of a file of boxes
     faces: int = 40  # of each class, of the scenes; all of a file of boxes are used
     group: int = 5  # images in one draw; paper: 5
     draws: int = 20  # of so many images; the first one is the paper's experiment
-    layers: list[str] = dataclasses.field(default_factory=lambda: ["conv5", "fc7"])  # paper: 5, 7;
-    # other tap points: [pool5,'fc7:z']
+    layers: list[str] = dataclasses.field(
+        default_factory=list
+    )  # from below; []: the paper's, conv5
+    # and fc7, or three depths of a network without them; other tap points: [pool5,'fc7:z']
     mask: str = "same"  # same: all masks of an image as large as its largest part; box: the parts'
     random: int = 6  # random masks of each image
     fill: float = 0.0  # what hides, on the preprocessed scale; 0 is the mean image
@@ -91,10 +111,6 @@ class Correspondence(Drawn):
     shuffles: int = 1000  # of the masks' names, for the p values
 
     def __post_init__(self) -> None:
-        if not self.layers:
-            raise DeconvError("layers=[] names none: give a list such as [conv5,fc7]")
-        if len(set(self.layers)) < len(self.layers):
-            raise DeconvError(f"layers names one twice: {self.layers}")
         check_name("mask", self.mask, MASKS)
         least = {"group": 2, "draws": 1, "random": 1, "resamples": 100, "shuffles": 100}
         for name, number in least.items():
@@ -110,13 +126,24 @@ class Correspondence(Drawn):
 
 def check(cfg: Correspondence, it: Subject) -> None:
     """Raise DeconvError for a layer or data that cannot be used."""
-    for layer in cfg.layers:
-        it.sketch.check_point(layer)
+    cfg.layers = layers_of(cfg.layers, it.sketch)
     if cfg.boxes is None and cfg.data.name != "scenes":
         raise DeconvError(
             f"where eyes and noses are is not known for {cfg.data.name}: name a JSON file of boxes "
             "with boxes=<file>, or take data=scenes"
         )
+
+
+def layers_of(named: Sequence[str], net: Network) -> list[str]:
+    """The layers that are named; else the paper's, or the upper depths of another network."""
+    own = set(NAMED) <= set(net.points)
+    if not named and not own:
+        named = list(dict.fromkeys([*spread_points(net)[LOWEST:], last_hidden(net)]))
+        log(f"layers, as none is named: {', '.join(named)}")
+    layers = [net.check_point(layer) for layer in named or NAMED]
+    if twice := sorted({layer for layer in layers if layers.count(layer) > 1}):
+        raise DeconvError(f"layers names {', '.join(twice)} twice")
+    return layers
 
 
 def compute(cfg: Correspondence, it: Subject) -> Result:
@@ -152,9 +179,12 @@ def compute(cfg: Correspondence, it: Subject) -> Result:
             arrays[f"{name}/{layer}/{zeros}"] = changes[layer].distance[zeros]
             own, resampled[name, layer, zeros] = delta_rows(changes[layer], zeros, names, sampling)
             rows += [{"network": name, "layer": layer, "zeros": zeros} | row for row in own]
-    log(as_text(rows))
-    facts = choices(cfg, it, faces, masks) | {"right": share_right(it, kinds, images)}
-    return Result(facts, arrays, {"table": rows}, findings(cfg, rows, resampled, len(faces)))
+    numbers = paper_numbers(cfg.layers, net.points)
+    log(as_text(rows, {"titles": it.titles, "numbers": numbers}))
+    facts = choices(cfg, it, faces, masks) | {"numbers": numbers}
+    facts["right"] = share_right(it, kinds, images)
+    judged = findings(cfg, numbers, it.titles, rows, resampled, len(faces))
+    return Result(facts, arrays, {"table": rows}, judged)
 
 
 def find_faces(cfg: Correspondence, it: Subject) -> list[Face]:
@@ -228,8 +258,11 @@ BLOCKS = {
 """Of the printed table: title -> zeros, column of the value, column of ±."""
 
 
-def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Table 1 in the paper's form, of the first draw, then of all draws."""
+def as_text(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> str:
+    """Table 1 in the paper's form, of the first draw, then of all draws.
+
+    facts: titles and numbers of the layers.
+    """
     at = {(r["zeros"], r["layer"], r["mask"]): r for r in rows if r["network"] == "trained"}
     layers = list(dict.fromkeys(row["layer"] for row in rows))
 
@@ -237,7 +270,7 @@ def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
         around = row[spread] if spread else (row["all_high"] - row["all_low"]) / 2
         return f"{row[value]:.3f} ± {around:.3f}"
 
-    head, text = ["hidden", *(_title(layer) for layer in layers)], []
+    head, text = ["hidden", *(_title(layer, facts) for layer in layers)], []
     for title, (zeros, *columns) in BLOCKS.items():
         lines = [
             [mask.replace("_", " "), *(cell(at[zeros, layer, mask], *columns) for layer in layers)]
@@ -247,8 +280,11 @@ def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(text)
 
 
-def _title(layer: str) -> str:
-    return f"layer {number_of(layer)} ({layer})" if number_of(layer) else layer
+def _title(layer: str, facts: Mapping[str, Any]) -> str:
+    """A layer's title; of one that stands for a layer of the paper, for which."""
+    title, number = layer_title(layer, facts), facts["numbers"].get(layer)
+    stands = number and stand_in(layer, number, facts.get("titles") or {})
+    return f"{title}, for layer {number}" if stands else title
 
 
 def read_numbers(rows: Iterable[Mapping[str, str]]) -> list[dict[str, Any]]:
@@ -269,62 +305,67 @@ def draw(saved: Saved) -> Page:
         arrays["boxes"][arrays["group"]][:, columns],
     )
     layers = list(dict.fromkeys(row["layer"] for row in rows))
-    panels = [[_panel(rows, layer, zeros) for layer in layers] for zeros in ZEROS]
-    return figures.correspondence(tiles, *panels, caption(facts, table))
+    panels = [_panel(rows, layer, zeros, facts) for zeros in ZEROS for layer in layers]
+    beside = min(len(layers), BESIDE)
+    return figures.correspondence(tiles, panels[:beside], panels[beside:], caption(facts, table))
 
 
-def _panel(rows: Sequence[Mapping[str, Any]], layer: str, zeros: str) -> figures.DeltaPanel:
+def _panel(
+    rows: Sequence[Mapping[str, Any]], layer: str, zeros: str, facts: Mapping[str, Any]
+) -> figures.DeltaPanel:
     at = {r["mask"]: r for r in rows if (r["layer"], r["zeros"]) == (layer, zeros)}
     bars = {mask: (row["all"], row["all_low"], row["all_high"]) for mask, row in at.items()}
-    number, lines = number_of(layer), []
+    title, lines = _title(layer, facts), []
     for mask in (*ROWS, MIXED):
-        in_paper = mask in TABLE1 and number in ("5", "7") and zeros == COUNTED
+        in_paper = mask in TABLE1 and title in PAPER and zeros == COUNTED
         lines.append(
             figures.DeltaRow(
                 name=mask.replace("_", " "),
                 all=bars[mask],
                 first=(at[mask]["first"], at[mask]["first_sd_pairs"]),
                 borrowed=bars.get(f"borrowed {mask}"),
-                paper=TABLE1[mask][("5", "7").index(number)] if in_paper else None,
+                paper=TABLE1[mask][PAPER.index(title)] if in_paper else None,
                 p=at[mask].get("p"),
             )
         )
-    counted = "" if zeros == COUNTED else ", without those that changed in neither face"
-    note = f"{layer}, {int(at[MIXED]['dimensions'])} values{counted}"
-    return figures.DeltaPanel(_title(layer).split(" (")[0].capitalize(), note, lines)
+    every = f"all {int(at[MIXED]['dimensions'])} values"
+    note = f"{layer}, {every if zeros == COUNTED else 'without what changed in neither face'}"
+    return figures.DeltaPanel(title, note, lines)
 
 
 def caption(facts: Mapping[str, Any], table: Sequence[Mapping[str, Any]]) -> str:
     """The text under the figure."""
     data, kinds = facts["data"], facts["classes"]
     who = ", ".join(f"{count} of {kind}" if kind else f"{count}" for kind, count in kinds.items())
+    source = data["name"].removeprefix("faces (").removesuffix(")")
     right = facts["right"]
     known = "" if right is None else f" The network classifies {100 * right:.0f} % of them rightly."
     return (
         f"Pictures: the {facts['group']} faces of the first draw with what is hidden in them; left "
         f"and right are the image's; masks measure {facts['mask_px']:g} px on average, of "
         f"{facts['input_px']}. Plots: mean sign change Δ between two faces with the same part "
-        "hidden in both (different parts: another part in each); lower: more alike. Upper plots "
-        "count 0 as a sign, so Δ grows with the number of values that change; lower plots leave "
-        "out values that changed in neither face. Dots: all pairs of "
-        f"{data['images']} faces ({data['name']}: {who}), 95 % bootstrap interval over faces. "
+        "hidden in both (different parts: another part in each); lower: more alike. Over all "
+        "values 0 counts as a sign, so Δ grows with the number of values that change; the other "
+        "plots leave out what changed in neither face. Dots: all pairs of "
+        f"{data['images']} faces ({source}: {who}), 95 % bootstrap interval over faces. "
         "Circles: the first draw, the paper's experiment. Triangles: masks where another face has "
         f"the part (overlap with the face's own {facts['borrowed_overlap']:.2f}). Random: mean "
         f"over {facts['random']} masks a face inside the object that touch no eye and no nose. p: "
         "chance of a Δ so far below random if a face's masks exchanged their names."
-        f"{known}{_before_training(table)} {describe_network(facts)}"
+        f"{known}{_before_training(table, facts)} {describe_network(facts)}"
     )
 
 
-def _before_training(table: Sequence[Mapping[str, Any]]) -> str:
-    """The upper plots' values in an untrained network, if measured, as a sentence."""
+def _before_training(table: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> str:
+    """Δ over all values in an untrained network, if measured, as a sentence."""
     rows = [r for r in table if (r["network"], r["zeros"]) == ("untrained", COUNTED)]
     at = {(row["layer"], row["mask"]): row["all"] for row in rows}
     words = [
-        f"{layer} {np.mean([at[layer, part] for part in PARTS]):.3f}, {at[layer, 'random']:.3f}"
+        f"{layer_title(layer, facts)} {np.mean([at[layer, part] for part in PARTS]):.3f}, "
+        f"{at[layer, 'random']:.3f}"
         for layer in dict.fromkeys(row["layer"] for row in rows)
     ]
-    says = "Before training the upper plots' means of the three parts and of random are"
+    says = "Before training the means of the three parts and of random, over all values, are"
     return f" {says} {'; '.join(words)}." if words else ""
 
 

@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deconv.data import SPLITS, Squares, TenCropsOfEach
+from deconv.data.relabelled import Relabelled
 from deconv.errors import DeconvError
 from deconv.networks import is_foreign
 from deconv.training.evaluation import (
@@ -107,6 +108,7 @@ def compute(cfg: Ensembles, it: Subject) -> Result:
     by_side = {side: squares(cfg, cfg.split, side) for side in sides}
     data = by_side[trained[0].mean.shape[-1]]
     check_classes(trained, cfg.networks, data, data_name(cfg))
+    by_side = {side: Relabelled(one, trained[0].classes) for side, one in by_side.items()}
     lines = table(cfg.rows, judge(cfg, it, trained, by_side), len(data))
     it.first_alone()
     log(beside_the_paper(lines, f"{len(data)} images of {data_name(cfg)} ({cfg.split})"))
@@ -170,9 +172,9 @@ def train(cfg: Ensembles, it: Subject) -> list[Snapshot]:
 def check_classes(
     trained: Sequence[Snapshot], paths: Sequence[str], data: Squares, name: str
 ) -> None:
-    """Raise DeconvError unless all networks know the classes of the images, in their order."""
+    """Raise DeconvError unless all networks have the same classes, those of the images among them."""
     for one, path in zip(trained, paths, strict=False):
-        if one.classes != list(data.classes):
+        if one.classes != trained[0].classes or not set(data.classes) <= set(one.classes):
             raise DeconvError(
                 f"{path} knows other classes ({len(one.classes)}) than {name} "
                 f"({len(data.classes)}): only networks of the images' classes can be averaged"

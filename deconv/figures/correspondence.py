@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from deconv.errors import DeconvError
 from deconv.figures.drawing import (
@@ -183,6 +184,7 @@ def _draw_panel(
     axes.set(xlim=_limits(panel), ylim=(len(panel.rows) - 0.5, -0.5), yticks=range(len(panel.rows)))
     axes.set_yticklabels([_label(row) for row in panel.rows])
     axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_locator(MaxNLocator(4, min_n_ticks=3))
     words, size = fitted("mean change of sign Δ (lower: more alike)", 6.2, width - NAMES + 0.1)
     axes.set_xlabel(words, size=size, color=INK, labelpad=2)
     for number, row in enumerate(panel.rows):

@@ -71,7 +71,7 @@ def spread_points(net: Network, count: int = DEPTHS) -> list[str]:
     Raises:
         DeconvError: if the network has no convolution below its logits.
     """
-    below = [one for one in net.layers[:-1] if isinstance(net.module_of(one), nn.Conv2d)]
+    below = _convolutions(net)
     points = list(dict.fromkeys(_activated(net, _block(net, one, below)) for one in below))
     if not points:
         raise DeconvError(f"{net.name} has no convolution below its logits: name layers of it")
@@ -80,6 +80,16 @@ def spread_points(net: Network, count: int = DEPTHS) -> list[str]:
     if count == 1:
         return points[-1:]
     return [points[round(i * (len(points) - 1) / (count - 1))] for i in range(count)]
+
+
+def blocks(net: Network) -> dict[str, list[str]]:
+    """Group the layers with weights: block, or layer outside any -> its layers, as they run."""
+    below = _convolutions(net)
+    found: dict[str, list[str]] = {}
+    for layer in net.layers:
+        name = _block(net, layer, below) if layer in below else layer
+        found.setdefault(name, []).append(layer)
+    return found
 
 
 def last_hidden(net: Network) -> str:
@@ -94,6 +104,11 @@ def last_hidden(net: Network) -> str:
         raise DeconvError(f"what the last layer of {net.name} reads has no name: name layers of it")
     last = spread_points(net, 1)[0]
     return last if last in names else names[0]
+
+
+def _convolutions(net: Network) -> list[str]:
+    """The convolutions below the logits."""
+    return [one for one in net.layers[:-1] if isinstance(net.module_of(one), nn.Conv2d)]
 
 
 def _block(net: Network, layer: str, layers: list[str]) -> str:

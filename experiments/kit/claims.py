@@ -200,7 +200,9 @@ def _correspondence() -> dict[str, Claim]:
                 f"sign change, {part.replace('_', ' ')} hidden, layer {layer}",
                 "mean Δ over n draws of five faces; low and high: one standard deviation "
                 "between draws",
-                f"at layer 5 {who} lies below random{less} (95 % intervals above 0)",
+                f"at layer 5 {who} lies below random{less} (95 % intervals above 0); of a network "
+                "without conv5 and fc7 the middle and the last of the layers compared stand for "
+                "layers 5 and 7",
                 value,
                 spread,
                 "(Δ)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deconv.networks import Network
-from deconv.networks.depths import paper_layers
+from deconv.networks.depths import numbered_as_paper, paper_layers
 
 SETTINGS = ("layer", "layers")
 NAMING = (*SETTINGS, "page", "maps")
@@ -24,6 +24,8 @@ def own_layers(net: Network, layers: Sequence[str]) -> list[str]:
 
     A network of fewer convolutions has fewer points, so several layers may become one.
     """
+    if numbered_as_paper(net):
+        return list(layers)
     own = paper_layers(net)
     numbers = ["7" if name in HIDDEN else name.removeprefix("conv") for name in layers]
     return list(dict.fromkeys(own[number] for number in numbers))

@@ -105,7 +105,7 @@ PLANS = {
     ),
     "adaptive_deconv": Plan("nothing", not_for="it has a network of its own"),
     "table1_correspondence": Plan(data=("scenes",)),
-    "table2_imagenet": Plan("snapshots", draws=False, not_for="it takes snapshots of trainings"),
+    "table2_imagenet": Plan("snapshots", draws=False),
     "table3_ablation": Plan(
         "nothing", {"smoke": ["rows=[no 7]"]}, goes_on="config.yaml", not_for=OWN_TRAININGS
     ),

@@ -128,6 +128,12 @@ class Line:
         """What the finding is about."""
         return claim_of(self.found.claim)
 
+    @property
+    def says(self) -> str:
+        """What the claim says, and which layer stands here for the paper's if another does."""
+        at = self.found.facts.get("read_at")
+        return f"{self.claim.says}, here {at}" if at else self.claim.says
+
 
 def lines(records: Mapping[str, Record]) -> list[Line]:
     """All findings, in the order of the paper, controls last."""
@@ -192,7 +198,7 @@ def results(
     for place, own in groups.items():
         body = [
             (
-                one.claim.says,
+                one.says,
                 paper(one.claim),
                 here(one.found),
                 difference(one.found),

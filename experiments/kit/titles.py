@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+SQUEEZENET = {"features.0": "conv1", "features.1": "conv1", "classifier.2": "conv10"}
+SQUEEZENET |= {"flatten": "logits"}
 KNOWN: dict[str, dict[str, str]] = {
-    "torchvision/squeezenet1_0": {"features.1": "conv1", "classifier.2": "conv10"}
+    "torchvision/squeezenet1_0": SQUEEZENET
     | {f"features.{i}": f"fire{n}" for n, i in enumerate((3, 4, 5, 7, 8, 9, 10, 12), start=2)},
-    "torchvision/squeezenet1_1": {"features.1": "conv1", "classifier.2": "conv10"}
+    "torchvision/squeezenet1_1": SQUEEZENET
     | {f"features.{i}": f"fire{n}" for n, i in enumerate((3, 4, 6, 7, 9, 10, 11, 12), start=2)},
 }
 """Networks whose modules are numbered although their paper gives them names."""
@@ -22,11 +24,14 @@ def titles_of(network: str, given: Mapping[str, str] | None) -> dict[str, str]:
 def layer_title(layer: str, facts: Mapping[str, Any]) -> str:
     """A layer's title: conv3 -> Layer 3, as in the paper, and fc7 -> Layer 7, unless told.
 
+    A part of a titled block is named after it: fire9.expand3x3.
+
     facts: the sidecar's, with the titles of the network's layers.
     """
     layer = layer.removesuffix(":z")
-    if title := (facts.get("titles") or {}).get(layer):
-        return title
+    for known, title in (facts.get("titles") or {}).items():
+        if layer == known or layer.startswith(f"{known}."):
+            return title + layer.removeprefix(known)
     for kind in ("conv", "fc"):
         if layer.startswith(kind) and layer.removeprefix(kind).isdigit():
             return f"Layer {layer.removeprefix(kind)}"

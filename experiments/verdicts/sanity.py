@@ -15,6 +15,7 @@ from deconv.studies.sanity.shares import Row, pick
 from experiments.kit.facts import describe_network
 from experiments.kit.findings import Finding, judged
 from experiments.kit.printed import bullets, table
+from experiments.kit.titles import layer_title
 
 
 @dataclass(frozen=True)
@@ -176,8 +177,8 @@ def summary(rows: Sequence[Row], facts: dict[str, Any]) -> str:
         "values.",
     ]
     for layer in reversed(layers):
-        parts += [f"## {layer}", bullets(sentences(rows, layer, little, much))]
-    return "\n\n".join([*parts, "## All shares", all_shares(rows, layers)]) + "\n"
+        parts += [f"## {layer_title(layer, facts)}", bullets(sentences(rows, layer, little, much))]
+    return "\n\n".join([*parts, "## All shares", all_shares(rows, facts)]) + "\n"
 
 
 def sentences(rows: Sequence[Row], layer: str, little: float, much: float) -> Iterator[str]:
@@ -237,10 +238,11 @@ def share(row: Row | None) -> str:
     return f"{row['kept']:.2f} [{row['kept_low']:.2f}, {row['kept_high']:.2f}]"
 
 
-def all_shares(rows: Sequence[Row], layers: Sequence[str]) -> str:
+def all_shares(rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
     """Tabulate every share in Markdown: one line per variant, one column per layer and number."""
-    columns = [(layer, number) for layer in layers for number in ("signed", "rank")]
-    head = ["check", "changed to", *(", ".join(column) for column in columns)]
+    columns = [(layer, number) for layer in facts["layers"] for number in ("signed", "rank")]
+    titles = [f"{layer_title(layer, facts)}, {number}" for layer, number in columns]
+    head = ["check", "changed to", *titles]
     left_out = (sanity.SHARES, sanity.ORIGINAL)
     lines = {(r["check"], r["variant"]): None for r in rows if r["check"] not in left_out}
     cells = [

@@ -222,7 +222,7 @@ def test_a_run_is_kept_as_data_with_its_short_tables(run):
         "top1": 53.8,
         "weights_sha256": "ab" * 8,
     }
-    assert found["command"] == "python -m experiments.fig6_first_layers 'ours=<folder>'"
+    assert found["command"] == "python -m experiments.fig6_first_layers 'ours=<file>'"
     assert found["facts"]["choices"] == {"dead": "never above 0"} and found["seconds"] == 2.5
     assert "rows" not in found["facts"] and found["data"]["images"] == 7
     assert list(kept.findings(found)) == [judged("fig6/dead", 0.1, holds=True)]
@@ -334,7 +334,7 @@ def test_a_kept_command_names_no_folder_of_the_machine():
     )
     assert portable(command) == (
         "python -m experiments.train model=zfnet 'data.root=<folder>' 'train.lr_drops=[30,36]' "
-        "seed=1 'snapshot=<folder>'"
+        "seed=1 'snapshot=<file>'"
     )
 
 

@@ -102,7 +102,7 @@ def test_the_summary_and_the_findings_say_what_the_table_says(folder, rows):
         == ("conv4", "unit", "same position", "signed")
     )
     assert f"({float(row['kept']):.2f} [{float(row['kept_low']):.2f}" in page
-    assert "equal to the bit" in page and "## conv2" in page
+    assert "equal to the bit" in page and "## Layer 2" in page
     found = {one.claim: one for one in read_findings(folder)}
     assert found["control/sanity/own_unit"].value == pytest.approx(float(row["kept"]))
     assert found["control/sanity/layers_above"].holds is True

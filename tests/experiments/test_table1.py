@@ -22,6 +22,7 @@ from deconv.studies.correspondence.faces import PARTS, file_faces, scene_faces
 from experiments.kit import Saved
 from experiments.kit.findings import read_findings
 from experiments.table1_correspondence import check, read_numbers
+from experiments.verdicts.correspondence import paper_numbers
 
 STEM = "table1_correspondence"
 SMALL = ["size=smoke", "faces=6", "draws=4", "random=2", "resamples=100", "shuffles=100"]
@@ -121,7 +122,7 @@ def test_the_table_and_its_intervals_are_in_order(run, at):
     row = at["trained", "conv5", "counted", "right_eye"]
     cells = f"{row['first']:.3f} ± {row['first_sd_pairs']:.3f}"
     assert re.search(rf"right eye +{cells} +\d\.\d\d\d ± \d\.\d\d\d", text)
-    assert "layer 5 (conv5)" in text and "layer 7 (fc7)" in text
+    assert "Layer 5" in text and "Layer 7" in text
 
 
 def test_findings_are_judged_by_their_rules(run, at):
@@ -191,12 +192,39 @@ def test_ones_own_images_and_other_layers(smoke_run, tmp_path):
         assert row["draws"] == pytest.approx(row["all"]), "every draw is all three"
 
 
+def test_depths_of_another_network_stand_for_layers_5_and_7(tmp_path):
+    lines, _ = command(
+        STEM,
+        *SMALL,
+        "model=torchvision/squeezenet1_0",
+        "model.weights=random",
+        "model.input_px=64",
+        cwd=tmp_path,
+    )
+    found = {finding.claim: finding.facts for finding in read_findings(Path(lines[-1]))}
+    read = {(f["layer"], f["read_at"]) for key, f in found.items() if key.startswith("table1/nose")}
+    assert read == {("features.9", "fire7"), ("features.12", "fire9")}
+    assert found["table1/nose/layer5"]["read_at"] == "fire7"
+    for case in ("features.7", "layer5", "layer7"):
+        assert f"control/table1/exchange/{case}/nose/zeros left out" in found
+    text = "\n".join(lines)
+    assert "fire5" in text and "fire7, for layer 5" in text and "fire9, for layer 7" in text
+
+
+def test_which_layers_stand_for_the_papers():
+    own = ["conv1", "conv5", "pool5", "fc7"]
+    assert paper_numbers(["pool5", "fc7"], own) == {"pool5": "5", "fc7": "7"}
+    assert paper_numbers(["a", "logits"], own) == {}
+    assert paper_numbers(["a", "b5", "c", "d"], ["conv5"]) == {"b5": "5", "d": "7"}
+    assert paper_numbers(["a", "b"], []) == {"a": "5", "b": "7"}
+    assert paper_numbers(["a"], []) == {"a": "5"}
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
         (["layers=[conv5,conv77]"], "Did you mean 'conv"),
-        (["layers=[]"], "names none: give a list"),
-        (["layers=[conv5,conv5]"], "layers names one twice"),
+        (["layers=[conv5,conv5]"], "layers names conv5 twice"),
         (["mask=sane"], "Did you mean 'same'"),
         (["group=1"], "group must be at least 2, got 1"),
         (["random=0"], "random must be at least 1"),

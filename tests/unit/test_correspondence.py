@@ -449,7 +449,7 @@ def test_faces_of_a_file_are_the_networks_pixels(tmp_path):
 
 def test_the_boxes_of_the_dogs_are_those_of_faces_seen_from_the_front():
     entries = json.loads((ROOT / "docs" / "dogs.json").read_text())
-    assert len(entries) == 18
+    assert len(entries) == 41
     for name, entry in entries.items():
         boxes = {part: np.array(entry[part]).reshape(2, 2) for part in (*PARTS, "object")}
         for part in PARTS:
@@ -463,6 +463,10 @@ def test_the_boxes_of_the_dogs_are_those_of_faces_seen_from_the_front():
         assert left_eye[1] < x < right_eye[1], f"{name}: the nose lies between the eyes"
         across = abs(right_eye[0] - left_eye[0]) / (right_eye[1] - left_eye[1])
         assert across < 0.7 and y > (left_eye[0] + right_eye[0]) / 2, f"{name}: eyes above the nose"
+        shared = [overlap(entry[a], entry[b]) for a, b in itertools.combinations(PARTS, 2)]
+        assert max(shared) < 0.1, f"{name}: a part for each box"
+        sides = [np.subtract(*boxes[part][::-1]) for part in ("left_eye", "right_eye")]
+        assert np.max(np.divide(*sides)) < 2 > np.max(np.divide(*sides[::-1])), f"{name}: two eyes"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from torch import nn
 
 import deconv
 from deconv.errors import DeconvError
-from deconv.networks.depths import last_hidden, paper_layers, point_of, spread_points
+from deconv.networks.depths import blocks, last_hidden, paper_layers, point_of, spread_points
 
 SQUEEZE = "torchvision/squeezenet1_0"
 SQUEEZENET = [f"features.{i}" for i in (1, 3, 4, 5, 7, 8, 9, 10, 12)]
@@ -66,3 +66,17 @@ def test_the_papers_layers_are_what_the_next_layer_is_given_or_spread_over_the_d
     assert point_of(squeeze, "features.4") == "features.4"
     with pytest.raises(DeconvError, match="unknown layer of torchvision/squeezenet1_0 '6'"):
         point_of(squeeze, "6")
+
+
+def test_blocks_hold_each_layer_with_weights_once():
+    net = deconv.build("torchvision/squeezenet1_0")
+    found = blocks(net)
+    fire = [f"features.{n}" for n in (3, 4, 5, 7, 8, 9, 10, 12)]
+    assert list(found) == ["features.0", *fire, "classifier.1"]
+    assert found["features.12"] == [
+        f"features.12.{part}" for part in ("squeeze", "expand1x1", "expand3x3")
+    ]
+    assert [layer for own in found.values() for layer in own] == list(net.layers)
+    assert blocks(deconv.build("zfnet_mini", 4)) == {
+        name: [name] for name in ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
+    }

@@ -83,9 +83,8 @@ def same(one, other):
 def test_what_may_not_matter_changes_no_bit_and_weights_come_back(case, how):
     net, layer, images, others, units = case
     before = weights(net)
-    found = list(
-        sanity.variants(net, layer, images, others, units, stops=net.layers, how=how, seed=1)
-    )
+    stops = {name: [name] for name in net.layers}
+    found = list(sanity.variants(net, layer, images, others, units, stops=stops, how=how, seed=1))
     assert same(before, weights(net))
     original = found[0].pictures
     by = {(one.check, one.name): one.pictures for one in found}
@@ -114,6 +113,17 @@ def test_layers_above_are_those_that_a_walk_up_does_not_need(graph, chain):
     # One branch does not need the other; their sum needs both.
     assert sanity.layers_above(graph, "outer") == ["side", "top", "fc"]
     assert sanity.layers_below(graph, "add") == ["stem", "side", "inner", "outer"]
+
+
+def test_a_cascade_halts_at_the_blocks_of_the_units_and_at_others_spread_over_depth(chain):
+    assert sanity.choose_stops(chain, ["conv2", "conv4"], 3) == {
+        name: [name] for name in ("conv1", "conv2", "conv4")
+    }
+    assert list(sanity.choose_stops(chain, ["conv2", "conv4"], 1)) == ["conv4"]
+    net = deconv.build("torchvision/squeezenet1_0", input_px=64)
+    found = sanity.choose_stops(net, ["features.5", "features.12"], 4)
+    assert list(found) == ["features.0", "features.5", "features.10", "features.12"]
+    assert found["features.12"] == sanity.layers_below(net, "features.12")[-3:]
 
 
 def test_permuted_weights_are_the_same_numbers_elsewhere(chain):

@@ -41,10 +41,10 @@ from deconv.studies.sanity.variants import (
 )
 from deconv.studies.sanity.weights import (
     WAYS,
+    choose_stops,
     layers_above,
     layers_below,
     randomised,
-    spread_evenly,
 )
 
 __all__ = [
@@ -73,6 +73,7 @@ __all__ = [
     "UNRELATED",
     "WAYS",
     "balanced",
+    "choose_stops",
     "favoured",
     "favoured_by_chance",
     "kept",
@@ -83,7 +84,6 @@ __all__ = [
     "randomised",
     "scores",
     "shuffled",
-    "spread_evenly",
     "strongest_among",
     "variants",
 ]

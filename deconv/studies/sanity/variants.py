@@ -15,7 +15,7 @@ the rules of the way down. Each check exchanges one of them:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +57,7 @@ def variants(
     others: torch.Tensor,
     units: torch.Tensor,
     *,
-    stops: Sequence[str],
+    stops: dict[str, list[str]],
     how: str = "permute",
     collisions: str = "sum",
     seed: int = 0,
@@ -70,7 +70,8 @@ def variants(
     Args:
         images, others: N×3×H×W, each image and the one that lends it switches.
         units: K×4 (image, map, y, x).
-        stops: layers at which the randomisation of weights halts; those above the unit are skipped.
+        stops: blocks at which the randomisation of weights halts, from below, each with its layers;
+            those above the unit are skipped.
         how, seed: see `randomised`.
     """
     random = np.random.default_rng((seed, *layer.encode()))
@@ -92,8 +93,11 @@ def variants(
             yield Variant(ABOVE, ALL_ABOVE, painted(seen(images, logits=True)), whole)
     below = layers_below(net, layer)
     for check in (CASCADE, INDEPENDENT):
-        for stop in [name for name in reversed(below) if name in set(stops)]:
-            chosen = below[below.index(stop) :] if check == CASCADE else [stop]
+        for stop, layers in reversed(stops.items()):
+            block = [name for name in below if name in layers]
+            if not block:
+                continue
+            chosen = below[below.index(block[0]) :] if check == CASCADE else block
             with randomised(net, chosen, how, seed):
                 yield Variant(check, stop, painted(seen(images)), whole)
     values = own.activations[layer]

@@ -15,6 +15,7 @@ from torch import nn
 
 from deconv.errors import unknown
 from deconv.networks import ChainNet, Network, build
+from deconv.networks.depths import blocks
 
 WAYS = ("permute", "init")
 """permute: shuffle each layer's weights, and its biases, which keeps their distribution. init: draw
@@ -41,6 +42,24 @@ def spread_evenly(layers: Sequence[str], count: int) -> list[str]:
     """Choose at most `count` layers, evenly spread, including the first and the last."""
     at = np.linspace(0, len(layers) - 1, min(count, len(layers))).round().astype(int)
     return [layers[i] for i in dict.fromkeys(at.tolist())]
+
+
+def choose_stops(net: Network, points: Sequence[str], count: int) -> dict[str, list[str]]:
+    """Choose at most `count` blocks at which weights are randomised, from below.
+
+    The block of each point is among them as far as they go; the others are evenly spread.
+
+    Returns:
+        Block -> its layers with weights.
+    """
+    below = [layers_below(net, point) for point in points]
+    reached = {layer for layers in below for layer in layers}
+    found = {name: own for name, own in blocks(net).items() if reached & set(own)}
+    last = {layers[-1] for layers in below}
+    own = [name for name, layers in found.items() if last & set(layers)][-count:]
+    others = [name for name in found if name not in own]
+    rest = spread_evenly(others, count - len(own)) if others else []
+    return {name: layers for name, layers in found.items() if name in {*own, *rest}}
 
 
 @contextmanager
