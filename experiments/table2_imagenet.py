@@ -172,7 +172,7 @@ def train(cfg: Ensembles, it: Subject) -> list[Snapshot]:
 def check_classes(
     trained: Sequence[Snapshot], paths: Sequence[str], data: Squares, name: str
 ) -> None:
-    """Raise DeconvError unless all networks have the same classes, those of the images among them."""
+    """Raise DeconvError unless networks have the same classes, those of the images among them."""
     for one, path in zip(trained, paths, strict=False):
         if one.classes != trained[0].classes or not set(data.classes) <= set(one.classes):
             raise DeconvError(
