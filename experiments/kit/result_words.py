@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from experiments.kit.claims import DERIVED, SECONDARY, Claim
@@ -16,6 +17,9 @@ from experiments.kit.findings import (
     within_spreads,
 )
 from experiments.kit.kept import Record
+
+ASKEW = 0.5
+"""Farther from the middle of its interval, as a share of half of it, a value has no ±."""
 
 
 def number(value: float | None, half: float | None, claim: Claim) -> str:
@@ -50,8 +54,15 @@ def paper(claim: Claim) -> str:
 
 
 def here(found: Finding) -> str:
-    """Our number."""
-    return number(found.value, found.half, claim_of(found.claim))
+    """Our number, with ± half its interval, or the interval's ends where it lies askew in it."""
+    claim, low, value, high = claim_of(found.claim), found.low, found.value, found.high
+    if low is None or value is None or high is None or found.half is None:
+        return number(value, None, claim)
+    if abs(high + low - 2 * value) <= ASKEW * found.half:
+        return number(value, found.half, claim)
+    plain = replace(claim, unit="")
+    ends = " to ".join(number(end, None, plain) for end in (low, high))
+    return f"{number(value, None, plain)} ({ends}) {claim.unit}".strip()
 
 
 def difference(found: Finding) -> str:
