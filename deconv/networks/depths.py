@@ -31,8 +31,7 @@ def paper_layers(net: Network) -> dict[str, str]:
     the last layer reads, which may be 5.
     """
     if not numbered_as_paper(net):
-        points = spread_points(net)
-        spread = [points[round(n * (len(points) - 1) / (DEPTHS - 1))] for n in range(DEPTHS)]
+        spread = _spaced(spread_points(net), DEPTHS)
         return {str(n): point for n, point in enumerate(spread, 1)} | {"7": last_hidden(net)}
     found, number = dict[str, str](), ""
     for name, stage in net.named_children():
@@ -77,8 +76,11 @@ def spread_points(net: Network, count: int = DEPTHS) -> list[str]:
         raise DeconvError(f"{net.name} has no convolution below its logits: name layers of it")
     if len(points) <= count:
         return points
-    if count == 1:
-        return points[-1:]
+    return points[-1:] if count == 1 else _spaced(points, count)
+
+
+def _spaced(points: list[str], count: int) -> list[str]:
+    """`count` points evenly from the first to the last, some more than once if they are fewer."""
     return [points[round(i * (len(points) - 1) / (count - 1))] for i in range(count)]
 
 

@@ -7,9 +7,9 @@ import pytest
 from command_line import assert_refused, command
 from golden import LOOKS, assert_golden, assert_words_apart
 
+from experiments.kit.command import compose, settings_of
 from experiments.kit.plans import PLANS, step_of
 from experiments.kit.settings import Drawn
-from experiments.reproduce import Reproduce
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,8 @@ def reproduced(tmp_path_factory):
 
 
 def test_reproduce_passes_the_look_on_to_all_that_draw():
-    cfg, asked = Reproduce(size_name="smoke"), {"figure.width_mm": "160", "seed": "3"}
+    cfg = settings_of(compose("reproduce", ["size=smoke"]))
+    asked = {"figure.width_mm": "160", "seed": "3"}
     for stem, plan in PLANS.items():
         arguments = step_of(cfg, stem, asked, None).arguments if plan.needs == "nothing" else None
         if arguments is not None:
