@@ -178,7 +178,7 @@ def has_weights(cfg: Config) -> bool:
 
 
 def named_by_weights(cfg: Config) -> bool:
-    """Whether settings name a network of others with its weights, which is not to be trained."""
+    """Whether cfg.model is a network of others with weights; one in a file may be trained first."""
     return is_foreign(cfg.model.name) and cfg.model.weights is not None
 
 

@@ -186,7 +186,7 @@ class Subject:
         """
         paths = {role: getattr(self.cfg, role) for role in self.cfg.roles}
         model = self.cfg.model.name
-        named = inputs.named_by_weights(self.cfg) or model.startswith("file:")
+        named = is_foreign(model) and inputs.has_weights(self.cfg)
         missing = [f"{role}=" for role, path in paths.items() if not path]
         if missing and not named and self.cfg.size_name == "paper":
             raise DeconvError(
