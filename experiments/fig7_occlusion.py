@@ -34,6 +34,7 @@ import torch
 from deconv import figures
 from deconv.errors import DeconvError
 from deconv.figures import Page
+from deconv.pixels import ENERGY
 from deconv.pooling import COLLISIONS
 from deconv.records import Peaks
 from deconv.scenes import Scene
@@ -328,8 +329,9 @@ def caption(facts: dict[str, Any]) -> str:
         "and (d): the value without a square; the scales end at the least and the largest value. "
         "(c) The deconvnet's picture of that map's strongest unit in this image (black frame) and "
         f"in the others of {data['images']} images of {images_of(data)} that excite it most, cut "
-        "to the receptive field (hatched: outside the image); grey is zero, every picture has its "
-        f"own scale. (e) Bold: the true class.{describe_scores(facts['scored'])} "
+        f"alike to where {ENERGY:.0%} of each one's energy lies, at most to the receptive field "
+        "(hatched: outside the image); grey is zero, every picture has its own scale. "
+        f"(e) Bold: the true class.{describe_scores(facts['scored'])} "
         f"{describe_network(facts)}"
     )
 

@@ -31,6 +31,7 @@ from deconv.figures.drawing import (
 )
 from deconv.figures.lettering import words_width, wrapped
 from deconv.figures.style import current, page
+from deconv.pixels import energy_window
 
 COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#0072b2", "#000000")
 """Okabe and Ito's colour-blind-safe palette; the first is the true class's."""
@@ -268,8 +269,10 @@ def told(values: Sequence[float]) -> list[str]:
 
 
 def _tiles(row: OcclusionRow) -> np.ndarray:
-    """Lay out the projections in a square block, the first in a black frame."""
-    tiles = projection_tiles(row.projection, row.inside, TILE_PX)
+    """Lay out the projections, cut alike to their energy; the first has a black frame."""
+    top, left, bottom, right = energy_window(row.projection)
+    cut = np.s_[..., top:bottom, left:right]
+    tiles = projection_tiles(row.projection[cut], row.inside[cut], TILE_PX)
     columns = int(np.ceil(np.sqrt(len(tiles))))
     shown = block(tiles, columns, TILE_GAP)
     missing = columns * (TILE_PX + TILE_GAP) + TILE_GAP - shown.shape[0]
