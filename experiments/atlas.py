@@ -26,7 +26,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -64,6 +64,7 @@ AS_IT_IS = "deconvnet"
 
 @dataclasses.dataclass
 class AtlasOf(Settings):
+    of_training: ClassVar = True
     snapshot: str | None = None  # null: train cfg.model first (not at size=paper)
     run: str | None = None  # folder of a training instead: with a slider through its snapshots
     epochs: list[int] = dataclasses.field(default_factory=list)  # of run, e.g. [1,5,20]; []: the

@@ -15,6 +15,7 @@ Writes table.csv (one row), config.yaml and provenance.json; sweeps compare the 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 from deconv.data.relabelled import Relabelled
 from deconv.errors import DeconvError
@@ -27,6 +28,7 @@ from experiments.kit.printed import top1
 
 @dataclass
 class Evaluation(Settings):
+    of_training: ClassVar = True
     snapshot: str | None = None  # the network: a run's last.pt or another of its snapshots; null:
     # that of model=… model.weights=…
     split: str = "val"  # train, val or test

@@ -8,9 +8,9 @@ r"""Feature maps of images at chosen layers, before and after the activation fun
 Not in the paper, which shows what excites maps and no maps. For each image and layer: some maps of
 z, what the activation function takes in, and of a, what it gives (of one where the other is not
 there, then twice as many maps); the strongest unit of each map led back to its receptive field.
-Below: how many values are above 0, and how many maps are dead or saturated, over the first images
-of a split, for every layer with an activation function; `images_measured=0` leaves that out, and
-then files named by `images` need no data set.
+Below: how many values are above 0, and how many maps are dead or saturated, over evenly spaced
+images of a split, for every layer with an activation function; `images_measured=0` leaves that
+out, and then files named by `images` need no data set.
 
 Cost: laptop under a minute (with a snapshot) on 2 CPU cores.
 Expected: maps grow coarser and sparser with depth; a is z with everything below 0 cut off.
@@ -74,7 +74,7 @@ class FeatureMaps(ShowsMaps, Figure):  # split: where images are drawn from and 
     choose: str = "strongest"  # strongest: largest maximum on the image first; first: maps 0, 1, 2,
     # …; random; class: most selective for of_class over the split
     scale: str = "map"  # map: each map its own; layer: one for all maps shown of a layer
-    images_measured: int = by_size(paper=1000, laptop=200, smoke=12)  # the first of the split; 0:
+    images_measured: int = by_size(paper=1000, laptop=200, smoke=12)  # evenly spaced; 0:
     # sparsity is left out
 
     def __post_init__(self) -> None:
@@ -106,7 +106,7 @@ def check(cfg: FeatureMaps, it: Subject) -> None:
 
 
 def compute(cfg: FeatureMaps, it: Subject) -> Result:
-    """Take the maps of the images shown, and measure sparsity over the first of the split."""
+    """Take the maps of the images shown, and measure sparsity over images of the split."""
     classes = it.snapshot.classes
     images, net = it.images(cfg.count, only_right=cfg.only_right), it.net
     shown = points_of(net, cfg.shown_layers([]), SHOWN_LAYERS)
@@ -148,11 +148,13 @@ def compute(cfg: FeatureMaps, it: Subject) -> Result:
 
 
 def sparsity(cfg: FeatureMaps, it: Subject, shown: Sequence[MapPoints]) -> list[dict[str, Any]]:
-    """A row for each layer with an activation function, over the first images of the split."""
+    """A row for each layer with an activation function, over evenly spaced images of the split."""
     pairs = all_activated(it.net, shown)
-    first = Subset(it.crops, range(min(cfg.images_measured, len(it.crops))))
-    log(f"measuring {len(pairs)} layers of {it.net.name} over {len(first)} images")
-    counted = map_statistics(it.net, it.loader(first, BATCH), [pair.measured for pair in pairs])
+    # Of a set in the order of its classes the first would be of a few classes.
+    spaced = np.linspace(0, len(it.crops) - 1, min(cfg.images_measured, len(it.crops))).astype(int)
+    some = Subset(it.crops, spaced.tolist())
+    log(f"measuring {len(pairs)} layers of {it.net.name} over {len(some)} images")
+    counted = map_statistics(it.net, it.loader(some, BATCH), [pair.measured for pair in pairs])
     return [sparsity_row(it.net, pair, counted[pair.measured]) for pair in pairs]
 
 
@@ -316,7 +318,7 @@ def caption(facts: dict[str, Any], scale: str) -> str:
     if facts["measured"]:
         below = (
             " Below: values above 0, and maps that are dead or saturated, in every layer with an "
-            "activation function, in order of depth, over the first "
+            "activation function, in order of depth, over "
             f"{data['images_measured']} images of {images_of(data)}. {depth_words(facts['depth'])}"
         )
     return (
@@ -324,7 +326,7 @@ def caption(facts: dict[str, Any], scale: str) -> str:
         "layer takes in, and a, which it gives. White is 0, warm above, blue below; "
         f"{WORDS[scale][1]}, z and a apart. A circle marks a map's strongest unit (of "
         "a, or of z where there is no a); on the image is that unit's exact receptive field, "
-        f"clipped, with the number of its map, several where maps share a box.{below} "
+        f"clipped, with the map's place in the row, several where maps share a box.{below} "
         f"{describe_network(facts)}"
     )
 

@@ -77,8 +77,8 @@ class TopActivations(ShowsMaps, MinesPeaks, Figure):
     k: int = PEAKS  # strongest activations of each map
     page: list[Any] | None = None  # rows of layers, [[conv1,conv2],[conv5]]; null: the paper's, or
     # those of layers and maps in twos
-    grid: Any = None  # rows and columns of maps by layer: grid.conv5=[4,2], grid.other=[4,2];
-    # null: the paper's, or as many as maps names
+    grid: Any = None  # rows and columns of maps by layer: grid.conv5=[4,2]; grid.other=[4,2]: of
+    # all others; null: the paper's, or as many as maps names
     collisions: str = "sum"  # sum, max, mean, overwrite
     rule: Any = "deconvnet"  # deconvnet, the paper's; guided, gradient: guided backpropagation and
     # the plain gradient, for comparison; [deconvnet,guided,gradient]: side by side
@@ -129,7 +129,7 @@ def page_of(page: Any, layers: Sequence[str]) -> list[list[str]]:
 
 def shape_of(grid: Mapping[str, Sequence[int]], layer: str, named: int) -> list[int]:
     """Rows and columns of a layer's panel: the grid's, or what holds the maps that are named."""
-    shape = grid.get(layer) or GRID.get(layer) or grid.get("other", OTHER)
+    shape = grid.get(layer) or grid.get("other") or GRID.get(layer, OTHER)
     if layer in grid or not named:
         return list(shape)
     columns = min(named, shape[1])

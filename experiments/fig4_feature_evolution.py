@@ -357,9 +357,9 @@ def caption(facts: dict[str, Any], strips: Sequence[figures.Filmstrip]) -> str:
         "says nothing about strength. Orange bar: from here on the strongest image stays the same; "
         "no bar where it always did or still changed at the last snapshot. Empty: the map is "
         f"nowhere above 0 ({empty} of {tiles} tiles). Curves: how many of a map's nine strongest "
-        "images were not among its nine at the snapshot before, mean over all maps; bars: from the "
-        f"first snapshot after which that stays below {100 * facts['threshold']:g} %; snapshots "
-        f"are unevenly spaced. Network: {facts['model']['name']}, trained on "
+        "images were not among its nine at the snapshot before, mean over all live maps; bars: "
+        f"from the first snapshot after which that stays below {100 * facts['threshold']:g} %; "
+        f"snapshots are unevenly spaced. Network: {facts['model']['name']}, trained on "
         f"{training['images']} images of {training['data']} ({training['classes']} classes)"
         f"{result}{rates(steps)}. Shared switches: {facts['choices']['collisions']}."
     )

@@ -299,7 +299,7 @@ def draw(saved: Saved) -> Page:
     columns = [
         (
             layer_title(name, facts),
-            f"values of {name}{' after the ReLU' * rectified}",
+            f"values of {name}{' after its activation function' * rectified}",
             "Euclidean distance",
         )
         for name, rectified in zip(facts["layers"], facts["rectified"], strict=True)

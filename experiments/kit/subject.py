@@ -101,12 +101,19 @@ class Subject:
             layers = [value] if isinstance(value, str) else list(value or ())
             if not own_layers.are_the_papers(layers) or not self.of_others:
                 continue
-            own = own_layers.own_layers(self.sketch, layers)
+            own = own_layers.own_layers(self._looked_at, layers)
             log(f"{name}={','.join(own)}, as none is named")
             taken, new = True, own[0] if isinstance(value, str) else own
             setattr(self.cfg, name, new)
             self.config[name] = new
         return taken
+
+    @property
+    def _looked_at(self) -> Network:
+        """The network that settings name, by its newest snapshot if it is a run."""
+        if getattr(self.cfg, "run", None) and (path := named_network(self.cfg)):
+            return load_snapshot(path, self.cfg.model.name).network()
+        return self.sketch
 
     @property
     def of_others(self) -> bool:

@@ -68,7 +68,8 @@ def test_the_command_keeps_what_the_network_answers(made):
     rows = list(csv.DictReader((folder / "table.csv").open()))
     assert [r["layer"] for r in rows] == [*(f"conv{n}" for n in range(1, 6)), "fc6", "fc7", "fc8"]
     assert [r["activated"] for r in rows] == ["True"] * 7 + ["False"]
-    record = [deconv.data.prepare(scenes[i][0], snapshot.mean, net.input_px) for i in range(12)]
+    spaced = np.linspace(0, len(scenes) - 1, 12).astype(int).tolist()
+    record = [deconv.data.prepare(scenes[i][0], snapshot.mean, net.input_px) for i in spaced]
     values = net.record(torch.stack(record), ["conv3"]).activations["conv3"].numpy()
     share = np.mean([(values[:, c] > 0).mean() for c in range(values.shape[1])])
     assert float(rows[2]["share_above_0"]) == pytest.approx(share, abs=1e-4)
