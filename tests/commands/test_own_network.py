@@ -77,6 +77,10 @@ def test_figures_take_it_and_its_code_has_to_be_named(trained):
     named = f"snapshot={run / 'last.pt'}"
     assert_refused("fig2_top_activations", [named], "would run the code file:mine.py:Net", place)
     assert_refused("fig4_feature_evolution", [f"run={run}"], "would run the code", place)
+    # The layers that take the place of the paper's are those of the run's own network.
+    own = [f"run={run}", "model=file:mine.py:Net", "maps_each=2", "figure.formats=[png]"]
+    (*_, folder), _ = command("fig4_feature_evolution", *own, cwd=place)
+    assert (place / folder / "figure.png").is_file()
     chosen = ["model=file:mine.py:Net", "maps.first=[1,2]", "maps.relu:2=[0,1]", "k=2"]
     (*_, folder), _ = command("fig2_top_activations", named, *chosen, cwd=place)
     facts = (place / folder / "provenance.json").read_text()

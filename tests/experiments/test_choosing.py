@@ -206,6 +206,10 @@ def test_the_data_of_the_training_are_taken_or_missed(photos, tmp_path):
     assert {row["file"] for row in rows_of(tmp_path / folder)} <= {
         f"{name}/{i}.png" for name in ("ant", "bee") for i in range(4)
     }
+    for stem in ("atlas", "evaluate"):
+        cfg, it = subject(stem, "size=smoke", shown[0])
+        del it.given
+        assert it.take_training_data([]) and cfg.data.root == str(photos), stem
     moved = tmp_path / "moved"
     photos.rename(moved)
     try:
