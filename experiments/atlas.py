@@ -56,9 +56,10 @@ from experiments.kit.inputs import stored_side_px, uncached
 from experiments.kit.kept_peaks import mine_in_parts
 from experiments.kit.provenance import circumstances, write_text
 from experiments.kit.resume import FREE, saved_settings
+from experiments.kit.titles import title
 
 ATLAS, MEASURED = "atlas", "atlas.json"
-VERSION = 1  # raise whenever the same settings give other pictures: no atlas goes on with them
+VERSION = 2  # raise whenever the same settings give other pictures: no atlas goes on with them
 AS_IT_IS = "deconvnet"
 
 
@@ -240,10 +241,11 @@ def contents_of(
             Layer(
                 layer,
                 [peaks[layer] for peaks in course],
-                describe_field(it.net, layer),
+                ("" if called == layer else f"{layer}, ") + describe_field(it.net, layer),
                 None if active is None else active[layer],
+                called,
             )
-            for layer in layers
+            for layer, called in ((layer, title(layer, it.titles)) for layer in layers)
         ],
         images=images_of(cfg, it),
         image_px=(side, side),

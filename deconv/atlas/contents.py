@@ -24,13 +24,18 @@ class Layer:
 
     name: of the point. note: words about it, such as its receptive field. peaks: C×K at each
     snapshot, K at least NINE where there are as many images; only those above 0 are used. active:
-    C shares of values above 0 at the last snapshot, or None.
+    C shares of values above 0 at the last snapshot, or None. title: what the pages call it; its
+    name unless given.
     """
 
     name: str
     peaks: Sequence[Peaks]
     note: str = ""
     active: torch.Tensor | None = None
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "title", self.title or self.name)
 
     @property
     def maps(self) -> int:
@@ -101,7 +106,7 @@ class Contents:
     def slugs(self) -> list[str]:
         """A folder name for each layer, safe on every disk and in every address."""
         return [
-            f"{i:02d}-{re.sub(r'[^A-Za-z0-9._-]', '_', layer.name)[:60]}"
+            f"{i:02d}-{re.sub(r'[^A-Za-z0-9._-]', '_', layer.title)[:60]}"
             for i, layer in enumerate(self.layers, start=1)
         ]
 

@@ -55,12 +55,12 @@ def images_pages(site: Site) -> None:
 def _by_layer(
     site: Site, ranked: Sequence[tuple[int, int]]
 ) -> list[tuple[str, list[tuple[dict[str, Any], int]]]]:
-    """Layer's name and (face, rank from 1) of its units, from (number of a unit, rank)."""
+    """Layer's title and (face, rank from 1) of its units, from (number of a unit, rank)."""
     found: dict[int, list[tuple[dict[str, Any], int]]] = {}
     for u, rank in ranked:
         unit = site.units[u]
         found.setdefault(unit.layer, []).append((site.face(unit), rank + 1))
-    return [(site.contents.layers[i].name, own) for i, own in found.items()]
+    return [(site.contents.layers[i].title, own) for i, own in found.items()]
 
 
 def classes_pages(site: Site) -> None:
@@ -121,7 +121,7 @@ def network_page(site: Site) -> None:
 def search_data(site: Site) -> None:
     """Write what can be found by name, as a script that is read when it is asked for."""
     layers = [
-        [layer.name, slug, layer.maps]
+        [layer.title, slug, layer.maps]
         for layer, slug in zip(site.contents.layers, site.slugs, strict=True)
     ]
     names = site.contents.images.names

@@ -79,7 +79,7 @@ class Site:
             "row": at // FACES_ACROSS,
             "across": FACES_ACROSS,
             "down": -(-maps // FACES_ACROSS),
-            "layer": layer.name,
+            "layer": layer.title,
             "map": unit.map,
             "value": number(unit.values[0]) if unit.values else "",
             "dead": unit.dead,

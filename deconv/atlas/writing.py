@@ -121,7 +121,7 @@ def _draw_part(
     maps = list(range(run * FACES, min(layer.maps, (run + 1) * FACES)))
     some = [m for m in maps if peaks.image[m, 0] >= 0]
     end = suffix(contents, snapshot)
-    say(f"pictures of {layer.name}, maps {maps[0]} to {maps[-1]}{_of(contents, snapshot)}")
+    say(f"pictures of {layer.title}, maps {maps[0]} to {maps[-1]}{_of(contents, snapshot)}")
     boxes: dict[str, Any] = {}
     extra = 0
     if some:

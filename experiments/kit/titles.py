@@ -16,22 +16,30 @@ KNOWN: dict[str, dict[str, str]] = {
 """Networks whose modules are numbered although their paper gives them names."""
 
 
-def titles_of(network: str, given: Mapping[str, str] | None) -> dict[str, str]:
+def titles_of(network: str, given: Mapping[Any, str] | None) -> dict[str, str]:
     """Layer -> title of a network by name. given: the setting model.titles."""
-    return KNOWN.get(network, {}) | dict(given or {})
+    return KNOWN.get(network, {}) | {str(layer): words for layer, words in (given or {}).items()}
+
+
+def title(layer: str, titles: Mapping[str, str]) -> str:
+    """A layer's title, its name where it has none.
+
+    A part of a titled block is named after it: fire9.expand3x3.
+    """
+    for known, words in titles.items():
+        if layer == known or layer.startswith(f"{known}."):
+            return words + layer.removeprefix(known)
+    return layer
 
 
 def layer_title(layer: str, facts: Mapping[str, Any]) -> str:
     """A layer's title: conv3 -> Layer 3, as in the paper, and fc7 -> Layer 7, unless told.
 
-    A part of a titled block is named after it: fire9.expand3x3.
-
     facts: the sidecar's, with the titles of the network's layers.
     """
     layer = layer.removesuffix(":z")
-    for known, title in (facts.get("titles") or {}).items():
-        if layer == known or layer.startswith(f"{known}."):
-            return title + layer.removeprefix(known)
+    if (told := title(layer, facts.get("titles") or {})) != layer:
+        return told
     for kind in ("conv", "fc"):
         if layer.startswith(kind) and layer.removeprefix(kind).isdigit():
             return f"Layer {layer.removeprefix(kind)}"

@@ -129,10 +129,13 @@ def test_a_network_and_photographs_of_ones_own(tmp_path):
     asked = ["size=smoke", "model=file:own.py:tiny", "model.input_px=32", "model.num_classes=17"]
     asked += ["model.mean=[128,128,128]", "model.std=[64,64,64]", "sources=false"]
     asked += ["data=imagefolder", "data.root=photos", "data.workers=0"]
+    asked += ["model.titles={4: upper/last}"]
     (*_, folder), _ = command("atlas", *asked, cwd=tmp_path)
     atlas = tmp_path / folder / "atlas"
     assert_closed(atlas)
-    assert {p.name for p in (atlas / "layers").iterdir()} == {"01-1", "02-4"}, "after activations"
+    assert {p.name for p in (atlas / "layers").iterdir()} == {"01-1", "02-upper_last"}
+    page = (atlas / "layers/02-upper_last/index.html").read_text()
+    assert "<h1>upper/last</h1>" in page and "<span>4, " in page
     names = {
         row["name"]
         for row in json.loads((atlas / "layers/01-1/0.json").read_text())["snapshots"][0]["peaks"]
