@@ -1,5 +1,6 @@
 """What many tests need and what takes seconds to make."""
 
+import os
 from pathlib import Path
 
 import matplotlib
@@ -14,6 +15,14 @@ pytest_plugins = ["fault_table"]
 
 # PyTorch imports its compiler with the first optimizer: seconds of every training.
 SERVER.set_forkserver_preload([*IMPORTED, "pytest", "experiments.train", "torch._dynamo"])
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_cache(tmp_path_factory):
+    """Scenes are drawn once for all tests of all processes."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    os.environ["DECONV_CACHE"] = str(shared / "cache")
 
 
 @pytest.fixture(autouse=True)

@@ -52,7 +52,7 @@ def assert_words_apart(folder, looks=("usual", "thesis"), stem=None):
         assert not (found := faults(page)), (stem, name, found)
 
 
-def shrunk(path, width=2400):
+def shrunk(path, width=800):
     """A page in grey, 200 px wide. width: what it must have, in pixels."""
     with Image.open(path) as page:
         assert abs(page.width - width) <= 1
@@ -68,7 +68,7 @@ def similarity(one, other):
     return structural_similarity(one, other, data_range=255)
 
 
-def assert_golden(folder, name=None, width=2400):
+def assert_golden(folder, name=None, width=800):
     """The figure of a run is the golden one, and its words stand apart.
 
     name: of the golden file; by default the experiment's. width: of the figure in pixels.

@@ -247,7 +247,7 @@ def save(figure: Figure, folder: Path, stem: str = "figure") -> list[Path]:
     letter_plainly(figure)
     box = None if (low, high) == (0.0, down) else Bbox.from_extents(0, low, across, high)
     written = []
-    for ending in now.formats:
+    for ending in now.endings:
         written.append(folder / f"{stem}.{ending}")
         figure.savefig(written[-1], bbox_inches=box, metadata={UNDATED[ending]: None})
     if caption is not None and stem == "figure":

@@ -11,9 +11,9 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec
 
@@ -87,7 +87,7 @@ class Look:
     font: str | None = None  # family of the letters; null: DejaVu Sans
     font_pt: float | None = None  # size of captions and labels, others in proportion; null: 6.6
     dpi: float | None = None  # of PNG, and of pictures within PDF and SVG; null: 300
-    formats: list[str] = field(default_factory=lambda: ["png", "pdf"])  # of png, pdf, svg
+    formats: list[str] | None = None  # of png, pdf, svg; null: png and pdf
     title: str | None = None  # words above the figure; null: none
     cmap: str | None = None  # colour map of values from low to high, by name; null: viridis
     style: str | None = None  # a style file of your own for matplotlib, such as mine.mplstyle
@@ -97,9 +97,9 @@ class Look:
         if self.font is not None:
             _check("font", self.font, fontManager.get_font_names())
         _check("colour map", self.colours, matplotlib.colormaps)
-        for one in self.formats:
+        for one in self.endings:
             _check("format of figures", one, FORMATS)
-        if not self.formats:
+        if not self.endings:
             raise DeconvError(f"figure.formats takes one or more of {', '.join(FORMATS)}, got none")
         numbers = {"width_mm": self.width_in * MM, "font_pt": self.body_pt}
         numbers["dpi"] = self._own["savefig.dpi"] if self.dpi is None else self.dpi
@@ -112,6 +112,11 @@ class Look:
         """matplotlib's parameters, of those that differ from its defaults."""
         chosen = {"font.family": self.font and [self.font], "savefig.dpi": self.dpi}
         return self._own | {k: v for k, v in chosen.items() if v is not None} | KEPT
+
+    @property
+    def endings(self) -> Sequence[str]:
+        """The formats that are written."""
+        return ("png", "pdf") if self.formats is None else self.formats
 
     @property
     def width_in(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from deconv import distributed, figures
 from deconv.errors import DeconvError
-from deconv.figures import Page
+from deconv.figures import Look, Page
 from experiments.kit.command import Command
 from experiments.kit.layout import asked_layout, write_layout
 from experiments.kit.provenance import overrides
@@ -43,7 +44,7 @@ def experiment(
 
     def show(cfg: Settings, folder: Path) -> None:
         if draw is not None and isinstance(cfg, Drawn):
-            with figures.look(cfg.figure):
+            with figures.look(quick(cfg.figure) if cfg.size_name == "smoke" else cfg.figure):
                 figures.save(draw(Saved(folder)), folder)
 
     def redraw(config: DictConfig, cfg: Drawn, source: str, folder: Path) -> None:
@@ -86,3 +87,8 @@ def experiment(
         return result.number
 
     return Command(run, settings, number)
+
+
+def quick(look: Look) -> Look:
+    """A look that is drawn and written in no time, but for what was asked for."""
+    return dataclasses.replace(look, dpi=look.dpi or 100, formats=look.formats or ["png"])

@@ -50,13 +50,13 @@ def watcher(
     def draw(snapshot: Snapshot, path: Path) -> None:
         skipped = pictures == "kept" and snapshot.epoch not in kept
         there = folder / "watch"
-        drawn = (there / f"{path.stem}.pdf").exists()  # the last of its files
-        if snapshot.progress or skipped or pictures == "none" or drawn:
+        drawn = there / f"{path.stem}.png"
+        if snapshot.progress or skipped or pictures == "none" or drawn.exists():
             return
         try:
             write(snapshot, there, path.stem)
         except Exception as error:  # whatever it is, the run is worth more than its pictures
-            log(f"note: {there}/{path.stem}.png was not drawn ({error}); the run goes on")
+            log(f"note: {drawn} was not drawn ({error}); the run goes on")
 
     def write(snapshot: Snapshot, there: Path, stem: str) -> None:
         saved = save_watch(there / f"{stem}.npz", watch(net, loader))
@@ -71,14 +71,13 @@ def watcher(
             updates_per_epoch=snapshot.step // snapshot.epoch if snapshot.epoch else None,
         )
         name = f".{stem}.{unique()}"
-        half = [there / f"{name}{ending}" for ending in (".png", ".pdf")]
+        half = there / f"{name}.png"
         try:
-            figures.save(page, there, name)
-            for path in half:
-                os.replace(path, there / f"{stem}{path.suffix}")
+            with figures.look(figures.Look(formats=["png"])):
+                figures.save(page, there, name)
+            os.replace(half, there / f"{stem}.png")
         finally:
-            for path in half:
-                path.unlink(missing_ok=True)
+            half.unlink(missing_ok=True)
 
     return draw
 

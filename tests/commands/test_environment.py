@@ -56,8 +56,8 @@ def test_a_users_settings_of_matplotlib_change_no_pixel(tmp_path, backend):
     assert status == 0, err
     status, _, err = typed("-c", PAGE, "spoilt", cwd=tmp_path, MATPLOTLIBRC=rc, MPLBACKEND=backend)
     assert status == 0 and err == b"", err
-    for name in ("figure.png", "figure.pdf"):
-        assert (tmp_path / name).read_bytes() == (tmp_path / "spoilt" / name).read_bytes()
+    page, spoilt = (tmp_path / name / "figure.png" for name in (".", "spoilt"))
+    assert page.read_bytes() == spoilt.read_bytes()
 
 
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
@@ -192,5 +192,5 @@ def test_the_hash_seed_changes_no_byte_of_a_figure(tmp_path):
         status, out, err = typed(*asked, cwd=tmp_path, PYTHONHASHSEED=seed)
         assert status == 0, err
         made.append(Path(os.fsdecode(out.splitlines()[-1])))
-    for name in ("figure.png", "figure.pdf", "arrays.npz", "table.csv"):
+    for name in ("figure.png", "arrays.npz", "table.csv"):
         assert (made[0] / name).read_bytes() == (made[1] / name).read_bytes(), name

@@ -64,7 +64,7 @@ def test_a_figure_draws_them_and_no_file_is_called_so(trained, tmp_path):
     facts = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     assert {row["name"] for row in facts["rows"]} == set(NAMES)
     assert not [path for path in folder.rglob("*") if any(c in path.name for c in "<|$=\n\x1b")]
-    (*_, again), _ = command("fig7_occlusion", f"redraw={folder}", cwd=tmp_path)
+    (*_, again), _ = command("fig7_occlusion", "size=smoke", f"redraw={folder}", cwd=tmp_path)
     assert (Path(again) / "figure.png").read_bytes() == (folder / "figure.png").read_bytes()
 
 

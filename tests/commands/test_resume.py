@@ -480,14 +480,14 @@ def test_a_page_of_pictures_that_a_kill_prevented_is_drawn_by_the_run_that_goes_
     one = ("pictures=kept", "train.epochs=1", "watch_images=4")
     whole, folder = tmp_path / "whole", tmp_path / "run"
     run(whole, *one)
-    moments = [r"open \.epoch_000\.npz.*", r"open \.epoch_001.*\.pdf"]
+    moments = [r"open \.epoch_000\.npz.*", r"open \.epoch_001.*\.png"]
     for resume, moment in enumerate(moments):
         with Training(folder, *(() if resume else one), resume=bool(resume)) as training:
             training.reach(moment)
             training.kill()
-    assert not (folder / "watch" / "epoch_001.pdf").exists()
+    assert not (folder / "watch" / "epoch_001.png").exists()
     run(folder, resume=True)
-    pages = {Path(f"epoch_00{n}{end}") for n in (0, 1) for end in (".npz", ".png", ".pdf")}
+    pages = {Path(f"epoch_00{n}{end}") for n in (0, 1) for end in (".npz", ".png")}
     found = tree(folder / "watch")
     assert found.keys() == tree(whole / "watch").keys() >= set(map(str, pages))
     assert found["epoch_001.npz"] == tree(whole / "watch")["epoch_001.npz"]

@@ -527,7 +527,7 @@ def test_what_a_killed_run_left_half_written_is_cleared_away(tmp_path):
         ".epoch_002.pt.123.tmp",
         ".epoch_002.pt.sha256.123.tmp",
         f".epoch_002.pt.{unique()}.tmp",
-        f".epoch_001.{unique()}.pdf",
+        f".epoch_001.{unique()}.png",
         ".metrics.csv.123",
         ".config.yaml.123",
         ".provenance.json.123",

@@ -26,7 +26,6 @@ def folder(tmp_path_factory):
 def test_the_files_are_complete_and_their_numbers_come_again(folder):
     assert {path.name for path in folder.iterdir()} == {
         "figure.png",
-        "figure.pdf",
         "caption.txt",
         "arrays.npz",
         "table.csv",
@@ -66,8 +65,8 @@ def test_the_files_are_complete_and_their_numbers_come_again(folder):
 @pytest.mark.fault("hostile environment")
 @pytest.mark.usefixtures("hostile_style")
 def test_redrawing_gives_the_same_files(folder, tmp_path):
-    (*_, again), _ = command("adaptive_deconv", f"redraw={folder}", cwd=tmp_path)
-    for name in ("figure.png", "figure.pdf", "arrays.npz"):
+    (*_, again), _ = command("adaptive_deconv", "size=smoke", f"redraw={folder}", cwd=tmp_path)
+    for name in ("figure.png", "arrays.npz"):
         assert (Path(again) / name).read_bytes() == (folder / name).read_bytes()
 
 

@@ -39,6 +39,7 @@ def chosen(smoke_run, tmp_path_factory):
     """The folder of a Figure 2 whose maps, tops and split are chosen."""
     lines, _ = command(
         "fig2_top_activations",
+        "size=smoke",
         f"snapshot={smoke_run / 'last.pt'}",
         "maps.conv2=[40,3,8]",
         "maps.conv1=[5]",
@@ -81,7 +82,9 @@ def test_the_figure_shows_what_was_chosen(chosen, smoke_run):
 
 def test_redraw_takes_the_layout(chosen, tmp_path):
     asked = ["maps.conv2=[8,40]", "k=2", "grid.conv2=[1,2]"]
-    (*_, again), _ = command("fig2_top_activations", f"redraw={chosen}", *asked, cwd=tmp_path)
+    (*_, again), _ = command(
+        "fig2_top_activations", "size=smoke", f"redraw={chosen}", *asked, cwd=tmp_path
+    )
     facts = facts_of(Path(again))
     assert facts["redrawn"] == {
         "maps": {"conv2": [8, 40]},
@@ -89,7 +92,7 @@ def test_redraw_takes_the_layout(chosen, tmp_path):
         "grid": {"conv2": [1, 2]},
     }
     assert (Path(again) / "figure.png").read_bytes() != (chosen / "figure.png").read_bytes()
-    (*_, third), _ = command("fig2_top_activations", f"redraw={again}", cwd=tmp_path)
+    (*_, third), _ = command("fig2_top_activations", "size=smoke", f"redraw={again}", cwd=tmp_path)
     assert (Path(third) / "figure.png").read_bytes() == (Path(again) / "figure.png").read_bytes()
 
 
@@ -106,7 +109,7 @@ def test_redraw_takes_the_layout(chosen, tmp_path):
 )
 def test_redraw_refuses_what_has_to_be_computed(chosen, tmp_path, asked, words):
     if asked.startswith("grid"):  # fewer are shown
-        command("fig2_top_activations", f"redraw={chosen}", asked, cwd=tmp_path)
+        command("fig2_top_activations", "size=smoke", f"redraw={chosen}", asked, cwd=tmp_path)
     else:
         assert_refused("fig2_top_activations", [f"redraw={chosen}", asked], words, tmp_path)
 

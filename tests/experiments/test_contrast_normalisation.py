@@ -113,7 +113,6 @@ def test_a_run_leaves_all_its_files_and_the_networks_it_trained(run):
     names = {path.name for path in run.iterdir()}
     assert names == {
         "figure.png",
-        "figure.pdf",
         "caption.txt",
         "arrays.npz",
         "table.csv",
@@ -186,7 +185,7 @@ def test_what_is_measured_is_what_the_networks_have(run, smoke_run):
 @pytest.mark.fault("hostile environment")
 @pytest.mark.usefixtures("hostile_style")
 def test_it_is_drawn_again_from_its_files_alone(run, tmp_path):
-    (*_, folder), _ = command(STEM, f"redraw={run}", cwd=tmp_path)
+    (*_, folder), _ = command(STEM, "size=smoke", f"redraw={run}", cwd=tmp_path)
     for path in run.iterdir():
         if path.is_file() and path.suffix != ".log":
             assert (Path(folder) / path.name).read_bytes() == path.read_bytes(), path.name

@@ -23,7 +23,6 @@ from experiments.kit.findings import read_findings
 
 FILES = (
     "figure.png",
-    "figure.pdf",
     "caption.txt",
     "arrays.npz",
     "table.csv",
@@ -142,7 +141,7 @@ def test_the_table_and_the_finding_are_counted_from_the_values(figure, passed):
 @pytest.mark.fault("hostile environment")
 @pytest.mark.usefixtures("hostile_style")
 def test_it_is_drawn_again_from_its_files_alone(figure, tmp_path):
-    lines, _ = command("fig1_deconvnet", f"redraw={figure}", cwd=tmp_path)
+    lines, _ = command("fig1_deconvnet", "size=smoke", f"redraw={figure}", cwd=tmp_path)
     for name in FILES:
         assert (Path(lines[-1]) / name).read_bytes() == (figure / name).read_bytes(), name
 

@@ -46,7 +46,7 @@ def test_a_run_leaves_what_it_drew(run, smoke_run, tmp_path):
         assert float(row["z_difference"]) < 1e-5 * float(row["z_largest"]) + 1e-5
         assert row["constant_before"] == "False"
     assert_golden(run)
-    (*_, folder), _ = command("filters", f"redraw={run}", cwd=tmp_path)
+    (*_, folder), _ = command("filters", "size=smoke", f"redraw={run}", cwd=tmp_path)
     for path in Path(folder).iterdir():
         assert (run / path.name).read_bytes() == path.read_bytes(), path.name
 
@@ -57,7 +57,7 @@ def test_a_fully_connected_network_is_trained_and_shown(tmp_path):
     )
     arrays = np.load(Path(folder) / "arrays.npz")
     assert arrays["fc1/before/weights"].shape == (96, 1, 28, 28)
-    assert (Path(folder) / "last.pt").exists() and (Path(folder) / "figure.pdf").exists()
+    assert (Path(folder) / "last.pt").exists() and (Path(folder) / "figure.png").exists()
 
 
 REFUSED = [

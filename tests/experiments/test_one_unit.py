@@ -23,7 +23,6 @@ from experiments.kit.unit_settings import check
 
 FILES = (
     "figure.png",
-    "figure.pdf",
     "caption.txt",
     "arrays.npz",
     "table.csv",
@@ -146,7 +145,7 @@ def test_each_alone_and_again_from_its_files(smoke_run, run, tmp_path):
     flat = json.loads((folders["hessian_invariance"] / "provenance.json").read_text())
     assert flat["walks"]["flat"], "conv1:z is linear"
     assert "none is more invariant" in walks_words(flat)
-    (*_, again), _ = command("one_unit", f"redraw={run}", cwd=tmp_path)
+    (*_, again), _ = command("one_unit", "size=smoke", f"redraw={run}", cwd=tmp_path)
     for name in FILES:
         assert (Path(again) / name).read_bytes() == (run / name).read_bytes(), name
 

@@ -49,7 +49,6 @@ def test_a_run_leaves_all_its_files(run):
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "figure.png",
-        "figure.pdf",
         "caption.txt",
         "arrays.npz",
         "table.csv",
@@ -152,7 +151,7 @@ def test_findings_are_judged_by_their_rules(run, at):
 @pytest.mark.usefixtures("hostile_style")
 def test_it_is_drawn_again_from_its_files_alone(run, tmp_path):
     folder, _ = run
-    (*_, again), _ = command(STEM, f"redraw={folder}", cwd=tmp_path)
+    (*_, again), _ = command(STEM, "size=smoke", f"redraw={folder}", cwd=tmp_path)
     for path in Path(again).iterdir():
         assert path.read_bytes() == (folder / path.name).read_bytes(), path.name
 

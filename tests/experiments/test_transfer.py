@@ -244,8 +244,8 @@ def test_table_7_leaves_means_of_its_folds(probed):
 @pytest.mark.fault("hostile environment")
 @pytest.mark.usefixtures("hostile_style")
 def test_a_figure_is_drawn_again_from_its_files(probed, tmp_path):
-    lines, _ = command("table7_layer_probes", f"redraw={probed}", cwd=tmp_path)
-    for name in ("figure.png", "figure.pdf", "table.csv", "findings.json"):
+    lines, _ = command("table7_layer_probes", "size=smoke", f"redraw={probed}", cwd=tmp_path)
+    for name in ("figure.png", "table.csv", "findings.json"):
         assert (Path(lines[-1]) / name).read_bytes() == (probed / name).read_bytes()
     assert_golden(probed)
 
@@ -292,7 +292,7 @@ def test_table_5_and_figure_9(smoke_run, caltech, tmp_path):
         few.holds == (ours[-1]["mean"] > 55.2 + margin)
         and few.facts["rival"] == "Bo et al. with 60 a class"
     )
-    assert (folder / "figure.pdf").stat().st_size > 1000
+    assert (folder / "figure.png").stat().st_size > 1000
 
 
 def from_scratch(size, values, name="zfnet", **recipe):

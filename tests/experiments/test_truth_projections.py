@@ -34,7 +34,6 @@ def test_the_files_are_complete_and_agree(folder):
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "figure.png",
-        "figure.pdf",
         "caption.txt",
         "arrays.npz",
         "table.csv",
@@ -114,7 +113,7 @@ def test_parts_are_chosen_on_even_images_and_scored_on_odd_ones(folder, smoke_ru
 @pytest.mark.fault("hostile environment")
 @pytest.mark.usefixtures("hostile_style")
 def test_it_is_drawn_again_from_its_files_alone(folder, tmp_path):
-    (*_, again), _ = command("truth_projections", f"redraw={folder}", cwd=tmp_path)
+    (*_, again), _ = command("truth_projections", "size=smoke", f"redraw={folder}", cwd=tmp_path)
     names = {path.name for path in folder.iterdir()} - {"truth_projections.log"}
     for name in names:
         assert (Path(again) / name).read_bytes() == (folder / name).read_bytes(), name
