@@ -32,7 +32,14 @@ class DeadUnitWarning(UserWarning):
 
 
 class NoRuleWarning(UserWarning):
-    """A projection crosses an operation that the deconvnet has no rule for."""
+    """A projection crosses operations that the deconvnet has no rule for.
+
+    operations: their names.
+    """
+
+    def __init__(self, message: str, operations: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.operations = tuple(operations)
 
 
 class RenamedWeightsWarning(UserWarning):

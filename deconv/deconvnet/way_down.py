@@ -155,13 +155,12 @@ def _alike(found: torch.Tensor, expected: torch.Tensor) -> bool:
 
 
 def _warn_of_no_rule(crossed: Mapping[str, str], layer: str, stacklevel: int) -> None:
-    kinds = ", ".join(sorted(set(crossed.values())))
+    kinds = sorted(set(crossed.values()))
     times = "once" if len(crossed) == 1 else f"{len(crossed)} times"
     *_, first = crossed
-    warnings.warn(
-        f"the deconvnet has no rule for {kinds}, which the way down from {layer} crosses "
-        f"{times} (first at {first}): its own derivative is used there, so "
-        "the picture is a mixture of a deconvnet's and a gradient's",
-        NoRuleWarning,
-        stacklevel=stacklevel + 1,
+    words = (
+        f"the deconvnet has no rule for {', '.join(kinds)}, which the way down from {layer} "
+        f"crosses {times} (first at {first}): its own derivative is used there, so "
+        "the picture is a mixture of a deconvnet's and a gradient's"
     )
+    warnings.warn(NoRuleWarning(words, kinds), stacklevel=stacklevel + 1)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from deconv import distributed, figures
-from deconv.errors import DeconvError
+from deconv.errors import DeconvError, NoRuleWarning
 from deconv.figures import Look, Page
 from experiments.kit.command import Command
 from experiments.kit.layout import asked_layout, write_layout
@@ -76,17 +78,35 @@ def experiment(
             check(cfg, it)
         started = time.perf_counter()
         try:
-            result = compute(cfg, it)
+            with without_rule() as crossed:
+                result = compute(cfg, it)
             it.first_alone()
         except OthersLeave:
             return None
         seconds = {"seconds": round(time.perf_counter() - started, 1)}
-        result.facts = it.facts() | seconds | result.facts
+        no_rule = {"no_rule": sorted(crossed)} if crossed else {}
+        result.facts = it.facts() | seconds | no_rule | result.facts
         result.save(folder, result.net or it.net)
         show(cfg, folder)
         return result.number
 
     return Command(run, settings, number)
+
+
+@contextlib.contextmanager
+def without_rule() -> Iterator[set[str]]:
+    """Within it, collect what the deconvnet warns of having no rule for."""
+    found: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", NoRuleWarning)  # also of what an earlier job told
+        show = warnings.showwarning
+
+        def note(message: Warning | str, *rest: Any) -> None:
+            found.update(getattr(message, "operations", ()))
+            show(message, *rest)
+
+        warnings.showwarning = note
+        yield found
 
 
 def quick(look: Look) -> Look:

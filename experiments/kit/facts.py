@@ -145,7 +145,17 @@ def describe_network(facts: dict[str, Any]) -> str:
     training = facts["training"]
     other = facts.get("data", {}).get("of_training") is False
     note = " The images shown are not those that it was trained or validated on." if other else ""
-    return _trained(facts, training) + note
+    return _trained(facts, training) + note + _no_rule(facts.get("no_rule"))
+
+
+def _no_rule(operations: Sequence[str] | None) -> str:
+    if not operations:
+        return ""
+    own = "its own derivative is" if len(operations) == 1 else "their own derivatives are"
+    return (
+        f" The deconvnet has no rule for {', '.join(operations)}: {own} used, and the pictures "
+        "are a mixture of a deconvnet's and a gradient's."
+    )
 
 
 def _trained(facts: dict[str, Any], training: Mapping[str, Any]) -> str:

@@ -200,7 +200,8 @@ def test_again_it_runs_nothing_but_what_changed(whole, tmp_path):
 
 
 def test_a_signal_stops_it_with_status_75_and_resume_goes_on(tmp_path):
-    overrides = ["size=smoke", "only=[train]", "train.epochs=12", "hydra.run.dir=here"]
+    overrides = ["size=smoke", "only=[train]", "train.epochs=12", "pictures=none"]
+    overrides += ["hydra.run.dir=here"]
     said = tmp_path / "said.txt"
     process = Forked(["-m", "experiments.reproduce", *overrides], said, said, tmp_path)
     folder = tmp_path / "here"

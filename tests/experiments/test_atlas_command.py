@@ -16,6 +16,7 @@ from deconv.scenes import Scenes
 from deconv.studies.occlusion.covered_unit import covered_unit
 from deconv.training.snapshots import load_snapshot, weights_hash
 from experiments.kit import kept_peaks
+from experiments.kit.facts import describe_network
 
 ASKED = ["size=smoke", "epochs=[1,2]", "layers=[1]", "cover=2", "others=[guided]"]
 
@@ -136,6 +137,9 @@ def test_a_network_and_photographs_of_ones_own(tmp_path):
     assert {p.name for p in (atlas / "layers").iterdir()} == {"01-1", "02-upper_last"}
     page = (atlas / "layers/02-upper_last/index.html").read_text()
     assert "<h1>upper/last</h1>" in page and "<span>4, " in page
+    facts = json.loads((tmp_path / folder / "provenance.json").read_text())
+    assert facts["no_rule"] == ["GELU"]
+    assert "has no rule for GELU: its own" in describe_network(facts)
     names = {
         row["name"]
         for row in json.loads((atlas / "layers/01-1/0.json").read_text())["snapshots"][0]["peaks"]

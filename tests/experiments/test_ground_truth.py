@@ -92,7 +92,8 @@ def run(case, tmp_path_factory):
 
 def measured(stem, case, run, snapshot, *settings):
     data = [one for one in case.settings if one.startswith("data.")]
-    settings = ("size=laptop", f"snapshot={run / snapshot}", *data, *settings)
+    coarse = ("figure.dpi=100", "figure.formats=[png]")  # nobody looks at it
+    settings = ("size=laptop", f"snapshot={run / snapshot}", *data, *coarse, *settings)
     lines, _ = command(stem, *settings, cwd=run.parent)
     return Path(lines[-1])
 
