@@ -76,10 +76,15 @@ def occlusion():
     mean = 100 * sum(scored) / len(scored)
     yield f"(over {len(scored)} images by {mean:.0f} % more than elsewhere"
     shown = [r for r in rows if r["role"] == "shown"]
-    assert all(float(r["label_changed"]) == 0 for r in shown)
-    camera = row(shown, **{"class": "camera"})
-    first, last = float(camera["probability"]), float(camera["lowest_probability"])
-    yield f"the camera's lower edge ({first:.2f} to {last:.2f})"
+    fell, label, share = {}, {}, {}
+    for one in shown:
+        name, first, last = one["class"], one["probability"], one["lowest_probability"]
+        fell[name] = f"({float(first):.2f} to {float(last):.2f}"
+        label[name], share[name] = one["label_at_largest_drop"], float(one["label_changed"])
+    assert round(784 * share["camera"]) == 6 and share["dalmatian"] == 0
+    yield f"{fell['camera']}, a {label['camera']} at six positions)"
+    yield f"{fell['schooner']}, a {label['schooner']} at {100 * share['schooner']:.0f} % of the"
+    yield f"and hardly {fell['dalmatian']})"
 
 
 def imagenet_occlusion():
@@ -122,6 +127,13 @@ def imagenet_invariance():
     turned = of["rotation", "kept"]
     yield f"({shift} of its probability is kept), fewer enlargements ({size})"
     yield f"({float(turned['value']):.2f}, up to {float(turned['high']):.2f} by chance"
+
+
+def invariance():
+    rows = KEPT["zfnet_caltech101/fig5_invariance"]["tables"]["scores"]
+    of = {(one["kind"], one["measure"]): float(one["value"]) for one in rows}
+    shift, size = (of[kind, "layer7/line"] for kind in ("translation", "scale"))
+    yield f"under translation (R² {shift:.2f}) and bends under scale ({size:.2f})"
 
 
 def imagenet_first_layers():
@@ -353,6 +365,7 @@ def sparsity():
     [
         *(imagenet_dogs, filters, sparsity),
         *(contrast, evolution, first_layers, occlusion, ascent, transfer, imagenet, dogs),
+        invariance,
         *(imagenet_first_layers, imagenet_invariance, imagenet_occlusion),
     ],
 )
