@@ -27,6 +27,7 @@ from experiments.kit.paper_tables import FIG3_SIDES
 
 FILES = (
     "figure.png",
+    "figure.pdf",
     "caption.txt",
     "table.csv",
     "findings.json",
@@ -60,7 +61,7 @@ def test_the_papers_network_has_the_papers_sides(run):
     facts = json.loads((folder / "provenance.json").read_text())
     assert facts["judged"] == {"name": "zfnet", "input_px": 224}
     assert facts["parameters"] == 62_357_608 and "paddings" in facts["choices"]
-    assert_golden(folder)
+    assert_golden(folder, width=2400)
 
 
 def test_the_reported_sum_follows_from_the_figures_sizes():
@@ -89,7 +90,7 @@ def test_the_printed_table_is_the_saved_one(run):
 @pytest.mark.fault("hostile environment")
 @pytest.mark.usefixtures("hostile_style")
 def test_it_is_drawn_again_from_its_files_alone(run, tmp_path):
-    lines, _ = command("fig3_architecture", "size=smoke", f"redraw={run[1]}", cwd=tmp_path)
+    lines, _ = command("fig3_architecture", f"redraw={run[1]}", cwd=tmp_path)
     for name in FILES:
         assert (Path(lines[-1]) / name).read_bytes() == (run[1] / name).read_bytes(), name
 
