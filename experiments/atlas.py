@@ -241,11 +241,11 @@ def contents_of(
             Layer(
                 layer,
                 [peaks[layer] for peaks in course],
-                ("" if called == layer else f"{layer}, ") + describe_field(it.net, layer),
+                note(it, layer),
                 None if active is None else active[layer],
-                called,
+                title(layer, it.titles),
             )
-            for layer, called in ((layer, title(layer, it.titles)) for layer in layers)
+            for layer in layers
         ],
         images=images_of(cfg, it),
         image_px=(side, side),
@@ -261,6 +261,12 @@ def contents_of(
         tile_px=cfg.tile_px,
         face_px=cfg.tile_px * 3 // 4,
     )
+
+
+def note(it: Subject, layer: str) -> str:
+    """What stands beside a layer's title: its name, where that is another, and its field."""
+    name = "" if title(layer, it.titles) == layer else f"{layer}, "
+    return name + describe_field(it.net, layer)
 
 
 def images_of(cfg: AtlasOf, it: Subject) -> Images:

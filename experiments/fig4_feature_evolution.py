@@ -79,6 +79,7 @@ from experiments.kit.facts import (
     image_columns,
     images_of,
     measure_collisions,
+    no_rule,
 )
 from experiments.kit.inputs import build_network, data_name, refuse_code
 from experiments.kit.layout import saved_layers, saved_maps
@@ -361,7 +362,8 @@ def caption(facts: dict[str, Any], strips: Sequence[figures.Filmstrip]) -> str:
         f"from the first snapshot after which that stays below {100 * facts['threshold']:g} %; "
         f"snapshots are unevenly spaced. Network: {facts['model']['name']}, trained on "
         f"{training['images']} images of {training['data']} ({training['classes']} classes)"
-        f"{result}{rates(steps)}. Shared switches: {facts['choices']['collisions']}."
+        f"{result}{rates(steps)}.{no_rule(facts)} Shared switches: "
+        f"{facts['choices']['collisions']}."
     )
 
 

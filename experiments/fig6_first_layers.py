@@ -62,7 +62,7 @@ from deconv.training.snapshots import weights_hash
 from experiments.kit import Comparison, Finding, Result, Saved, Subject, experiment, judged
 from experiments.kit.chosen_maps import check_numbers, checked_maps
 from experiments.kit.claims import FEW
-from experiments.kit.facts import deconvnet_choices, describe_network, images_of
+from experiments.kit.facts import deconvnet_choices, describe_network, images_of, no_rule
 from experiments.kit.inputs import workers
 from experiments.kit.layout import saved_maps
 from experiments.kit.printed import rounded, top1
@@ -349,7 +349,7 @@ def caption(facts: dict[str, Any]) -> str:
         "both axes; what lies above the dot, the Nyquist frequency 1/(2·stride) of layer 1, is "
         f"aliased. In layer 2 of networks with random weights that is {words}; of layer 1's "
         f"responses to {facts['response_images']} images it is {answers}. "
-        f"{describe_inequality(facts)}{describe_network(networks['ours'])} "
+        f"{describe_inequality(facts)}{describe_network(networks['ours'])}{no_rule(facts)} "
         f"{describe_others(networks)}Shared switches: {facts['choices']['collisions']}."
     )
 

@@ -111,4 +111,5 @@ def without_rule() -> Iterator[set[str]]:
 
 def quick(look: Look) -> Look:
     """A look that is drawn and written in no time, but for what was asked for."""
-    return dataclasses.replace(look, dpi=look.dpi or 100, formats=look.formats or ["png"])
+    dpi = look.dpi or (None if look.style else 100)
+    return dataclasses.replace(look, dpi=dpi, formats=look.formats or ["png"])

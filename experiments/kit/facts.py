@@ -145,10 +145,12 @@ def describe_network(facts: dict[str, Any]) -> str:
     training = facts["training"]
     other = facts.get("data", {}).get("of_training") is False
     note = " The images shown are not those that it was trained or validated on." if other else ""
-    return _trained(facts, training) + note + _no_rule(facts.get("no_rule"))
+    return _trained(facts, training) + note + no_rule(facts)
 
 
-def _no_rule(operations: Sequence[str] | None) -> str:
+def no_rule(facts: Mapping[str, Any]) -> str:
+    """The sentence of a caption on operations that the deconvnet has no rule for, or ""."""
+    operations = facts.get("no_rule")
     if not operations:
         return ""
     own = "its own derivative is" if len(operations) == 1 else "their own derivatives are"

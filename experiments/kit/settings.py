@@ -53,7 +53,7 @@ class Settings:
     model: Any = MISSING  # a network by name, see the groups above
     data: Any = MISSING  # a data set by name
     train: Any = MISSING  # a recipe: paper, laptop, smoke, modern
-    size_name: str = MISSING  # set by size=paper, laptop or smoke (of which figures are coarse)
+    size_name: str = MISSING  # set by size=paper, laptop or smoke, whose figures are coarse
     pictures: str = MISSING  # of a training, at each snapshot, at those kept for good, or none
     seed: int = 0  # of every random choice
     device: str = "auto"  # auto (a GPU if there is one), cpu, cuda, cuda:1 …

@@ -25,7 +25,7 @@ from deconv.figures.feature_evolution import MARK, TILE_GAP, TILE_PX, last_chang
 from deconv.records import Peaks
 from deconv.scenes import Scenes
 from deconv.training.course import epoch_ends, same_training
-from experiments.fig4_feature_evolution import check, choose_epochs, judge
+from experiments.fig4_feature_evolution import caption, check, choose_epochs, judge
 from experiments.kit.findings import read_findings
 
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
@@ -42,6 +42,13 @@ def run(tmp_path_factory):
 
 
 # The command
+
+
+def test_the_caption_names_what_the_deconvnet_has_no_rule_for(run):
+    facts = json.loads((run / "provenance.json").read_text())
+    words = "has no rule for GELU: its own derivative"
+    assert words in caption(facts | {"no_rule": ["GELU"]}, [])
+    assert words not in caption(facts, [])
 
 
 def test_a_run_leaves_all_its_files(run):

@@ -18,7 +18,7 @@ from deconv.data import CentreCrops
 from deconv.errors import DeconvError
 from deconv.figures.first_layers import DASH, TILE_GAP, TILE_PX, columns, projection_pixels
 from deconv.scenes import Scenes
-from experiments.fig6_first_layers import check, findings
+from experiments.fig6_first_layers import caption, check, findings
 from experiments.kit.findings import read_findings
 
 ROLES = ("without", "coarse", "ours")
@@ -40,6 +40,13 @@ def table(folder):
 
 
 # The command
+
+
+def test_the_caption_names_what_the_deconvnet_has_no_rule_for(run):
+    facts = json.loads((run / "provenance.json").read_text())
+    words = "has no rule for GELU: its own derivative"
+    assert words in caption(facts | {"no_rule": ["GELU"]})
+    assert words not in caption(facts)
 
 
 def test_a_run_leaves_all_its_files_and_the_networks_it_trained(run, smoke_run):
