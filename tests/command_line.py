@@ -36,6 +36,7 @@ def command(stem, *overrides, cwd, fails=False):
 
     Everything from the arguments to the exit status is as typed; only the start of Python and the
     imports are saved. What a process alone can show (signals, torchrun) is for `process`.
+    fails: whether it ends with an error, or the exit status of that error.
     """
     module = importlib.import_module(f"experiments.{stem}")
     out, err, status = io.StringIO(), io.StringIO(), 0
@@ -62,7 +63,8 @@ def command(stem, *overrides, cwd, fails=False):
             for handler in set(logging.root.handlers) - set(handlers):
                 handler.close()
             logging.root.handlers[:] = handlers
-    assert (status != 0) == fails, f"exit status {status}\n{out.getvalue()}{err.getvalue()}"
+    as_expected = status != 0 if fails is True else status == fails
+    assert as_expected, f"exit status {status}\n{out.getvalue()}{err.getvalue()}"
     return out.getvalue().splitlines(), err.getvalue()
 
 

@@ -1,5 +1,7 @@
 """What many tests need and what takes seconds to make."""
 
+import functools
+import gc
 import os
 from pathlib import Path
 
@@ -8,10 +10,28 @@ import pytest
 import torch
 from command_line import command
 from hostile_style import MATPLOTLIBRC
+from hydra._internal.core_plugins.importlib_resources_config_source import (
+    ImportlibResourcesConfigSource as HydrasOwn,
+)
 
 from experiments.kit.forked import IMPORTED, SERVER
 
 pytest_plugins = ["fault_table"]
+
+
+def remembered(find):
+    """The same question answered once: Hydra's own files do not change."""
+
+    @functools.cache
+    def known(package, name):
+        return find(HydrasOwn("hydra", package), name)
+
+    return lambda self, name: known(self.path, name)
+
+
+# Asked a hundred times a command.
+HydrasOwn.is_config = remembered(HydrasOwn.is_config)
+HydrasOwn.is_group = remembered(HydrasOwn.is_group)
 
 # PyTorch imports its compiler with the first optimizer: seconds of every training.
 SERVER.set_forkserver_preload([*IMPORTED, "pytest", "experiments.train", "torch._dynamo"])
@@ -28,7 +48,7 @@ def one_cache(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def repeatable():
     """A test that draws from PyTorch's generator without a seed draws the same every time."""
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +75,11 @@ LONGEST = ("test_reproduce", "test_wrapped", "test_fields_by_probe")
 def pytest_collection_modifyitems(items):
     """Begin with the longest files: one that came last would run alone."""
     items.sort(key=lambda item: not item.path.stem.startswith(LONGEST))
+
+
+def pytest_collection_finish():
+    """Half a million objects of the libraries live on: looked through again and again, they take a
+    tenth of the time of all tests."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)

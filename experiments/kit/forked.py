@@ -6,6 +6,7 @@ takes none. Everything else is as in a process started from a shell.
 
 from __future__ import annotations
 
+import gc
 import io
 import multiprocessing
 import os
@@ -88,6 +89,7 @@ def _run(
     arguments: list[str], files: tuple[str, str], where: str, variables: dict[str, str]
 ) -> None:
     os.setsid()
+    gc.freeze()  # what the server imported lives on: the collector need not look at it again
     out, err = (os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666) for path in files)
     for number, descriptor in ((0, os.open(os.devnull, os.O_RDONLY)), (1, out), (2, err)):
         os.dup2(descriptor, number)

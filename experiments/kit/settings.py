@@ -246,7 +246,7 @@ DATA = {
     "voc2012": Downloaded("voc2012", cache=True),
     "scenes": DrawnScenes(),
     # A handful, for tests.
-    "scenes_smoke": DrawnScenes(train_images=60, val_images=36, cache=False, workers=0),
+    "scenes_smoke": DrawnScenes(train_images=60, val_images=36, workers=0),
 }
 
 
