@@ -193,6 +193,21 @@ def scenes_of(cfg: Occlusion, it: Subject, images: list[ChosenImage]) -> list[Sc
     return [scenes.scene(image.index) for image in images]
 
 
+def covered(
+    picture: torch.Tensor, grey: torch.Tensor, y: int, x: int, size_px: int
+) -> torch.Tensor:
+    """The picture (3×P×P uint8) with the square whose corner is (y, x), as far as it lies in it.
+
+    grey: what the network is shown there, 3×S×S in pixels, whose centre the picture lies on.
+    """
+    side, edge = picture.shape[-1], (grey.shape[-1] - picture.shape[-1]) // 2
+    shown = picture.clone()
+    square = (slice(None), slice(max(y, 0), y + size_px), slice(max(x, 0), x + size_px))
+    grey = grey[:, edge : edge + side, edge : edge + side]
+    shown[square] = grey[square].round().clamp(0, 255).to(torch.uint8)
+    return shown
+
+
 def one_image(
     cfg: Occlusion, it: Subject, peaks: Peaks, image: ChosenImage
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -213,11 +228,7 @@ def one_image(
         number=cfg.map,
     )
     y, x = maps.positions.flatten(0, 1)[int(maps.probability.argmin())].tolist()
-    covered = (slice(None), slice(max(y, 0), y + size), slice(max(x, 0), x + size))
-    picture = image.picture().clone()
-    edge = (it.snapshot.mean.shape[-1] - net.input_px) // 2
-    grey = it.snapshot.mean[:, edge:, edge:][covered] + cfg.fill
-    picture[covered] = grey.round().clamp(0, 255).to(torch.uint8)
+    picture = covered(image.picture(), it.snapshot.mean + cfg.fill, y, x, size)
     pictures, others = map_pictures(
         net,
         cfg.layer,

@@ -24,7 +24,7 @@ from deconv.scenes import CLASSES, Scenes, render
 from deconv.studies.occlusion.map_pictures import without_image
 from deconv.studies.occlusion.scored_images import regions
 from deconv.studies.occlusion.scores import Comparison
-from experiments.fig7_occlusion import FIELDS, _row, check, to_score
+from experiments.fig7_occlusion import FIELDS, _row, check, covered, to_score
 from experiments.kit.findings import read_findings
 from experiments.verdicts.occlusion import FEWEST, describe_scores, findings
 
@@ -100,8 +100,8 @@ def test_maps_are_what_the_network_answers_to_covered_images(run, facts, snapsho
         for at in ((0, 0), (3, 4), (6, 2)):
             y, x = arrays[f"{i}/positions"][at]
             rows, columns = ((pixels >= n) & (pixels < n + SIZE) for n in (y, x))
-            covered = torch.where(rows[:, None] & columns, 20.0, image)
-            record = net.record(covered[None], ["conv5"])
+            grey = torch.where(rows[:, None] & columns, 20.0, image)
+            record = net.record(grey[None], ["conv5"])
             odds, activation = record.logits.softmax(1)[0], record.activations["conv5"][0]
             got = {n: arrays[f"{i}/{n}"][at] for n in ("probability", "activation", "label")}
             assert got["probability"] == pytest.approx(float(odds[scene.label]), rel=1e-4)
@@ -116,6 +116,22 @@ def test_maps_are_what_the_network_answers_to_covered_images(run, facts, snapsho
         assert np.array_equal(drawn[:, shown], seen.numpy()[:, shown])
         grey = (snapshot.mean[:, cut, cut].numpy() + 20).round().clip(0, 255)
         assert np.array_equal(drawn[:, ~shown], grey[:, ~shown])
+
+
+@pytest.mark.parametrize("corner", [(-3, -2), (2, 3), (7, 8), (-3, 8), (9, -1)])
+def test_the_square_is_drawn_as_far_as_it_lies_in_the_picture(corner):
+    """At every border, in a mean image with a margin around the picture; by loops over pixels."""
+    draw = torch.Generator().manual_seed(0)
+    picture = torch.randint(256, (3, 10, 10), generator=draw, dtype=torch.uint8)
+    grey = 300 * torch.rand(3, 14, 14, generator=draw) - 20
+    expected = picture.clone()
+    for channel in range(3):
+        for y in range(corner[0], corner[0] + 5):
+            for x in range(corner[1], corner[1] + 5):
+                if 0 <= y < 10 and 0 <= x < 10:
+                    value = round(float(grey[channel, y + 2, x + 2]))
+                    expected[channel, y, x] = min(max(value, 0), 255)
+    assert torch.equal(covered(picture, grey, *corner, 5), expected)
 
 
 def test_the_pictures_are_projections_of_the_strongest_units(run, facts, snapshot):

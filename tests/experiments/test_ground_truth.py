@@ -59,7 +59,7 @@ SHORT = Case(
     (0.01, 0.03),
 )
 DEMO = Case((), 20.0, (0.06, 0.15), 0.04, (0.004, 0.035))
-SHIPPED = replace(DEMO, settings=("data.val_images=300",))
+SHIPPED = replace(DEMO, settings=("data.val_images=150",))
 """The network in the package, which was trained as the demo's is."""
 
 
@@ -106,7 +106,7 @@ def table(path):
 def test_the_training_learned(case, run):
     snapshot = deconv.load_snapshot(run / "last.pt")
     settings = snapshot.config["data_settings"]
-    scenes = Scenes(200, settings["val_seed"], snapshot.mean.shape[-1])
+    scenes = Scenes(100, settings["val_seed"], snapshot.mean.shape[-1])
     net = snapshot.network()
     crops = CentreCrops(scenes, snapshot.mean, net.input_px)
     assert 100 - evaluate(net, DataLoader(crops, batch_size=32)).top1 < case.error
@@ -135,7 +135,7 @@ def occlusion(case, run, snapshot, *settings):
 
 
 def test_the_probability_falls_where_the_square_covers_the_object(case, run):
-    finding, score = occlusion(case, run, "last.pt", "score_images=60")
+    finding, score = occlusion(case, run, "last.pt", "score_images=30")
     assert finding.value == score["own"] > case.fall
     assert score["own"] > 1.5 * score["shuffled"]
 
