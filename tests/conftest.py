@@ -13,6 +13,7 @@ from hostile_style import MATPLOTLIBRC
 from hydra._internal.core_plugins.importlib_resources_config_source import (
     ImportlibResourcesConfigSource as HydrasOwn,
 )
+from torch import nn
 
 from experiments.kit.forked import IMPORTED, SERVER
 
@@ -56,6 +57,18 @@ def smoke_run(tmp_path_factory):
     """The folder of one training at size=smoke, with its snapshots; made once a test process."""
     lines, _ = command("train", "size=smoke", "seed=3", cwd=tmp_path_factory.mktemp("smoke_run"))
     return Path(lines[-1])
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """Networks of others have 32 units where they have 4096: their weights are drawn in no time."""
+
+    class Narrow(nn.Linear):
+        def __init__(self, in_features, out_features, *rest, **options):
+            sides = (32 if side == 4096 else side for side in (in_features, out_features))
+            super().__init__(*sides, *rest, **options)
+
+    monkeypatch.setattr(nn, "Linear", Narrow)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
+from mostly_slow import mostly_slow
 from oracles import positions_reached
 from torch import nn
 
@@ -278,7 +279,7 @@ def test_what_sees_everything_has_no_size_of_its_own():
     assert unclipped_field(net_with(gate), "b", 2, 2, (PX, PX)) == (0, 0, PX, PX)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "densenet121"])
+@pytest.mark.parametrize("name", mostly_slow(["resnet18", "densenet121"]))
 def test_a_deep_field_is_larger_than_the_image_and_found(name):
     """The law of a layer whose units all reach over the image, against interval arithmetic."""
     net = deconv.wrap(torchvision.models.get_model(name, weights=None, num_classes=3), name, 64)

@@ -14,6 +14,7 @@ from deconv.pixels import Divide
 from deconv.scenes import Scenes
 from experiments.kit.facts import preprocessing
 
+pytestmark = pytest.mark.usefixtures("narrow")
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 

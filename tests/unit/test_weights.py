@@ -1,5 +1,6 @@
 """Weights in files: whose names, how many classes, which wrapping; and what is refused."""
 
+import functools
 import warnings
 from argparse import Namespace
 
@@ -15,6 +16,7 @@ from deconv.training.snapshots import save_safetensors, save_snapshot
 from experiments.kit.command import compose
 from experiments.kit.inputs import build_network, given
 
+pytestmark = pytest.mark.usefixtures("narrow")
 SMALL = {"fc_width": 8, "input_px": 64}
 FACTORY = """
 from torch import nn
@@ -50,8 +52,9 @@ def file(tmp_path):
     return f"file:{tmp_path / 'mine.py'}"
 
 
+@functools.cache
 def made(name, classes):
-    """(original module with weights of its own, options of `build`), by its package itself."""
+    """The original module with weights of its own, by its package itself."""
     torch.manual_seed(7)
     source, _, short = name.partition("/")
     if source == "torchvision":

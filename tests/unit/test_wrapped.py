@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
+from mostly_slow import mostly_slow
 from torch import nn
 
 import deconv
@@ -212,7 +213,7 @@ def test_interior_fields_are_those_of_a_large_image():
 
 
 @pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already require gradients")
-@pytest.mark.parametrize("name", ["alexnet", "vgg16_bn"])
+@pytest.mark.parametrize("name", ["alexnet", "squeezenet1_1", *mostly_slow(["vgg16_bn"], 0)])
 def test_captum_agrees(name, images):
     made = module(name)
     for part in made.modules():  # captum's hooks do not stand ReLUs in place
