@@ -1,6 +1,8 @@
 """Running an experiment as a person would: in this process, or in one of its own."""
 
 import contextlib
+import copy
+import functools
 import importlib
 import io
 import logging
@@ -13,9 +15,13 @@ import warnings
 from pathlib import Path
 from unittest import mock
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
 from experiments.kit import Subject, compose
-from experiments.kit.command import settings_of
+from experiments.kit.command import OF_HYDRA, settings_of
 from experiments.kit.forked import Forked
+from experiments.kit.layer_settings import by_layer
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -139,12 +145,31 @@ def assert_refused(stem, overrides, message, cwd):
     assert {path for path in Path(cwd).rglob("*") if path.is_file()} == before
 
 
+GROUPS = {"model", "data", "train", "size"}
+composed_groups = functools.cache(lambda stem, groups: compose(stem, groups))
+
+
+def composed(stem, overrides):
+    """`compose`, by Hydra's own steps; those of the same groups are taken once for all tests."""
+    typed = OverridesParser.create().parse_overrides(by_layer(overrides))
+    settings = [one for one in typed if one.key_or_group not in GROUPS]
+    if any(one.input_line[0] in "+~" or one.is_sweep_override() for one in settings):
+        return compose(stem, overrides)
+    groups = tuple(one.input_line for one in typed if one not in settings)
+    config = copy.deepcopy(composed_groups(stem, groups))
+    try:
+        ConfigLoaderImpl._apply_overrides_to_config(settings, config)
+    except OF_HYDRA:
+        return compose(stem, overrides)  # raises it in words
+    return config
+
+
 def subject(stem, *overrides, snapshot=None, data=None, folder="."):
     """The settings of a command and what it works on: (cfg, it) as `compute` and `check` get them.
 
     snapshot, data: in place of what the settings name; snapshot=None: none is given.
     """
-    config = compose(stem, overrides)
+    config = composed(stem, overrides)
     cfg = settings_of(config)
     it = Subject(config, cfg, Path(folder))
     it.given = snapshot

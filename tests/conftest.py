@@ -1,8 +1,8 @@
 """What many tests need and what takes seconds to make."""
 
-import functools
 import gc
 import os
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -10,9 +10,7 @@ import pytest
 import torch
 from command_line import command
 from hostile_style import MATPLOTLIBRC
-from hydra._internal.core_plugins.importlib_resources_config_source import (
-    ImportlibResourcesConfigSource as HydrasOwn,
-)
+from hydra._internal.hydra import Hydra
 from torch import nn
 
 from experiments.kit.forked import IMPORTED, SERVER
@@ -20,19 +18,13 @@ from experiments.kit.forked import IMPORTED, SERVER
 pytest_plugins = ["fault_table"]
 
 
-def remembered(find):
-    """The same question answered once: Hydra's own files do not change."""
-
-    @functools.cache
-    def known(package, name):
-        return find(HydrasOwn("hydra", package), name)
-
-    return lambda self, name: known(self.path, name)
+def mode_of(hydra, config_name, overrides, composed=Hydra.get_mode):
+    """Whether a job is a sweep, which Hydra learns by composing it once more, half of its time."""
+    said = any("hydra" in word or word.startswith(("-c", "--c")) for word in sys.argv)
+    return composed(hydra, config_name, overrides) if said else None
 
 
-# Asked a hundred times a command.
-HydrasOwn.is_config = remembered(HydrasOwn.is_config)
-HydrasOwn.is_group = remembered(HydrasOwn.is_group)
+Hydra.get_mode = mode_of
 
 # PyTorch imports its compiler with the first optimizer: seconds of every training.
 SERVER.set_forkserver_preload([*IMPORTED, "pytest", "experiments.train", "torch._dynamo"])

@@ -33,12 +33,12 @@ LOOKS = {
     "narrow": {"width_mm": 80, "font_pt": 8},
     "narrow, large letters": {"width_mm": 80, "font_pt": 10, "font": "DejaVu Serif"},
 }
-"""At which words must stand apart; the first two in every run."""
+"""At which words must stand apart; of figures of commands "thesis" in every run."""
 OWN_NAMES = ("contrast_normalisation", "fig6_first_layers")
 """Figures of networks of their own, whose layers have no other names."""
 
 
-def assert_words_apart(folder, looks=("usual", "thesis"), stem=None):
+def assert_words_apart(folder, looks=("thesis",), stem=None):
     """No two texts of the figure in a folder overlap, and none leaves the page."""
     stem = stem or folder.parent.name
     draw = importlib.import_module(f"experiments.{stem}").draw

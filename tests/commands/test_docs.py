@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import composed
 from PIL import Image
 
 import deconv
 from experiments.__main__ import commands
-from experiments.kit import compose
 from experiments.kit.command import settings_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,7 +98,7 @@ def test_commands_name_what_there_is(page, line):
     settings = [word for word in rest if "=" in word and not word.startswith(("-", "hydra."))]
     sweep = "-m" in rest
     jobs = [word.partition(",")[0] if sweep else word for word in settings]
-    settings_of(compose(stem, jobs))
+    settings_of(composed(stem, jobs))
 
 
 @pytest.mark.parametrize("page", TEXTS)

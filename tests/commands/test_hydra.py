@@ -10,12 +10,13 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from command_line import ROOT, SMALLEST, assert_refused, command
+from command_line import ROOT, SMALLEST, assert_refused, command, composed
 from hydra.core.plugins import Plugins
 from image_files import encoded, put
 from omegaconf import OmegaConf
 
 import deconv
+from deconv.errors import DeconvError
 from deconv.training.snapshots import weights_hash
 from experiments import __main__ as listing
 from experiments import fig7_occlusion, train
@@ -396,3 +397,24 @@ def test_every_command_is_listed_with_a_line(capsys):
         assert f'"""{about}' in files[stem]
     listing.main(["--names"])
     assert capsys.readouterr().out.split() == [f"experiments.{stem}" for stem in sorted(stems)]
+
+
+@pytest.mark.parametrize(
+    ("stem", "asked"),
+    [
+        ("fig2_top_activations", ["size=smoke", "k=3", "page=[[conv1]]", "maps.conv5=[1,2]"]),
+        ("fig5_invariance", ["layers=[conv1,fc7]", "data.root=/x", "data=caltech101"]),
+        ("table4_caltech101", ["model=torchvision/resnet18", "model.mean=[1,2,3]", "seed=4"]),
+        ("train", ["+train.more=3"]),
+    ],
+)
+def test_what_tests_compose_in_steps_is_what_hydra_composes(stem, asked):
+    in_steps, whole = composed(stem, asked), compose(stem, asked)
+    assert OmegaConf.to_yaml(in_steps) == OmegaConf.to_yaml(whole)
+    assert OmegaConf.get_type(in_steps) is OmegaConf.get_type(whole)
+    assert in_steps._metadata.flags == whole._metadata.flags
+
+
+def test_what_tests_compose_in_steps_is_refused_in_the_same_words():
+    with pytest.raises(DeconvError, match=r"Did you mean 'train\.epochs'"):
+        composed("train", ["train.epoch=3"])

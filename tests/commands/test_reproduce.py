@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import SMALLEST, assert_refused, command
+from command_line import SMALLEST, assert_refused, command, composed
 
 from deconv.errors import DeconvError
-from experiments.kit import compose, kept
+from experiments.kit import kept
 from experiments.kit.budget import Budget
 from experiments.kit.command import EXIT_INTERRUPTED, settings_of
 from experiments.kit.findings import claim_of, read_findings
@@ -56,7 +56,7 @@ def reproduce(*overrides, cwd, fails=False):
 
 
 def cfg_of(*overrides):
-    return settings_of(compose("reproduce", overrides))
+    return settings_of(composed("reproduce", overrides))
 
 
 def statuses(folder):

@@ -5,11 +5,11 @@ from functools import cache
 
 import pytest
 import torch
+from command_line import composed
 from omegaconf import OmegaConf
 
 from deconv.errors import DeconvError
 from experiments.kit import provenance
-from experiments.kit.command import compose
 from experiments.kit.resume import go_on
 
 MAY_CHANGE = {
@@ -38,8 +38,8 @@ MAY_CHANGE = {
 
 
 @cache
-def composed(*overrides):
-    return OmegaConf.to_container(compose("train", overrides), resolve=True)
+def resolved(*overrides):
+    return OmegaConf.to_container(composed("train", overrides), resolve=True)
 
 
 def leaves(settings, prefix=""):
@@ -62,7 +62,7 @@ def other(value):
 
 def resumed(saved, key, value):
     """What becomes of the run `saved` when it goes on with key=value."""
-    asked = OmegaConf.create(composed(*RUN))
+    asked = OmegaConf.create(resolved(*RUN))
     OmegaConf.update(asked, key, value, force_add=True)
     return go_on(saved, asked, [f"{key}={value}"])
 
@@ -74,7 +74,7 @@ PHOTOGRAPHS = ("size=smoke", "data=imagefolder", "data.root=photos")
 @pytest.mark.parametrize("start", [RUN, PHOTOGRAPHS, ("size=paper",)], ids=" ".join)
 @pytest.mark.parametrize("schedule", ["fixed", "plateau", "cosine"])
 def test_every_setting_but_some_is_locked(start, schedule):
-    saved = composed(*start, f"train.schedule={schedule}", "train.lr_drops=[]")
+    saved = resolved(*start, f"train.schedule={schedule}", "train.lr_drops=[]")
     bound = {"plateau": {"train.eval_every"}, "cosine": {"train.epochs"}, "fixed": set()}[schedule]
     every = leaves(saved)
     assert len(every) > 40 and "train.lr" in every and "model.dropout" in every
@@ -118,8 +118,8 @@ def test_every_setting_but_some_is_locked(start, schedule):
     ],
 )
 def test_a_group_is_compared_key_by_key(saved, overrides, differences):
-    before = composed(*saved)
-    asked = compose("train", [*overrides, "resume=there"])
+    before = resolved(*saved)
+    asked = composed("train", [*overrides, "resume=there"])
     if not differences:
         result = OmegaConf.to_container(go_on(before, asked, overrides))
         assert {k for k, v in result.items() if v != before[k]} <= {"resume", "train"}
@@ -137,8 +137,8 @@ def test_a_group_is_compared_key_by_key(saved, overrides, differences):
 @pytest.mark.fault("malicious file")
 def test_a_network_that_is_code_is_run_again_only_for_who_names_it_again():
     model = ("model=file:mine.py:net", "model.mean=[1,2,3]")
-    saved = composed("size=smoke", *model)
-    asked = OmegaConf.create(composed("size=smoke", "resume=there", *model))
+    saved = resolved("size=smoke", *model)
+    asked = OmegaConf.create(resolved("size=smoke", "resume=there", *model))
     with pytest.raises(DeconvError, match=r"file:mine\.py:net.*model\.name='file:mine\.py:net'"):
         go_on(saved, asked, ["resume=there"])
     for named in (["model.name=file:mine.py:net"], ["model=foreign", *model[1:]]):
@@ -146,7 +146,7 @@ def test_a_network_that_is_code_is_run_again_only_for_who_names_it_again():
 
 
 def test_the_configuration_of_a_run_is_not_changed_by_going_on():
-    saved = composed(*RUN, "train.keep_last=5")
+    saved = resolved(*RUN, "train.keep_last=5")
     before = OmegaConf.to_yaml(saved)
     result = resumed(saved, "train.epochs", 50)
     assert (result.train.epochs, result.train.keep_last, saved["train"]["epochs"]) == (50, 5, 2)
@@ -163,12 +163,12 @@ def test_the_configuration_of_a_run_is_not_changed_by_going_on():
 )
 def test_a_snapshot_without_this_configuration_is_refused(saved, message):
     with pytest.raises(DeconvError, match=message):
-        go_on(saved, OmegaConf.create(composed(*RUN)), [])
+        go_on(saved, OmegaConf.create(resolved(*RUN)), [])
 
 
 def test_a_run_of_another_version_names_the_commit_to_go_on_with():
     saved = {"train": {"lr": 1}, "model": {}, "data": {}, "seed": 0}
-    asked = OmegaConf.create(composed(*RUN))
+    asked = OmegaConf.create(resolved(*RUN))
     with pytest.raises(DeconvError, match=r"go on with that version, commit abc123$"):
         go_on(saved, asked, [], commit="abc123")
 

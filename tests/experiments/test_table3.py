@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import command, subject
+from command_line import command, composed, subject
 from golden import assert_golden
 
 import deconv
@@ -216,7 +216,7 @@ def test_another_network_is_resized_in_the_same_ratio():
 
 
 def plan(*overrides):
-    return settings_of(compose("table3_ablation", overrides)).plan()
+    return settings_of(composed("table3_ablation", overrides)).plan()
 
 
 def test_the_plan_has_the_papers_twelve_trainings():
@@ -308,7 +308,7 @@ def test_signs_stay_open_where_trainings_were_cut_short():
         (["size=laptop", "epochs_each=24"], ""),
         (["size=paper"], ""),
     ):
-        assert settings_of(compose("table3_ablation", overrides)).cut_short == how
+        assert settings_of(composed("table3_ablation", overrides)).cut_short == how
 
 
 def test_only_the_papers_network_on_its_data_is_comparable():

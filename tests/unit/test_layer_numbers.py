@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from command_line import composed
 from torch import nn
 
 import deconv
 from deconv.errors import DeconvError
 from deconv.mining.map_statistics import map_points
-from experiments.kit.command import compose, settings_of
+from experiments.kit.command import settings_of
 
 PX = 64
 
@@ -72,5 +73,5 @@ def test_a_number_beyond_the_layers_names_the_ends(nets, net, number, last):
     ],
 )
 def test_numbers_on_the_command_line_are_names(stem, setting, expected):
-    settings = settings_of(compose(stem, [setting]))
+    settings = settings_of(composed(stem, [setting]))
     assert getattr(settings, setting.partition("=")[0]) == expected
