@@ -15,6 +15,7 @@ from deconv.atlas import Images, Layer, write_atlas
 pytestmark = pytest.mark.xdist_group("browser")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 CLASSES = ["cat", "<img src=x onerror=alert(1)>", "owl"]
+IN_VIEW = "[...document.images].filter(i => i.getBoundingClientRect().top < innerHeight)"
 FIRST, SECOND = "layers/01-conv1", "layers/02-conv2"
 KINDS = [
     "index.html",
@@ -122,10 +123,9 @@ def test_every_picture_in_view_is_there_and_nothing_overflows(opened, path):
     for width in (1400, 390):
         opened.page.set_viewport_size({"width": width, "height": 844})
         page = opened.go(path)
-        page.wait_for_load_state("networkidle")
+        page.wait_for_function(f"{IN_VIEW}.every(i => i.complete)")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        script = "[...document.images].every(i => !i.complete || i.naturalWidth > 0)"
-        assert page.evaluate(script)
+        assert page.evaluate(f"{IN_VIEW}.every(i => i.naturalWidth > 0)")
         assert page.evaluate("[...document.images].every(i => i.alt && i.width && i.height)")
 
 
@@ -224,6 +224,21 @@ def test_help_and_search_open_and_close(opened):
     opened.press("ArrowDown", "Enter")
     opened.wait_for("classes/1.html")
     assert page.locator("h1").inner_text() == CLASSES[1]
+
+
+@pytest.mark.parametrize(("first", "then", "title"), [("?", "/", "Search"), ("/", "?", "Keys")])
+def test_a_key_counts_at_once_after_a_dialog(opened, first, then, title):
+    """In the same frame, in which the closed dialog still has the focus."""
+    page = opened.go(f"{FIRST}/2.html")
+    opened.press(first)
+    page.locator("dialog[open]").wait_for()
+    script = """key => {
+        const focus = document.activeElement;
+        document.querySelector("dialog[open]").close();
+        focus.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
+        return document.querySelector("dialog[open] h2")?.textContent;
+    }"""
+    assert page.evaluate(script, then) == title
 
 
 # Order, filter, address

@@ -256,7 +256,9 @@
 
   document.addEventListener("keydown", (e) => {
     if (e.ctrlKey || e.metaKey || e.altKey || e.defaultPrevented) return;
-    if (e.target.closest("input, select, textarea, dialog")) return;
+    const typing = e.target.closest("input, select, textarea, dialog");
+    // A dialog that was closed keeps the focus until the next frame.
+    if (typing && !typing.closest("dialog:not([open])")) return;
     const enter = () => {
       const first = $("[data-grid] a[tabindex='0']");
       if (first) first.focus();
