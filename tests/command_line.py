@@ -32,7 +32,6 @@ SMALLEST = (
     "data.val_images=18",
     "model.input_px=64",
     "model.fc_width=16",
-    "train.test_crops=centre",
 )
 """The settings of the smallest training: two epochs of two updates."""
 

@@ -2,15 +2,15 @@
 
 import gc
 import os
-import sys
 from pathlib import Path
 
 import matplotlib
+import one_compose  # noqa: F401 - of this process too
 import pytest
 import torch
 from command_line import command
+from filelock import FileLock
 from hostile_style import MATPLOTLIBRC
-from hydra._internal.hydra import Hydra
 from torch import nn
 
 from experiments.kit.forked import IMPORTED, SERVER
@@ -18,23 +18,22 @@ from experiments.kit.forked import IMPORTED, SERVER
 pytest_plugins = ["fault_table"]
 
 
-def mode_of(hydra, config_name, overrides, composed=Hydra.get_mode):
-    """Whether a job is a sweep, which Hydra learns by composing it once more, half of its time."""
-    said = any("hydra" in word or word.startswith(("-c", "--c")) for word in sys.argv)
-    return composed(hydra, config_name, overrides) if said else None
-
-
-Hydra.get_mode = mode_of
-
 # PyTorch imports its compiler with the first optimizer: seconds of every training.
-SERVER.set_forkserver_preload([*IMPORTED, "pytest", "experiments.train", "torch._dynamo"])
+SERVER.set_forkserver_preload(
+    [*IMPORTED, "pytest", "experiments.train", "torch._dynamo", "one_compose"]
+)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    """A folder of all test processes of this run."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture(autouse=True, scope="session")
-def one_cache(tmp_path_factory):
-    """Scenes are drawn once for all tests of all processes."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+def one_cache(shared):
+    """Scenes are drawn once."""
     os.environ["DECONV_CACHE"] = str(shared / "cache")
 
 
@@ -45,10 +44,15 @@ def repeatable():
 
 
 @pytest.fixture(scope="session")
-def smoke_run(tmp_path_factory):
-    """The folder of one training at size=smoke, with its snapshots; made once a test process."""
-    lines, _ = command("train", "size=smoke", "seed=3", cwd=tmp_path_factory.mktemp("smoke_run"))
-    return Path(lines[-1])
+def smoke_run(shared, tmp_path_factory):
+    """The folder of one training at size=smoke, with its snapshots; made once."""
+    place = shared / "smoke_run.txt"
+    with FileLock(shared / "smoke_run.lock"):
+        if not place.exists():
+            asked = ("size=smoke", "seed=3", "train.test_crops=ten")
+            lines, _ = command("train", *asked, cwd=tmp_path_factory.mktemp("smoke_run"))
+            place.write_text(lines[-1])
+    return Path(place.read_text())
 
 
 @pytest.fixture

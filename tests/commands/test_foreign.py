@@ -33,6 +33,7 @@ def file(tmp_path):
 
 
 @pytest.mark.parametrize("name", mostly_slow(["zfnet", "alexnet"]))
+@pytest.mark.usefixtures("narrow")
 def test_pytorchcv_s_chains_bear_this_library_s_names(name):
     package = pytest.importorskip("pytorchcv.model_provider")
     torch.manual_seed(0)

@@ -193,7 +193,7 @@ def test_again_it_runs_nothing_but_what_changed(whole, tmp_path):
 
 
 def test_a_signal_stops_it_with_status_75_and_resume_goes_on(tmp_path):
-    overrides = [*SMALLEST, "only=[train]", "train.epochs=24", "hydra.run.dir=here"]
+    overrides = [*SMALLEST, "only=[train]", "train.epochs=12", "hydra.run.dir=here"]
     said = tmp_path / "said.txt"
     process = Forked(["-m", "experiments.reproduce", *overrides], said, said, tmp_path)
     folder = tmp_path / "here"
@@ -208,7 +208,7 @@ def test_a_signal_stops_it_with_status_75_and_resume_goes_on(tmp_path):
     assert statuses(folder) == {"train": DONE}
     assert "going on from epoch_" in (folder / "logs" / "train.txt").read_text()
     rows = list(csv.DictReader((folder / "train" / "metrics.csv").open()))
-    assert [row["epoch"] for row in rows] == [str(n + 1) for n in range(24)]
+    assert [row["epoch"] for row in rows] == [str(n + 1) for n in range(12)]
 
 
 def test_bad_input_leaves_nothing(tmp_path):

@@ -61,6 +61,7 @@ SMALL = (
     "train.patience=1",
     "train.min_improvement=10.0",
     "train.lr_drops=[]",
+    "train.test_crops=ten",
 )
 """Three epochs of three updates; the learning rate follows the validation error."""
 
@@ -499,7 +500,7 @@ def test_a_page_of_pictures_that_a_kill_prevented_is_drawn_by_the_run_that_goes_
 def test_a_killed_command_goes_on_from_the_command_line(tmp_path):
     """The commands as one types them, and a process that nothing holds back."""
     command = ["-m", "experiments.train"]
-    settings = [*SMALL, "train.save_steps=1", "train.epochs=10"]
+    settings = [*SMALL, "train.save_steps=1", "train.epochs=6"]
     said = tmp_path / "said.txt"
     process = Forked([*command, *settings, "train.workers=2"], said, said, tmp_path)
     deadline = time.monotonic() + 120
@@ -509,14 +510,14 @@ def test_a_killed_command_goes_on_from_the_command_line(tmp_path):
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     folder = found[0].parent
-    assert not (folder / "epoch_010.pt").exists()
+    assert not (folder / "epoch_006.pt").exists()
     resume = [*command, f"resume={folder.relative_to(tmp_path)}", "train.workers=0"]
     again = tmp_path / "again.txt"
     assert Forked(resume, again, again, tmp_path).wait(120) == 0, again.read_text()
     text = again.read_text()
-    assert "going on from epoch_" in text and "epoch 10/10: loss" in text
+    assert "going on from epoch_" in text and "epoch 6/6: loss" in text
     assert (tmp_path / text.splitlines()[-1]).resolve() == folder
-    run(tmp_path / "uninterrupted", "train.save_steps=1", "train.epochs=10")
+    run(tmp_path / "uninterrupted", "train.save_steps=1", "train.epochs=6")
     assert_same_end(folder, tmp_path / "uninterrupted")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import assert_refused, command, subject
+from command_line import SMALLEST, assert_refused, command, subject
 from golden import assert_golden
 from mostly_slow import mostly_slow
 
@@ -154,8 +154,8 @@ def test_other_rules_stand_beside_the_deconvnets(smoke_run, tmp_path):
 
 
 def test_without_a_snapshot_it_trains_one(tmp_path):
-    grid = "grid={conv1:[1,1],conv2:[1,1],conv3:[1,1],conv4:[1,1],conv5:[1,1]}"
-    (*_, folder), _ = command("fig2_top_activations", "size=smoke", grid, cwd=tmp_path)
+    asked = (*SMALLEST, "page=[[conv1]]", "grid.conv1=[1,1]")
+    (*_, folder), _ = command("fig2_top_activations", *asked, cwd=tmp_path)
     assert (Path(folder) / "last.pt").exists() and (Path(folder) / "figure.png").exists()
 
 

@@ -10,7 +10,7 @@ from command_line import command, subject
 from golden import assert_golden, assert_words_apart
 from PIL import Image
 from safetensors.torch import save_file
-from test_table2 import errors_by_hand, sums_by_hand
+from test_table2 import IMAGES, errors_by_hand, sums_by_hand
 
 import deconv
 from deconv.errors import DeconvError
@@ -251,6 +251,7 @@ def test_table_6_takes_any_layer_of_any_network(squeeze, tmp_path):
 
 def test_a_network_of_others_is_averaged_with_a_snapshot(small, smoke_run, tmp_path):
     asked = ["size=smoke", *small, f"snapshots=[{smoke_run}/last.pt]", "precision=fp32"]
+    asked += [f"data.val_images={IMAGES}"]
     cfg, it = subject("table2_imagenet", *asked, folder=tmp_path)
     lines = table2(cfg, it).tables["table"]
     assert [line["row"] for line in lines] == ["net 1", "net 2", "2 nets"]

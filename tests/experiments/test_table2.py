@@ -22,6 +22,7 @@ from experiments.kit.printed import number, printed
 from experiments.kit.series import altered, as_in_the_paper, epochs_of_each
 from experiments.table2_imagenet import findings
 
+IMAGES = 18
 NAMES = ("validation top-1", "validation top-5")
 
 
@@ -33,6 +34,7 @@ def run(smoke_run, tmp_path_factory):
     lines, _ = command(
         "table2_imagenet",
         "size=smoke",
+        f"data.val_images={IMAGES}",
         "precision=fp32",
         paths,
         rows,
@@ -43,10 +45,10 @@ def run(smoke_run, tmp_path_factory):
 
 def sums_by_hand(snapshot):
     """The probabilities of each image, summed crop by crop."""
-    net, data = snapshot.network(), Scenes(36, 2, snapshot.mean.shape[-1])
-    sums = torch.zeros(36, len(snapshot.classes), dtype=torch.float64)
+    net, data = snapshot.network(), Scenes(IMAGES, 2, snapshot.mean.shape[-1])
+    sums = torch.zeros(IMAGES, len(snapshot.classes), dtype=torch.float64)
     with torch.no_grad():
-        for i in range(36):
+        for i in range(IMAGES):
             for crop in ten_crops(data[i][0], snapshot.mean, net.input_px):
                 sums[i] += net(crop[None])[0].double().softmax(0)
     return sums
@@ -55,11 +57,11 @@ def sums_by_hand(snapshot):
 def errors_by_hand(sums):
     """Top-1 and top-5 error of such sums."""
     wrong = [0, 0]
-    for total, label in zip(sums, Scenes(36, 2).targets, strict=True):
+    for total, label in zip(sums, Scenes(IMAGES, 2).targets, strict=True):
         better = int((total > total[label]).sum())
         wrong[0] += better >= 1
         wrong[1] += better >= 5
-    return [100 * count / 36 for count in wrong]
+    return [100 * count / IMAGES for count in wrong]
 
 
 def test_the_errors_are_those_of_a_loop_over_networks_and_crops(run, smoke_run):

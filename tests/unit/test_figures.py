@@ -8,6 +8,7 @@ import pytest
 from drawn import faults
 from golden import LOOKS
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from mostly_slow import mostly_slow
 from PIL import Image
 
 from deconv import figures
@@ -119,7 +120,7 @@ def windowed(columns, first=90, rules=("projections",)):
     )
 
 
-@pytest.mark.parametrize("look", ["usual", "thesis", "narrow"])
+@pytest.mark.parametrize("look", mostly_slow(["usual", "thesis", "narrow"], first=2))
 def test_numbers_and_headings_stand_apart_in_every_grid(look):
     rules = ("deconvnet", "guided backpropagation", "gradient")
     pages = [[[windowed(columns)]] for columns in (1, 3, 6)]

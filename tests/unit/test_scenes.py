@@ -230,8 +230,8 @@ def colour_features(images):
 def test_colours_do_not_name_the_class():
     """Chance is 6 %; centroids and a linear map on colour histograms reached 9 % when written."""
     n = len(CLASSES)
-    train = [render(20, i, 32) for i in range(30 * n)]
-    test = [render(21, i, 32) for i in range(12 * n)]
+    train = [render(20, i, 32) for i in range(20 * n)]
+    test = [render(21, i, 32) for i in range(8 * n)]
     x, y = (colour_features(np.stack([s.image for s in part])) for part in (train, test))
     labels, truth = (np.array([s.label for s in part]) for part in (train, test))
     centroids = np.stack([x[labels == k].mean(0) for k in range(n)])

@@ -1,5 +1,6 @@
 """The options of a recipe: against the plain run where they must change nothing, else by hand."""
 
+import functools
 import math
 import os
 import shutil
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from mostly_slow import mostly_slow
 from oracles import relative_error
 from test_training import Bars
 from torch import nn
@@ -217,7 +219,10 @@ compiles = pytest.mark.skipif(not COMPILER, reason="torch.compile needs a C++ co
 
 
 @compiles
-def test_compiling_changes_the_weights_by_rounding_alone(tmp_path):
+@pytest.mark.parametrize("backend", mostly_slow(["aot_eager", "inductor"]))
+def test_compiling_changes_the_weights_by_rounding_alone(tmp_path, monkeypatch, backend):
+    """By default without the compiler of PyTorch's own backend, which takes ten seconds."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
     difference, graphs = compiled_run(tmp_path, tiny, 2 * BATCH)
     assert difference < 1e-5
     assert graphs == [1, 1, 1], "once for all batches"
