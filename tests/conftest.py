@@ -25,16 +25,16 @@ SERVER.set_forkserver_preload(
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory):
+def common_folder(tmp_path_factory):
     """A folder of all test processes of this run."""
     base = tmp_path_factory.getbasetemp()
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture(autouse=True, scope="session")
-def one_cache(shared):
+def one_cache(common_folder):
     """Scenes are drawn once."""
-    os.environ["DECONV_CACHE"] = str(shared / "cache")
+    os.environ["DECONV_CACHE"] = str(common_folder / "cache")
 
 
 @pytest.fixture(autouse=True)
@@ -44,10 +44,10 @@ def repeatable():
 
 
 @pytest.fixture(scope="session")
-def smoke_run(shared, tmp_path_factory):
+def smoke_run(common_folder, tmp_path_factory):
     """The folder of one training at size=smoke, with its snapshots; made once."""
-    place = shared / "smoke_run.txt"
-    with FileLock(shared / "smoke_run.lock"):
+    place = common_folder / "smoke_run.txt"
+    with FileLock(common_folder / "smoke_run.lock"):
         if not place.exists():
             asked = ("size=smoke", "seed=3", "train.test_crops=ten")
             lines, _ = command("train", *asked, cwd=tmp_path_factory.mktemp("smoke_run"))

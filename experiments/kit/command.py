@@ -66,6 +66,9 @@ REFUSED = (DeconvError, OSError, *OF_HYDRA)
 OmegaConf.register_new_resolver("first_of", lambda *values: next(filter(None, values)))
 OmegaConf.register_new_resolver("letters", lambda: secrets.token_hex(2), use_cache=True)
 register()
+# Hydra copies the store for each composition and each group that --help lists: half of their time.
+# It reads it only, and hands out copies of its nodes.
+ConfigStore.__deepcopy__ = lambda store, memo: store
 
 SETTINGS: dict[str, type[Settings]] = {}
 """Stem -> settings of the commands that are imported."""
@@ -131,7 +134,10 @@ class Command:
                         print(sweeps.summary(jobs, self.number), flush=True)
                 else:
                     cfg = typed(_composed_as_typed(self.stem))
-                    self._work(cfg, Path(distributed.from_first(None)))
+                    try:
+                        self._work(cfg, Path(distributed.from_first(None)))
+                    except Interrupted:  # process 0 says it
+                        sys.exit(EXIT_INTERRUPTED)
         except BrokenPipeError:  # … --help | head
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except REFUSED as error:

@@ -34,6 +34,7 @@ from deconv.mining.top_activations import CHUNK
 from deconv.training import Hooks, Recipe, fit, snapshots
 from deconv.training.evaluation import evaluate, evaluate_ensembles
 from deconv.training.snapshots import weights_hash
+from experiments.kit.command import EXIT_INTERRUPTED
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = 240
@@ -596,15 +597,13 @@ def test_training_in_two_processes_leaves_one_folder_with_the_metrics_of_one(
     assert furthest(last.weights, alone[1].weights) < 1e-3, "single precision"
 
 
-def test_a_terminated_torchrun_saves_and_one_process_goes_on(settings, tmp_path):
+def terminated_torchrun(settings, folder):
     """Typed as the README says: torchrun passes the signal on to the processes that it starts."""
-    settings = [*settings, "pictures=none"]
-    endless = ["train.epochs=100000", "train.workers=2"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
-        [*torchrun, "-m", "experiments.train", *settings, *endless],
-        cwd=tmp_path,
+        [*torchrun, "-m", "experiments.train", *settings],
+        cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
@@ -615,6 +614,24 @@ def test_a_terminated_torchrun_saves_and_one_process_goes_on(settings, tmp_path)
             parent.terminate()
         parent.communicate(timeout=LONG)
     assert parent.returncode != 0
+
+
+def terminated_processes(settings, folder):
+    """The processes that it would start, each sent the signal."""
+    members = group(["-m", "experiments.train", *settings], 2, folder)
+    said = folder / "out_0.txt"
+    while not (said.exists() and "epoch 1/" in said.read_text()):
+        assert [member.poll() for member in members] == [None, None], said.read_text()
+        time.sleep(0.02)
+    for member in members:
+        member.send_signal(signal.SIGTERM)
+    assert [member.wait(LONG) for member in members] == [EXIT_INTERRUPTED] * 2
+
+
+@pytest.mark.parametrize("terminated", mostly_slow([terminated_processes, terminated_torchrun]))
+def test_a_terminated_group_saves_and_one_process_goes_on(settings, tmp_path, terminated):
+    settings = [*settings, "pictures=none"]
+    terminated([*settings, "train.epochs=100000", "train.workers=2"], tmp_path)
     [folder] = (tmp_path / "outputs" / "train").iterdir()
     stopped = deconv.load_snapshot(folder / "last.pt")
     done = stopped.progress["step"]

@@ -69,7 +69,8 @@ def test_code_in_weights_and_snapshots(tmp_path, canary, place, how):
 def test_code_in_the_newest_snapshot_of_a_run_with_a_checksum_that_fits(
     tmp_path, smoke_run, canary
 ):
-    run = shutil.copytree(smoke_run, tmp_path / "run", symlinks=True)
+    but = shutil.ignore_patterns(".lock")
+    run = shutil.copytree(smoke_run, tmp_path / "run", symlinks=True, ignore=but)
     for path in sorted(run.glob("epoch_*.pt")):
         write_checked(path, lambda file: torch.save({"recipe": Touch(canary)}, file))
     error = refused(tmp_path, "train", f"resume={run}", "train.epochs=9")
@@ -91,7 +92,8 @@ STORED = {
 @pytest.mark.parametrize("case", STORED)
 def test_settings_in_a_snapshot_that_are_not_ours(tmp_path, smoke_run, case):
     change, words = STORED[case]
-    run = shutil.copytree(smoke_run, tmp_path / "run", symlinks=True)
+    but = shutil.ignore_patterns(".lock")
+    run = shutil.copytree(smoke_run, tmp_path / "run", symlinks=True, ignore=but)
     newest = sorted(run.glob("epoch_*.pt"))[-1]
     held = deconv.load_snapshot(newest)
     settings = dict(held.config["settings"])

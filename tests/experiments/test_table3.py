@@ -34,6 +34,7 @@ from experiments.table3_ablation import (
 )
 
 NETWORK = "zfnet_mini"
+TRAIN, VAL = 32, 18
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,7 @@ def run(tmp_path_factory):
     """A table gone on with, of which one row fails, since its folder holds a damaged snapshot."""
     cwd = tmp_path_factory.mktemp("table3")
     overrides = ["epochs_each=1", "precision=fp32", "seed=2", 'rows=["no 3,4"]']
+    overrides += [f"data.train_images={TRAIN}", f"data.val_images={VAL}"]
     lines, _ = command("table3_ablation", "size=smoke", *overrides, cwd=cwd)
     broken = Path(lines[-1]) / "rows" / NETWORK / "no_7"
     broken.mkdir(parents=True)
@@ -95,10 +97,10 @@ def test_errors_are_those_of_loops_over_crops(run):
     net, mean = snapshot.network(), snapshot.mean
     wrong = dict.fromkeys(ERRORS, 0)
     with torch.no_grad():
-        for image, label in (Scenes(60, 1, mean.shape[-1])[i] for i in range(60)):
+        for image, label in (Scenes(TRAIN, 1, mean.shape[-1])[i] for i in range(TRAIN)):
             answer = net(prepare(image, mean, net.input_px)[None])[0]
             wrong["train top-1"] += int(answer.argmax()) != label
-        for image, label in (Scenes(36, 2, mean.shape[-1])[i] for i in range(36)):
+        for image, label in (Scenes(VAL, 2, mean.shape[-1])[i] for i in range(VAL)):
             total = sum(
                 net(crop[None])[0].double().softmax(0)
                 for crop in ten_crops(image, mean, net.input_px)
@@ -106,7 +108,7 @@ def test_errors_are_those_of_loops_over_crops(run):
             better = int((total > total[label]).sum())
             wrong["validation top-1"] += better >= 1
             wrong["validation top-5"] += better >= 5
-    for column, images in zip(ERRORS, (60, 36, 36), strict=True):
+    for column, images in zip(ERRORS, (TRAIN, VAL, VAL), strict=True):
         assert float(row[column]) == pytest.approx(100 * wrong[column] / images, abs=1e-3)
 
 
@@ -157,7 +159,7 @@ def test_a_table_of_an_older_version_is_gone_on_with(run, tmp_path, monkeypatch)
     config = compose("table3_ablation", overrides)
     cfg = settings_of(saved_settings("table3_ablation", config, tmp_path, MAY_CHANGE))
     assert cfg.plan() == [(NETWORK, "none"), (NETWORK, "no 7")]
-    assert (cfg.size_name, cfg.data.val_images, cfg.train.epochs) == ("smoke", 36, 2)
+    assert (cfg.size_name, cfg.data.val_images, cfg.train.epochs) == ("smoke", VAL, 2)
     assert (cfg.epochs_each, cfg.seed, cfg.resume) == (1, 2, str(tmp_path))
 
 

@@ -27,7 +27,7 @@ POINTS = {
     "densenet121": "features.denseblock2.denselayer3",
     "mobilenet_v2": "features.7",
     "resnext50_32x4d": "layer2",
-    "convnext_tiny": "features.3.1",
+    "convnext_tiny": "features.2",
 }
 """Network -> a point in its middle: a module or a container."""
 LARGE = ("vgg16_bn", "resnet50", "densenet121", "resnext50_32x4d")
