@@ -505,7 +505,7 @@ from deconv import distributed
 
 def slowly(value):
     if distributed.rank() == 0:
-        time.sleep(2)
+        time.sleep(1.5)
     return value
 
 with distributed.group(1.0):

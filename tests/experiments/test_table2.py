@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from command_line import assert_refused, command, subject
+from command_line import SMALLEST, assert_refused, command, subject
 
 import deconv
 from deconv.data import ten_crops
@@ -104,7 +104,7 @@ def test_what_is_printed_and_found(run):
 
 
 def test_without_snapshots_networks_of_different_seeds_are_trained(tmp_path):
-    lines, _ = command("table2_imagenet", "size=smoke", "epochs_each=1", "seed=5", cwd=tmp_path)
+    lines, _ = command("table2_imagenet", *SMALLEST, "epochs_each=1", "seed=5", cwd=tmp_path)
     folder = Path(lines[-1])
     one, two = (deconv.load_snapshot(folder / f"net_{n}" / "last.pt") for n in (1, 2))
     assert [s.config["settings"]["seed"] for s in (one, two)] == [5, 6]

@@ -355,7 +355,7 @@ def random_chain(draw):
     return stages, int(draw.integers(14, 30))
 
 
-@pytest.mark.parametrize("seed", mostly_slow([*range(11, 60), *range(11)], first=20))
+@pytest.mark.parametrize("seed", mostly_slow([*range(23, 60), *range(23)], first=20))
 def test_the_probe_and_the_arithmetic_of_chains_agree(seed):
     stages, side = random_chain(np.random.default_rng(seed))
     chain = nn.Sequential(*stages)

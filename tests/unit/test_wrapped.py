@@ -30,7 +30,7 @@ POINTS = {
     "convnext_tiny": "features.2",
 }
 """Network -> a point in its middle: a module or a container."""
-LARGE = ("vgg16_bn", "resnet50", "densenet121", "resnext50_32x4d")
+LARGE = ("vgg16_bn", "googlenet", "resnet50", "densenet121", "resnext50_32x4d")
 """What each of these is made of, a smaller network has too."""
 
 
