@@ -73,7 +73,7 @@ def watcher(
         name = f".{stem}.{unique()}"
         half = there / f"{name}.png"
         try:
-            with figures.look(figures.Look(formats=["png"])):
+            with figures.look(figures.Look(formats=["png"], dpi=150)):  # for a screen
                 figures.save(page, there, name)
             os.replace(half, there / f"{stem}.png")
         finally:
