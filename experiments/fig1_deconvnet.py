@@ -297,7 +297,14 @@ def caption(facts: dict[str, Any]) -> str:
     return words + describe_network(facts)
 
 
-main = experiment(Deconvnet, compute, draw, check, saves="arrays.npz table.csv findings.json")
+main = experiment(
+    Deconvnet,
+    compute,
+    draw,
+    check,
+    saves="arrays.npz table.csv findings.json",
+    number="fig1/reconstruction",
+)
 
 if __name__ == "__main__":
     main()

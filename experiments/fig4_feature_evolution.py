@@ -379,7 +379,9 @@ def rates(steps: Sequence[dict[str, Any]]) -> str:
 
 
 SAVES = "arrays.npz table.csv turnover.csv findings.json"
-main = experiment(FeatureEvolution, compute, draw, check, SAVES, layout="layers maps")
+main = experiment(
+    FeatureEvolution, compute, draw, check, SAVES, layout="layers maps", number="fig4/lower_first"
+)
 
 if __name__ == "__main__":
     main()

@@ -361,7 +361,7 @@ def caption(facts: dict[str, Any], shown: int, others: int) -> str:
 
 SAVES = "arrays.npz table.csv scores.csv classes.csv findings.json"
 
-main = experiment(Invariance, compute, draw, check, SAVES)
+main = experiment(Invariance, compute, draw, check, SAVES, number="fig5/quasi_linear")
 
 if __name__ == "__main__":
     main()

@@ -377,7 +377,7 @@ def describe_others(networks: dict[str, Any]) -> str:
 
 
 SAVES = "arrays.npz table.csv findings.json"
-main = experiment(FirstLayers, compute, draw, check, SAVES, layout="maps")
+main = experiment(FirstLayers, compute, draw, check, SAVES, layout="maps", number="fig6/dominating")
 
 if __name__ == "__main__":
     main()

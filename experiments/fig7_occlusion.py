@@ -348,7 +348,7 @@ def caption(facts: dict[str, Any]) -> str:
 
 
 SAVES = "arrays.npz table.csv findings.json"
-main = experiment(Occlusion, compute, draw, check, SAVES, layout="k")
+main = experiment(Occlusion, compute, draw, check, SAVES, layout="k", number="fig7/activation")
 
 if __name__ == "__main__":
     main()

@@ -293,7 +293,14 @@ def caption(facts: dict[str, Any]) -> str:
     )
 
 
-main = experiment(Sanity, compute, draw, check, saves="arrays.npz table.csv findings.json")
+main = experiment(
+    Sanity,
+    compute,
+    draw,
+    check,
+    saves="arrays.npz table.csv findings.json",
+    number="control/sanity/learned_weights",
+)
 
 if __name__ == "__main__":
     main()

@@ -241,7 +241,14 @@ def caption(facts: dict[str, Any]) -> str:
 
 
 SAVES = "arrays.npz table.csv summary.csv findings.json"
-main = experiment(TruthProjections, compute, draw, check, saves=SAVES)
+main = experiment(
+    TruthProjections,
+    compute,
+    draw,
+    check,
+    saves=SAVES,
+    number="control/truth_projections/object_energy",
+)
 
 if __name__ == "__main__":
     main()

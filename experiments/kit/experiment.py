@@ -41,7 +41,8 @@ def experiment(
         check: raises DeconvError for settings that cannot be used, before anything long.
         saves: names of the files that `draw` needs beside the sidecar and the configuration.
         layout: names of the settings that `redraw` takes, see `experiments.kit.layout`.
-        number: what the number of a Result is, for the table of a sweep.
+        number: what a sweep compares jobs by: the claim whose value it is, or what the number of a
+            Result is.
     """
 
     def show(cfg: Settings, folder: Path) -> None:
@@ -88,7 +89,8 @@ def experiment(
         result.facts = it.facts() | seconds | no_rule | result.facts
         result.save(folder, result.net or it.net)
         show(cfg, folder)
-        return result.number
+        judged = (one.value for one in result.findings or () if one.claim == number)
+        return next(judged, result.number)
 
     return Command(run, settings, number)
 

@@ -1,6 +1,7 @@
 """What people who know Hydra type: their own configurations, sweeps, help, completion."""
 
 import csv
+import importlib
 import os
 import re
 import shlex
@@ -21,6 +22,7 @@ from deconv.training.snapshots import weights_hash
 from experiments import __main__ as listing
 from experiments import fig7_occlusion, train
 from experiments.kit import compose, provenance
+from experiments.kit.findings import claim_of, read_findings
 from experiments.kit.forked import Forked
 
 ONE = (*SMALLEST, "train.epochs=1")
@@ -226,7 +228,7 @@ def test_a_sweep_over_seeds_is_as_many_runs_and_gives_its_sweeper_their_numbers(
 @pytest.mark.fault("one folder, many processes")
 def test_a_sweep_over_own_and_foreign_networks_outlives_a_job_that_fails(tmp_path):
     asked = [one for one in ONE if "fc_width" not in one]
-    models = ["zfnet_mini", "torchvision/resnet81", "torchvision/resnet18"]
+    models = ["zfnet_mini", "torchvision/resnet81", "torchvision/squeezenet1_1"]
     swept = f"model={','.join(models)}"
     lines, errors = command("train", "-m", *asked, swept, cwd=tmp_path, fails=True)
     failed = [line for line in errors.splitlines() if line.startswith("error: ")]
@@ -234,7 +236,7 @@ def test_a_sweep_over_own_and_foreign_networks_outlives_a_job_that_fails(tmp_pat
     job = " ".join([*asked, "model=torchvision/resnet81"])
     assert failed[0].startswith(f"error: {job}: unknown torchvision classifier 'resnet81'. Did you")
     folders = [Path(line) for line in lines if Path(line).is_dir()]
-    names = ["0_model-zfnet_mini", "2_model-torchvision-resnet18"]
+    names = ["0_model-zfnet_mini", "2_model-torchvision-squeezenet1_1"]
     assert [folder.name for folder in folders] == names
     assert not list(folders[0].parent.glob("1_*"))
     rows = list(csv.DictReader((folders[0].parent / "sweep.csv").open()))
@@ -244,6 +246,31 @@ def test_a_sweep_over_own_and_foreign_networks_outlives_a_job_that_fails(tmp_pat
         assert written(folder)["model"]["name"] == name
         assert told(folder)[1] == [*asked, f"model={name}"]
         assert deconv.load_snapshot(folder / "last.pt").recipe["name"] == name
+
+
+def test_figures_are_compared_by_a_claim_s_value(tmp_path, smoke_run):
+    asked = ["size=smoke", f"snapshot={smoke_run}/last.pt", "seed=0,1"]
+    lines, _ = command("fig1_deconvnet", "-m", *asked, cwd=tmp_path)
+    folders = [Path(line) for line in lines if Path(line).is_dir()]
+    rows = list(csv.DictReader(Path(lines[-1]).read_text().splitlines()))
+    for row, folder in zip(rows, folders, strict=True):
+        (finding,) = read_findings(folder)
+        assert float(row[finding.claim]) == pytest.approx(finding.value, rel=1e-3)
+
+
+def test_what_a_sweep_compares_is_in_words_or_a_claim():
+    numbers = {stem: one.number for stem, one in mains().items()}
+    claims = {stem: number for stem, number in numbers.items() if "/" in number}
+    assert {"fig1_deconvnet", "fig7_occlusion", "sanity"} <= claims.keys()
+    for stem, claim in claims.items():
+        assert claim_of(claim).says, stem
+
+
+def mains():
+    """The command of each experiment."""
+    stems = [path.stem for path in (ROOT / "experiments").glob("[!_]*.py")]
+    modules = {stem: importlib.import_module(f"experiments.{stem}") for stem in stems}
+    return {stem: module.main for stem, module in modules.items() if hasattr(module, "main")}
 
 
 def test_a_sweep_over_a_choice_that_is_not_there_runs_nothing(tmp_path, seen):

@@ -23,7 +23,7 @@ from experiments.kit.findings import read_findings
 
 PARTS = ("right_eye", "left_eye", "nose")
 PROJECTIONS = ("layers=[conv5]", "k=5", "examples=1")
-OCCLUSION = ("count=1", "k=1")
+OCCLUSION = ("count=1", "k=1", "score_stride_px=12")
 FACES = ("faces=24", "draws=4", "random=4", "resamples=500", "shuffles=200")
 
 

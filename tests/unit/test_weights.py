@@ -75,7 +75,6 @@ def write(path, state):
 @pytest.mark.parametrize(
     ("name", "ending"),
     [
-        ("torchvision/squeezenet1_0", ".pth"),
         ("torchvision/squeezenet1_0", ".safetensors"),
         ("torchvision/alexnet", ".pt"),
         ("torchvision/resnet18", ".safetensors"),
