@@ -49,7 +49,7 @@ def smoke_run(common_folder, tmp_path_factory):
     place = common_folder / "smoke_run.txt"
     with FileLock(common_folder / "smoke_run.lock"):
         if not place.exists():
-            asked = ("size=smoke", "seed=3", "train.test_crops=ten")
+            asked = ("size=smoke", "seed=3", "train.test_crops=ten", "pictures=none")
             lines, _ = command("train", *asked, cwd=tmp_path_factory.mktemp("smoke_run"))
             place.write_text(lines[-1])
     return Path(place.read_text())

@@ -22,11 +22,11 @@ def table(page, row):
 
 
 def test_the_page_says_what_the_data_do(tmp_path):
-    options = ("--smoke", "--folder", tmp_path, "--only", "occlusion,mining", "--rounds", 2)
+    options = ("--smoke", "--folder", tmp_path, "--only", "occlusion,project", "--rounds", 2)
     printed, _ = program(MAIN, *options, cwd=tmp_path)
     data = json.loads((tmp_path / "speed.json").read_text())
     page = (tmp_path / "speed.md").read_text()
-    assert printed.strip() == page.strip() and list(data["rows"]) == ["mining", "occlusion"]
+    assert printed.strip() == page.strip() and list(data["rows"]) == ["project", "occlusion"]
     for row, found in data["rows"].items():
         ways = [(case, way) for case in found["cases"] for way in case["ways"]]
         for line, (case, way) in zip(table(page, row), ways, strict=True):

@@ -255,8 +255,8 @@ def test_every_script_says_what_is_wrong(tmp_path, monkeypatch, capsys, name):
 
 
 def test_ctrl_c_stops_a_script_with_its_workers_and_the_rest_follows(tmp_path):
-    """120 images of a megapixel: the interrupt comes when the first are done."""
-    source, data = tmp_path / "256_ObjectCategories" / "001.ak47", encoded(0, (1200, 1000))
+    """120 images of half a megapixel: the interrupt comes when the first are done."""
+    source, data = tmp_path / "256_ObjectCategories" / "001.ak47", encoded(0, (900, 750))
     for i in range(1, 121):
         put(source / f"001_{i:04d}.jpg", data)
     arguments = [tmp_path, tmp_path / "out" / "copy"]

@@ -113,7 +113,7 @@ def test_what_was_killed_in_mid_pass_ends_with_the_same_data(tmp_path, record_pr
 def whole(stems, tmp_path_factory):
     """They at size=smoke: (the folder, what was printed)."""
     only = f"only=[{','.join(stems)}]"
-    lines = reproduce("size=smoke", only, cwd=tmp_path_factory.mktemp("reproduce"))
+    lines = reproduce("size=smoke", "pictures=none", only, cwd=tmp_path_factory.mktemp("reproduce"))
     return Path(lines[-1]), lines
 
 
