@@ -20,7 +20,7 @@ pytest_plugins = ["fault_table"]
 
 # PyTorch imports its compiler with the first optimizer: seconds of every training.
 SERVER.set_forkserver_preload(
-    [*IMPORTED, "pytest", "experiments.train", "torch._dynamo", "one_compose"]
+    [*IMPORTED, "pytest", "experiments.train", "torch._dynamo", "tests.one_compose"]
 )
 
 

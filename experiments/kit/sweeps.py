@@ -32,7 +32,8 @@ class Job:
 
 def varied(overrides: Sequence[str]) -> list[str]:
     """Those of a job's overrides that the command line does not set for all jobs."""
-    return [one for one in overrides if _key(one) not in _constant()]
+    constant = _constant() if overrides else ()
+    return [one for one in overrides if _key(one) not in constant]
 
 
 def _key(override: str) -> str:
