@@ -88,7 +88,7 @@ def _override(text: str, keys: Callable[[], Iterable[str]]) -> str | None:
     """A setting on the command line that is not there, or is there already."""
     pattern = r"Could not (?:override|delete) '([^'=]*)|delete from config. '([^']*)' does not"
     if found := re.search(pattern, text):
-        return _unknown(found.group(1) or found.group(2), keys)
+        return _unknown(found.group(1) or found.group(2), keys, text)
     if found := re.search(r"An item is already at '([^']*)'", text):
         return f"{found.group(1)} is a setting already: write it without the +"
     if found := re.search(r"Multiple values for (\S+)\. .* 'override (.*): (.*)'", text):
@@ -116,9 +116,9 @@ def _value(text: str, keys: Callable[[], Iterable[str]]) -> str | None:
     if named := re.search(r"Interpolation key '([^']*)' not found", first):
         if named.group(1) in keys():
             return f"{named.group(1)} cannot be left out, {key} refers to it"
-        return f"{key} refers to {named.group(1)}: {_unknown(named.group(1), keys)}"
+        return f"{key} refers to {named.group(1)}: {_unknown(named.group(1), keys, text)}"
     if "not in" in first or "not in struct" in text:
-        return _unknown(key, keys)
+        return _unknown(key, keys, text)
     if "missing mandatory value" in text.lower() or "???" in text:
         return f"{key} has to be given: {key}=…"
     got = re.search(r"Value '(.*)' of type", first)
@@ -129,9 +129,17 @@ RENAMED = {"others": "k", "order": "choose", "class": "of_class"}
 """Other names of settings, as people write them -> the setting, where a command has it."""
 
 
-def _unknown(key: str, keys: Callable[[], Iterable[str]]) -> str:
+def _unknown(key: str, keys: Callable[[], Iterable[str]], text: str) -> str:
     if (name := RENAMED.get(key)) in (every := list(keys())):
         return f"unknown setting {key!r}. Did you mean {name!r}?"
+    if key in every:  # as another choice of its group has it
+        group = key.partition(".")[0]
+        if "object_type=dict" not in text:
+            return f"the {group} that is chosen has no setting {key!r}"
+        return (
+            f"the file that {group}= names does not give {key}: write +{key}=…, or begin the file "
+            f"with `defaults: [<a {group} of deconv>, _self_]`"
+        )
     keys = every.copy
     own = [k for k in keys() if k.startswith("hydra") == key.startswith("hydra")]
     return str(unknown("setting", key, sorted(own)))

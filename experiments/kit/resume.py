@@ -109,7 +109,8 @@ def saved_settings(
         saved["figure"] = OmegaConf.to_container(cfg.figure)
     if missing := sorted(cfg.keys() - saved.keys()):
         raise DeconvError(
-            f"{folder} is not a folder of {stem}: its config.yaml has no {missing[0]}"
+            f"{folder} is not a folder of {stem}, or one of another version: its config.yaml has "
+            f"no {missing[0]}; begin a new one, without resume="
         )
     asked = go_on(saved, cfg, overrides(), may_change)
     # Composed again, the groups have their kinds; what an older version saved beside is left out.

@@ -129,6 +129,15 @@ def test_groups_of_one_s_own_lie_on_the_search_path(tmp_path):
     assert config["model"]["fc_width"] == 16
 
 
+def test_a_setting_that_a_file_of_one_s_own_leaves_out_is_added(tmp_path):
+    places = own(tmp_path / "conf", model__bare="name: zfnet_mini\nfc_width: 16\n")
+    asked = [f"hydra.searchpath=[{places}]", "size=smoke", "model=bare"]
+    words = "the file that model= names does not give model.input_px: write +model.input_px=…, or"
+    assert_refused("train", [*asked, "model.input_px=64"], words, tmp_path)
+    lines, _ = command("train", "--cfg", "job", *asked, "+model.input_px=64", cwd=tmp_path)
+    assert "  input_px: 64" in lines
+
+
 WRONG = {
     "a key": ("strongst: 2", "in wrong.yaml: unknown setting 'strongst'. Did you mean 'strongest'"),
     "a group's key": ("model: {fc_with: 3}", "'model.fc_with'. Did you mean 'model.fc_width'"),

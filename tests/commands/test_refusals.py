@@ -18,6 +18,10 @@ HYDRA_S = {
         ["model.fc_with=3"],
         "unknown setting 'model.fc_with'. Did you mean 'model.fc_width'",
     ),
+    "a key of another choice": (
+        ["model=mlp", "model.norm=none"],
+        "the model that is chosen has no setting 'model.norm'",
+    ),
     "a key of Hydra": (["hydra.run.dri=a"], "'hydra.run.dri'. Did you mean 'hydra.run.dir'"),
     "a new key": ([SMOKE, "+new.key=1"], "unknown setting 'new.key'"),
     "a new key of a group": ([SMOKE, "+train.lrr=1"], "'train.lrr'. Did you mean 'train.lr'"),
