@@ -194,6 +194,7 @@ def _curves(
     room = axes.get_position().width * axes.figure.get_size_inches()[0]
     axes.xaxis.set_major_locator(MaxNLocator(max(2, min(6, int(room / 0.22))), steps=steps))
     axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.tick_params("x", pad=4)  # its first number stands below the last of the other axis
     words = f"{row.title.lower()} ({row.unit.strip()})" if row.unit.strip() else row.title.lower()
     words, size = fitted(words, 6.2, room + LABELS - 0.1)
     axes.set_xlabel(words, size=size, color=INK, labelpad=2)
