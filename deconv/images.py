@@ -110,6 +110,10 @@ def square(image: Image.Image, side_px: int) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1)))
 
 
+def _shape(images: torch.Tensor) -> str:
+    return "×".join(map(str, images.shape))
+
+
 def check_batch(images: object, name: str) -> None:
     """Raise DeconvError unless `images` is a float N×3×H×W tensor, N ≥ 1; `name` a network's."""
     if not isinstance(images, torch.Tensor):
@@ -122,15 +126,16 @@ def check_batch(images: object, name: str) -> None:
             f"{name} takes preprocessed float images (RGB, mean subtracted), not "
             f"{images.dtype}: convert and subtract the training mean first"
         )
-    shape = "×".join(map(str, images.shape))
     if images.dim() != 4:
-        raise DeconvError(f"{name} takes N×3×H×W, got {shape}; add a batch axis to one image")
+        raise DeconvError(
+            f"{name} takes N×3×H×W, got {_shape(images)}; add a batch axis to one image"
+        )
     if images.shape[1] != 3:
         change = "repeat a grey channel, drop an alpha channel"
         if images.shape[3] in (1, 3, 4):
             change = "put the channels first: permute(0, 3, 1, 2)"
         raise DeconvError(
-            f"{name} takes 3 channels (RGB), got {images.shape[1]} in {shape}; {change}"
+            f"{name} takes 3 channels (RGB), got {images.shape[1]} in {_shape(images)}; {change}"
         )
     if images.shape[0] == 0:
-        raise DeconvError(f"{name} got an empty batch ({shape}); pass at least one image")
+        raise DeconvError(f"{name} got an empty batch ({_shape(images)}); pass at least one image")
