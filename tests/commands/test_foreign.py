@@ -164,7 +164,7 @@ def test_a_name_on_the_command_line_is_a_choice_of_the_group():
     assert isinstance(settings_of(cfg).model, Foreign)
     assert compose("train", ["model=file:mine.py:net"]).model.name == "file:mine.py:net"
     assert isinstance(settings_of(compose("train", ["model=zfnet"])).model, Chain)
-    with pytest.raises(DeconvError, match=r"unknown setting 'model\.fc_width'"):
+    with pytest.raises(DeconvError, match=r"model that is chosen has no setting 'model\.fc_width'"):
         compose("train", ["model=timm/resnet18", "model.fc_width=3"])
     snapshot = given(cfg)
     net = snapshot.network()
