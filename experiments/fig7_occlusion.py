@@ -38,6 +38,7 @@ from deconv.pixels import ENERGY
 from deconv.pooling import COLLISIONS
 from deconv.records import Peaks
 from deconv.scenes import Scene
+from deconv.studies.boxes import masked_pictures
 from deconv.studies.occlusion.map_pictures import map_pictures, without_image
 from deconv.studies.occlusion.maps import STRONGEST, map_numbers, occlude, square_corners
 from deconv.studies.occlusion.scored_images import comparisons, score_arrays, score_rows
@@ -194,18 +195,11 @@ def scenes_of(cfg: Occlusion, it: Subject, images: list[ChosenImage]) -> list[Sc
 
 
 def covered(
-    picture: torch.Tensor, grey: torch.Tensor, y: int, x: int, size_px: int
+    image: torch.Tensor, y: int, x: int, size_px: int, fill: float, mean: torch.Tensor
 ) -> torch.Tensor:
-    """The picture (3×P×P uint8) with the square whose corner is (y, x), as far as it lies in it.
-
-    grey: what the network is shown there, 3×S×S in pixels, whose centre the picture lies on.
-    """
-    side, edge = picture.shape[-1], (grey.shape[-1] - picture.shape[-1]) // 2
-    shown = picture.clone()
-    square = (slice(None), slice(max(y, 0), y + size_px), slice(max(x, 0), x + size_px))
-    grey = grey[:, edge : edge + side, edge : edge + side]
-    shown[square] = grey[square].round().clamp(0, 255).to(torch.uint8)
-    return shown
+    """The picture of an input 3×P×P with the square at (y, x), which may overhang: 3×P×P uint8."""
+    box = (max(y, 0), max(x, 0), y + size_px, x + size_px)
+    return masked_pictures(image, [box], fill, mean)[1]
 
 
 def one_image(
@@ -228,7 +222,7 @@ def one_image(
         number=cfg.map,
     )
     y, x = maps.positions.flatten(0, 1)[int(maps.probability.argmin())].tolist()
-    picture = covered(image.picture(), it.snapshot.mean + cfg.fill, y, x, size)
+    picture = covered(image.input, y, x, size, cfg.fill, it.snapshot.mean)
     pictures, others = map_pictures(
         net,
         cfg.layer,

@@ -4,8 +4,8 @@ import gc
 import os
 from pathlib import Path
 
+import hydra_mode  # noqa: F401 - of this process too
 import matplotlib
-import one_compose  # noqa: F401 - of this process too
 import pytest
 import torch
 from command_line import command
@@ -20,7 +20,7 @@ pytest_plugins = ["fault_table"]
 
 # PyTorch imports its compiler with the first optimizer: seconds of every training.
 SERVER.set_forkserver_preload(
-    [*IMPORTED, "pytest", "experiments.train", "torch._dynamo", "tests.one_compose"]
+    [*IMPORTED, "pytest", "experiments.train", "torch._dynamo", "tests.hydra_mode"]
 )
 
 

@@ -21,7 +21,7 @@ from deconv.training.updates import Updates
 pytestmark = pytest.mark.fault("bad image in a worker")
 BAD = ("cat/2.png", "dog/3.png")
 TRAIN = ["size=smoke", "data=imagefolder", "data.root=photos", "pictures=none"]
-TRAIN += ["model.input_px=64", "model.fc_width=16", "train.test_crops=centre", "train.batch_size=5"]
+TRAIN += ["model.input_px=64", "model.fc_width=16", "train.batch_size=5"]
 
 
 def photos(root, bad=()):

@@ -23,7 +23,6 @@ SETTINGS = (
     "train.epochs=1",
     "train.lr_drops=[]",
     "train.schedule=fixed",
-    "train.test_crops=centre",
 )
 
 

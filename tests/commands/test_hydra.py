@@ -106,7 +106,7 @@ def test_groups_of_one_s_own_lie_on_the_search_path(tmp_path):
         tmp_path / "conf",
         data__mine="name: imagefolder\nroot: photos\nval_fraction: 0.5\nworkers: 0\n",
         model__small="defaults: [zfnet_mini, _self_]\ninput_px: 64\nfc_width: 16\n",
-        train__quick="defaults: [smoke, _self_]\nepochs: 1\ntest_crops: centre\n",
+        train__quick="defaults: [smoke, _self_]\nepochs: 1\n",
     )
     for i in range(12):
         put(tmp_path / "photos" / ("cat" if i % 2 else "dog") / f"{i}.jpg", encoded(i, (80, 90)))

@@ -123,15 +123,16 @@ def test_the_square_is_drawn_as_far_as_it_lies_in_the_picture(corner):
     """At every border, in a mean image with a margin around the picture; by loops over pixels."""
     draw = torch.Generator().manual_seed(0)
     picture = torch.randint(256, (3, 10, 10), generator=draw, dtype=torch.uint8)
-    grey = 300 * torch.rand(3, 14, 14, generator=draw) - 20
+    mean = 300 * torch.rand(3, 14, 14, generator=draw) - 20
     expected = picture.clone()
     for channel in range(3):
         for y in range(corner[0], corner[0] + 5):
             for x in range(corner[1], corner[1] + 5):
                 if 0 <= y < 10 and 0 <= x < 10:
-                    value = round(float(grey[channel, y + 2, x + 2]))
+                    value = round(float(mean[channel, y + 2, x + 2]) + 7)
                     expected[channel, y, x] = min(max(value, 0), 255)
-    assert torch.equal(covered(picture, grey, *corner, 5), expected)
+    image = picture - mean[:, 2:12, 2:12]
+    assert torch.equal(covered(image, *corner, 5, 7.0, mean), expected)
 
 
 def test_the_pictures_are_projections_of_the_strongest_units(run, facts, snapshot):
